@@ -1,0 +1,1 @@
+//! The stdin, stdout, print and blackhole connectors.

@@ -1,0 +1,1 @@
+//! The datagen and nexmark connectors.

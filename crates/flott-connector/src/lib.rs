@@ -1,0 +1,1 @@
+//! The seams Source, Sink and Format, and the dead-letter queue.

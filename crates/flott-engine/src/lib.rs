@@ -1,0 +1,1 @@
+//! Runs a stream plan: shards, operators, watermarks, barriers, accounting.

@@ -1,0 +1,1 @@
+//! `CAST` and `TRY_CAST`: which conversions exist, and how values convert.

@@ -1,0 +1,27 @@
+//! Typed expressions, the function registry and their vectorised evaluation.
+//!
+//! ```text
+//!   flott-sql binds text ──► Expr (every node typed, implicit casts explicit)
+//!                              │ Program::new
+//!                              ▼
+//!   RecordBatch ──► Program::evaluate ──► one Arrow array per expression
+//! ```
+//!
+//! A batch either evaluates as a whole or fails as a whole with an [`EvalError`]; whoever
+//! calls bisects the batch until the bad rows are alone (`flott-engine`). So the fast path
+//! has no per-row checks, and a kernel may fail at the first bad row it meets.
+//!
+//! This crate knows nothing of SQL text, tables or threads.
+
+pub mod cast;
+pub mod coerce;
+pub mod eval;
+mod expr;
+pub mod functions;
+pub mod render;
+mod value;
+
+pub use eval::{EvalContext, EvalError, Program};
+pub use expr::{CastMode, Expr, ExprKind};
+pub use functions::{Call, Function, FunctionKind, Signature, lookup};
+pub use value::Value;

@@ -1,0 +1,1 @@
+//! Values as text, as Flink's `CAST(… AS STRING)` spells them.

@@ -1,0 +1,1 @@
+//! Logical plan to stream plan: push-down, changelog modes, guarantees, explain.

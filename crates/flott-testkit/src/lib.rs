@@ -1,0 +1,1 @@
+//! SQL test runner and helpers for tests.

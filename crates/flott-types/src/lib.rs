@@ -1,0 +1,23 @@
+//! Flink's logical types, their Arrow layout, schemas, options and diagnostics.
+//!
+//! Every other crate speaks in these words. This crate knows nothing of SQL text,
+//! of expressions, of connectors or of how a pipeline runs.
+//!
+//! ```text
+//!   DataType  = TypeKind + nullability      what Flink's documentation calls a logical type
+//!      │ arrow_type()
+//!      ▼
+//!   arrow::DataType                         how a column of it lies in memory
+//! ```
+
+mod arrow_layout;
+mod data_type;
+mod diagnostic;
+mod options;
+mod schema;
+
+pub use arrow_layout::TimestampUnit;
+pub use data_type::{DataType, IntervalUnit, RowField, TypeKind, quote_identifier};
+pub use diagnostic::{Category, Code, Diagnostic, Label, Result, Severity, Span};
+pub use options::{Options, OptionValue, closest, parse_boolean, parse_duration, parse_memory_size};
+pub use schema::{Field, Schema};
