@@ -1,1 +1,37 @@
-//! The seams Source, Sink and Format, and the dead-letter queue.
+//! The seams between Flott and the outside: sources, sinks, formats, dead letters, time.
+//!
+//! ```text
+//!   I/O threads                     shard threads (one per core)
+//!   ───────────                     ────────────────────────────
+//!   SourceReader ── Chunk ──►  Decoder ── Decoded ──►  operators ──► SinkWriter ──► I/O thread
+//!   (next piece of a split,    (bytes → batches,                    (encode,
+//!    in order)                  projection and filter pushed in)     hand over)
+//! ```
+//!
+//! Configuration has four steps that stay apart: `validate` looks only at the script,
+//! `check` looks at the outside (not called by `validate --offline`), `source`/`sink` build,
+//! and `reader`/`writer` run.
+//!
+//! This crate knows no particular system, no SQL text and no operator.
+
+pub mod clock;
+pub mod dead_letter;
+pub mod format;
+pub mod io;
+pub mod option;
+pub mod registry;
+pub mod sink;
+pub mod source;
+pub mod table;
+
+pub use clock::{Clock, ManualClock, StopSignal, SystemClock};
+pub use dead_letter::{DeadLetter, DeadLetterQueue, Stage};
+pub use format::{Encoder, ExtraColumn, Format, FormatRequest, Framing};
+pub use option::{OptionDef, OptionKind};
+pub use registry::{Connector, Registry};
+pub use sink::{Committable, Committer, Sink, SinkGuarantee, SinkRequest, SinkWriter};
+pub use source::{
+    BufferPool, Chunk, Decoded, Decoder, OnError, Origin, Payload, ReadContext, Reject, ScanRequest, Source,
+    SourceReader, SplitInfo,
+};
+pub use table::{ColumnKind, TableColumn, TableDescription};

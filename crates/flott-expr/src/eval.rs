@@ -1,8 +1,8 @@
 //! Evaluation of expressions over batches.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use arrow::{array::ArrayRef, record_batch::RecordBatch};
+use arrow::{array::ArrayRef, error::ArrowError, record_batch::RecordBatch};
 use flott_types::Code;
 
 use crate::Expr;
@@ -25,6 +25,31 @@ pub struct EvalError {
     pub code: Code,
     /// What is wrong, with the value.
     pub message: String,
+}
+
+impl EvalError {
+    /// A row that can't be evaluated.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { code: Code::EvaluationFailed, message: message.into() }
+    }
+    /// A bug of ours.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self { code: Code::Internal, message: message.into() }
+    }
+}
+
+impl fmt::Display for EvalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for EvalError {}
+
+impl From<ArrowError> for EvalError {
+    fn from(error: ArrowError) -> Self {
+        Self::new(error.to_string())
+    }
 }
 
 /// Expressions made ready to be evaluated over batches of one schema. Common sub-expressions

@@ -16,7 +16,9 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType as ArrowType, Field as ArrowField, Fields, IntervalUnit as ArrowInterval, TimeUnit};
+use arrow::datatypes::{
+    DataType as ArrowType, Field as ArrowField, Fields, IntervalUnit as ArrowInterval, TimeUnit,
+};
 
 use crate::{DataType, IntervalUnit, TypeKind};
 
@@ -68,9 +70,9 @@ impl DataType {
             TypeKind::Array(element) => ArrowType::List(Arc::new(element.arrow_field("item"))),
             TypeKind::Map(key, value) => map_of(key, value),
             TypeKind::Multiset(element) => map_of(element, &DataType::int().not_null()),
-            TypeKind::Row(fields) => {
-                ArrowType::Struct(fields.iter().map(|field| field.data_type.arrow_field(&field.name)).collect())
-            }
+            TypeKind::Row(fields) => ArrowType::Struct(
+                fields.iter().map(|field| field.data_type.arrow_field(&field.name)).collect(),
+            ),
         }
     }
 

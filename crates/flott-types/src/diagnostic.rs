@@ -269,7 +269,11 @@ impl Diagnostic {
     }
     /// Adds `did you mean 'x'?` if one of the candidates is close.
     #[must_use]
-    pub fn did_you_mean<'a>(self: Box<Self>, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Box<Self> {
+    pub fn did_you_mean<'a>(
+        self: Box<Self>,
+        word: &str,
+        candidates: impl IntoIterator<Item = &'a str>,
+    ) -> Box<Self> {
         match crate::closest(word, candidates) {
             Some(hit) => self.help(format!("did you mean '{hit}'?")),
             None => self,

@@ -19,5 +19,5 @@ mod schema;
 pub use arrow_layout::TimestampUnit;
 pub use data_type::{DataType, IntervalUnit, RowField, TypeKind, quote_identifier};
 pub use diagnostic::{Category, Code, Diagnostic, Label, Result, Severity, Span};
-pub use options::{Options, OptionValue, closest, parse_boolean, parse_duration, parse_memory_size};
+pub use options::{OptionValue, Options, closest, parse_boolean, parse_duration, parse_memory_size};
 pub use schema::{Field, Schema};

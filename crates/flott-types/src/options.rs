@@ -64,7 +64,8 @@ impl Options {
         let Some(entry) = self.entries.get(key) else { return Ok(None) };
         parse(&entry.value).map(Some).map_err(|why| {
             let shown = if entry.secret { "******" } else { &entry.value };
-            Diagnostic::error(Code::InvalidOption, format!("option '{key}' = '{shown}': {why}")).at(entry.value_span)
+            Diagnostic::error(Code::InvalidOption, format!("option '{key}' = '{shown}': {why}"))
+                .at(entry.value_span)
         })
     }
     /// A `true`/`false` option.
@@ -114,7 +115,8 @@ fn number_and_unit(text: &str) -> Result<(u64, String), String> {
 /// # Errors
 /// What was expected.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = number_and_unit(text).map_err(|_| "expected a duration such as '10 s'".to_string())?;
+    let (number, unit) =
+        number_and_unit(text).map_err(|_| "expected a duration such as '10 s'".to_string())?;
     let nanos: u64 = match unit.as_str() {
         "ns" | "nano" | "nanos" | "nanosecond" | "nanoseconds" => 1,
         "µs" | "us" | "micro" | "micros" | "microsecond" | "microseconds" => 1_000,

@@ -1,12 +1,34 @@
 //! The function registry: one entry gives a function its name, signatures, type rule,
 //! implementation, documentation and example.
 
-use std::fmt;
+//!
+//! ```text
+//!   string.rs ─┐
+//!   arithmetic.rs ─┤ FUNCTIONS: &[Function] ──► TABLES ──► lookup("upper"), all()
+//!   …             ─┘
+//! ```
+//!
+//! To add a function: one more entry in the table of its file.
+
+pub(crate) mod arithmetic;
+mod collection;
+pub(crate) mod comparison;
+pub(crate) mod conditional;
+mod conversion;
+mod hash;
+mod json;
+pub mod kernel;
+pub(crate) mod logical;
+pub mod signature;
+mod string;
+mod temporal;
+
+use std::{collections::HashMap, fmt, sync::OnceLock};
 
 use arrow::array::ArrayRef;
-use flott_types::{DataType, Result, Span};
+use flott_types::{Code, DataType, Diagnostic, Result, Span, TypeKind};
 
-use crate::{EvalContext, EvalError, Expr};
+use crate::{CastMode, EvalContext, EvalError, Expr, ExprKind, coerce};
 
 /// What kind of function it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,18 +120,96 @@ impl Function {
     /// # Errors
     /// `NoMatchingSignature`, naming the signatures that exist.
     pub fn call(&'static self, args: Vec<Expr>, span: Span) -> Result<Expr> {
-        let _ = (args, span);
-        Err(flott_types::Diagnostic::not_supported("stub"))
+        let Some(signature) = (self.resolve)(&args) else {
+            return Err(self.no_match(&args).at(span));
+        };
+        let args = args.into_iter().zip(&signature.arguments).map(|(arg, to)| pass_as(arg, to)).collect();
+        Ok(Expr::new(ExprKind::Call { function: self, args }, signature.result, span))
+    }
+
+    fn no_match(&self, args: &[Expr]) -> Box<Diagnostic> {
+        let types: Vec<String> = args.iter().map(|arg| arg.data_type.kind.to_string()).collect();
+        let message = format!("no signature of {} fits the arguments ({})", self.name, types.join(", "));
+        let mut diagnostic = Diagnostic::error(Code::NoMatchingSignature, message);
+        for signature in self.signatures {
+            diagnostic = diagnostic.help(format!("it is called as {signature}"));
+        }
+        diagnostic
     }
 }
 
+/// The argument in the type that the signature asks for. A string that fits into a longer
+/// VARCHAR is laid out the same and stays as it is.
+fn pass_as(arg: Expr, to: &DataType) -> Expr {
+    let same_layout = match (&arg.data_type.kind, &to.kind) {
+        (TypeKind::Char(n) | TypeKind::Varchar(n), TypeKind::Varchar(m))
+        | (TypeKind::Binary(n) | TypeKind::Varbinary(n), TypeKind::Varbinary(m)) => n <= m,
+        (from, to) => from == to,
+    };
+    if same_layout {
+        return arg;
+    }
+    let to = to.clone().with_nullable(arg.data_type.nullable);
+    coerce::cast_expr(arg, &to, CastMode::Strict)
+}
+
+struct Registry {
+    sorted: Vec<&'static Function>,
+    by_name: HashMap<String, &'static Function>,
+}
+
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        let mut sorted: Vec<&'static Function> = TABLES.iter().flat_map(|table| table.iter()).collect();
+        sorted.sort_by_key(|it| (it.kind as u8, it.name));
+        let mut by_name = HashMap::new();
+        for function in &sorted {
+            for name in std::iter::once(&function.name).chain(function.aliases) {
+                by_name.insert(name.to_ascii_uppercase(), *function);
+            }
+        }
+        Registry { sorted, by_name }
+    })
+}
+
+/// One table per file of functions.
+static TABLES: &[&[Function]] = &[
+    comparison::FUNCTIONS,
+    logical::FUNCTIONS,
+    arithmetic::FUNCTIONS,
+    conditional::FUNCTIONS,
+    string::FUNCTIONS,
+    temporal::FUNCTIONS,
+    conversion::FUNCTIONS,
+    collection::FUNCTIONS,
+    json::FUNCTIONS,
+    hash::FUNCTIONS,
+];
+
 /// The function of this name, in any case.
 pub fn lookup(name: &str) -> Option<&'static Function> {
-    let _ = name;
-    None
+    registry().by_name.get(name.to_ascii_uppercase().as_str()).copied()
 }
 
 /// All functions, in order of kind and name.
 pub fn all() -> &'static [&'static Function] {
-    &[]
+    &registry().sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_documented() {
+        let mut names = std::collections::HashSet::new();
+        for function in all() {
+            for name in std::iter::once(&function.name).chain(function.aliases) {
+                assert!(names.insert(name.to_ascii_uppercase()), "{name} is registered twice");
+            }
+            assert!(!function.doc.is_empty() && !function.signatures.is_empty(), "{}", function.name);
+            assert!(!function.examples.is_empty(), "{} has no example", function.name);
+        }
+    }
 }

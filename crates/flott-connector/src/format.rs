@@ -1,0 +1,115 @@
+//! Record formats: bytes ↔ batches.
+//!
+//! A format knows nothing of files or topics. Connectors that carry bytes ask it where records
+//! end ([`Format::framing`]), for a [`Decoder`] and for an [`Encoder`].
+
+use arrow::{array::ArrayRef, record_batch::RecordBatch};
+use flott_expr::EvalContext;
+use flott_types::{Diagnostic, Options, Result, Schema};
+
+use crate::{Decoder, OptionDef, ScanRequest, TableDescription};
+
+/// How records are told apart in a stream of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// A record ends with a line feed, always.
+    Lines,
+    /// A record ends with this text (`raw` with `raw.…line-delimiter`-like settings).
+    Delimiter(u8),
+    /// As lines, but line feeds inside quotes don't count.
+    QuotedLines {
+        /// The quote character.
+        quote: u8,
+        /// The field delimiter: a quote counts only at the start of a field.
+        delimiter: u8,
+        /// The character that makes the next one ordinary, if any.
+        escape: Option<u8>,
+        /// Lines starting with `#` are comments.
+        comments: bool,
+    },
+    /// A columnar file, read by row group.
+    RowGroups,
+}
+
+/// What a format needs to build a decoder or an encoder.
+#[derive(Debug, Clone)]
+pub struct FormatRequest<'a> {
+    /// The table; options carry the format's prefix (`json.…`).
+    pub table: &'a TableDescription,
+    /// Columns that the format itself reads or writes, in order (no metadata, no partition columns).
+    pub schema: Schema,
+}
+
+/// One format.
+pub trait Format: Send + Sync {
+    /// Its name: `json`, `csv`, …
+    fn name(&self) -> &'static str;
+    /// One sentence.
+    fn doc(&self) -> &'static str;
+    /// Its options, with prefix.
+    fn options(&self) -> &'static [OptionDef];
+    /// The usual file extension, without dot.
+    fn extension(&self) -> &'static str {
+        self.name()
+    }
+    /// Looks at schema and options only. Every problem is reported.
+    fn validate(&self, request: &FormatRequest<'_>, errors: &mut Vec<Box<Diagnostic>>);
+    /// Where records end.
+    ///
+    /// # Errors
+    /// Options that make no sense.
+    fn framing(&self, options: &Options) -> Result<Framing>;
+    /// Lines at the start of each file that aren't records (`csv.ignore-first-line`).
+    ///
+    /// # Errors
+    /// Options that make no sense.
+    fn header_lines(&self, options: &Options) -> Result<usize> {
+        let _ = options;
+        Ok(0)
+    }
+    /// A decoder for chunks of whole records. `scan.projection` and `scan.schema` may name metadata
+    /// and partition columns too: those are filled through `extra`.
+    ///
+    /// # Errors
+    /// Options that make no sense.
+    fn decoder(
+        &self,
+        request: &FormatRequest<'_>,
+        scan: &ScanRequest,
+        extra: Vec<ExtraColumn>,
+    ) -> Result<Box<dyn Decoder>>;
+    /// An encoder for one output file or record stream.
+    ///
+    /// # Errors
+    /// Options that make no sense.
+    fn encoder(&self, request: &FormatRequest<'_>, context: &EvalContext) -> Result<Box<dyn Encoder>>;
+}
+
+/// A column that the connector fills: constant within a chunk.
+pub struct ExtraColumn {
+    /// Position in `ScanRequest::schema`.
+    pub position: usize,
+    /// The value for a chunk, as an array of this many rows.
+    pub fill: Box<dyn Fn(&crate::Chunk, usize) -> Result<ArrayRef> + Send + Sync>,
+}
+
+/// Turns batches into bytes. One per output file.
+pub trait Encoder: Send {
+    /// Appends the rows.
+    ///
+    /// # Errors
+    /// `OutputFailed`: a value can't be written in this format.
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()>;
+    /// Appends what ends the file (a Parquet footer). The encoder is not used afterwards.
+    ///
+    /// # Errors
+    /// `OutputFailed`
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let _ = out;
+        Ok(())
+    }
+    /// Bytes held back inside the encoder (an unfinished row group), for rolling by size.
+    fn buffered(&self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,44 @@
+//! Threads for I/O: named, and joined when their handle is dropped.
+
+use std::thread::JoinHandle;
+
+use flott_types::{Code, Diagnostic, Result};
+
+/// A thread that is joined when this is dropped. Whoever owns it makes the thread end first
+/// (by dropping its channel or giving its [`crate::StopSignal`]).
+#[derive(Debug)]
+pub struct Thread {
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Thread {
+    /// Waits for the thread's end. False if it panicked.
+    pub fn join(mut self) -> bool {
+        self.handle.take().is_none_or(|handle| handle.join().is_ok())
+    }
+    /// Whether the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.handle.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
+}
+
+/// Starts a named thread.
+///
+/// # Errors
+/// `Internal` if the operating system refuses another thread.
+pub fn spawn(name: impl Into<String>, work: impl FnOnce() + Send + 'static) -> Result<Thread> {
+    let name = name.into();
+    std::thread::Builder::new()
+        .name(name.clone())
+        .spawn(work)
+        .map(|handle| Thread { handle: Some(handle) })
+        .map_err(|error| Diagnostic::error(Code::Internal, format!("cannot start thread '{name}': {error}")))
+}

@@ -1,0 +1,178 @@
+//! Connectors and formats by name.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use flott_types::{Code, Diagnostic, Result};
+
+use crate::{Format, OptionDef, ScanRequest, Sink, SinkRequest, Source, TableDescription};
+
+/// A family of tables: `'connector' = '<name>'`.
+pub trait Connector: Send + Sync {
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// One sentence.
+    fn doc(&self) -> &'static str;
+    /// Its options, formats' options not included.
+    fn options(&self) -> &'static [OptionDef];
+    /// Metadata columns: key, SQL type, one sentence.
+    fn metadata(&self) -> &'static [(&'static str, &'static str, &'static str)] {
+        &[]
+    }
+    /// Whether tables can be read.
+    fn reads(&self) -> bool;
+    /// Whether tables can be written.
+    fn writes(&self) -> bool;
+    /// Whether tables take a `format`.
+    fn takes_format(&self) -> bool {
+        false
+    }
+    /// Whether the table's input ends by itself. Looks at nothing outside the options.
+    fn is_bounded(&self, table: &TableDescription) -> bool {
+        let _ = table;
+        true
+    }
+    /// Looks at the script only. Every problem is reported.
+    fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>);
+    /// Looks at the outside (does the path exist?). Every problem is reported.
+    fn check_source(&self, table: &TableDescription, errors: &mut Vec<Box<Diagnostic>>) {
+        let _ = (table, errors);
+    }
+    /// Builds the table for reading. No I/O yet.
+    ///
+    /// # Errors
+    /// `UnsupportedUse` if tables can't be read.
+    fn source(
+        &self,
+        table: &TableDescription,
+        scan: ScanRequest,
+        registry: &Registry,
+    ) -> Result<Arc<dyn Source>>;
+    /// Builds the table for writing. No I/O yet. `table.columns` are the columns written, in order.
+    ///
+    /// # Errors
+    /// `UnsupportedUse` if tables can't be written.
+    fn sink(&self, table: &TableDescription, job: &SinkRequest, registry: &Registry)
+    -> Result<Arc<dyn Sink>>;
+}
+
+/// All connectors and formats of this binary.
+#[derive(Clone, Default)]
+pub struct Registry {
+    connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
+    formats: BTreeMap<&'static str, Arc<dyn Format>>,
+}
+
+/// Options that every table knows, whatever its connector.
+pub const COMMON_OPTIONS: &[OptionDef] = &[
+    OptionDef::required("connector", crate::OptionKind::Text, "Which connector the table uses."),
+    OptionDef::optional(
+        "on-error",
+        crate::OptionKind::OneOf(&["fail", "skip", "dead-letter"]),
+        "dead-letter",
+        "What happens to a record of this source that can't be decoded or evaluated.",
+    ),
+    OptionDef::optional(
+        "scan.parallelism",
+        crate::OptionKind::Integer,
+        "",
+        "Accepted for compatibility; Flott spreads a source over all cores.",
+    ),
+    OptionDef::optional(
+        "sink.parallelism",
+        crate::OptionKind::Integer,
+        "",
+        "How many writers the sink has at the most.",
+    ),
+];
+
+impl Registry {
+    /// An empty registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Adds a connector.
+    pub fn add_connector(&mut self, connector: Arc<dyn Connector>) {
+        self.connectors.insert(connector.name(), connector);
+    }
+    /// Adds a format.
+    pub fn add_format(&mut self, format: Arc<dyn Format>) {
+        self.formats.insert(format.name(), format);
+    }
+    /// All connectors by name.
+    pub fn connectors(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
+        self.connectors.values()
+    }
+    /// All formats by name.
+    pub fn formats(&self) -> impl Iterator<Item = &Arc<dyn Format>> {
+        self.formats.values()
+    }
+    /// The table's connector.
+    ///
+    /// # Errors
+    /// `MissingOption`, `UnknownConnector`
+    pub fn connector_of(&self, table: &TableDescription) -> Result<&Arc<dyn Connector>> {
+        let Some(name) = table.options.get("connector") else {
+            return Err(Diagnostic::error(
+                Code::MissingOption,
+                format!("table '{}' has no 'connector' option", table.name),
+            )
+            .at(table.span)
+            .help("`flott list connectors` shows what there is"));
+        };
+        self.connectors.get(name).ok_or_else(|| {
+            Diagnostic::error(Code::UnknownConnector, format!("no connector '{name}'"))
+                .at(table.options.span("connector"))
+                .did_you_mean(name, self.connectors.keys().copied())
+                .help("`flott list connectors` shows what there is")
+        })
+    }
+    /// The format that the table's `format` option names.
+    ///
+    /// # Errors
+    /// `MissingOption`, `UnknownConnector`
+    pub fn format_of(&self, table: &TableDescription) -> Result<&Arc<dyn Format>> {
+        let Some(name) = table.options.get("format") else {
+            return Err(Diagnostic::error(
+                Code::MissingOption,
+                format!("table '{}' has no 'format' option", table.name),
+            )
+            .at(table.span)
+            .help("`flott list formats` shows what there is"));
+        };
+        self.format(name).map_err(|error| error.at(table.options.span("format")))
+    }
+    /// The format of this name.
+    ///
+    /// # Errors
+    /// `UnknownConnector`
+    pub fn format(&self, name: &str) -> Result<&Arc<dyn Format>> {
+        self.formats.get(name).ok_or_else(|| {
+            Diagnostic::error(Code::UnknownConnector, format!("no format '{name}'"))
+                .did_you_mean(name, self.formats.keys().copied())
+                .help("`flott list formats` shows what there is")
+        })
+    }
+    /// Everything about a table that can be checked from the script alone.
+    pub fn validate(&self, table: &TableDescription) -> Vec<Box<Diagnostic>> {
+        let mut errors = Vec::new();
+        let connector = match self.connector_of(table) {
+            Ok(connector) => connector,
+            Err(error) => return vec![error],
+        };
+        let mut known: Vec<&OptionDef> = COMMON_OPTIONS.iter().chain(connector.options()).collect();
+        if connector.takes_format() {
+            match self.format_of(table) {
+                Ok(format) => known.extend(format.options()),
+                Err(error) => return vec![error],
+            }
+        }
+        crate::option::check_options(
+            &format!("connector '{}' (table '{}')", connector.name(), table.name),
+            &table.options,
+            &known,
+            &mut errors,
+        );
+        connector.validate(table, self, &mut errors);
+        errors.into_iter().map(|error| error.at(table.span)).collect()
+    }
+}

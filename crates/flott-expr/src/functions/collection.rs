@@ -1,0 +1,6 @@
+//! The collection functions.
+
+use super::Function;
+
+/// This file's functions.
+pub(crate) static FUNCTIONS: &[Function] = &[];

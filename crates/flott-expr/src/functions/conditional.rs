@@ -1,0 +1,6 @@
+//! The conditional functions.
+
+use super::Function;
+
+/// This file's functions.
+pub(crate) static FUNCTIONS: &[Function] = &[];

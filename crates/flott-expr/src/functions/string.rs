@@ -1,0 +1,6 @@
+//! The string functions.
+
+use super::Function;
+
+/// This file's functions.
+pub(crate) static FUNCTIONS: &[Function] = &[];
