@@ -22,7 +22,6 @@ pub mod option;
 pub mod registry;
 pub mod sink;
 pub mod source;
-pub mod table;
 
 pub use clock::{Clock, ManualClock, StopSignal, SystemClock};
 pub use dead_letter::{DeadLetter, DeadLetterQueue, Stage};
@@ -34,4 +33,4 @@ pub use source::{
     BufferPool, Chunk, Decoded, Decoder, OnError, Origin, Payload, ReadContext, Reject, ScanRequest, Source,
     SourceReader, SplitInfo,
 };
-pub use table::{ColumnKind, TableColumn, TableDescription};
+pub use flott_types::{ColumnKind, TableColumn, TableDescription};

@@ -1,1 +1,27 @@
 //! Flink SQL text to a bound, typed logical plan.
+//!
+//! ```text
+//!   script text ─ variables ─► Source ─ parse ─► Statement ─ Session::execute ─► Outcome
+//!                (${NAME})     (text,            (ours for DDL,   │                (LogicalPlan for
+//!                               spans)            sqlparser for   ├─ catalog        INSERT and SELECT)
+//!                                                 queries)        └─ bind
+//! ```
+//!
+//! Parsing queries and expressions is `sqlparser`'s, with a dialect of ours; DDL and the clauses
+//! that it lacks are parsed by our functions on its tokenizer. Binding is ours, with Flink's
+//! types from the first node to the last.
+//!
+//! This crate knows nothing of how a pipeline runs or of any connector.
+
+pub mod bind;
+pub mod catalog;
+pub mod parse;
+mod plan;
+pub mod session;
+mod source;
+pub mod variables;
+
+pub use catalog::{Catalog, Table, View, WatermarkDef};
+pub use plan::{Insert, LogicalPlan};
+pub use session::{Outcome, Session};
+pub use source::Source;

@@ -15,9 +15,11 @@ mod data_type;
 mod diagnostic;
 mod options;
 mod schema;
+mod table;
 
 pub use arrow_layout::TimestampUnit;
 pub use data_type::{DataType, IntervalUnit, RowField, TypeKind, quote_identifier};
 pub use diagnostic::{Category, Code, Diagnostic, Label, Result, Severity, Span};
 pub use options::{OptionValue, Options, closest, parse_boolean, parse_duration, parse_memory_size};
 pub use schema::{Field, Schema};
+pub use table::{ColumnKind, TableColumn, TableDescription};

@@ -1,6 +1,6 @@
 //! A table as connectors see it.
 
-use flott_types::{DataType, Field, Options, Schema, Span};
+use crate::{DataType, Field, Options, Schema, Span};
 
 /// Where a column's values come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,1 @@
+//! Names and types: a parsed query becomes a [`crate::LogicalPlan`].

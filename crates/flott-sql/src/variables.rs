@@ -1,0 +1,1 @@
+//! `${NAME}`, `${NAME:-default}`, `${env:NAME}`, `${file:PATH}`.
