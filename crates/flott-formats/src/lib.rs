@@ -8,6 +8,7 @@
 //! Arrow builders, only for the columns that the plan reads.
 
 pub mod csv;
+pub mod filter;
 pub mod json;
 pub mod parquet;
 pub mod raw;
