@@ -31,6 +31,10 @@ pub trait Connector: Send + Sync {
         let _ = table;
         true
     }
+    /// What its sinks can promise by themselves.
+    fn sink_guarantee(&self) -> crate::SinkGuarantee {
+        crate::SinkGuarantee::Immediate
+    }
     /// Looks at the script only. Every problem is reported.
     fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>);
     /// Looks at the outside (does the path exist?). Every problem is reported.

@@ -1,0 +1,58 @@
+//! What a pipeline really promises about the rows of a sink.
+
+use std::fmt;
+
+use flott_connector::Registry;
+use flott_types::{Code, Diagnostic, Options, Result, Span, TableDescription};
+
+use crate::SinkTarget;
+
+/// A promise, and what it rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Every row at least once: a run that dies leaves nothing behind in this sink, and the next
+    /// run begins anew.
+    AtLeastOnceAtEnd,
+    /// Every row at least once: rows are visible as they come, so a second run shows them again.
+    AtLeastOnceImmediate,
+    /// Rows are thrown away.
+    Nothing,
+}
+
+impl fmt::Display for Guarantee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Guarantee::AtLeastOnceAtEnd => {
+                "at-least-once (published when the run ends; without checkpoints a run that dies is begun anew)"
+            }
+            Guarantee::AtLeastOnceImmediate => "at-least-once (rows are visible as they come)",
+            Guarantee::Nothing => "none (rows are thrown away)",
+        })
+    }
+}
+
+impl Guarantee {
+    /// One word for scripts.
+    pub fn word(self) -> &'static str {
+        match self {
+            Guarantee::AtLeastOnceAtEnd | Guarantee::AtLeastOnceImmediate => "at-least-once",
+            Guarantee::Nothing => "none",
+        }
+    }
+}
+
+/// The guarantee of a sink.
+pub fn of(target: &SinkTarget, registry: &Registry, _options: &Options) -> Result<Guarantee> {
+    let SinkTarget::Table(table) = target else { return Ok(Guarantee::AtLeastOnceImmediate) };
+    Ok(match registry.connector_of(table)?.sink_guarantee() {
+        flott_connector::SinkGuarantee::Repeatable => Guarantee::AtLeastOnceAtEnd,
+        flott_connector::SinkGuarantee::Immediate => Guarantee::AtLeastOnceImmediate,
+        flott_connector::SinkGuarantee::Discards => Guarantee::Nothing,
+    })
+}
+
+/// `connector 'x' can't be read`
+pub fn unsupported_use(table: &TableDescription, span: Span, verb: &str, connector: &str) -> Box<Diagnostic> {
+    let message = format!("table '{}' can't be {verb}: connector '{connector}' doesn't do that", table.name);
+    Diagnostic::error(Code::UnsupportedUse, message).at(span).help("`flott list connectors` shows what each can do")
+}
