@@ -34,11 +34,31 @@ impl Source {
         if span.start.line == 0 {
             return Span::default();
         }
-        Span::new(self.offset(span.start.line, span.start.column), self.offset(span.end.line, span.end.column))
+        Span::new(
+            self.offset(span.start.line, span.start.column),
+            self.offset(span.end.line, span.end.column),
+        )
     }
     /// The text in a span.
     pub fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or("")
+    }
+    /// Whether a span holds text that came from `${env:…}` or `${file:…}`.
+    pub fn is_secret(&self, span: Span) -> bool {
+        self.secrets.iter().any(|secret| secret.start < span.end && span.start < secret.end)
+    }
+    /// The text with every secret shown as `*`, each byte for byte: places stay what they are.
+    pub fn masked_text(&self) -> String {
+        let mut masked = String::with_capacity(self.text.len());
+        let mut at = 0;
+        for secret in &self.secrets {
+            masked.push_str(self.text.get(at..secret.start).unwrap_or(""));
+            // Line breaks stay, so that line numbers do too.
+            masked.extend(self.slice(*secret).bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }));
+            at = secret.end;
+        }
+        masked.push_str(self.text.get(at..).unwrap_or(""));
+        masked
     }
     /// Line and column (from 1, in characters) of a byte offset.
     pub fn line_column(&self, offset: usize) -> (usize, usize) {
