@@ -19,7 +19,9 @@ pub mod eval;
 mod expr;
 pub mod functions;
 pub mod render;
+pub mod text;
 mod value;
+pub mod zone;
 
 pub use eval::{EvalContext, EvalError, Program};
 pub use expr::{CastMode, Expr, ExprKind};

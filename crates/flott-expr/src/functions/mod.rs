@@ -15,12 +15,17 @@ mod collection;
 pub(crate) mod comparison;
 pub(crate) mod conditional;
 mod conversion;
+mod define;
+mod encoding;
 mod hash;
+mod java_regex;
 mod json;
 pub mod kernel;
 pub(crate) mod logical;
 pub mod signature;
+mod regexp;
 mod string;
+mod string_search;
 mod temporal;
 
 use std::{collections::HashMap, fmt, sync::OnceLock};
@@ -180,6 +185,9 @@ static TABLES: &[&[Function]] = &[
     arithmetic::FUNCTIONS,
     conditional::FUNCTIONS,
     string::FUNCTIONS,
+    string_search::FUNCTIONS,
+    encoding::FUNCTIONS,
+    regexp::FUNCTIONS,
     temporal::FUNCTIONS,
     conversion::FUNCTIONS,
     collection::FUNCTIONS,

@@ -1,0 +1,435 @@
+//! Functions of regular expressions, with Java's syntax (see `java_regex.rs`).
+//!
+//! A pattern that doesn't compile gives NULL (FALSE for `REGEXP`), as in Flink.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, MapBuilder, MapFieldNames, StringBuilder},
+    datatypes::Int32Type,
+};
+use flott_types::DataType;
+
+use super::{
+    Call, Function, FunctionKind,
+    define::{Param, shaped, shaped_nullable},
+    java_regex::{JavaRegex, PatternError, compile},
+    kernel,
+    string_search::list_of_strings,
+};
+use crate::EvalError;
+
+const KIND: FunctionKind = FunctionKind::String;
+const TWO: &[Param] = &[Param::Text, Param::Text];
+const WITH_GROUP: &[Param] = &[Param::Text, Param::Text, Param::Int];
+
+/// This file's functions.
+pub(crate) static FUNCTIONS: &[Function] = &[
+    Function::define(
+        KIND,
+        "REGEXP",
+        &["REGEXP(string, pattern)"],
+        |args| shaped(args, 2, TWO, DataType::boolean()),
+        regexp,
+        "Whether the pattern occurs in the string.",
+        &[("REGEXP('abc', 'b')", "TRUE"), ("REGEXP('abc', '^b')", "FALSE")],
+    ),
+    Function::define(
+        KIND,
+        "REGEXP_REPLACE",
+        &["REGEXP_REPLACE(string, pattern, replacement)"],
+        |args| shaped(args, 3, &[Param::Text; 3], DataType::string()),
+        regexp_replace,
+        "The string with every match replaced. The replacement is taken literally: `$1` refers to nothing.",
+        &[("REGEXP_REPLACE('foobar', 'oo|ar', '')", "fb")],
+    ),
+    Function::define(
+        KIND,
+        "REGEXP_EXTRACT",
+        &["REGEXP_EXTRACT(string, pattern [, group])"],
+        |args| shaped_nullable(args, 2, WITH_GROUP, DataType::string()),
+        regexp_extract,
+        "What a group (0, the default: the whole match) of the first match matched; NULL if there is none.",
+        &[("REGEXP_EXTRACT('foothebar', 'foo(.*?)(bar)', 2)", "bar")],
+    ),
+    Function::define(
+        KIND,
+        "REGEXP_EXTRACT_ALL",
+        &["REGEXP_EXTRACT_ALL(string, pattern [, group])"],
+        |args| shaped_nullable(args, 2, WITH_GROUP, DataType::array(DataType::string())),
+        regexp_extract_all,
+        "What a group (by default 1) matched, in every match.",
+        &[("REGEXP_EXTRACT_ALL('a1b22', '[0-9]+', 0)", "[1, 22]")],
+    ),
+    Function::define(
+        KIND,
+        "REGEXP_COUNT",
+        &["REGEXP_COUNT(string, pattern)"],
+        |args| shaped_nullable(args, 2, TWO, DataType::int()),
+        |call| {
+            numbers(call, |regex, text| {
+                let mut count = 0;
+                regex.each_match(text, |_, _| {
+                    count += 1;
+                    true
+                })?;
+                Ok(count)
+            })
+        },
+        "The number of matches.",
+        &[("REGEXP_COUNT('a1b22', '[0-9]')", "3")],
+    ),
+    Function::define(
+        KIND,
+        "REGEXP_INSTR",
+        &["REGEXP_INSTR(string, pattern)"],
+        |args| shaped_nullable(args, 2, TWO, DataType::int()),
+        |call| {
+            numbers(call, |regex, text| {
+                let mut position = 0;
+                regex.each_match(text, |start, _| {
+                    position = text[..start].encode_utf16().count() + 1;
+                    false
+                })?;
+                Ok(i32::try_from(position).unwrap_or(i32::MAX))
+            })
+        },
+        "Where the first match starts, counted from 1; 0 if there is none.",
+        &[("REGEXP_INSTR('a1b22', '[0-9]')", "2")],
+    ),
+    Function::define(
+        KIND,
+        "REGEXP_SUBSTR",
+        &["REGEXP_SUBSTR(string, pattern)"],
+        |args| shaped_nullable(args, 2, TWO, DataType::string()),
+        |call| {
+            let (texts, mut patterns) = (call.strings(0)?, Patterns::of(call, 1)?);
+            kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
+                let Some(regex) = patterns.at(row)? else { return Ok(false) };
+                let text = texts.value(row);
+                let mut found = false;
+                regex.each_match(text, |start, end| {
+                    out.push_str(&text[start..end]);
+                    found = true;
+                    false
+                })?;
+                Ok(found)
+            })
+        },
+        "The first match; NULL if there is none.",
+        &[("REGEXP_SUBSTR('a1b22', '[0-9]+')", "1")],
+    ),
+    Function::define(
+        KIND,
+        "SIMILAR TO",
+        &["string SIMILAR TO pattern [ESCAPE character]"],
+        |args| shaped(args, 2, &[Param::Text; 3], DataType::boolean()),
+        similar_to,
+        "Whether the whole string matches a pattern of the SQL standard: `%` and `_` stand for any text and any character, `|`, `*`, `+`, `?`, `{n}`, `(…)` and `[…]` as in regular expressions.",
+        &[("'abc' SIMILAR TO 'a(b|c)*'", "TRUE"), ("'abc' SIMILAR TO 'ab'", "FALSE")],
+    ),
+    Function::define(
+        KIND,
+        "STR_TO_MAP",
+        &["STR_TO_MAP(string [, pair_separator, key_separator])"],
+        |args| {
+            let map = DataType::map(DataType::string(), DataType::string());
+            if args.len() == 2 { None } else { shaped_nullable(args, 1, &[Param::Text; 3], map) }
+        },
+        str_to_map,
+        "A map from text such as `k1=v1,k2=v2`. The separators are regular expressions, by default `,` and `=`.",
+        &[("STR_TO_MAP('k1=v1,k2=v2')", "{k1=v1, k2=v2}"), ("STR_TO_MAP('k1,k2=v2')", "{k1=NULL, k2=v2}")],
+    ),
+];
+
+/// The patterns of a column, compiled when they change.
+struct Patterns<'a> {
+    texts: &'a arrow::array::StringArray,
+    last: Option<(&'a str, Option<Arc<JavaRegex>>)>,
+}
+
+impl<'a> Patterns<'a> {
+    fn of(call: &Call<'a>, argument: usize) -> Result<Self, EvalError> {
+        Ok(Self { texts: call.strings(argument)?, last: None })
+    }
+    /// The row's pattern; `None` if it isn't one.
+    fn at(&mut self, row: usize) -> Result<Option<&JavaRegex>, EvalError> {
+        let text = self.texts.value(row);
+        if self.last.as_ref().is_none_or(|(last, _)| *last != text) {
+            self.last = Some((text, compiled(text)?));
+        }
+        Ok(self.last.as_ref().and_then(|(_, regex)| regex.as_deref()))
+    }
+}
+
+fn compiled(pattern: &str) -> Result<Option<Arc<JavaRegex>>, EvalError> {
+    match compile(pattern) {
+        Ok(regex) => Ok(Some(regex)),
+        Err(PatternError::Invalid) => Ok(None),
+        Err(PatternError::Unsupported(what)) => {
+            Err(EvalError::new(format!("not supported yet: {what} in the regular expression '{pattern}'")))
+        }
+    }
+}
+
+fn regexp(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
+    let (texts, mut patterns, nulls) = (call.strings(0)?, Patterns::of(call, 1)?, call.nulls());
+    let mut out = arrow::array::BooleanBuilder::with_capacity(call.rows);
+    for row in 0..call.rows {
+        if nulls.as_ref().is_some_and(|it| it.is_null(row)) {
+            out.append_null();
+            continue;
+        }
+        // Flink answers FALSE for the empty pattern.
+        let empty = patterns.texts.value(row).is_empty();
+        let hit = match patterns.at(row)? {
+            Some(regex) if !empty => regex.is_match(texts.value(row))?,
+            _ => false,
+        };
+        out.append_value(hit);
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+fn regexp_replace(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
+    let (texts, mut patterns, replacements) = (call.strings(0)?, Patterns::of(call, 1)?, call.strings(2)?);
+    kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
+        let Some(regex) = patterns.at(row)? else { return Ok(false) };
+        let (text, replacement) = (texts.value(row), replacements.value(row));
+        let mut done = 0;
+        regex.each_match(text, |start, end| {
+            out.push_str(&text[done..start]);
+            out.push_str(replacement);
+            done = end;
+            true
+        })?;
+        out.push_str(&text[done..]);
+        Ok(true)
+    })
+}
+
+fn regexp_extract(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
+    let (texts, mut patterns) = (call.strings(0)?, Patterns::of(call, 1)?);
+    let groups = if call.args.len() > 2 { Some(call.ints(2)?) } else { None };
+    kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
+        let Some(regex) = patterns.at(row)? else { return Ok(false) };
+        let Ok(group) = usize::try_from(groups.map_or(0, |it| it.value(row))) else { return Ok(false) };
+        let text = texts.value(row);
+        let mut found = false;
+        let mut take = |range: Option<(usize, usize)>| {
+            if let Some((start, end)) = range {
+                out.push_str(&text[start..end]);
+                found = true;
+            }
+            false
+        };
+        if group == 0 {
+            regex.each_match(text, |start, end| take(Some((start, end))))?;
+        } else {
+            regex.each_groups(text, |groups| take(groups.get(group).copied().flatten()))?;
+        }
+        Ok(found)
+    })
+}
+
+fn regexp_extract_all(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
+    let (texts, mut patterns, nulls) = (call.strings(0)?, Patterns::of(call, 1)?, call.nulls());
+    let groups = if call.args.len() > 2 { Some(call.ints(2)?) } else { None };
+    let mut out = list_of_strings();
+    for row in 0..call.rows {
+        if nulls.as_ref().is_some_and(|it| it.is_null(row)) {
+            out.append_null();
+            continue;
+        }
+        let group = usize::try_from(groups.map_or(1, |it| it.value(row))).ok();
+        match (patterns.at(row)?, group) {
+            (Some(regex), Some(group)) if group <= regex.group_count() => {
+                let text = texts.value(row);
+                regex.each_groups(text, |groups| {
+                    let range = groups.get(group).copied().flatten();
+                    out.values().append_option(range.map(|(start, end)| &text[start..end]));
+                    true
+                })?;
+                out.append(true);
+            }
+            _ => out.append_null(),
+        }
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+fn numbers(
+    call: &Call<'_>,
+    mut compute: impl FnMut(&JavaRegex, &str) -> Result<i32, EvalError>,
+) -> Result<ArrayRef, EvalError> {
+    let (texts, mut patterns) = (call.strings(0)?, Patterns::of(call, 1)?);
+    let found = kernel::build_primitive::<Int32Type>(call.rows, call.nulls().as_ref(), |row| {
+        patterns.at(row)?.map(|regex| compute(regex, texts.value(row))).transpose()
+    })?;
+    Ok(Arc::new(found))
+}
+
+fn similar_to(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
+    let (texts, patterns, nulls) = (call.strings(0)?, call.strings(1)?, call.nulls());
+    let escapes = if call.args.len() > 2 { Some(call.strings(2)?) } else { None };
+    let mut known: Option<(&str, &str, Arc<JavaRegex>)> = None;
+    let mut out = arrow::array::BooleanBuilder::with_capacity(call.rows);
+    for row in 0..call.rows {
+        if nulls.as_ref().is_some_and(|it| it.is_null(row)) {
+            out.append_null();
+            continue;
+        }
+        let (pattern, escape) = (patterns.value(row), escapes.map_or("", |it| it.value(row)));
+        if known.as_ref().is_none_or(|(last, with, _)| *last != pattern || *with != escape) {
+            let invalid = || EvalError::new(format!("invalid SIMILAR TO pattern '{pattern}'"));
+            let regex = compiled(&similar_as_java(pattern, escape).ok_or_else(invalid)?)?.ok_or_else(invalid)?;
+            known = Some((pattern, escape, regex));
+        }
+        let hit = known.as_ref().map_or(Ok(false), |(_, _, regex)| regex.is_match(texts.value(row)))?;
+        out.append_value(hit);
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+/// A pattern of the SQL standard as a regular expression of the whole text.
+fn similar_as_java(pattern: &str, escape: &str) -> Option<String> {
+    let escape = escape.chars().next();
+    let mut out = String::from("\\A(?:");
+    let mut chars = pattern.chars();
+    let mut in_class = false;
+    while let Some(c) = chars.next() {
+        match c {
+            _ if Some(c) == escape => {
+                let literal = chars.next()?;
+                if !literal.is_alphanumeric() {
+                    out.push('\\');
+                }
+                out.push(literal);
+            }
+            '%' if !in_class => out.push_str(".*"),
+            '_' if !in_class => out.push('.'),
+            '[' if in_class => {
+                // `[:ALPHA:]` inside an enumeration.
+                let name: String = chars.by_ref().take_while(|it| *it != ']').collect();
+                out.push_str(posix_class(name.trim_matches(':'))?);
+            }
+            '[' => {
+                in_class = true;
+                out.push(c);
+            }
+            ']' => {
+                in_class = false;
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out.push_str(")\\z");
+    Some(out)
+}
+
+fn posix_class(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_uppercase().as_str() {
+        "ALPHA" => "\\p{Alpha}",
+        "UPPER" => "\\p{Upper}",
+        "LOWER" => "\\p{Lower}",
+        "DIGIT" => "\\d",
+        "SPACE" => " ",
+        "WHITESPACE" => "\\s",
+        "ALNUM" => "\\p{Alnum}",
+        _ => return None,
+    })
+}
+
+fn str_to_map(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
+    let (texts, nulls) = (call.strings(0)?, call.nulls());
+    let separators = if call.args.len() > 2 { Some((call.strings(1)?, call.strings(2)?)) } else { None };
+    let names = MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
+    let mut out = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
+    for row in 0..call.rows {
+        if nulls.as_ref().is_some_and(|it| it.is_null(row)) {
+            out.append(false)?;
+            continue;
+        }
+        let (pair, key) = separators.map_or((",", "="), |(pair, key)| (pair.value(row), key.value(row)));
+        for (name, value) in pairs(texts.value(row), &separator(pair)?, &separator(key)?)? {
+            out.keys().append_value(name);
+            out.values().append_option(value);
+        }
+        out.append(true)?;
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+fn separator(pattern: &str) -> Result<Arc<JavaRegex>, EvalError> {
+    compiled(pattern)?.ok_or_else(|| EvalError::new(format!("invalid separator '{pattern}' of STR_TO_MAP")))
+}
+
+/// The pairs, in order of their first appearance; a later value replaces an earlier one.
+fn pairs<'a>(
+    text: &'a str,
+    between_pairs: &JavaRegex,
+    between_key_and_value: &JavaRegex,
+) -> Result<Vec<(&'a str, Option<&'a str>)>, EvalError> {
+    let mut found: Vec<(&str, Option<&str>)> = Vec::new();
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    if text.is_empty() {
+        return Ok(found);
+    }
+    for piece in pieces(text, between_pairs)? {
+        let (mut key, mut value) = (piece, None);
+        between_key_and_value.each_match(piece, |start, end| {
+            (key, value) = (&piece[..start], Some(&piece[end..]));
+            false
+        })?;
+        let place = *places.entry(key).or_insert(found.len());
+        match found.get_mut(place) {
+            Some(slot) => slot.1 = value,
+            None => found.push((key, value)),
+        }
+    }
+    Ok(found)
+}
+
+/// What stands between the matches, without the empty pieces at the end.
+fn pieces<'a>(text: &'a str, separator: &JavaRegex) -> Result<Vec<&'a str>, EvalError> {
+    let (mut out, mut done) = (Vec::new(), 0);
+    separator.each_match(text, |start, end| {
+        if end > 0 {
+            out.push(&text[done..start]);
+            done = end;
+        }
+        true
+    })?;
+    out.push(&text[done..]);
+    while out.len() > 1 && out.last().is_some_and(|it| it.is_empty()) {
+        out.pop();
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn similar_to_is_about_the_whole_text() {
+        let matches = |text: &str, pattern: &str, escape: &str| {
+            compile(&similar_as_java(pattern, escape).unwrap()).unwrap().is_match(text).unwrap()
+        };
+        assert!(matches("abc", "a(b|c)*", ""));
+        assert!(!matches("abc", "ab", ""));
+        assert!(matches("abc", "%b_", ""));
+        assert!(matches("a_c", "a\\_c", "\\"));
+        assert!(!matches("abc", "a\\_c", "\\"));
+        assert!(matches("a1", "a[[:DIGIT:]]", ""));
+        assert!(matches("abc", "a.c", ""), "Flink takes the dot for any character");
+    }
+
+    #[test]
+    fn later_pairs_win() {
+        let of = |text| pairs(text, &compile(",").unwrap(), &compile("=").unwrap()).unwrap();
+        assert_eq!(of("a=1,b,a=2=3,"), [("a", Some("2=3")), ("b", None)]);
+        assert_eq!(of(""), []);
+    }
+}
