@@ -16,6 +16,8 @@ mod print;
 mod stdin;
 mod stdout;
 
+pub use stdout::{NewEncoder, to_stdout};
+
 use std::sync::Arc;
 
 use flott_connector::{ColumnKind, Connector, TableDescription};

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use flott_connector::{
-    Committable, Committer, Connector, Encoder, Format, FormatRequest, Framing, OptionDef, OptionKind,
+    Committable, Committer, Connector, Encoder, FormatRequest, Framing, OptionDef, OptionKind,
     Registry, ScanRequest, Sink, SinkGuarantee, SinkRequest, SinkWriter, Source, TableDescription,
     sink::NothingToCommit,
 };
-use flott_expr::EvalContext;
 use flott_types::{Diagnostic, Result};
 
 use crate::{
@@ -73,15 +72,24 @@ impl Connector for Stdout {
         job: &SinkRequest,
         registry: &Registry,
     ) -> Result<Arc<dyn Sink>> {
-        let format = registry.format_of(table)?.clone();
-        Ok(Arc::new(StdoutSink { format, table: table.clone(), context: job.context.clone() }))
+        let (format, table, context) = (registry.format_of(table)?.clone(), table.clone(), job.context.clone());
+        Ok(to_stdout(Arc::new(move || {
+            let request = FormatRequest { table: &table, schema: table.physical_schema() };
+            format.encoder(&request, &context)
+        })))
     }
 }
 
+/// Makes the encoder of a [`to_stdout`] sink.
+pub type NewEncoder = Arc<dyn Fn() -> Result<Box<dyn Encoder>> + Send + Sync>;
+
+/// Standard output behind any encoder, in the order of the input.
+pub fn to_stdout(encoder: NewEncoder) -> Arc<dyn Sink> {
+    Arc::new(StdoutSink { encoder })
+}
+
 struct StdoutSink {
-    format: Arc<dyn Format>,
-    table: TableDescription,
-    context: EvalContext,
+    encoder: NewEncoder,
 }
 
 impl Sink for StdoutSink {
@@ -92,9 +100,7 @@ impl Sink for StdoutSink {
         true
     }
     fn writer(&self, _: usize, _: usize) -> Result<Box<dyn SinkWriter>> {
-        let request = FormatRequest { table: &self.table, schema: self.table.physical_schema() };
-        let encoder = self.format.encoder(&request, &self.context)?;
-        Ok(Box::new(StdoutWriter { encoder, output: Output::open(Stream::Out)? }))
+        Ok(Box::new(StdoutWriter { encoder: (self.encoder)()?, output: Output::open(Stream::Out)? }))
     }
     fn committer(&self) -> Result<Box<dyn Committer>> {
         Ok(Box::new(NothingToCommit))
@@ -118,6 +124,7 @@ impl SinkWriter for StdoutWriter {
         self.output.flush()
     }
     fn prepare(&mut self, _: u64) -> Result<()> {
+        self.encoder.finish(self.output.buffer())?;
         self.output.mark()
     }
     fn poll_prepared(&mut self) -> Result<Option<Vec<Committable>>> {

@@ -1,1 +1,57 @@
-fn main() {}
+//! The command line: arguments in, exit code out.
+//!
+//! ```text
+//!   main ─► cli (arguments) ─► script (text, variables) ─► run | check | explain | list | dead_letters
+//!                                                            └─► diagnostics (what went wrong, underlined)
+//! ```
+//!
+//! Exit codes: 0 done (dead letters included) or stopped cleanly; 1 the run failed; 2 the
+//! script, an option or the arguments are wrong.
+
+mod check;
+mod cli;
+mod connectors;
+mod dead_letters;
+mod diagnostics;
+mod explain;
+mod list;
+mod live;
+mod logging;
+mod metrics;
+mod report;
+mod results;
+mod run;
+mod script;
+mod settings;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The allocator: batches are allocated on one thread and freed on another all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = match cli::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match arguments.command {
+        cli::Command::Run(run) => run::command(&run),
+        cli::Command::Validate(validate) => check::command(&validate),
+        cli::Command::Explain(explain) => explain::command(&explain),
+        cli::Command::List(list) => list::command(&list),
+        cli::Command::Dlq(dlq) => dead_letters::command(&dlq),
+        cli::Command::Completions { shell } => {
+            let mut command = <cli::Arguments as clap::CommandFactory>::command();
+            clap_complete::generate(shell, &mut command, "flott", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}

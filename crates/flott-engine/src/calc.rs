@@ -1,0 +1,186 @@
+//! Filter, project and unnest, fused into one operator.
+//!
+//! Keeps nothing. Emits for every batch at once. Watermarks, barriers and the end pass through.
+//!
+//! **Bisection.** Kernels fail whole batches. When one does, the *input* batch is halved and each
+//! half goes through all steps again, until the bad rows are alone; each of those is handed to the
+//! [`RejectRow`] with its original bytes. Steps have no side effects, and nothing is emitted before
+//! all steps have succeeded on a slice, so doing them again is safe. The fast path has no checks.
+//!
+//! ```text
+//!   [0..8192) fails ─► [0..4096) ok, emitted ─► [4096..8192) fails ─► … ─► [5000..5001) fails: rejected
+//! ```
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, RecordBatchOptions}, compute::filter_record_batch, datatypes::SchemaRef, record_batch::RecordBatch,
+};
+use flott_expr::{EvalContext, EvalError, Expr, Program};
+use flott_plan::Step;
+use flott_types::{Code, Diagnostic, Result, Schema};
+
+use crate::{
+    accounting::{Counters, add},
+    event::{Event, Lineage, Operator, Rows},
+    unnest::Unnest,
+};
+
+/// What becomes of a row that can't be evaluated.
+pub trait RejectRow: Send {
+    /// Counts the row and keeps, forgets or stops, as its source's `on-error` says.
+    ///
+    /// # Errors
+    /// `EvaluationFailed` with `'on-error' = 'fail'`, or the dead-letter queue's.
+    fn reject(&mut self, batch: &RecordBatch, lineage: Option<Lineage<'_>>, error: EvalError) -> Result<()>;
+}
+
+/// A step made ready.
+enum Ready {
+    Filter(Program),
+    Project { program: Program, schema: SchemaRef },
+    Unnest(Unnest),
+}
+
+/// The operator.
+pub struct Calc {
+    steps: Vec<Ready>,
+    counters: Arc<Counters>,
+    edge: usize,
+    reject: Box<dyn RejectRow>,
+    context: EvalContext,
+    now: Arc<dyn Fn() -> i64 + Send + Sync>,
+}
+
+/// What the steps did to a slice.
+#[derive(Default)]
+struct Outcome {
+    filtered: u64,
+    expanded: u64,
+}
+
+impl Calc {
+    /// Makes the steps ready. `now` is the wall clock in microseconds.
+    pub fn new(
+        steps: &[Step],
+        input: &Schema,
+        counters: Arc<Counters>,
+        edge: usize,
+        reject: Box<dyn RejectRow>,
+        context: EvalContext,
+        now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    ) -> Self {
+        let mut schema = input.clone();
+        let mut ready = Vec::new();
+        for step in steps {
+            ready.push(match step {
+                Step::Filter(predicate) => Ready::Filter(Program::new(vec![predicate.clone()])),
+                Step::Project { exprs, schema } => {
+                    Ready::Project { program: Program::new(exprs.clone()), schema: schema.arrow_schema() }
+                }
+                Step::Unnest { collection, outer, ordinality, schema: output } => {
+                    Ready::Unnest(Unnest::new(collection, *outer, *ordinality, output, schema.len()))
+                }
+            });
+            if let Some(output) = step.schema() {
+                schema = output.clone();
+            }
+        }
+        Self { steps: ready, counters, edge, reject, context, now }
+    }
+
+    fn rows(&mut self, rows: Rows<'_>, emit: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        self.context.now_micros = (self.now)();
+        self.context.random_seed = self.context.random_seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        // Slices still to do, the next one last: depth grows with the logarithm of the batch.
+        let mut todo = vec![(0, rows.batch.num_rows())];
+        while let Some((offset, length)) = todo.pop() {
+            let slice = rows.batch.slice(offset, length);
+            match self.apply(slice) {
+                Ok((batch, outcome)) => {
+                    add(&self.counters.edges[self.edge].filtered, outcome.filtered);
+                    add(&self.counters.edges[self.edge].expanded, outcome.expanded);
+                    if batch.num_rows() > 0 {
+                        emit(Event::Rows(Rows { batch, lineage: None }))?;
+                    }
+                }
+                Err(error) if error.code == Code::Internal => {
+                    return Err(Diagnostic::error(Code::Internal, error.message));
+                }
+                Err(error) if length <= 1 => {
+                    let row = rows.batch.slice(offset, length);
+                    self.reject.reject(&row, rows.lineage.map(|lineage| lineage.slice(offset)), error)?;
+                }
+                Err(_) => {
+                    let half = length / 2;
+                    todo.push((offset + half, length - half));
+                    todo.push((offset, half));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, mut batch: RecordBatch) -> Result<(RecordBatch, Outcome), EvalError> {
+        let mut outcome = Outcome::default();
+        for step in &self.steps {
+            if batch.num_rows() == 0 {
+                break;
+            }
+            let before = batch.num_rows() as u64;
+            batch = match step {
+                Ready::Filter(program) => {
+                    let mask = program.evaluate_predicate(&batch, &self.context)?;
+                    let kept = if mask.true_count() == mask.len() {
+                        batch
+                    } else {
+                        filter_record_batch(&batch, &mask).map_err(internal)?
+                    };
+                    outcome.filtered += before - kept.num_rows() as u64;
+                    kept
+                }
+                Ready::Project { program, schema } => {
+                    let columns = program.evaluate(&batch, &self.context)?;
+                    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(internal)?
+                }
+                Ready::Unnest(unnest) => {
+                    let (unnested, dropped, added) = unnest.apply(&batch, &self.context)?;
+                    outcome.filtered += dropped;
+                    outcome.expanded += added;
+                    unnested
+                }
+            };
+        }
+        Ok((batch, outcome))
+    }
+}
+
+fn internal(error: arrow::error::ArrowError) -> EvalError {
+    EvalError { code: Code::Internal, message: error.to_string() }
+}
+
+impl Operator for Calc {
+    fn on_event(&mut self, event: Event<'_>, emit: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        match event {
+            Event::Rows(rows) => self.rows(rows, emit),
+            other => emit(other),
+        }
+    }
+}
+
+/// Whether the steps change nothing: rows can go straight on.
+pub fn is_identity(steps: &[Step], input: &Schema) -> bool {
+    steps.iter().all(|step| match step {
+        Step::Project { exprs, schema } => {
+            exprs.len() == input.len()
+                && exprs.iter().enumerate().all(|(at, expr)| is_column(expr, at))
+                && schema.arrow_schema() == input.arrow_schema()
+        }
+        _ => false,
+    })
+}
+
+fn is_column(expr: &Expr, at: usize) -> bool {
+    matches!(expr.kind, flott_expr::ExprKind::Column { index, .. } if index == at)
+}

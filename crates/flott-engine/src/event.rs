@@ -1,0 +1,89 @@
+//! What travels between operators, in band and in order: rows, watermarks, barriers, the end.
+
+use std::ops::Range;
+
+use arrow::record_batch::RecordBatch;
+use flott_connector::{Chunk, Decoded, Origin, Payload};
+use flott_types::Result;
+
+/// Something that travels along an edge.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// Rows.
+    Rows(Rows<'a>),
+    /// No row with a time at or before this comes any more (milliseconds since the epoch).
+    Watermark(i64),
+    /// Everything before belongs to this epoch.
+    Barrier(u64),
+    /// Nothing comes any more.
+    End,
+}
+
+/// A batch, and where its rows came from.
+#[derive(Debug, Clone)]
+pub struct Rows<'a> {
+    /// The rows.
+    pub batch: RecordBatch,
+    /// Where they came from, as long as each row is still one input record.
+    pub lineage: Option<Lineage<'a>>,
+}
+
+/// Leads from a row of a batch back to the record it was decoded from.
+#[derive(Debug, Clone, Copy)]
+pub struct Lineage<'a> {
+    /// The chunk that was decoded.
+    pub chunk: &'a Chunk,
+    /// Byte ranges (or record numbers) of the rows in the chunk; empty: row i is record `first + i`.
+    rows: &'a [Range<u32>],
+    first: u32,
+}
+
+impl<'a> Lineage<'a> {
+    /// The lineage of a decoded batch.
+    pub fn of(chunk: &'a Chunk, decoded: &'a Decoded) -> Self {
+        Self { chunk, rows: &decoded.rows, first: decoded.first_record }
+    }
+
+    /// The rows from `offset` on.
+    #[must_use]
+    pub fn slice(self, offset: usize) -> Self {
+        if self.rows.is_empty() {
+            return Self { first: self.first.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)), ..self };
+        }
+        Self { rows: self.rows.get(offset..).unwrap_or(&[]), ..self }
+    }
+
+    /// The place and the bytes of the record of a row.
+    pub fn record(&self, row: usize) -> (Origin, Vec<u8>) {
+        let number = self.first.saturating_add(u32::try_from(row).unwrap_or(u32::MAX));
+        let range = if self.rows.is_empty() { number..number } else { self.rows.get(row).cloned().unwrap_or(0..0) };
+        record_of(self.chunk, &range)
+    }
+}
+
+/// The place and the bytes of a record of a chunk.
+pub fn record_of(chunk: &Chunk, range: &Range<u32>) -> (Origin, Vec<u8>) {
+    let offset = chunk.offset + u64::from(range.start);
+    let here = Origin { split: chunk.split.name.clone(), offset };
+    match &chunk.payload {
+        Payload::Bytes(bytes) => {
+            let record = bytes.get(range.start as usize..range.end as usize).unwrap_or(&[]);
+            let record = record.strip_suffix(b"\n").unwrap_or(record);
+            (here, record.strip_suffix(b"\r").unwrap_or(record).to_vec())
+        }
+        Payload::Records(records) => match records.get(range.start as usize) {
+            Some((bytes, origin)) => (origin.clone(), bytes.clone()),
+            None => (here, Vec::new()),
+        },
+        Payload::Rows(_) | Payload::RowGroup(_) => (here, Vec::new()),
+    }
+}
+
+/// One step of a shard's pipeline. Never blocks.
+pub trait Operator: Send {
+    /// Takes an event; hands on what comes of it, in order.
+    ///
+    /// # Errors
+    /// What stops the run.
+    fn on_event(&mut self, event: Event<'_>, emit: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()>;
+}

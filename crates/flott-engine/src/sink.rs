@@ -1,0 +1,86 @@
+//! The end of a shard's pipeline: counts rows and hands them to the sink's writer.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use flott_connector::{Committable, SinkWriter};
+use flott_types::Result;
+
+use crate::{
+    accounting::{Counters, add},
+    order::OrderedWriter,
+};
+
+/// Who writes.
+pub enum Writer {
+    /// This shard, on its own.
+    Own(Box<dyn SinkWriter>),
+    /// All shards together, in the order of the input. Holds what came of the current chunk.
+    Ordered {
+        /// The shared writer.
+        shared: Arc<OrderedWriter>,
+        /// Rows of the chunk in hand.
+        held: Vec<RecordBatch>,
+    },
+}
+
+/// A sink on one shard.
+pub struct SinkTask {
+    /// Index in the plan's sinks.
+    pub index: usize,
+    writer: Writer,
+    counters: Arc<Counters>,
+}
+
+impl SinkTask {
+    /// A sink on one shard.
+    pub fn new(index: usize, writer: Writer, counters: Arc<Counters>) -> Self {
+        Self { index, writer, counters }
+    }
+    /// Takes rows that came along an edge.
+    pub fn write(&mut self, edge: usize, batch: RecordBatch) -> Result<()> {
+        let rows = batch.num_rows() as u64;
+        match &mut self.writer {
+            Writer::Own(writer) => writer.write(&batch)?,
+            Writer::Ordered { held, .. } => held.push(batch),
+        }
+        add(&self.counters.edges[edge].output, rows);
+        add(&self.counters.sinks[self.index].written, rows);
+        Ok(())
+    }
+    /// The shard is through with a chunk.
+    pub fn chunk_done(&mut self, source: usize, sequence: u64) -> Result<()> {
+        match &mut self.writer {
+            Writer::Own(_) => Ok(()),
+            Writer::Ordered { shared, held } => shared.complete(source, sequence, std::mem::take(held)),
+        }
+    }
+    /// Whether the shard may take new input.
+    pub fn is_ready(&mut self) -> bool {
+        match &mut self.writer {
+            Writer::Own(writer) => writer.is_ready(),
+            Writer::Ordered { shared, .. } => shared.is_ready(),
+        }
+    }
+    /// The buffer timeout has passed.
+    pub fn flush(&mut self) -> Result<()> {
+        match &mut self.writer {
+            Writer::Own(writer) => writer.flush(),
+            Writer::Ordered { shared, .. } => shared.flush(),
+        }
+    }
+    /// Begins to make durable what this shard wrote. A shared writer is the job's to prepare.
+    pub fn prepare(&mut self, epoch: u64) -> Result<()> {
+        match &mut self.writer {
+            Writer::Own(writer) => writer.prepare(epoch),
+            Writer::Ordered { .. } => Ok(()),
+        }
+    }
+    /// The committables, once durable.
+    pub fn poll_prepared(&mut self) -> Result<Option<Vec<Committable>>> {
+        match &mut self.writer {
+            Writer::Own(writer) => writer.poll_prepared(),
+            Writer::Ordered { .. } => Ok(Some(Vec::new())),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Which connectors and formats this binary has.
+
+use flott_connector::Registry;
+
+/// All of them.
+pub fn registry() -> Registry {
+    let mut registry = Registry::new();
+    for format in flott_formats::all() {
+        registry.add_format(format);
+    }
+    let families = [
+        flott_connector_files::connectors(),
+        flott_connector_generators::connectors(),
+        flott_connector_console::connectors(),
+    ];
+    for connector in families.into_iter().flatten() {
+        registry.add_connector(connector);
+    }
+    registry
+}

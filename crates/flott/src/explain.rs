@@ -1,0 +1,54 @@
+//! `flott explain`: the plan of every pipeline in a script.
+
+use std::process::ExitCode;
+
+use flott_plan::{ExplainFormat, explain, plan};
+use flott_types::Severity;
+
+use crate::{
+    check,
+    cli::{Explain, PlanFormat},
+    connectors, diagnostics, run, script,
+};
+
+/// Explains the script that the arguments name.
+pub fn command(arguments: &Explain) -> ExitCode {
+    let script = match script::load(&arguments.script) {
+        Ok(script) => script,
+        Err((error, source)) => return diagnostics::show(&[error], source.as_ref()),
+    };
+    let registry = connectors::registry();
+    let errors = check::check(&script, &arguments.script, &registry, false);
+    let code = diagnostics::show(&errors, Some(&script.source));
+    if errors.iter().any(|it| it.severity == Severity::Error) {
+        return code;
+    }
+    let mut session = match script::session(&arguments.script) {
+        Ok(session) => session,
+        Err(errors) => return diagnostics::show(&errors, None),
+    };
+    let format = match arguments.format {
+        PlanFormat::Text => ExplainFormat::Text,
+        PlanFormat::Json => ExplainFormat::Json,
+        PlanFormat::Mermaid => ExplainFormat::Mermaid,
+    };
+    let mut plans = Vec::new();
+    for statement in &script.statements {
+        let planned = session.execute(&script.source, statement).and_then(|outcome| {
+            run::pipeline_of(outcome).map(|pipeline| plan(&pipeline, &registry, &session.options)).transpose()
+        });
+        match planned {
+            Ok(Some(plan)) => plans.push(explain(&plan, format)),
+            Ok(None) => {}
+            Err(error) => return diagnostics::show(&[error], Some(&script.source)),
+        }
+    }
+    if plans.is_empty() {
+        eprintln!("{}: no INSERT and no query to explain", script.source.name);
+    }
+    match format {
+        ExplainFormat::Json => println!("[{}]", plans.join(",\n")),
+        ExplainFormat::Text | ExplainFormat::Mermaid => print!("{}", plans.join("\n")),
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,81 @@
+//! The live view: a line per source and sink, while standard error is a terminal.
+
+use std::{
+    io::IsTerminal,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use flott_connector::{Clock, StopSignal, io};
+use flott_engine::Counters;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::report::{grouped, size};
+
+/// Shows counters until it is dropped.
+pub struct LiveView {
+    done: StopSignal,
+    _thread: io::Thread,
+}
+
+impl Drop for LiveView {
+    fn drop(&mut self) {
+        self.done.stop();
+    }
+}
+
+/// How often lines are drawn.
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// Starts showing, if standard error is a terminal.
+pub fn start(counters: Arc<Counters>, clock: Arc<dyn Clock>) -> Option<LiveView> {
+    if !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let done = StopSignal::new();
+    let until = done.clone();
+    let thread = io::spawn("live", move || {
+        let started = clock.monotonic();
+        let bars = MultiProgress::new();
+        let style = ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let lines: Vec<ProgressBar> = (0..counters.sources.len() + counters.sinks.len())
+            .map(|_| bars.add(ProgressBar::new_spinner().with_style(style.clone())))
+            .collect();
+        // A run shorter than this shows nothing.
+        let mut stopped = until.wait(REFRESH);
+        while !stopped {
+            let seconds = clock.monotonic().saturating_sub(started).as_secs_f64().max(0.001);
+            for (line, text) in lines.iter().zip(texts(&counters, seconds)) {
+                line.set_message(text);
+                line.tick();
+            }
+            stopped = until.wait(REFRESH);
+        }
+        lines.iter().for_each(ProgressBar::finish_and_clear);
+    });
+    thread.ok().map(|thread| LiveView { done, _thread: thread })
+}
+
+fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
+    let mut out = Vec::new();
+    for (index, source) in counters.sources.iter().enumerate() {
+        let (read, bytes, total) = (source.read.load(Relaxed), source.bytes.load(Relaxed), source.total_bytes.load(Relaxed));
+        let mut text = format!("{}: {} rows, {} rows/s", source.name, grouped(read), grouped((read as f64 / seconds) as u64));
+        if bytes > 0 {
+            text += &format!(", {}/s", size((bytes as f64 / seconds) as u64));
+        }
+        if total > 0 {
+            text += &format!(", {:.0} %", bytes as f64 * 100.0 / total as f64);
+        }
+        let dead: u64 = counters.edges.iter().filter(|e| e.source == index).map(|e| e.dead_lettered.load(Relaxed)).max().unwrap_or(0);
+        if dead > 0 {
+            text += &format!(", {} dead letters", grouped(dead));
+        }
+        out.push(text);
+    }
+    for sink in &counters.sinks {
+        let written = sink.written.load(Relaxed);
+        out.push(format!("→ {}: {} rows, {} rows/s", sink.name, grouped(written), grouped((written as f64 / seconds) as u64)));
+    }
+    out
+}

@@ -1,0 +1,80 @@
+//! The summary at the end of a run: what was read, what was written, what became of the rest.
+
+use std::fmt::Write;
+
+use flott_engine::{Status, Summary};
+
+/// The summary for a script: one JSON object.
+pub fn json(summary: &Summary) -> String {
+    serde_json::to_string(summary).unwrap_or_default()
+}
+
+/// The summary for people.
+pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> String {
+    let mut out = String::new();
+    let status = match summary.status {
+        Status::Finished => "finished",
+        Status::Stopped => "stopped",
+        Status::Failed => "failed",
+    };
+    let _ = writeln!(out, "{status} in {seconds:.1} s");
+    for source in &summary.sources {
+        let bytes = if source.bytes > 0 { format!(", {}", size(source.bytes)) } else { String::new() };
+        let _ = writeln!(out, "  read     {:>14}  from {}{bytes}", grouped(source.read), source.name);
+    }
+    for edge in &summary.edges {
+        let rest = [
+            ("expanded", edge.expanded),
+            ("filtered", edge.filtered),
+            ("late", edge.late),
+            ("dead-lettered", edge.dead_lettered),
+            ("skipped", edge.skipped),
+        ];
+        let rest: Vec<String> =
+            rest.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{} {what}", grouped(*n))).collect();
+        if !rest.is_empty() || summary.edges.len() > 1 {
+            let rest = if rest.is_empty() { String::new() } else { format!(", {}", rest.join(", ")) };
+            let _ = writeln!(out, "  {} → {}: {} in, {} out{rest}", edge.from, edge.to, grouped(edge.input), grouped(edge.output));
+        }
+    }
+    for sink in &summary.sinks {
+        let _ = writeln!(out, "  written  {:>14}  to {}", grouped(sink.written), sink.name);
+    }
+    if summary.dlq > 0 {
+        let _ = writeln!(out, "  dead letters {:>10}  in {dead_letter_directory}  (flott dlq show {dead_letter_directory})", grouped(summary.dlq));
+    }
+    out
+}
+
+/// 1234567 as `1,234,567`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Bytes with a unit.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        assert_eq!((grouped(7), grouped(1_000), grouped(1_234_567)), ("7".into(), "1,000".into(), "1,234,567".into()));
+    }
+}

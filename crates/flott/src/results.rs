@@ -1,0 +1,202 @@
+//! A query's rows on standard output: as a table, CSV or JSON.
+//!
+//! Values are spelled as Flink's `CAST(… AS STRING)` spells them (JSON: as the `json` format does).
+//! A first column `op` would stand before the others if the query updated its rows.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use flott_connector::{Encoder, FormatRequest, Registry, Sink};
+use flott_connector_console::{NewEncoder, to_stdout};
+use flott_expr::{EvalContext, render};
+use flott_types::{Result, Schema, TableDescription};
+
+use crate::cli::Output;
+
+/// Where a query's rows go.
+pub fn sink(schema: &Schema, output: Output, context: &EvalContext, registry: &Registry) -> Result<Arc<dyn Sink>> {
+    let (schema, context) = (schema.clone(), context.clone());
+    let json = registry.format("json")?.clone();
+    let encoder: NewEncoder = Arc::new(move || match output {
+        Output::Json => {
+            let table = TableDescription::default();
+            json.encoder(&FormatRequest { table: &table, schema: schema.clone() }, &context)
+        }
+        Output::Csv => Ok(Box::new(CsvEncoder { rows: Rows::new(&schema, &context), header: false }) as _),
+        Output::Table => Ok(Box::new(TableEncoder { rows: Rows::new(&schema, &context), widths: None, count: 0 }) as _),
+    });
+    Ok(to_stdout(encoder))
+}
+
+/// Rows as text.
+struct Rows {
+    schema: Schema,
+    context: EvalContext,
+}
+
+impl Rows {
+    fn new(schema: &Schema, context: &EvalContext) -> Self {
+        Self { schema: schema.clone(), context: context.clone() }
+    }
+    /// A value's text; `None`: NULL.
+    fn text(&self, batch: &RecordBatch, row: usize, column: usize) -> Option<String> {
+        let array = batch.column(column);
+        if array.is_null(row) || self.schema.fields[column].data_type.is_null() {
+            return None;
+        }
+        let mut out = String::new();
+        render::render_value(array.as_ref(), row, &self.schema.fields[column].data_type, self.context.time_zone, &mut out);
+        Some(out)
+    }
+}
+
+/// RFC 4180; NULL is an empty field without quotes, the empty string is `""`.
+struct CsvEncoder {
+    rows: Rows,
+    header: bool,
+}
+
+fn append_csv_field(text: &str, out: &mut Vec<u8>) {
+    let plain = !text.is_empty() && !text.contains([',', '"', '\n', '\r']);
+    if plain {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+    out.push(b'"');
+}
+
+impl CsvEncoder {
+    fn header(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.header, true) {
+            return;
+        }
+        for (at, field) in self.rows.schema.fields.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            append_csv_field(&field.name, out);
+        }
+        out.push(b'\n');
+    }
+}
+
+impl Encoder for CsvEncoder {
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        self.header(out);
+        for row in 0..batch.num_rows() {
+            for column in 0..batch.num_columns() {
+                if column > 0 {
+                    out.push(b',');
+                }
+                if let Some(text) = self.rows.text(batch, row, column) {
+                    append_csv_field(&text, out);
+                }
+            }
+            out.push(b'\n');
+        }
+        Ok(())
+    }
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.header(out);
+        Ok(())
+    }
+}
+
+/// A table whose widths come from the header and the first batch; what is longer sticks out.
+struct TableEncoder {
+    rows: Rows,
+    widths: Option<Vec<usize>>,
+    count: u64,
+}
+
+/// A column is at most this wide to begin with.
+const WIDTH_MAX: usize = 60;
+
+impl TableEncoder {
+    fn rule(widths: &[usize], out: &mut Vec<u8>) {
+        for width in widths {
+            out.push(b'+');
+            out.extend(std::iter::repeat_n(b'-', width + 2));
+        }
+        out.extend_from_slice(b"+\n");
+    }
+
+    fn line(widths: &[usize], cells: impl Iterator<Item = (String, bool)>, out: &mut Vec<u8>) {
+        for (width, (text, right)) in widths.iter().zip(cells) {
+            let fill = width.saturating_sub(text.chars().count());
+            out.extend_from_slice(b"| ");
+            if right {
+                out.extend(std::iter::repeat_n(b' ', fill));
+            }
+            out.extend_from_slice(text.as_bytes());
+            if !right {
+                out.extend(std::iter::repeat_n(b' ', fill));
+            }
+            out.push(b' ');
+        }
+        out.extend_from_slice(b"|\n");
+    }
+
+    fn begin(&mut self, cells: &[Vec<String>], out: &mut Vec<u8>) -> Vec<usize> {
+        if let Some(widths) = &self.widths {
+            return widths.clone();
+        }
+        let fields = &self.rows.schema.fields;
+        let width = |column: usize| {
+            let longest = cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(WIDTH_MAX);
+            longest.max(fields[column].name.chars().count())
+        };
+        let widths: Vec<usize> = (0..fields.len()).map(width).collect();
+        Self::rule(&widths, out);
+        Self::line(&widths, fields.iter().map(|field| (field.name.clone(), false)), out);
+        Self::rule(&widths, out);
+        self.widths = Some(widths.clone());
+        widths
+    }
+}
+
+impl Encoder for TableEncoder {
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        let cell = |row: usize, column: usize| self.rows.text(batch, row, column).unwrap_or_else(|| "NULL".into());
+        let cells: Vec<Vec<String>> = (0..batch.num_rows())
+            .map(|row| (0..batch.num_columns()).map(|column| cell(row, column)).collect())
+            .collect();
+        let widths = self.begin(&cells, out);
+        let right: Vec<bool> = self.rows.schema.fields.iter().map(|field| field.data_type.is_numeric()).collect();
+        self.count += cells.len() as u64;
+        for row in cells {
+            Self::line(&widths, row.into_iter().zip(right.iter().copied()), out);
+        }
+        Ok(())
+    }
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let widths = self.begin(&[], out);
+        Self::rule(&widths, out);
+        let rows = if self.count == 1 { "row" } else { "rows" };
+        out.extend_from_slice(format!("{} {rows}\n", self.count).as_bytes());
+        Ok(())
+    }
+}
+
+/// Prints rows of text that are there already (`SHOW`, `DESCRIBE`).
+pub fn print_text(schema: &Schema, rows: &[Vec<Option<String>>], output: Output) -> Result<()> {
+    use arrow::array::{ArrayRef, StringArray};
+    let columns: Vec<ArrayRef> = (0..schema.len())
+        .map(|column| Arc::new(rows.iter().map(|row| row[column].as_deref()).collect::<StringArray>()) as ArrayRef)
+        .collect();
+    let batch = RecordBatch::try_new(schema.arrow_schema(), columns)
+        .map_err(|error| flott_types::Diagnostic::error(flott_types::Code::Internal, error.to_string()))?;
+    let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0 };
+    let rows = Rows::new(schema, &context);
+    let mut encoder: Box<dyn Encoder> = match output {
+        Output::Csv => Box::new(CsvEncoder { rows, header: false }),
+        Output::Table | Output::Json => Box::new(TableEncoder { rows, widths: None, count: 0 }),
+    };
+    let mut out = Vec::new();
+    encoder.encode(&batch, &mut out)?;
+    encoder.finish(&mut out)?;
+    print!("{}", String::from_utf8_lossy(&out));
+    Ok(())
+}

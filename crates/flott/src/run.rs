@@ -1,0 +1,245 @@
+//! `flott run`: the statements of a script, in order.
+//!
+//! The whole script is bound and checked before the first statement runs, so a script with an
+//! error in its last line writes nothing.
+
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
+
+use flott_connector::{Clock, Origin, Registry, StopSignal, SystemClock};
+use flott_engine::{Job, Replay, Status, Summary};
+use flott_expr::EvalContext;
+use flott_plan::{ExplainFormat, Pipeline, SinkTarget, StreamPlan, explain, plan};
+use flott_sql::{Outcome, Session};
+use flott_types::{Code, Diagnostic, Result};
+
+use crate::{
+    check,
+    cli::{Output, Run},
+    connectors, diagnostics, live, logging, metrics, report, results, script, settings, signals,
+};
+
+/// Runs the script that the arguments name.
+pub fn command(arguments: &Run) -> ExitCode {
+    execute(arguments, None).0
+}
+
+/// Records to run instead of the sources, and the sinks that want them (`None`: all).
+pub struct ReplaySet {
+    /// Per source.
+    pub records: BTreeMap<String, Vec<(Vec<u8>, Origin)>>,
+    /// Only these sinks.
+    pub sinks: Vec<String>,
+}
+
+/// Runs a script, or dead letters through it. The exit code, and whether everything ran.
+pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) {
+    logging::start(arguments.log_format);
+    let script = match script::load(&arguments.script) {
+        Ok(script) => script,
+        Err((error, source)) => return (fail(arguments, &[error], source.as_ref()), false),
+    };
+    let registry = connectors::registry();
+    let errors = check::check(&script, &arguments.script, &registry, false);
+    if !errors.is_empty() {
+        let code = diagnostics::show(&errors, Some(&script.source));
+        if errors.iter().any(|it| it.severity == flott_types::Severity::Error) {
+            finish_json(arguments, &no_summary());
+            return (code, false);
+        }
+    }
+    let session = match script::session(&arguments.script) {
+        Ok(session) => session,
+        Err(errors) => return (fail(arguments, &errors, None), false),
+    };
+    let mut runner = match Runner::new(arguments, registry, session, script.default_name.clone()) {
+        Ok(runner) => runner,
+        Err(error) => return (fail(arguments, &[error], None), false),
+    };
+    runner.replay = replay;
+    let outcome = script.statements.iter().try_for_each(|statement| {
+        if runner.stop.is_stopped() {
+            return Ok(());
+        }
+        let outcome = runner.session.execute(&script.source, statement)?;
+        runner.outcome(outcome)
+    });
+    let mut summary = runner.summary.take().unwrap_or_else(|| {
+        let mut summary = no_summary();
+        summary.status = Status::Finished;
+        summary
+    });
+    let code = match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            summary.status = Status::Failed;
+            diagnostics::show(&[error], Some(&script.source))
+        }
+    };
+    runner.report(&summary);
+    (code, summary.status == Status::Finished)
+}
+
+fn no_summary() -> Summary {
+    Summary { status: Status::Failed, sources: Vec::new(), sinks: Vec::new(), edges: Vec::new(), dlq: 0 }
+}
+
+fn fail(arguments: &Run, errors: &[Box<Diagnostic>], source: Option<&flott_sql::Source>) -> ExitCode {
+    let code = diagnostics::show(errors, source);
+    finish_json(arguments, &no_summary());
+    code
+}
+
+fn finish_json(arguments: &Run, summary: &Summary) {
+    if arguments.json {
+        eprintln!("{}", report::json(summary));
+    }
+}
+
+struct Runner<'a> {
+    arguments: &'a Run,
+    registry: Registry,
+    session: Session,
+    default_name: String,
+    clock: Arc<dyn Clock>,
+    stop: StopSignal,
+    metrics: Option<metrics::Server>,
+    summary: Option<Summary>,
+    dead_letters: String,
+    replay: Option<&'a ReplaySet>,
+    _signals: signals::Listener,
+}
+
+impl<'a> Runner<'a> {
+    fn new(arguments: &'a Run, registry: Registry, session: Session, default_name: String) -> Result<Self> {
+        let stop = StopSignal::new();
+        Ok(Self {
+            arguments,
+            registry,
+            session,
+            default_name,
+            clock: Arc::new(SystemClock::new()),
+            metrics: arguments.metrics.map(metrics::serve).transpose()?,
+            summary: None,
+            dead_letters: String::new(),
+            replay: None,
+            _signals: signals::listen(stop.clone())?,
+            stop,
+        })
+    }
+
+    fn outcome(&mut self, outcome: Outcome) -> Result<()> {
+        match outcome {
+            Outcome::Done => Ok(()),
+            Outcome::Rows { columns, rows } => {
+                print_rows(&columns, &rows, self.arguments.output);
+                Ok(())
+            }
+            Outcome::Insert(inserts) => self.pipeline(Pipeline::Inserts(inserts)),
+            Outcome::Query(query) => self.pipeline(Pipeline::Query(query)),
+            Outcome::Explain(what) => {
+                if let Some(pipeline) = pipeline_of(*what) {
+                    let plan = plan(&pipeline, &self.registry, &self.session.options)?;
+                    print!("{}", explain(&plan, ExplainFormat::Text));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn pipeline(&mut self, pipeline: Pipeline) -> Result<()> {
+        let Some(pipeline) = self.for_replay(pipeline) else { return Ok(()) };
+        let plan = plan(&pipeline, &self.registry, &self.session.options)?;
+        let settings = settings::job_settings(&self.session.options, &self.default_name, self.clock.as_ref())?;
+        self.dead_letters = settings.dead_letter_directory.display().to_string();
+        let context = EvalContext {
+            now_micros: self.clock.now_micros(),
+            time_zone: settings.time_zone,
+            random_seed: 0,
+        };
+        let collect = match collected_schema(&plan) {
+            Some(schema) => Some(results::sink(&schema, self.arguments.output, &context, &self.registry)?),
+            None => None,
+        };
+        let replay = self.replay.map(|set| Replay { records: set.records.clone() });
+        let job = Job {
+            plan,
+            registry: self.registry.clone(),
+            settings,
+            clock: self.clock.clone(),
+            stop: self.stop.clone(),
+            collect,
+            replay,
+        };
+        let mut view = None;
+        let show = !self.arguments.quiet && !self.arguments.json && job.collect.is_none();
+        let (summary, error) = flott_engine::run(&job, &mut |counters| {
+            if let Some(server) = &self.metrics {
+                server.watch(counters.clone());
+            }
+            if show {
+                view = live::start(counters.clone(), self.clock.clone());
+            }
+        });
+        drop(view);
+        match &mut self.summary {
+            Some(all) => all.merge(summary),
+            None => self.summary = Some(summary),
+        }
+        error.map_or(Ok(()), Err)
+    }
+
+    /// In a replay only inserts run, and only those whose sink wants the letters.
+    fn for_replay(&self, pipeline: Pipeline) -> Option<Pipeline> {
+        let Some(set) = self.replay else { return Some(pipeline) };
+        let Pipeline::Inserts(mut inserts) = pipeline else { return None };
+        inserts.retain(|insert| set.sinks.is_empty() || set.sinks.contains(&insert.sink.name));
+        if inserts.is_empty() { None } else { Some(Pipeline::Inserts(inserts)) }
+    }
+
+    fn report(&self, summary: &Summary) {
+        if self.arguments.json {
+            eprintln!("{}", report::json(summary));
+        } else if !self.arguments.quiet && !summary.sources.is_empty() {
+            eprint!("{}", report::text(summary, self.clock.monotonic().as_secs_f64(), &self.dead_letters));
+        }
+    }
+}
+
+/// The pipeline that an outcome asks for, if it asks for one.
+pub fn pipeline_of(outcome: Outcome) -> Option<Pipeline> {
+    match outcome {
+        Outcome::Insert(inserts) => Some(Pipeline::Inserts(inserts)),
+        Outcome::Query(query) => Some(Pipeline::Query(query)),
+        Outcome::Explain(inner) => pipeline_of(*inner),
+        Outcome::Done | Outcome::Rows { .. } => None,
+    }
+}
+
+fn collected_schema(plan: &StreamPlan) -> Option<flott_types::Schema> {
+    plan.sinks().find(|(_, sink)| sink.target == SinkTarget::Collect).map(|(id, _)| plan.nodes[id].schema.clone())
+}
+
+fn print_rows(columns: &[String], rows: &[Vec<Option<String>>], output: Output) {
+    match output {
+        Output::Json => {
+            for row in rows {
+                let object: serde_json::Map<String, serde_json::Value> =
+                    columns.iter().cloned().zip(row.iter().map(|cell| cell.clone().into())).collect();
+                println!("{}", serde_json::Value::Object(object));
+            }
+        }
+        Output::Csv | Output::Table => {
+            let schema = flott_types::Schema::new(
+                columns.iter().map(|name| flott_types::Field::new(name, flott_types::DataType::string())).collect(),
+            );
+            if let Err(error) = results::print_text(&schema, rows, output) {
+                diagnostics::show(&[error], None);
+            }
+        }
+    }
+}
+
+/// A run that fails for want of an argument.
+pub fn argument_error(message: impl Into<String>) -> Box<Diagnostic> {
+    Diagnostic::error(Code::Arguments, message)
+}
