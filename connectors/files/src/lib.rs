@@ -1,1 +1,97 @@
-//! The filesystem connector.
+//! The filesystem connector: files, directories and globs in; whole part files out.
+//!
+//! ```text
+//!   list ─► open ─► decompress ─► frame ─► Chunk      source/: one reader thread, chunks of whole records
+//!   (listing) (bytes)  (bytes)    (framing)
+//!
+//!   batch ─► split by partition ─► encode ─► I/O thread ─► hidden file ─► fsync ─► rename
+//!            (routing)             (writer)  (output)                    (prepare) (commit)
+//! ```
+//!
+//! What a record looks like is the business of formats; this crate knows only where records end.
+
+mod partition;
+mod settings;
+mod sink;
+mod source;
+mod validate;
+
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
+
+use flott_connector::{
+    Connector, Framing, OptionDef, Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader,
+    TableDescription,
+};
+use flott_types::{Diagnostic, Options, Result};
+
+/// `'connector' = 'filesystem'`
+#[derive(Debug, Default)]
+pub struct FilesystemConnector;
+
+/// Every connector of this crate.
+pub fn all() -> Vec<Arc<dyn Connector>> {
+    vec![Arc::new(FilesystemConnector)]
+}
+
+/// A reader of the files that the option `path` names, apart from any table: for measuring.
+///
+/// # Errors
+/// `InvalidOption`, `InputMissing`, `InputUnreadable`
+pub fn reader(options: &Options, framing: Framing) -> Result<Box<dyn SourceReader>> {
+    let table = TableDescription { options: options.clone(), ..TableDescription::default() };
+    let settings = settings::SourceSettings::new(&table)?;
+    Ok(Box::new(source::reader::FileReader::new(settings, framing, 0)?))
+}
+
+impl Connector for FilesystemConnector {
+    fn name(&self) -> &'static str {
+        "filesystem"
+    }
+    fn doc(&self) -> &'static str {
+        "Reads files, directories and globs; writes part files that appear whole."
+    }
+    fn options(&self) -> &'static [OptionDef] {
+        settings::OPTIONS
+    }
+    fn metadata(&self) -> &'static [(&'static str, &'static str, &'static str)] {
+        source::metadata::KEYS
+    }
+    fn reads(&self) -> bool {
+        true
+    }
+    fn writes(&self) -> bool {
+        true
+    }
+    fn takes_format(&self) -> bool {
+        true
+    }
+    fn is_bounded(&self, table: &TableDescription) -> bool {
+        table.options.get(settings::MONITOR_INTERVAL).is_none()
+    }
+    fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>) {
+        validate::validate(table, registry, errors);
+    }
+    fn check_source(&self, table: &TableDescription, errors: &mut Vec<Box<Diagnostic>>) {
+        let checked = settings::SourceSettings::new(table).and_then(|settings| settings.location.check());
+        errors.extend(checked.err());
+    }
+    fn source(
+        &self,
+        table: &TableDescription,
+        scan: ScanRequest,
+        registry: &Registry,
+    ) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(source::FileSource::new(table, scan, registry)?))
+    }
+    fn sink(
+        &self,
+        table: &TableDescription,
+        job: &SinkRequest,
+        registry: &Registry,
+    ) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(sink::FileSink::new(table, job, registry)?))
+    }
+}

@@ -1,0 +1,200 @@
+//! Publishes part files: the only step that readers see.
+//!
+//! ```text
+//!   directories ─► rename hidden → final ─► fsync directories ─► remove old files (overwrite)
+//!                                                            └─► _SUCCESS (partition commit)
+//! ```
+//!
+//! Every step may be repeated. Old files are removed only after the new ones are in place: a
+//! crash in between leaves rows doubled, never lost.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use flott_connector::{Committable, Committer};
+use flott_types::{Code, Diagnostic, Result};
+use serde_json::{Value, json};
+
+use super::{SinkPlan, failed, run::RunGuard};
+
+/// A part file on its way to its readers. Paths are relative to the table's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// The hidden file's name, in the table's own directory.
+    pub hidden: String,
+    /// The partition's directory with a slash at its end; empty for the table's own.
+    pub directory: String,
+    /// The final name.
+    pub name: String,
+}
+
+impl Published {
+    pub(crate) fn to_committable(&self) -> Committable {
+        Committable {
+            content: json!({"hidden": self.hidden, "directory": self.directory, "name": self.name}),
+        }
+    }
+
+    pub(crate) fn from_committable(committable: &Committable) -> Result<Self> {
+        let text = |key: &str| committable.content.get(key).and_then(Value::as_str).map(str::to_string);
+        let parts = (text("hidden"), text("directory"), text("name"));
+        let (Some(hidden), Some(directory), Some(name)) = parts else {
+            return Err(Diagnostic::error(
+                Code::Internal,
+                format!("not a committable of a file sink: {}", committable.content),
+            ));
+        };
+        Ok(Self { hidden, directory, name })
+    }
+}
+
+/// Publishes what the writers of one sink prepared.
+pub(crate) struct FileCommitter {
+    plan: Arc<SinkPlan>,
+    run: Arc<RunGuard>,
+    /// Directories that this run has published into.
+    touched: BTreeSet<String>,
+    /// Directories whose marker file waits for the delay, and since when.
+    uncommitted: BTreeMap<String, Duration>,
+}
+
+impl FileCommitter {
+    pub(crate) fn new(plan: Arc<SinkPlan>, run: Arc<RunGuard>) -> Self {
+        Self { plan, run, touched: BTreeSet::new(), uncommitted: BTreeMap::new() }
+    }
+
+    fn path_of(&self, directory: &str) -> PathBuf {
+        // `join("")` would end the path with a slash.
+        if directory.is_empty() { self.plan.root.clone() } else { self.plan.root.join(directory) }
+    }
+
+    fn create_directory(&self, directory: &str) -> Result<()> {
+        let path = self.path_of(directory);
+        if path.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(&path).map_err(|error| failed("create", &path, &error))?;
+        // Each new directory's name must be durable in the one above it.
+        let above = path.ancestors().skip(1).take_while(|it| it.starts_with(&self.plan.root));
+        above.into_iter().try_for_each(sync_directory)
+    }
+
+    fn publish(&self, file: &Published) -> Result<()> {
+        let hidden = self.plan.root.join(&file.hidden);
+        let target = self.path_of(&file.directory).join(&file.name);
+        match fs::rename(&hidden, &target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !hidden.exists() => {
+                // Names are never used twice: it was published before, and if it isn't there,
+                // a reader has taken it away.
+                if !target.exists() {
+                    tracing::warn!(file = %target.display(), "published before, and gone since");
+                }
+                Ok(())
+            }
+            renamed => renamed.map_err(|error| failed("write", &target, &error)),
+        }
+    }
+
+    /// Removes the visible files below a directory that aren't this run's.
+    fn remove_old(&self, directory: &Path) -> Result<()> {
+        let gone = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(failed("remove the old files of", directory, &error)),
+        };
+        let ours = self.run.final_prefix();
+        for entry in fs::read_dir(directory).map_err(|error| failed("read", directory, &error))?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if name.starts_with(['.', '_']) || (!is_directory && name.starts_with(&ours)) {
+                continue;
+            }
+            if is_directory {
+                self.remove_old(&entry.path())?;
+                // Not empty: it holds hidden files or new ones.
+                let _ = fs::remove_dir(entry.path());
+            } else {
+                fs::remove_file(entry.path()).or_else(gone)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the marker files of partitions whose delay has passed; at the end, of all.
+    fn commit_partitions(&mut self, at_end: bool) -> Result<()> {
+        let Some(marker) = &self.plan.settings.success_file else { return Ok(()) };
+        let now = self.plan.job.clock.monotonic();
+        let delay = self.plan.settings.commit_delay;
+        let due = |since: &Duration| at_end || now.saturating_sub(*since) >= delay;
+        let ready: Vec<String> =
+            self.uncommitted.iter().filter(|(_, since)| due(since)).map(|(it, _)| it.clone()).collect();
+        for directory in ready {
+            let path = self.path_of(&directory);
+            let marker = path.join(marker);
+            File::create(&marker)
+                .and_then(|file| file.sync_all())
+                .map_err(|error| failed("write", &marker, &error))?;
+            sync_directory(&path)?;
+            self.uncommitted.remove(&directory);
+        }
+        Ok(())
+    }
+}
+
+impl Committer for FileCommitter {
+    fn commit(&mut self, committables: &[Committable]) -> Result<()> {
+        let files: Vec<Published> =
+            committables.iter().map(Published::from_committable).collect::<Result<_>>()?;
+        let directories: BTreeSet<String> = files.iter().map(|file| file.directory.clone()).collect();
+        directories.iter().try_for_each(|directory| self.create_directory(directory))?;
+        files.iter().try_for_each(|file| self.publish(file))?;
+        for directory in &directories {
+            sync_directory(&self.path_of(directory))?;
+        }
+        if !directories.is_empty() {
+            // The hidden names have gone from here.
+            sync_directory(&self.plan.root)?;
+        }
+        let now = self.plan.job.clock.monotonic();
+        for directory in directories {
+            if self.plan.job.overwrite && !self.touched.contains(&directory) {
+                self.remove_old(&self.path_of(&directory))?;
+            }
+            self.uncommitted.entry(directory.clone()).or_insert(now);
+            self.touched.insert(directory);
+        }
+        self.commit_partitions(false)
+    }
+
+    fn abort(&mut self, committables: &[Committable]) -> Result<()> {
+        for committable in committables {
+            let path = self.plan.root.join(Published::from_committable(committable)?.hidden);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("remove", &path, &error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        // A table without partitions is replaced even by no rows at all.
+        if self.plan.job.overwrite && self.plan.key_columns.is_empty() && self.touched.is_empty() {
+            self.remove_old(&self.plan.root)?;
+        }
+        self.commit_partitions(true)
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| failed("write into", path, &error))
+}

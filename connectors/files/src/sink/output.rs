@@ -1,0 +1,259 @@
+//! The I/O thread of one writer: the only place where a shard's bytes meet the disk.
+//!
+//! Jobs come through a bounded queue and are done in order. Writing to disk is begun early
+//! and in pieces, so that the `fsync` of an epoch finds little left to do; files that are
+//! complete are synced when there is nothing else to do, at the latest at the epoch's end.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use flott_connector::{BufferPool, io};
+use flott_types::{Code, Diagnostic, Result};
+
+use super::failed;
+
+/// Buffers on their way to the thread at the most.
+const QUEUE_MAX: usize = 8;
+/// Complete files that wait for their fsync, each with an open descriptor.
+const UNSYNCED_FILES_MAX: usize = 32;
+/// How much is written before the disk is told to begin.
+const WRITEBACK_BYTES: u64 = 8 << 20;
+
+/// What the thread is to do.
+pub(crate) enum Job {
+    /// Append to a part file; the first write creates it.
+    Write { part: u64, path: Arc<Path>, bytes: Vec<u8> },
+    /// No more will come for this part.
+    Close { part: u64 },
+    /// Everything closed so far is to be durable.
+    Sync { epoch: u64 },
+}
+
+/// A shard's end of the queue.
+pub(crate) struct Output {
+    queue: Option<Sender<Job>>,
+    /// What didn't fit into the queue.
+    outbox: VecDeque<Job>,
+    status: Arc<Status>,
+    buffers: BufferPool,
+    /// Joined on drop, after `queue` was closed.
+    thread: Option<io::Thread>,
+}
+
+#[derive(Default)]
+struct Status {
+    failed: AtomicBool,
+    error: Mutex<Option<Box<Diagnostic>>>,
+    /// One more than the last epoch that is durable; 0: none.
+    durable: AtomicU64,
+    abandoned: AtomicBool,
+}
+
+impl Output {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// `Internal`
+    pub(crate) fn start(name: String) -> Result<Self> {
+        let (queue, jobs) = bounded(QUEUE_MAX);
+        let status = Arc::new(Status::default());
+        let buffers = BufferPool::default();
+        let disk = Disk { open: BTreeMap::new(), unsynced: VecDeque::new(), buffers: buffers.clone() };
+        let theirs = status.clone();
+        let thread = io::spawn(name, move || run(disk, &jobs, &theirs))?;
+        Ok(Self { queue: Some(queue), outbox: VecDeque::new(), status, buffers, thread: Some(thread) })
+    }
+
+    /// An empty buffer.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.buffers.take()
+    }
+
+    /// Queues a job; never blocks.
+    ///
+    /// # Errors
+    /// The error of an earlier job.
+    pub(crate) fn send(&mut self, job: Job) -> Result<()> {
+        self.check()?;
+        self.outbox.push_back(job);
+        self.pump();
+        Ok(())
+    }
+
+    /// Whether everything handed over fits into the queue.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        self.pump();
+        self.outbox.is_empty()
+    }
+
+    /// Whether everything queued before `Job::Sync` of this epoch is durable.
+    ///
+    /// # Errors
+    /// The error of an earlier job.
+    pub(crate) fn is_durable(&mut self, epoch: u64) -> Result<bool> {
+        self.pump();
+        self.check()?;
+        Ok(self.status.durable.load(Ordering::Acquire) > epoch)
+    }
+
+    fn pump(&mut self) {
+        let Some(queue) = &self.queue else { return };
+        while let Some(job) = self.outbox.pop_front() {
+            if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = queue.try_send(job) {
+                self.outbox.push_front(job);
+                return;
+            }
+        }
+    }
+
+    /// The error of an earlier job, if there was one; it is reported each time.
+    ///
+    /// # Errors
+    /// `OutputFailed`
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.status.failed.load(Ordering::Acquire) {
+            let error = self.status.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return Err(error.unwrap_or_else(|| Diagnostic::error(Code::Internal, "the I/O thread failed")));
+        }
+        if self.thread.as_ref().is_none_or(io::Thread::is_finished) {
+            return Err(Diagnostic::error(Code::Internal, "the I/O thread of a file sink has ended early"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.status.abandoned.store(true, Ordering::Release);
+        self.queue = None;
+        self.thread = None;
+    }
+}
+
+fn run(mut disk: Disk, jobs: &Receiver<Job>, status: &Status) {
+    while let Some(job) = disk.next_job(jobs, status) {
+        if status.abandoned.load(Ordering::Acquire) || status.failed.load(Ordering::Acquire) {
+            continue;
+        }
+        let done = disk.perform(job, status);
+        status.note(done);
+    }
+    disk.remove_unfinished();
+}
+
+impl Status {
+    fn note(&self, done: Result<()>) {
+        if let Err(error) = done {
+            self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.failed.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// The thread's files.
+struct Disk {
+    open: BTreeMap<u64, PartFile>,
+    unsynced: VecDeque<PartFile>,
+    buffers: BufferPool,
+}
+
+struct PartFile {
+    file: File,
+    path: PathBuf,
+    written: u64,
+    writeback_from: u64,
+}
+
+impl Disk {
+    /// The next job; syncs files while there is none.
+    fn next_job(&mut self, jobs: &Receiver<Job>, status: &Status) -> Option<Job> {
+        loop {
+            match jobs.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            match self.unsynced.pop_front() {
+                Some(part) => status.note(part.sync()),
+                None => return jobs.recv().ok(),
+            }
+        }
+    }
+
+    fn perform(&mut self, job: Job, status: &Status) -> Result<()> {
+        match job {
+            Job::Write { part, path, bytes } => {
+                let file = match self.open.entry(part) {
+                    std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
+                    std::collections::btree_map::Entry::Vacant(free) => free.insert(PartFile::create(&path)?),
+                };
+                let written = file.write(&bytes);
+                self.buffers.give(bytes);
+                written
+            }
+            Job::Close { part } => {
+                self.unsynced.extend(self.open.remove(&part));
+                match self.unsynced.len() > UNSYNCED_FILES_MAX {
+                    true => self.unsynced.pop_front().map_or(Ok(()), PartFile::sync),
+                    false => Ok(()),
+                }
+            }
+            Job::Sync { epoch } => {
+                for part in self.unsynced.drain(..) {
+                    part.sync()?;
+                }
+                status.durable.store(epoch.saturating_add(1), Ordering::Release);
+                Ok(())
+            }
+        }
+    }
+
+    /// Files that were never closed belong to no epoch.
+    fn remove_unfinished(&mut self) {
+        for part in self.open.values() {
+            let _ = fs::remove_file(&part.path);
+        }
+    }
+}
+
+impl PartFile {
+    fn create(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = file.map_err(|error| failed("create", path, &error))?;
+        Ok(Self { file, path: path.to_path_buf(), written: 0, writeback_from: 0 })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|error| failed("write", &self.path, &error))?;
+        self.written += bytes.len() as u64;
+        if self.written - self.writeback_from >= WRITEBACK_BYTES {
+            begin_writeback(&self.file, self.writeback_from, self.written - self.writeback_from);
+            self.writeback_from = self.written;
+        }
+        Ok(())
+    }
+
+    fn sync(self) -> Result<()> {
+        self.file.sync_all().map_err(|error| failed("write", &self.path, &error))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn begin_writeback(file: &File, from: u64, length: u64) {
+    use std::os::fd::AsRawFd;
+    let (Ok(from), Ok(length)) = (i64::try_from(from), i64::try_from(length)) else { return };
+    // SAFETY: only a hint about a descriptor that is open; fsync reports errors later.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), from, length, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn begin_writeback(_: &File, _: u64, _: u64) {}

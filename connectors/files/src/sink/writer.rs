@@ -1,0 +1,248 @@
+//! One shard's writer: encodes rows into the part files that are open, and ends files when they
+//! are large, old or idle, or when their epoch ends.
+
+use std::{mem, path::Path, sync::Arc, time::Duration};
+
+use arrow::{
+    array::RecordBatch,
+    row::{OwnedRow, RowConverter, SortField},
+};
+use flott_connector::{Committable, Encoder, SinkWriter};
+use flott_types::{Code, Diagnostic, Result};
+
+use super::{
+    SinkPlan,
+    commit::Published,
+    output::{Job, Output},
+    routing::{ByPartition, Routed, Router},
+    run::RunGuard,
+};
+
+/// Rows encoded at once: their text stays in the cache until it is handed over.
+const ENCODE_ROWS: usize = 2048;
+/// Bytes handed over at once.
+const BUFFER_BYTES: usize = 512 << 10;
+/// Part files open at once; the one unused for longest is ended.
+const OPEN_PARTS_MAX: usize = 256;
+/// With many files open at once each gets a smaller buffer.
+const BUFFERED_BYTES_MAX: usize = 32 << 20;
+
+/// Writes one shard's rows.
+pub(crate) struct FileSinkWriter {
+    // Dropped first: joins the I/O thread before the guard removes what it left.
+    output: Output,
+    plan: Arc<SinkPlan>,
+    run: Arc<RunGuard>,
+    shard: usize,
+    /// For partitioned tables.
+    router: Option<Router>,
+    /// What stands for "the" partition of a table without any.
+    whole_table: OwnedRow,
+    open: ByPartition<Part>,
+    /// Files ended in this epoch.
+    ended: Vec<Published>,
+    preparing: Option<u64>,
+    next_part: u64,
+    last_check: Duration,
+    use_count: u64,
+}
+
+/// A part file that is open.
+struct Part {
+    number: u64,
+    encoder: Box<dyn Encoder>,
+    buffer: Vec<u8>,
+    handed_over_bytes: u64,
+    hidden_path: Arc<Path>,
+    published: Published,
+    opened: Duration,
+    last_write: Duration,
+    last_use: u64,
+}
+
+impl FileSinkWriter {
+    /// Starts the shard's I/O thread.
+    ///
+    /// # Errors
+    /// `Internal`, `NotSupported`
+    pub(crate) fn new(plan: Arc<SinkPlan>, run: Arc<RunGuard>, shard: usize) -> Result<Self> {
+        let router = if plan.key_columns.is_empty() { None } else { Some(Router::new(&plan)?) };
+        let last_check = plan.job.clock.monotonic();
+        Ok(Self {
+            output: Output::start(format!("files-out-{shard}"))?,
+            plan,
+            run,
+            shard,
+            router,
+            whole_table: whole_table()?,
+            open: ByPartition::default(),
+            ended: Vec::new(),
+            preparing: None,
+            next_part: 0,
+            last_check,
+            use_count: 0,
+        })
+    }
+
+    fn write_routed(&mut self, routed: Routed) -> Result<()> {
+        let stored = routed.rows.project(&self.plan.stored_columns).map_err(|error| {
+            Diagnostic::error(Code::Internal, format!("a batch does not fit its sink: {error}"))
+        })?;
+        let mut from = 0;
+        while from < stored.num_rows() {
+            let rows = ENCODE_ROWS.min(stored.num_rows() - from);
+            self.encode(&routed, &stored.slice(from, rows))?;
+            from += rows;
+        }
+        Ok(())
+    }
+
+    /// Encodes a few rows into their partition's open file; ends the file if it is full.
+    fn encode(&mut self, routed: &Routed, stored: &RecordBatch) -> Result<()> {
+        if !self.open.contains_key(&routed.partition) {
+            self.make_room()?;
+            let part = self.begin_part(routed)?;
+            self.open.insert(routed.partition.clone(), part);
+        }
+        let buffer_bytes = BUFFER_BYTES.min(BUFFERED_BYTES_MAX / self.open.len().max(1));
+        let Some(part) = self.open.get_mut(&routed.partition) else { return Ok(()) };
+        self.use_count += 1;
+        part.last_use = self.use_count;
+        part.last_write = self.plan.job.clock.monotonic();
+        part.encoder.encode(stored, &mut part.buffer)?;
+        if part.buffer.len() >= buffer_bytes {
+            part.hand_over(&mut self.output)?;
+        }
+        if part.size() >= self.plan.settings.file_size_bytes_max {
+            self.end_part(&routed.partition.clone())?;
+        }
+        Ok(())
+    }
+
+    fn begin_part(&mut self, routed: &Routed) -> Result<Part> {
+        let directory = match &self.router {
+            Some(router) => router.directory(&routed.rows)?,
+            None => String::new(),
+        };
+        let number = self.next_part;
+        self.next_part += 1;
+        let format = &self.plan.format;
+        let hidden = self.run.hidden_name(self.shard, number);
+        let name = self.run.final_name(self.shard, number, format.extension());
+        let now = self.plan.job.clock.monotonic();
+        Ok(Part {
+            number,
+            encoder: format.encoder(&self.plan.format_request(), &self.plan.job.context)?,
+            buffer: self.output.buffer(),
+            handed_over_bytes: 0,
+            hidden_path: self.plan.root.join(&hidden).into(),
+            published: Published { hidden, directory, name },
+            opened: now,
+            last_write: now,
+            last_use: 0,
+        })
+    }
+
+    /// Ends the file unused for longest if too many are open.
+    fn make_room(&mut self) -> Result<()> {
+        if self.open.len() < OPEN_PARTS_MAX {
+            return Ok(());
+        }
+        let oldest = self.open.iter().min_by_key(|(_, part)| part.last_use).map(|(key, _)| key.clone());
+        oldest.map_or(Ok(()), |key| self.end_part(&key))
+    }
+
+    fn end_part(&mut self, partition: &OwnedRow) -> Result<()> {
+        let Some(mut part) = self.open.remove(partition) else { return Ok(()) };
+        part.encoder.finish(&mut part.buffer)?;
+        part.hand_over(&mut self.output)?;
+        self.output.send(Job::Close { part: part.number })?;
+        self.ended.push(part.published);
+        Ok(())
+    }
+
+    fn end_parts(&mut self, which: impl Fn(&Part) -> bool) -> Result<()> {
+        let mut keys: Vec<(u64, OwnedRow)> = self
+            .open
+            .iter()
+            .filter(|(_, part)| which(part))
+            .map(|(key, part)| (part.number, key.clone()))
+            .collect();
+        keys.sort_unstable_by_key(|(number, _)| *number);
+        keys.iter().try_for_each(|(_, key)| self.end_part(key))
+    }
+
+    /// Ends files that are too old or idle; looks only every `check-interval`.
+    fn roll_by_time(&mut self) -> Result<()> {
+        let now = self.plan.job.clock.monotonic();
+        let settings = &self.plan.settings;
+        if now.saturating_sub(self.last_check) < settings.check_interval {
+            return Ok(());
+        }
+        self.last_check = now;
+        let (rollover, inactivity) = (settings.rollover_interval, settings.inactivity_interval);
+        self.end_parts(|part| {
+            now.saturating_sub(part.opened) >= rollover || now.saturating_sub(part.last_write) >= inactivity
+        })
+    }
+}
+
+impl Part {
+    fn size(&self) -> u64 {
+        self.handed_over_bytes + (self.buffer.len() + self.encoder.buffered()) as u64
+    }
+
+    fn hand_over(&mut self, output: &mut Output) -> Result<()> {
+        self.handed_over_bytes += self.buffer.len() as u64;
+        let bytes = mem::replace(&mut self.buffer, output.buffer());
+        output.send(Job::Write { part: self.number, path: self.hidden_path.clone(), bytes })
+    }
+}
+
+/// A key for tables without partitions.
+fn whole_table() -> Result<OwnedRow> {
+    let internal = |error| Diagnostic::error(Code::Internal, format!("row format: {error}"));
+    let null = arrow::datatypes::DataType::Null;
+    let converter = RowConverter::new(vec![SortField::new(null.clone())]).map_err(internal)?;
+    let rows = converter.convert_columns(&[arrow::array::new_null_array(&null, 1)]).map_err(internal)?;
+    Ok(rows.row(0).owned())
+}
+
+impl SinkWriter for FileSinkWriter {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.output.check()?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let routed = match &self.router {
+            Some(router) => router.route(batch)?,
+            None => vec![Routed { partition: self.whole_table.clone(), rows: batch.clone() }],
+        };
+        routed.into_iter().try_for_each(|routed| self.write_routed(routed))?;
+        self.roll_by_time()
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.output.is_ready()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.output.check()?;
+        self.roll_by_time()
+    }
+
+    fn prepare(&mut self, epoch: u64) -> Result<()> {
+        self.end_parts(|_| true)?;
+        self.preparing = Some(epoch);
+        self.output.send(Job::Sync { epoch })
+    }
+
+    fn poll_prepared(&mut self) -> Result<Option<Vec<Committable>>> {
+        let Some(epoch) = self.preparing else { return Ok(None) };
+        if !self.output.is_durable(epoch)? {
+            return Ok(None);
+        }
+        self.preparing = None;
+        Ok(Some(mem::take(&mut self.ended).iter().map(Published::to_committable).collect()))
+    }
+}

@@ -1,0 +1,100 @@
+//! Reading.
+//!
+//! ```text
+//!   Location::list ─► FileReader ─┬─ TextFile: ByteStream ─► Boundaries ─► Payload::Bytes
+//!                                 └─ RowGroups (columnar) ───────────────► Payload::RowGroup
+//! ```
+//!
+//! Invariants
+//! - Files are read in order of their path, one after the other; each is one split.
+//! - A file is read up to the size it had when it was listed, as Flink does; a record that
+//!   crosses that size is read to its end. What is appended later belongs to the next run.
+
+pub(crate) mod bytes;
+pub(crate) mod framing;
+pub(crate) mod listing;
+pub(crate) mod location;
+pub(crate) mod metadata;
+pub(crate) mod reader;
+pub(crate) mod text;
+
+use flott_connector::{
+    Chunk, ColumnKind, Decoder, ExtraColumn, Format, FormatRequest, Registry, ScanRequest, Source,
+    SourceReader, TableColumn, TableDescription,
+};
+use flott_types::{Code, DataType, Diagnostic, Result};
+
+#[cfg(test)]
+mod tests;
+
+use crate::{partition, settings::SourceSettings, validate::stored_schema};
+use std::sync::Arc;
+
+/// A table of files, ready to be read.
+pub(crate) struct FileSource {
+    table: TableDescription,
+    scan: ScanRequest,
+    settings: SourceSettings,
+    format: Arc<dyn Format>,
+}
+
+impl FileSource {
+    pub(crate) fn new(table: &TableDescription, scan: ScanRequest, registry: &Registry) -> Result<Self> {
+        let settings = SourceSettings::new(table)?;
+        let format = registry.format_of(table)?.clone();
+        Ok(Self { table: table.clone(), scan, settings, format })
+    }
+
+    fn extra_columns(&self) -> Vec<ExtraColumn> {
+        let columns = self.scan.projection.iter().enumerate();
+        columns
+            .filter_map(|(position, &column)| Some((position, self.table.columns.get(column)?)))
+            .filter_map(|(position, column)| self.extra_column(position, column))
+            .collect()
+    }
+
+    fn extra_column(&self, position: usize, column: &TableColumn) -> Option<ExtraColumn> {
+        if let ColumnKind::Metadata { key, .. } = &column.kind {
+            return Some(metadata::column(position, key, &column.data_type));
+        }
+        let is_key = self.table.partition_keys.contains(&column.name);
+        is_key.then(|| partition_column(position, &column.name, &column.data_type))
+    }
+}
+
+impl Source for FileSource {
+    fn is_bounded(&self) -> bool {
+        self.settings.monitor_interval.is_none()
+    }
+    fn applies_filter(&self) -> bool {
+        // Formats' decoders do, all of them.
+        true
+    }
+    fn reader(&self) -> Result<Box<dyn SourceReader>> {
+        let framing = self.format.framing(&self.table.options)?;
+        let header_lines = self.format.header_lines(&self.table.options)?;
+        Ok(Box::new(reader::FileReader::new(self.settings.clone(), framing, header_lines)?))
+    }
+    fn decoder(&self) -> Result<Box<dyn Decoder>> {
+        let request = FormatRequest { table: &self.table, schema: stored_schema(&self.table) };
+        self.format.decoder(&request, &self.scan, self.extra_columns())
+    }
+}
+
+fn partition_column(position: usize, name: &str, data_type: &DataType) -> ExtraColumn {
+    let (name, data_type) = (name.to_string(), data_type.clone());
+    let fill = move |chunk: &Chunk, rows: usize| {
+        let value = chunk.split.partition.iter().find(|(key, _)| *key == name);
+        let text = value.and_then(|(_, text)| text.as_deref());
+        partition::to_column(text, &data_type, rows).map_err(|error| {
+            let file = &chunk.split.name;
+            let value = text.unwrap_or("NULL");
+            Diagnostic::error(
+                Code::InputUnreadable,
+                format!("'{file}': directory '{name}={value}' cannot be read as {data_type}: {error}"),
+            )
+            .help("declare the partition column as STRING, or keep such directories out of the path")
+        })
+    };
+    ExtraColumn { position, fill: Box::new(fill) }
+}

@@ -1,0 +1,320 @@
+//! Reading, as a user meets it.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    path::Path,
+};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use flott_connector::{BufferPool, ColumnKind, Connector, Payload, Source, SourceReader, TableDescription};
+use flott_types::{Code, DataType, Result, Span, TypeKind};
+use tempfile::tempdir;
+
+use super::{FileSource, framing::Boundaries, reader::FileReader, text::TextFile};
+use crate::{FilesystemConnector, settings::SourceSettings, testing::*};
+use flott_connector::Framing;
+
+/// Everything a table holds, line by line, with the name of its file in front.
+fn read(table: &TableDescription) -> Result<Vec<String>> {
+    let settings = SourceSettings::new(table)?;
+    let mut reader = FileReader::new(settings, Framing::Lines, 0)?;
+    let context = read_context();
+    let mut lines = Vec::new();
+    while let Some(chunk) = reader.next_chunk(&context)? {
+        let Payload::Bytes(bytes) = chunk.payload else { panic!("bytes expected") };
+        let file = Path::new(&chunk.split.name).file_name().unwrap().to_string_lossy().into_owned();
+        lines.extend(String::from_utf8(bytes).unwrap().lines().map(|line| format!("{file}: {line}")));
+    }
+    Ok(lines)
+}
+
+fn batches(table: &TableDescription) -> Result<Vec<RecordBatch>> {
+    let source = FileSource::new(table, scan(table), &registry())?;
+    let (mut reader, mut decoder) = (source.reader()?, source.decoder()?);
+    let mut batches = Vec::new();
+    while let Some(chunk) = reader.next_chunk(&read_context())? {
+        decoder.decode(&chunk, &eval_context(), &mut |decoded| {
+            batches.push(decoded.batch);
+            Ok(())
+        })?;
+    }
+    Ok(batches)
+}
+
+/// The chunks of a file and where they begin.
+fn chunks(path: &Path, framing: Framing, header_lines: usize, chunk_bytes: usize) -> Vec<(u64, Vec<u8>)> {
+    let size = fs::metadata(path).unwrap().len();
+    let split = flott_connector::SplitInfo { size: Some(size), ..Default::default() };
+    let mut file = TextFile::open(path.into(), split.into(), framing, header_lines, chunk_bytes).unwrap();
+    let buffers = BufferPool::default();
+    let mut chunks = Vec::new();
+    while let Some(cut) = file.next(&buffers).unwrap() {
+        chunks.push((cut.offset, cut.bytes));
+    }
+    chunks
+}
+
+const CSV: Framing =
+    Framing::QuotedLines { quote: b'"', delimiter: b',', escape: Some(b'\\'), comments: true };
+
+/// The definition of [`Framing::QuotedLines`], byte by byte: where records end.
+fn record_ends(text: &[u8], framing: Framing) -> Vec<usize> {
+    let Framing::QuotedLines { quote, delimiter, escape, comments } = framing else {
+        return text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
+    };
+    let (mut ends, mut at) = (Vec::new(), 0);
+    let (mut quoted, mut field_start, mut line_start, mut comment) = (false, true, true, false);
+    while at < text.len() {
+        let byte = text[at];
+        if quoted {
+            if Some(byte) == escape || (byte == quote && text.get(at + 1) == Some(&quote)) {
+                at += 1;
+            } else if byte == quote {
+                quoted = false;
+            }
+            at += 1;
+            continue;
+        }
+        if line_start && comments && byte == b'#' {
+            comment = true;
+        }
+        (line_start, quoted) = (false, byte == quote && field_start && !comment);
+        field_start = false;
+        if Some(byte) == escape && !comment {
+            at += 1;
+        } else if byte == b'\n' {
+            ends.push(at + 1);
+            (line_start, field_start, comment) = (true, true, false);
+        } else if byte == delimiter {
+            field_start = true;
+        }
+        at += 1;
+    }
+    ends
+}
+
+#[test]
+fn chunks_of_any_size_are_whole_records_and_add_up_to_the_file() {
+    let tricky = [
+        "a,b\n\"x\n\"\"y\"\"\",2\n,\"\",\"\n\"\nplain \"not\n#\"comment\n1,\\\"2\n\"esc\\\"\n\",3\nlast",
+        "\n\n\"\"\n\"\n\"\n",
+        "\"never closed\n\n\n",
+        "a\\,\"b\nc,\\\\,\"d\ne\"\n",
+    ];
+    let directory = tempdir().unwrap();
+    for (number, text) in tricky.iter().enumerate() {
+        let path = directory.path().join(format!("{number}.csv"));
+        fs::write(&path, text).unwrap();
+        for framing in [Framing::Lines, Framing::Delimiter(b','), CSV] {
+            let ends = match framing {
+                Framing::Delimiter(_) => text.match_indices(',').map(|(at, _)| at + 1).collect(),
+                _ => record_ends(text.as_bytes(), framing),
+            };
+            for chunk_bytes in 1..=text.len() + 2 {
+                let mut at = 0;
+                for (offset, bytes) in chunks(&path, framing, 0, chunk_bytes) {
+                    assert_eq!(
+                        (offset, text.as_bytes().get(at..at + bytes.len())),
+                        (at as u64, Some(&bytes[..]))
+                    );
+                    at += bytes.len();
+                    assert!(at == text.len() || ends.contains(&at), "{text:?} cut at {at} by {chunk_bytes}");
+                }
+                assert_eq!(at, text.len());
+            }
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn quotes_are_tracked_as_defined(
+        text in "[\"\"\"\\\\\n\n,#a]{0,60}", pieces in proptest::collection::vec(1usize..9, 1..40),
+        escape: bool, comments: bool,
+    ) {
+        let escape = escape.then_some(b'\\');
+        let framing = Framing::QuotedLines { quote: b'"', delimiter: b',', escape, comments };
+        let ends = record_ends(text.as_bytes(), framing);
+        let mut boundaries = Boundaries::new(framing);
+        let mut at = 0;
+        for piece in pieces {
+            at = (at + piece).min(text.len());
+            boundaries.advance(&text.as_bytes()[..at]);
+            let end = boundaries.last_end();
+            proptest::prop_assert!(end == 0 || ends.contains(&end), "{end} of {ends:?}");
+            let passed = ends.iter().copied().filter(|end| *end <= at).max().unwrap_or(0);
+            proptest::prop_assert_eq!(end, passed);
+        }
+        let first = super::framing::first_end(framing, text.as_bytes());
+        proptest::prop_assert_eq!(first, ends.first().copied());
+    }
+}
+
+#[test]
+fn header_and_byte_order_mark_are_skipped_and_offsets_stay_true() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("a.csv");
+    fs::write(&path, "\u{feff}\"na\nme\",age\nx,1\n").unwrap();
+    for chunk_bytes in 1..30 {
+        let chunks = chunks(&path, CSV, 1, chunk_bytes);
+        assert_eq!(chunks, [(15, b"x,1\n".to_vec())], "{chunk_bytes}");
+    }
+    fs::write(&path, "only a header").unwrap();
+    assert_eq!(chunks(&path, CSV, 1, 4), []);
+}
+
+#[test]
+fn a_line_much_longer_than_a_chunk_is_one_record() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("long.txt");
+    let long = "x".repeat(50 << 20);
+    fs::write(&path, format!("a\n{long}\nb\n")).unwrap();
+    let chunks = chunks(&path, Framing::Lines, 0, super::text::CHUNK_BYTES);
+    let lengths: Vec<usize> = chunks.iter().map(|(_, bytes)| bytes.len()).collect();
+    assert_eq!(lengths, [2, (50 << 20) + 1 + 2]);
+}
+
+#[test]
+fn directories_are_read_in_order_without_hidden_files() {
+    let directory = tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("b/.hidden")).unwrap();
+    for (name, text) in [
+        ("c.txt", "4\nno last line feed"),
+        ("a.txt", "1\n"),
+        ("b/x.txt", "2\n3\n"),
+        ("b/.hidden/x.txt", "no\n"),
+        (".part.inprogress", "no\n"),
+        ("_SUCCESS", "no\n"),
+        ("empty.txt", ""),
+    ] {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let all = read(&table(directory.path(), &[], &[])).unwrap();
+    assert_eq!(all, ["a.txt: 1", "x.txt: 2", "x.txt: 3", "c.txt: 4", "c.txt: no last line feed"]);
+
+    let glob = read(&table(&directory.path().join("*.txt"), &[], &[])).unwrap();
+    assert_eq!(glob, ["a.txt: 1", "c.txt: 4", "c.txt: no last line feed"]);
+
+    let inside = read(&table(&directory.path().join("[bc]"), &[], &[])).unwrap();
+    assert_eq!(inside, ["x.txt: 2", "x.txt: 3"]);
+
+    let regex = table(directory.path(), &[], &[("source.path.regex-pattern", ".*/[ab].txt")]);
+    assert_eq!(read(&regex).unwrap(), ["a.txt: 1"]);
+
+    let uri = format!("file://{}", directory.path().join("a.txt").display());
+    assert_eq!(read(&table(Path::new(&uri), &[], &[])).unwrap(), ["a.txt: 1"]);
+}
+
+#[test]
+fn compressed_files_of_several_members() {
+    let directory = tempdir().unwrap();
+    let gzip = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let zstd = |text: &str| zstd::encode_all(text.as_bytes(), 1).unwrap();
+    fs::write(directory.path().join("a.gz"), [gzip("1\n2"), gzip("3\n")].concat()).unwrap();
+    fs::write(directory.path().join("b.zst"), [zstd("4\n"), zstd("5\n")].concat()).unwrap();
+    let all = read(&table(directory.path(), &[], &[])).unwrap();
+    assert_eq!(all, ["a.gz: 1", "a.gz: 23", "b.zst: 4", "b.zst: 5"]);
+
+    let broken = directory.path().join("c.gz");
+    fs::write(&broken, "not gzip").unwrap();
+    let error = read(&table(&broken, &[], &[])).unwrap_err();
+    assert_eq!(error.code, Code::InputUnreadable);
+    assert!(error.message.contains("c.gz") && error.message.contains("gzip"), "{error}");
+    let whole = gzip("1\n");
+    fs::write(&broken, &whole[..whole.len() - 4]).unwrap();
+    assert_eq!(read(&table(&broken, &[], &[])).unwrap_err().code, Code::InputUnreadable);
+}
+
+#[test]
+fn partitions_and_metadata_become_columns() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("n=7/city=a%2Fb");
+    fs::create_dir_all(&path).unwrap();
+    fs::write(path.join("x.txt"), "one\ntwo\n").unwrap();
+    let other = directory.path().join("n=__DEFAULT_PARTITION__/city=c");
+    fs::create_dir_all(&other).unwrap();
+    fs::write(other.join("y.txt"), "three\n").unwrap();
+
+    let mut table = table(directory.path(), &["n", "city"], &[]);
+    table.columns[1].data_type = DataType::bigint();
+    for (key, data_type) in [
+        ("file.name", DataType::string()),
+        ("file.size", DataType::bigint()),
+        ("file.modification-time", DataType::new(TypeKind::TimestampLtz(3))),
+    ] {
+        let mut column = column(key, data_type);
+        column.kind = ColumnKind::Metadata { key: key.into(), is_virtual: true };
+        table.columns.push(column);
+    }
+    assert_eq!(registry().validate(&table), []);
+    let batches = batches(&table).unwrap();
+    let [first, second] = &batches[..] else { panic!("two files, two batches") };
+    assert_eq!(first.column(1).as_primitive::<Int64Type>().values(), &[7, 7]);
+    assert_eq!(first.column(2).as_string::<i32>().value(1), "a/b");
+    assert_eq!(first.column(3).as_string::<i32>().value(0), "x.txt");
+    assert_eq!(first.column(4).as_primitive::<Int64Type>().value(0), 8);
+    assert!(first.column(5).as_primitive::<TimestampMillisecondType>().value(0) > 1_500_000_000_000);
+    assert!(second.column(1).is_null(0));
+
+    fs::write(directory.path().join("stray.txt"), "x\n").unwrap();
+    let error = super::tests::batches(&table).unwrap_err();
+    assert!(error.message.contains("stray.txt") && error.message.contains("'n=…'"), "{error}");
+}
+
+#[test]
+fn a_growing_file_is_read_up_to_the_record_its_size_falls_into() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("log.txt");
+    fs::write(&path, "one\ntw").unwrap();
+    let settings = SourceSettings::new(&table(&path, &[], &[])).unwrap();
+    let mut reader = FileReader::new(settings, Framing::Lines, 0).unwrap().with_chunk_bytes(4);
+    OpenOptions::new().append(true).open(&path).unwrap().write_all(b"o\nthree\n").unwrap();
+    let mut text = Vec::new();
+    while let Some(chunk) = reader.next_chunk(&read_context()).unwrap() {
+        let Payload::Bytes(bytes) = chunk.payload else { panic!("bytes expected") };
+        text.extend(bytes);
+    }
+    assert_eq!(String::from_utf8(text).unwrap(), "one\ntwo\n");
+}
+
+#[test]
+fn a_monitored_directory_gives_each_new_file_once_until_stopped() {
+    let directory = tempdir().unwrap();
+    fs::write(directory.path().join("a.txt"), "1\n").unwrap();
+    let table = table(directory.path(), &[], &[("source.monitor-interval", "1 ms")]);
+    assert!(!FilesystemConnector.is_bounded(&table));
+    let mut reader = FileReader::new(SourceSettings::new(&table).unwrap(), Framing::Lines, 0).unwrap();
+    let context = read_context();
+    let mut next =
+        || reader.next_chunk(&context).unwrap().map(|chunk| (chunk.sequence, chunk.split.name.clone()));
+    assert_eq!(next().unwrap().0, 0);
+    fs::write(directory.path().join("b.txt"), "2\n").unwrap();
+    let (sequence, name) = next().unwrap();
+    assert!(sequence == 1 && name.ends_with("b.txt"));
+    context.stop.stop();
+    assert_eq!(next(), None);
+}
+
+#[test]
+fn a_missing_path_is_named_with_its_place_and_a_guess() {
+    let directory = tempdir().unwrap();
+    fs::write(directory.path().join("flights.csv"), "").unwrap();
+    let mut table = table(&directory.path().join("flihgts.csv"), &[], &[]);
+    let mut entry = table.options.entry("path").unwrap().clone();
+    entry.value_span = Span::new(10, 20);
+    table.options.insert("path", entry);
+    let mut errors = Vec::new();
+    FilesystemConnector.check_source(&table, &mut errors);
+    let [error] = &errors[..] else { panic!("one error") };
+    assert_eq!((error.code, error.span), (Code::InputMissing, Some(Span::new(10, 20))));
+    assert_eq!(error.help, ["did you mean 'flights.csv'?"]);
+
+    let nothing = crate::testing::table(&directory.path().join("*.json"), &[], &[]);
+    assert_eq!(read(&nothing).unwrap_err().code, Code::InputMissing);
+}

@@ -1,0 +1,207 @@
+//! Cuts one file of text into chunks of whole records.
+//!
+//! ```text
+//!   buffer:  [ carried start of a record | ───── read ───── ]
+//!            [ ───────── whole records ─────────┊ new carry ]   cut at the last record end
+//! ```
+//!
+//! Only the piece of one record is copied from buffer to buffer. A record longer than a chunk
+//! stays in its buffer, which grows until the record ends.
+
+use std::{path::PathBuf, sync::Arc};
+
+use flott_connector::{BufferPool, Framing, SplitInfo};
+use flott_types::{Code, Diagnostic, Result};
+
+use super::{
+    bytes::ByteStream,
+    framing::{Boundaries, first_end},
+};
+
+/// Bytes read for a chunk: large enough that a chunk's fixed costs vanish, small enough that
+/// chunk and rows stay in the cache of the core that decodes it.
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+/// The longest record. Chunks count their bytes in 32 bits.
+const RECORD_BYTES_MAX: usize = 1 << 30;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A file being cut.
+pub(crate) struct TextFile {
+    path: PathBuf,
+    split: Arc<SplitInfo>,
+    stream: ByteStream,
+    framing: Framing,
+    chunk_bytes: usize,
+    /// Bytes still to read, where the file's size limits them.
+    remaining: Option<u64>,
+    /// The start of the next record, from the buffer before.
+    carry: Vec<u8>,
+    /// Where in the file's text the next chunk begins.
+    offset: u64,
+    header_lines: usize,
+    started: bool,
+    ended: bool,
+    bytes_in: u64,
+}
+
+/// Whole records and where they lie.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    pub bytes: Vec<u8>,
+    pub offset: u64,
+    pub bytes_in: u64,
+}
+
+impl TextFile {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// `InputMissing`, `InputUnreadable`
+    pub(crate) fn open(
+        path: PathBuf,
+        split: Arc<SplitInfo>,
+        framing: Framing,
+        header_lines: usize,
+        chunk_bytes: usize,
+    ) -> Result<Self> {
+        let stream = ByteStream::open(&path, split.size)?;
+        let remaining = split.size.filter(|_| stream.is_plain());
+        Ok(Self {
+            path,
+            split,
+            stream,
+            framing,
+            chunk_bytes,
+            remaining,
+            carry: Vec::new(),
+            offset: 0,
+            header_lines,
+            started: false,
+            ended: false,
+            bytes_in: 0,
+        })
+    }
+
+    /// The file as a split.
+    pub(crate) fn split(&self) -> &Arc<SplitInfo> {
+        &self.split
+    }
+
+    /// The next whole records; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// `InputUnreadable`, `RecordTooLarge`
+    pub(crate) fn next(&mut self, buffers: &BufferPool) -> Result<Option<Cut>> {
+        while !self.ended {
+            let mut buffer = buffers.take();
+            self.fill(&mut buffer)?;
+            self.skip_header(&mut buffer);
+            if buffer.is_empty() {
+                buffers.give(buffer);
+                continue;
+            }
+            let offset = self.offset;
+            self.offset += buffer.len() as u64;
+            let bytes_in = self.stream.bytes_in();
+            let bytes_in = bytes_in - std::mem::replace(&mut self.bytes_in, bytes_in);
+            return Ok(Some(Cut { bytes: buffer, offset, bytes_in }));
+        }
+        Ok(None)
+    }
+
+    /// Fills an empty buffer with at least one whole record, or with what is left.
+    fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
+        buffer.append(&mut self.carry);
+        let mut boundaries = Boundaries::new(self.framing);
+        let mut want = self.chunk_bytes.saturating_sub(buffer.len()).max(self.chunk_bytes.div_ceil(2));
+        loop {
+            let read = self.read(buffer, want)?;
+            if !self.started {
+                self.strip_byte_order_mark(buffer)?;
+            }
+            boundaries.advance(buffer);
+            if read < want || self.remaining == Some(0) {
+                self.ended = true;
+                return self.finish_last_record(buffer, boundaries.last_end());
+            }
+            if boundaries.last_end() > 0 {
+                let tail = buffer.get(boundaries.last_end()..).unwrap_or_default();
+                self.carry.extend_from_slice(tail);
+                buffer.truncate(boundaries.last_end());
+                return Ok(());
+            }
+            if buffer.len() >= RECORD_BYTES_MAX {
+                return Err(self.too_large(&boundaries));
+            }
+            want = self.chunk_bytes;
+        }
+    }
+
+    /// Reads `want` bytes, or all that the file's size leaves.
+    fn read(&mut self, buffer: &mut Vec<u8>, want: usize) -> Result<usize> {
+        let limit = self.remaining.map_or(want, |left| usize::try_from(left).unwrap_or(want).min(want));
+        let read = self.stream.append(&self.path, buffer, limit)?;
+        self.remaining = self.remaining.map(|left| left.saturating_sub(read as u64));
+        Ok(read)
+    }
+
+    fn strip_byte_order_mark(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
+        self.started = true;
+        while buffer.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(buffer) {
+            if self.read(buffer, BYTE_ORDER_MARK.len() - buffer.len())? == 0 {
+                break;
+            }
+        }
+        if buffer.starts_with(BYTE_ORDER_MARK) {
+            buffer.drain(..BYTE_ORDER_MARK.len());
+            self.offset = BYTE_ORDER_MARK.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// If the file has grown since it was listed and its size then cuts through a record,
+    /// reads on to the end of that record.
+    fn finish_last_record(&mut self, buffer: &mut Vec<u8>, last_end: usize) -> Result<()> {
+        if !self.stream.is_plain() || self.remaining.is_none() || buffer.len() == last_end {
+            return Ok(());
+        }
+        let mut want = 64 << 10;
+        while self.stream.append(&self.path, buffer, want)? > 0 {
+            let open_record = buffer.get(last_end..).unwrap_or_default();
+            if let Some(end) = first_end(self.framing, open_record) {
+                buffer.truncate(last_end + end);
+                break;
+            }
+            if open_record.len() >= RECORD_BYTES_MAX {
+                return Err(self.too_large(&Boundaries::new(self.framing)));
+            }
+            want = want.saturating_mul(2);
+        }
+        Ok(())
+    }
+
+    fn skip_header(&mut self, buffer: &mut Vec<u8>) {
+        let mut skip = 0;
+        while self.header_lines > 0 && skip < buffer.len() {
+            let rest = buffer.get(skip..).unwrap_or_default();
+            skip += first_end(self.framing, rest).unwrap_or(rest.len());
+            self.header_lines -= 1;
+        }
+        buffer.drain(..skip);
+        self.offset += skip as u64;
+    }
+
+    fn too_large(&self, boundaries: &Boundaries) -> Box<Diagnostic> {
+        let (file, offset) = (self.path.display(), self.offset);
+        let limit = RECORD_BYTES_MAX >> 20;
+        let message = format!("'{file}': the record at byte {offset} is longer than {limit} MiB");
+        let error = Diagnostic::error(Code::RecordTooLarge, message);
+        match boundaries.open_quote() {
+            Some(quote) => error.help(format!(
+                "the quotes opened at byte {} are never closed",
+                offset.saturating_add(quote as u64)
+            )),
+            None => error.help("check that the format is right: its records end with a line feed"),
+        }
+    }
+}
