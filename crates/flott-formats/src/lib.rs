@@ -9,6 +9,7 @@
 
 pub mod csv;
 pub mod filter;
+pub mod framing;
 pub mod json;
 pub mod parquet;
 pub mod raw;
