@@ -15,6 +15,7 @@
 
 pub mod cast;
 pub mod coerce;
+mod display;
 pub mod eval;
 mod expr;
 pub mod functions;
@@ -23,7 +24,7 @@ pub mod text;
 mod value;
 pub mod zone;
 
-pub use eval::{EvalContext, EvalError, Program};
+pub use eval::{EvalContext, EvalError, Program, evaluate_constant};
 pub use expr::{CastMode, Expr, ExprKind};
 pub use functions::{Call, Function, FunctionKind, Signature, lookup};
 pub use value::Value;
