@@ -20,5 +20,5 @@ use flott_connector::Format;
 
 /// Every format of this crate.
 pub fn all() -> Vec<Arc<dyn Format>> {
-    Vec::new()
+    vec![Arc::new(csv::Csv), Arc::new(parquet::Parquet)]
 }
