@@ -200,14 +200,12 @@ fn unhex(input: &StringArray) -> Result<ArrayRef, EvalError> {
     Ok(Arc::new(out.finish()))
 }
 
-/// An odd number of digits starts with half a byte. `false` if something isn't a digit.
+/// Of an odd number of digits the first counts as a byte of zero, as in Flink. `false` if
+/// something isn't a digit.
 fn push_unhexed(text: &str, out: &mut Vec<u8>) -> bool {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|it| it as u8);
     let (first, pairs) = text.as_bytes().split_at(text.len() % 2);
-    for byte in first {
-        let Some(low) = digit(byte) else { return false };
-        out.push(low);
-    }
+    out.extend(first.iter().map(|_| 0));
     for pair in pairs.chunks_exact(2) {
         match (digit(&pair[0]), digit(&pair[1])) {
             (Some(high), Some(low)) => out.push(high << 4 | low),

@@ -11,6 +11,7 @@
 //! To add a function: one more entry in the table of its file.
 
 pub(crate) mod arithmetic;
+mod array;
 mod collection;
 pub(crate) mod comparison;
 pub(crate) mod conditional;
@@ -22,6 +23,7 @@ mod java_regex;
 mod json;
 pub mod kernel;
 pub(crate) mod logical;
+mod map;
 pub mod signature;
 mod regexp;
 mod string;
@@ -191,6 +193,8 @@ static TABLES: &[&[Function]] = &[
     temporal::FUNCTIONS,
     conversion::FUNCTIONS,
     collection::FUNCTIONS,
+    array::FUNCTIONS,
+    map::FUNCTIONS,
     json::FUNCTIONS,
     hash::FUNCTIONS,
 ];

@@ -352,7 +352,8 @@ fn str_to_map(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
             continue;
         }
         let (pair, key) = separators.map_or((",", "="), |(pair, key)| (pair.value(row), key.value(row)));
-        for (name, value) in pairs(texts.value(row), &separator(pair)?, &separator(key)?)? {
+        let (pair, key) = (separator(pair)?, separator(key)?);
+        for (name, value) in pairs(texts.value(row), &pair, &key)? {
             out.keys().append_value(name);
             out.values().append_option(value);
         }

@@ -322,16 +322,13 @@ fn convert_case(
     Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(bytes), input.nulls().cloned())?))
 }
 
+/// Words are of ASCII letters and digits; other characters stay as they are, as in Flink.
 fn initcap(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     kernel::map_strings(call.strings(0)?, |text, out| {
         let mut in_word = false;
         for c in text.chars() {
-            if in_word {
-                out.extend(c.to_lowercase());
-            } else {
-                out.extend(c.to_uppercase());
-            }
-            in_word = c.is_alphanumeric();
+            out.push(if in_word { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() });
+            in_word = c.is_ascii_alphanumeric();
         }
         Ok(())
     })

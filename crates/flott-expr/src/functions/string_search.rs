@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, ListBuilder, StringBuilder},
+    array::{Array, ArrayRef, ListBuilder, StringArray, StringBuilder},
     datatypes::Int32Type,
 };
 use flott_types::DataType;
@@ -79,7 +79,11 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         KIND,
         "TRANSLATE",
         &["TRANSLATE(string, from, to)"],
-        |args| shaped(args, 3, &[Param::Text; 3], DataType::string()),
+        |args| {
+            let mut found = shaped(args, 3, &[Param::Text; 3], DataType::string())?;
+            found.result.nullable = args.first()?.data_type.nullable;
+            Some(found)
+        },
         translate,
         "The string with each character of `from` replaced by the one at the same place of `to`, or dropped if there is none.",
         &[("TRANSLATE('hello', 'el', 'ip')", "hippo"), ("TRANSLATE('hello', 'elo', 'i')", "hi")],
@@ -214,8 +218,10 @@ fn replace(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 
 fn translate(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (texts, from, to) = (call.strings(0)?, call.strings(1)?, call.strings(2)?);
-    kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
-        let (from, to) = (from.value(row), to.value(row));
+    // NULL as a set of characters is the empty set.
+    kernel::build_strings(call.rows, texts.nulls(), |row, out| {
+        let or_empty = |set: &StringArray| if set.is_valid(row) { set.value(row).to_owned() } else { String::new() };
+        let (from, to) = (or_empty(from), or_empty(to));
         for c in texts.value(row).chars() {
             match from.chars().position(|it| it == c) {
                 None => out.push(c),
@@ -261,7 +267,7 @@ fn split(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         let (text, separator) = (texts.value(row), separators.value(row));
         if separator.is_empty() {
             text.char_indices().for_each(|(at, c)| out.values().append_value(&text[at..at + c.len_utf8()]));
-        } else {
+        } else if !text.is_empty() {
             text.split(separator).for_each(|piece| out.values().append_value(piece));
         }
         out.append(true);
