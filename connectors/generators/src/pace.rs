@@ -1,0 +1,150 @@
+//! Gives out row numbers, at a steady rate if one is asked for.
+//!
+//! Row n is due n / rate seconds after the first. A chunk is given out when its first row is due,
+//! ten chunks a second or more, so the rate is smooth; after a jam the rows that are overdue
+//! follow at once.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow::{
+    array::ArrayRef,
+    datatypes::SchemaRef,
+    record_batch::{RecordBatch, RecordBatchOptions},
+};
+use flott_connector::{Chunk, Payload, ReadContext, SourceReader, SplitInfo};
+use flott_types::{Code, Diagnostic, Result};
+
+/// Rows in a chunk at the most.
+const CHUNK_ROWS_MAX: u64 = 32 << 10;
+/// Chunks a second at the least.
+const CHUNKS_PER_SECOND: u64 = 10;
+
+/// The reader of a generator.
+pub(crate) struct Pacer {
+    split: Arc<SplitInfo>,
+    rows_per_second: Option<u64>,
+    next: u64,
+    end: u64,
+    sequence: u64,
+    started: Option<Duration>,
+}
+
+impl Pacer {
+    /// Rows 0 to `rows`, or without an end.
+    pub(crate) fn new(name: &str, rows_per_second: Option<u64>, rows: Option<u64>) -> Self {
+        Self {
+            split: Arc::new(SplitInfo { name: name.into(), ..SplitInfo::default() }),
+            rows_per_second: rows_per_second.map(|rate| rate.max(1)),
+            next: 0,
+            end: rows.unwrap_or(u64::MAX),
+            sequence: 0,
+            started: None,
+        }
+    }
+
+    /// Waits until the next row is due. True if the run stops.
+    fn wait(&mut self, rate: u64, context: &ReadContext) -> bool {
+        let started = *self.started.get_or_insert_with(|| context.clock.monotonic());
+        let since_start = u128::from(self.next) * 1_000_000 / u128::from(rate);
+        let due = started + Duration::from_micros(u64::try_from(since_start).unwrap_or(u64::MAX));
+        loop {
+            let left = due.saturating_sub(context.clock.monotonic());
+            if left.is_zero() {
+                return context.stop.is_stopped();
+            }
+            if context.stop.wait(left) {
+                return true;
+            }
+        }
+    }
+}
+
+impl SourceReader for Pacer {
+    fn next_chunk(&mut self, context: &ReadContext) -> Result<Option<Chunk>> {
+        if self.next >= self.end || context.stop.is_stopped() {
+            return Ok(None);
+        }
+        let mut rows = CHUNK_ROWS_MAX.min(self.end - self.next);
+        if let Some(rate) = self.rows_per_second {
+            rows = rows.min((rate / CHUNKS_PER_SECOND).max(1));
+            if self.wait(rate, context) {
+                return Ok(None);
+            }
+        }
+        let first = self.next;
+        self.next += rows;
+        let chunk = Chunk {
+            split: self.split.clone(),
+            sequence: self.sequence,
+            offset: first,
+            payload: Payload::Rows(first..self.next),
+            bytes_in: 0,
+        };
+        self.sequence += 1;
+        Ok(Some(chunk))
+    }
+}
+
+/// The row numbers of a chunk in pieces of at most `rows`, each with its place in the chunk.
+pub(crate) fn pieces(
+    chunk: &Chunk,
+    rows: usize,
+) -> Result<impl Iterator<Item = (std::ops::Range<u64>, u32)> + use<>> {
+    let Payload::Rows(range) = &chunk.payload else {
+        return Err(Diagnostic::not_supported("replaying dead letters into generated rows")
+            .help("the rows of a generator come from row numbers, not from bytes"));
+    };
+    let (range, step) = (range.clone(), rows.max(1) as u64);
+    Ok(range.clone().step_by(step as usize).map(move |from| {
+        let to = range.end.min(from.saturating_add(step));
+        (from..to, u32::try_from(from - range.start).unwrap_or(u32::MAX))
+    }))
+}
+
+/// A batch of columns that were generated for `rows` rows.
+pub(crate) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(broken)
+}
+
+/// A generator made arrays that don't fit together.
+pub(crate) fn broken(error: arrow::error::ArrowError) -> Box<Diagnostic> {
+    Diagnostic::error(Code::Internal, format!("a generator made a malformed column: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use flott_connector::{BufferPool, Clock, ManualClock, StopSignal, SystemClock};
+
+    use super::*;
+
+    fn ranges(pacer: &mut Pacer, context: &ReadContext) -> Vec<std::ops::Range<u64>> {
+        let mut all = Vec::new();
+        while let Some(chunk) = pacer.next_chunk(context).unwrap() {
+            let Payload::Rows(range) = chunk.payload else { panic!("a pacer gives out rows") };
+            all.push(range);
+        }
+        all
+    }
+
+    #[test]
+    fn rows_come_at_their_rate() {
+        let clock = Arc::new(SystemClock::new());
+        let (buffers, stop) = (BufferPool::default(), StopSignal::new());
+        let context = ReadContext { buffers, stop, clock: clock.clone() };
+        let mut pacer = Pacer::new("test", Some(100), Some(25));
+        assert_eq!(ranges(&mut pacer, &context), [0..10, 10..20, 20..25]);
+        // Row 20 is due after 0.2 s.
+        assert!(clock.monotonic() >= Duration::from_millis(200));
+    }
+
+    #[test]
+    fn a_stop_ends_an_endless_generator() {
+        let (buffers, stop) = (BufferPool::default(), StopSignal::new());
+        let context = ReadContext { buffers, stop: stop.clone(), clock: Arc::new(ManualClock::at(0)) };
+        let mut pacer = Pacer::new("test", None, None);
+        assert!(pacer.next_chunk(&context).unwrap().is_some());
+        stop.stop();
+        assert_eq!(ranges(&mut pacer, &context), []);
+    }
+}
