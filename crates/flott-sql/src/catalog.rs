@@ -1,6 +1,6 @@
 //! Tables and views that a script has declared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flott_expr::Expr;
 use flott_types::{DataType, Span, TableDescription};
@@ -77,7 +77,8 @@ pub struct Catalog {
     pub current_catalog: String,
     /// Current database; `default_database` at the start.
     pub current_database: String,
-    entries: BTreeMap<(String, String, String), Entry>,
+    entries: BTreeMap<Path, Entry>,
+    databases: BTreeSet<(String, String)>,
 }
 
 impl Default for Catalog {
@@ -86,6 +87,69 @@ impl Default for Catalog {
             current_catalog: "default_catalog".into(),
             current_database: "default_database".into(),
             entries: BTreeMap::new(),
+            databases: BTreeSet::from([("default_catalog".into(), "default_database".into())]),
         }
+    }
+}
+
+/// Catalog, database and name of a table or view.
+pub type Path = (String, String, String);
+
+impl Catalog {
+    /// The full path of a name of one to three parts.
+    pub fn path<S: AsRef<str>>(&self, parts: &[S]) -> Option<Path> {
+        let text = |part: &S| part.as_ref().to_string();
+        match parts {
+            [name] => Some((self.current_catalog.clone(), self.current_database.clone(), text(name))),
+            [database, name] => Some((self.current_catalog.clone(), text(database), text(name))),
+            [catalog, database, name] => Some((text(catalog), text(database), text(name))),
+            _ => None,
+        }
+    }
+    /// What a name of one to three parts stands for. Case counts, as in Flink.
+    pub fn get<S: AsRef<str>>(&self, parts: &[S]) -> Option<&Entry> {
+        self.entries.get(&self.path(parts)?)
+    }
+    /// What a full path stands for.
+    pub fn entry(&self, path: &Path) -> Option<&Entry> {
+        self.entries.get(path)
+    }
+    /// Declares a table or a view; returns the older one.
+    pub fn insert(&mut self, path: Path, entry: Entry) -> Option<Entry> {
+        self.entries.insert(path, entry)
+    }
+    /// Forgets a table or a view.
+    pub fn remove(&mut self, path: &Path) -> Option<Entry> {
+        self.entries.remove(path)
+    }
+    /// All tables and views, in order of path.
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, &Entry)> {
+        self.entries.iter()
+    }
+    /// Names in the current database, for `did you mean`.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let here = move |path: &Path| path.0 == self.current_catalog && path.1 == self.current_database;
+        self.entries.keys().filter(move |path| here(path)).map(|path| path.2.as_str())
+    }
+    /// Whether there is such a database.
+    pub fn has_database(&self, catalog: &str, database: &str) -> bool {
+        self.databases.contains(&(catalog.to_string(), database.to_string()))
+    }
+    /// Whether there is such a catalog.
+    pub fn has_catalog(&self, catalog: &str) -> bool {
+        self.databases.iter().any(|(name, _)| name == catalog)
+    }
+    /// (catalog, database) of all databases, in order.
+    pub fn databases(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.databases.iter().map(|(catalog, database)| (catalog.as_str(), database.as_str()))
+    }
+    /// Adds a database; false if it was there.
+    pub fn create_database(&mut self, catalog: &str, database: &str) -> bool {
+        self.databases.insert((catalog.to_string(), database.to_string()))
+    }
+    /// Removes a database and all that is in it; false if there was none.
+    pub fn drop_database(&mut self, catalog: &str, database: &str) -> bool {
+        self.entries.retain(|path, _| path.0 != catalog || path.1 != database);
+        self.databases.remove(&(catalog.to_string(), database.to_string()))
     }
 }

@@ -15,13 +15,14 @@
 
 pub mod bind;
 pub mod catalog;
+mod options;
 pub mod parse;
 mod plan;
 pub mod session;
 mod source;
 pub mod variables;
 
-pub use catalog::{Catalog, Table, View, WatermarkDef};
+pub use catalog::{Catalog, Entry, Table, View, WatermarkDef};
 pub use plan::{Insert, LogicalPlan};
 pub use session::{Outcome, Session};
 pub use source::Source;

@@ -250,22 +250,38 @@ pub(crate) fn option_value(source: &Source, key: &Name, value: Name) -> OptionVa
 }
 
 /// `sqlparser` tries a parenthesis first as a query, then as a join, and reports what it met
-/// the second time: the query's first word. Parse that query alone for the true error.
+/// the second time. Parse the outermost open query alone for the true error.
 fn refine(tokens: &[TokenWithSpan], error: ParserError) -> ParserError {
-    let Some(at) = token_at(tokens, &error) else { return error };
-    let starts_query = matches!(&tokens[at].token,
-        Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::VALUES));
-    let opened = tokens[..at].iter().rev().find(|token| !is_space(token));
-    if !starts_query || opened.is_none_or(|token| token.token != Token::LParen) {
-        return error;
-    }
-    let inner: Vec<TokenWithSpan> = tokens[at..].to_vec();
+    let at = token_at(tokens, &error).unwrap_or(tokens.len().saturating_sub(1));
+    let Some(start) = open_query(tokens, at) else { return error };
+    let inner: Vec<TokenWithSpan> = tokens[start..].to_vec();
     let mut parser = parser_of(inner.clone());
     match parser.parse_query() {
         Err(inner_error) => refine(&inner, inner_error),
-        Ok(_) => match parser.expect_token(&Token::RParen) {
-            Err(inner_error) => inner_error,
-            Ok(_) => error,
-        },
+        Ok(_) => parser.expect_token(&Token::RParen).err().unwrap_or(error),
     }
+}
+
+/// The first token of the outermost `(SELECT …` that is open at `at`.
+fn open_query(tokens: &[TokenWithSpan], at: usize) -> Option<usize> {
+    let mut open: Vec<Option<usize>> = Vec::new();
+    for (index, token) in tokens.iter().enumerate().take(at + 1) {
+        match &token.token {
+            Token::LParen => {
+                let next = (index + 1..tokens.len()).find(|&next| !is_space(&tokens[next]));
+                open.push(next.filter(|&next| starts_query(&tokens[next])));
+            }
+            // The offending token may be the parenthesis that closes the query too early.
+            Token::RParen if index < at => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    open.into_iter().flatten().next()
+}
+
+fn starts_query(token: &TokenWithSpan) -> bool {
+    matches!(&token.token,
+        Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::VALUES))
 }

@@ -8,6 +8,7 @@
 //! | `CAST(x AS t)`, `TRY_CAST(x AS t)` | `$cast(x, 't')`, `$try_cast(x, 't')`: `t` as [`DataType`] prints it, spanning the type's text |
 //! | `MAP[k, v, …]`, `MULTISET[…]` | `$map(k, v, …)`, `$multiset(…)` |
 //! | `x IS [NOT] JSON [VALUE\|OBJECT\|ARRAY\|SCALAR]` | `$is_json(x, 'VALUE')`, under `NOT` |
+//! | `x BETWEEN SYMMETRIC a AND b` | `(x BETWEEN a AND b OR x BETWEEN b AND a)` |
 //! | `f(TABLE t)`, `f(TABLE t PARTITION BY a, b)` | `$table(t)`, `$table(t, a, b)` |
 //! | `JSON_VALUE(x, p RETURNING t NULL ON EMPTY DEFAULT d ON ERROR)` | `JSON_VALUE(x, p, $returning => 't', $on_empty => 'NULL', $on_error => 'DEFAULT', $on_error_default => d)` |
 //! | `JSON_QUERY(x, p WITH CONDITIONAL WRAPPER EMPTY ARRAY ON EMPTY)` | `JSON_QUERY(x, p, $wrapper => 'CONDITIONAL', $on_empty => 'EMPTY ARRAY')` |
@@ -24,8 +25,8 @@
 use flott_types::{Code, DataType, Options, Result as FlottResult};
 use sqlparser::{
     ast::{
-        Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentList,
-        FunctionArguments, Ident, ObjectName, ObjectNamePart, UnaryOperator, Value, ValueWithSpan,
+        BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentList,
+        FunctionArguments, Ident, ObjectName, ObjectNamePart, TrimWhereField, UnaryOperator, Value, ValueWithSpan,
     },
     dialect::{Dialect, Precedence},
     keywords::Keyword,
@@ -143,6 +144,7 @@ impl Dialect for FlinkDialect {
             (Keyword::TRY_CAST, Token::LParen) => Some(parse_cast(parser, "$try_cast")),
             (Keyword::MAP, Token::LBracket) => Some(parse_bracketed(parser, "$map")),
             (Keyword::MULTISET, Token::LBracket) => Some(parse_bracketed(parser, "$multiset")),
+            (Keyword::TRIM, Token::LParen) => Some(parse_trim(parser)),
             (Keyword::TABLE, Token::Word(_)) => Some(parse_table_argument(parser)),
             (_, Token::LParen) => parse_json_function(parser),
             // A clause where an expression should stand: say so instead of taking it for a column.
@@ -159,28 +161,19 @@ impl Dialect for FlinkDialect {
         expr: &Expr,
         _precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
-        let [is, not_or_json, json] = parser.peek_tokens_ref();
-        let word = |token: &TokenWithSpan, text: &str| matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(text));
-        if !word(is, "IS") {
-            return None;
+        if accept(parser, &["BETWEEN", "ASYMMETRIC"]) {
+            return Some(parse_between(parser, expr, false, false));
         }
-        let negated = word(not_or_json, "NOT") && word(json, "JSON");
-        if !negated && !word(not_or_json, "JSON") {
-            return None;
+        for negated in [false, true] {
+            let not: &[&str] = if negated { &["NOT"] } else { &[] };
+            if accept(parser, &[not, &["BETWEEN", "SYMMETRIC"]].concat()) {
+                return Some(parse_between(parser, expr, negated, true));
+            }
+            if accept(parser, &[&["IS"], not, &["JSON"]].concat()) {
+                return Some(Ok(parse_is_json(parser, expr, negated)));
+            }
         }
-        let span = is.span;
-        for _ in 0..if negated { 3 } else { 2 } {
-            parser.advance_token();
-        }
-        let kind = ["VALUE", "OBJECT", "ARRAY", "SCALAR"]
-            .into_iter()
-            .find(|kind| word(parser.peek_token_ref(), kind));
-        if kind.is_some() {
-            parser.advance_token();
-        }
-        let args = vec![unnamed(expr.clone()), unnamed(string(kind.unwrap_or("VALUE"), span))];
-        let call = call(Ident::with_span(span, "$is_json"), args);
-        Some(Ok(if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(call) } } else { call }))
+        None
     }
 
     fn prec_value(&self, precedence: Precedence) -> u8 {
@@ -204,6 +197,44 @@ impl Dialect for FlinkDialect {
             Precedence::Or => 5,
         }
     }
+}
+
+/// `x IS JSON` has been read.
+fn parse_is_json(parser: &mut Parser, expr: &Expr, negated: bool) -> Expr {
+    let span = parser.get_current_token().span;
+    let kind = ["VALUE", "OBJECT", "ARRAY", "SCALAR"].into_iter().find(|kind| accept(parser, &[kind]));
+    let args = vec![unnamed(expr.clone()), unnamed(string(kind.unwrap_or("VALUE"), span))];
+    negate_if(negated, call(Ident::with_span(span, "$is_json"), args))
+}
+
+fn negate_if(negated: bool, expr: Expr) -> Expr {
+    if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) } } else { expr }
+}
+
+/// `x BETWEEN [A]SYMMETRIC` has been read; a symmetric one holds in one or the other order.
+fn parse_between(
+    parser: &mut Parser,
+    expr: &Expr,
+    negated: bool,
+    symmetric: bool,
+) -> Result<Expr, ParserError> {
+    let precedence = FlinkDialect.prec_value(Precedence::Between);
+    let low = Box::new(parser.parse_subexpr(precedence)?);
+    parser.expect_keyword(Keyword::AND)?;
+    let high = Box::new(parser.parse_subexpr(precedence)?);
+    let between = |low: Box<Expr>, high: Box<Expr>| Expr::Between {
+        expr: Box::new(expr.clone()),
+        negated: false,
+        low,
+        high,
+    };
+    let one = between(low.clone(), high.clone());
+    if !symmetric {
+        return Ok(negate_if(negated, one));
+    }
+    let other = between(high, low);
+    let either = Expr::BinaryOp { left: Box::new(one), op: BinaryOperator::Or, right: Box::new(other) };
+    Ok(negate_if(negated, Expr::Nested(Box::new(either))))
 }
 
 fn double_quotes(token: &TokenWithSpan) -> ParserError {
@@ -265,6 +296,32 @@ fn parse_cast(parser: &mut Parser, name: &str) -> Result<Expr, ParserError> {
     let data_type = parse_type_argument(parser)?;
     parser.expect_token(&Token::RParen)?;
     Ok(call(Ident::with_span(word, name), vec![unnamed(expr), unnamed(data_type)]))
+}
+
+/// `TRIM([BOTH | LEADING | TRAILING] [characters] FROM text)`, `TRIM(text)`
+fn parse_trim(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.advance_token();
+    parser.expect_token(&Token::LParen)?;
+    let trim_where = [
+        ("BOTH", TrimWhereField::Both),
+        ("LEADING", TrimWhereField::Leading),
+        ("TRAILING", TrimWhereField::Trailing),
+    ]
+    .into_iter()
+    .find(|(word, _)| accept(parser, &[word]))
+    .map(|(_, side)| side);
+    let mut trim_what = None;
+    let mut from = trim_where.is_some() && parser.parse_keyword(Keyword::FROM);
+    let mut expr = parser.parse_expr()?;
+    if !from && parser.parse_keyword(Keyword::FROM) {
+        from = true;
+        trim_what = Some(Box::new(std::mem::replace(&mut expr, parser.parse_expr()?)));
+    }
+    if trim_where.is_some() && !from {
+        return parser.expected("FROM", parser.peek_token());
+    }
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Trim { expr: Box::new(expr), trim_where, trim_what, trim_characters: None })
 }
 
 fn parse_bracketed(parser: &mut Parser, name: &str) -> Result<Expr, ParserError> {

@@ -73,7 +73,7 @@ pub fn parse_expr(source: &Source) -> Result<Expr> {
 pub fn parse_statement(source: &Source) -> Result<Statement> {
     let (mut statements, mut errors) = parse_script(source);
     if !errors.is_empty() {
-        return Err(Box::new(errors.swap_remove(0)));
+        return Err(errors.swap_remove(0));
     }
     match (statements.pop(), statements.len()) {
         (Some(statement), 0) => Ok(statement),

@@ -13,7 +13,7 @@ use crate::Source;
 
 /// Reads a script: the statements that could be read, and what is wrong with the others, both
 /// in order.
-pub fn parse_script(source: &Source) -> (Vec<Statement>, Vec<Diagnostic>) {
+pub fn parse_script(source: &Source) -> (Vec<Statement>, Vec<Box<Diagnostic>>) {
     let (found, broken) = tokens::tokenize(source);
     let mut pieces = split(source, found);
     // The piece that the broken text cut off would only give a second, misleading error.
@@ -25,7 +25,7 @@ pub fn parse_script(source: &Source) -> (Vec<Statement>, Vec<Diagnostic>) {
     while let Some(piece) = pieces.next() {
         script.read(source, piece, &mut pieces);
     }
-    script.errors.extend(broken.map(|it| *it));
+    script.errors.extend(broken);
     (script.statements, script.errors)
 }
 
@@ -78,7 +78,7 @@ fn piece(source: &Source, tokens: Vec<TokenWithSpan>, semicolon: Option<Span>) -
 
 struct Script {
     statements: Vec<Statement>,
-    errors: Vec<Diagnostic>,
+    errors: Vec<Box<Diagnostic>>,
 }
 
 impl Script {
@@ -92,7 +92,7 @@ impl Script {
         let span = piece.span;
         match read_one(source, piece) {
             Ok(kind) => self.statements.push(Statement { kind, span }),
-            Err(error) => self.errors.push(*error),
+            Err(error) => self.errors.push(error),
         }
     }
 
@@ -125,13 +125,13 @@ impl Script {
             let inside = piece.span;
             match read_one(source, piece).and_then(|kind| only_insert(kind, inside)) {
                 Ok(insert) => inserts.push(insert),
-                Err(error) => self.errors.push(*error),
+                Err(error) => self.errors.push(error),
             }
             next = rest.next();
         }
         if !closed {
             self.errors.push(
-                *Diagnostic::error(Code::Syntax, "the statement set is not closed")
+                Diagnostic::error(Code::Syntax, "the statement set is not closed")
                     .at(begin)
                     .help("end it with END;"),
             );

@@ -89,7 +89,11 @@ fn with_nullability(parser: &mut Parser, data_type: DataType) -> DataType {
     if accept(parser, &["NOT", "NULL"]) {
         return data_type.not_null();
     }
-    accept(parser, &["NULL"]);
+    // `JSON_VALUE(… RETURNING INT NULL ON EMPTY)`: that NULL is not the type's.
+    let on = matches!(&parser.peek_nth_token_ref(1).token, Token::Word(word) if word.keyword == Keyword::ON);
+    if !on {
+        accept(parser, &["NULL"]);
+    }
     data_type
 }
 
