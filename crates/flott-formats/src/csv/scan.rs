@@ -62,12 +62,14 @@ pub struct Scan {
     breaks: Vec<u32>,
     /// How many records to scan slowly before the quick path is tried again.
     patience: usize,
+    /// What `patience` starts at: doubled whenever the quick path took nothing.
+    retry: usize,
 }
 
 /// Bytes looked at in one step.
 const STEP: usize = 64;
 /// After this many slow records in a row the quick path gets its next try.
-const PATIENCE_MAX: usize = 512;
+const RETRY_MAX: usize = 512;
 
 impl Scan {
     /// Records of `columns` fields.
@@ -81,13 +83,20 @@ impl Scan {
             bad: Vec::new(),
             special: false,
             breaks: Vec::new(),
-            patience: 1,
+            patience: 0,
+            retry: 1,
         }
     }
 
     /// Fields of a record.
     pub fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// Leaves every record to the slow path: what the quick path is compared with.
+    #[cfg(test)]
+    pub fn never_quick(&mut self) {
+        self.patience = usize::MAX;
     }
 
     /// The field's place in record `row`; empty or reversed if it is missing.
@@ -121,13 +130,13 @@ impl Scan {
         self.special = false;
         let mut at = from;
         while self.rows.len() + self.bad.len() < limit && at < bytes.len() {
-            let next = self.quick(bytes, at, limit - self.rows.len() - self.bad.len());
-            self.patience = if next > at { 1 } else { (self.patience * 2).min(PATIENCE_MAX) };
-            at = next;
-            for _ in 0..self.patience {
-                if self.rows.len() + self.bad.len() >= limit || at >= bytes.len() {
-                    break;
-                }
+            if self.patience == 0 {
+                let next = self.quick(bytes, at, limit - self.rows.len() - self.bad.len());
+                self.retry = if next > at { 1 } else { (self.retry * 2).min(RETRY_MAX) };
+                self.patience = self.retry;
+                at = next;
+            } else {
+                self.patience -= 1;
                 at = self.slow(bytes, at);
             }
         }
