@@ -12,6 +12,7 @@
 
 pub(crate) mod arithmetic;
 mod array;
+pub(crate) mod calendar;
 mod collection;
 pub(crate) mod comparison;
 pub(crate) mod conditional;
@@ -23,6 +24,8 @@ mod java_regex;
 mod json;
 pub mod kernel;
 pub(crate) mod logical;
+mod math;
+mod pattern;
 mod map;
 pub mod signature;
 mod regexp;
@@ -186,6 +189,8 @@ static TABLES: &[&[Function]] = &[
     logical::FUNCTIONS,
     arithmetic::FUNCTIONS,
     conditional::FUNCTIONS,
+    math::FUNCTIONS,
+    pattern::FUNCTIONS,
     string::FUNCTIONS,
     string_search::FUNCTIONS,
     encoding::FUNCTIONS,

@@ -1,6 +1,551 @@
-//! The temporal functions.
+//! Dates and times as numbers: parts, rounding, arithmetic, the current time.
+//!
+//! A TIMESTAMP_LTZ is taken apart as the session's clock shows it. Text is in
+//! `temporal_text.rs`. A unit comes as a constant first or last: `EXTRACT('YEAR', x)`,
+//! `FLOOR_TO(x, 'DAY')`, `TIMESTAMPADD('MONTH', n, x)`, `TIMESTAMPDIFF('DAY', a, b)`.
 
-use super::Function;
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, Time32MillisecondArray, make_array},
+    buffer::NullBuffer,
+    compute::cast,
+    datatypes::{
+        DataType as ArrowType, DurationMillisecondType, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType,
+        TimeUnit,
+    },
+};
+use flott_types::{DataType, TimestampUnit, TypeKind};
+
+use super::{
+    Call, Function, FunctionKind, Signature,
+    calendar::{
+        Instants, NANOS_PER_SECOND, SECONDS_PER_DAY, add_months, civil, day_of_week, days_of, iso_day_of_week,
+        iso_week, local_offset, months_between, utc_offset,
+    },
+    kernel, signature,
+};
+use crate::{EvalError, Expr};
+
+const KIND: FunctionKind = FunctionKind::Temporal;
+
+const fn part(
+    name: &'static str,
+    signatures: &'static [&'static str],
+    evaluate: fn(&Call<'_>) -> Result<ArrayRef, EvalError>,
+    doc: &'static str,
+    examples: &'static [(&'static str, &'static str)],
+) -> Function {
+    Function::define(KIND, name, signatures, one_datetime, evaluate, doc, examples)
+}
 
 /// This file's functions.
-pub(crate) static FUNCTIONS: &[Function] = &[];
+pub(crate) static FUNCTIONS: &[Function] = &[
+    Function::define(
+        KIND,
+        "EXTRACT",
+        &["EXTRACT(unit FROM datetime)"],
+        |args| match args {
+            [unit, value] => {
+                Unit::of(signature::literal_text(unit)?)?;
+                let fits = value.data_type.is_datetime() || value.data_type.is_interval();
+                fits.then(|| signature::as_given(args, DataType::bigint()))
+            }
+            _ => None,
+        },
+        |call| {
+            let unit = unit_of(call, 0)?;
+            extract(call, 1, unit)
+        },
+        "A part of a date, time, timestamp or interval.",
+        &[
+            ("EXTRACT(YEAR FROM TIMESTAMP '2024-02-03 04:05:06.789')", "2024"),
+            ("EXTRACT(DOW FROM DATE '2024-12-29')", "1"),
+            ("EXTRACT(MILLISECOND FROM TIMESTAMP '2024-02-03 04:05:06.789')", "789"),
+        ],
+    ),
+    part("YEAR", &["YEAR(datetime)"], |c| extract(c, 0, Unit::Year), "The year.", &[("YEAR(DATE '2024-02-03')", "2024")]),
+    part("QUARTER", &["QUARTER(datetime)"], |c| extract(c, 0, Unit::Quarter), "The quarter, 1 to 4.", &[("QUARTER(DATE '2024-02-03')", "1")]),
+    part("MONTH", &["MONTH(datetime)"], |c| extract(c, 0, Unit::Month), "The month, 1 to 12.", &[("MONTH(DATE '2024-02-03')", "2")]),
+    part("WEEK", &["WEEK(datetime)"], |c| extract(c, 0, Unit::Week), "The week of ISO 8601, 1 to 53.", &[("WEEK(DATE '2024-01-01')", "1")]),
+    part("DAYOFYEAR", &["DAYOFYEAR(datetime)"], |c| extract(c, 0, Unit::DayOfYear), "The day of the year, 1 to 366.", &[("DAYOFYEAR(DATE '2024-02-03')", "34")]),
+    part("DAYOFMONTH", &["DAYOFMONTH(datetime)"], |c| extract(c, 0, Unit::Day), "The day of the month, 1 to 31.", &[("DAYOFMONTH(DATE '2024-02-03')", "3")]),
+    part("DAYOFWEEK", &["DAYOFWEEK(datetime)"], |c| extract(c, 0, Unit::DayOfWeek), "The day of the week, 1 (Sunday) to 7.", &[("DAYOFWEEK(DATE '2024-02-04')", "1")]),
+    part("HOUR", &["HOUR(datetime)"], |c| extract(c, 0, Unit::Hour), "The hour, 0 to 23.", &[("HOUR(TIMESTAMP '2024-02-03 04:05:06')", "4")]),
+    part("MINUTE", &["MINUTE(datetime)"], |c| extract(c, 0, Unit::Minute), "The minute, 0 to 59.", &[("MINUTE(TIMESTAMP '2024-02-03 04:05:06')", "5")]),
+    part("SECOND", &["SECOND(datetime)"], |c| extract(c, 0, Unit::Second), "The second, 0 to 59.", &[("SECOND(TIMESTAMP '2024-02-03 04:05:06')", "6")]),
+    Function::define(
+        KIND,
+        "FLOOR_TO",
+        &["FLOOR(datetime TO unit)"],
+        rounded,
+        |call| round_to(call, false),
+        "The datetime rounded down to a unit. Weeks start on Sunday.",
+        &[
+            ("FLOOR(TIMESTAMP '2024-02-03 04:05:06.789' TO HOUR)", "2024-02-03 04:00:00.000"),
+            ("FLOOR(DATE '2024-02-13' TO WEEK)", "2024-02-11"),
+        ],
+    ),
+    Function::define(
+        KIND,
+        "CEIL_TO",
+        &["CEIL(datetime TO unit)"],
+        rounded,
+        |call| round_to(call, true),
+        "The datetime rounded up to a unit. From the week on only the date counts, as in Flink.",
+        &[("CEIL(TIMESTAMP '2024-02-03 04:05:06.789' TO MONTH)", "2024-03-01 00:00:00.000")],
+    ),
+    Function::define(
+        KIND,
+        "TIMESTAMPADD",
+        &["TIMESTAMPADD(unit, count, datetime)"],
+        add_types,
+        timestamp_add,
+        "The datetime so many units later. A day that the month doesn't have becomes its last.",
+        &[("TIMESTAMPADD(MONTH, 1, TIMESTAMP '2024-01-31 04:05:06')", "2024-02-29 04:05:06")],
+    ),
+    Function::define(
+        KIND,
+        "TIMESTAMPDIFF",
+        &["TIMESTAMPDIFF(unit, from, to)"],
+        |args| match args {
+            [unit, from, to] => {
+                Unit::of(signature::literal_text(unit)?)?.length()?;
+                let zoned = |it: &Expr| matches!(it.data_type.kind, TypeKind::TimestampLtz(_));
+                let day = |it: &Expr| it.data_type.is_timestamp() || it.data_type.kind == TypeKind::Date;
+                (day(from) && day(to) && zoned(from) == zoned(to))
+                    .then(|| signature::as_given(args, DataType::int()))
+            }
+            _ => None,
+        },
+        timestamp_diff,
+        "The number of whole units from one datetime to another.",
+        &[
+            ("TIMESTAMPDIFF(DAY, TIMESTAMP '2024-01-01 12:00:00', TIMESTAMP '2024-01-03 11:00:00')", "1"),
+            ("TIMESTAMPDIFF(YEAR, DATE '2020-02-29', DATE '2024-02-28')", "3"),
+        ],
+    ),
+    Function::define(
+        KIND,
+        "CURRENT_TIMESTAMP",
+        &["CURRENT_TIMESTAMP", "NOW()", "CURRENT_ROW_TIMESTAMP()"],
+        |args| nothing(args, TypeKind::TimestampLtz(3)),
+        |call| now(call, false),
+        "The current instant.",
+        &[("TYPEOF(CURRENT_TIMESTAMP)", "TIMESTAMP_LTZ(3) NOT NULL")],
+    )
+    .also(&["NOW", "CURRENT_ROW_TIMESTAMP"])
+    .varying(),
+    Function::define(
+        KIND,
+        "LOCALTIMESTAMP",
+        &["LOCALTIMESTAMP"],
+        |args| nothing(args, TypeKind::Timestamp(3)),
+        |call| now(call, true),
+        "What date and clock of the session's time zone show.",
+        &[("TYPEOF(LOCALTIMESTAMP)", "TIMESTAMP(3) NOT NULL")],
+    )
+    .varying(),
+    Function::define(
+        KIND,
+        "CURRENT_DATE",
+        &["CURRENT_DATE"],
+        |args| nothing(args, TypeKind::Date),
+        |call| {
+            let days = local_now_millis(call).div_euclid(SECONDS_PER_DAY * 1_000);
+            Ok(Arc::new(Date32Array::from_value(days as i32, call.rows)))
+        },
+        "The current date in the session's time zone.",
+        &[("TYPEOF(CURRENT_DATE)", "DATE NOT NULL")],
+    )
+    .varying(),
+    Function::define(
+        KIND,
+        "LOCALTIME",
+        &["LOCALTIME", "CURRENT_TIME"],
+        |args| nothing(args, TypeKind::Time(0)),
+        |call| {
+            let millis = local_now_millis(call).rem_euclid(SECONDS_PER_DAY * 1_000) / 1_000 * 1_000;
+            Ok(Arc::new(Time32MillisecondArray::from_value(millis as i32, call.rows)))
+        },
+        "The current time of the day in the session's time zone.",
+        &[("TYPEOF(LOCALTIME)", "TIME(0) NOT NULL")],
+    )
+    .also(&["CURRENT_TIME"])
+    .varying(),
+];
+
+/// A unit of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Millennium,
+    Century,
+    Decade,
+    Year,
+    IsoYear,
+    Quarter,
+    Month,
+    Week,
+    Day,
+    DayOfYear,
+    DayOfWeek,
+    IsoDayOfWeek,
+    Hour,
+    Minute,
+    Second,
+    Millisecond,
+    Microsecond,
+    Nanosecond,
+    Epoch,
+}
+
+/// How long a unit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Months(i64),
+    Nanos(i64),
+}
+
+impl Unit {
+    pub(super) fn of(name: &str) -> Option<Self> {
+        let name = name.to_ascii_uppercase();
+        Some(match name.strip_prefix("SQL_TSI_").unwrap_or(&name) {
+            "MILLENNIUM" => Self::Millennium,
+            "CENTURY" => Self::Century,
+            "DECADE" => Self::Decade,
+            "YEAR" => Self::Year,
+            "ISOYEAR" => Self::IsoYear,
+            "QUARTER" => Self::Quarter,
+            "MONTH" => Self::Month,
+            "WEEK" => Self::Week,
+            "DAY" => Self::Day,
+            "DOY" => Self::DayOfYear,
+            "DOW" => Self::DayOfWeek,
+            "ISODOW" => Self::IsoDayOfWeek,
+            "HOUR" => Self::Hour,
+            "MINUTE" => Self::Minute,
+            "SECOND" => Self::Second,
+            "MILLISECOND" => Self::Millisecond,
+            "MICROSECOND" => Self::Microsecond,
+            "NANOSECOND" => Self::Nanosecond,
+            "EPOCH" => Self::Epoch,
+            _ => return None,
+        })
+    }
+
+    fn length(self) -> Option<Length> {
+        Some(match self {
+            Self::Year => Length::Months(12),
+            Self::Quarter => Length::Months(3),
+            Self::Month => Length::Months(1),
+            Self::Week => Length::Nanos(7 * SECONDS_PER_DAY * NANOS_PER_SECOND),
+            Self::Day => Length::Nanos(SECONDS_PER_DAY * NANOS_PER_SECOND),
+            Self::Hour => Length::Nanos(3_600 * NANOS_PER_SECOND),
+            Self::Minute => Length::Nanos(60 * NANOS_PER_SECOND),
+            Self::Second => Length::Nanos(NANOS_PER_SECOND),
+            Self::Millisecond => Length::Nanos(1_000_000),
+            Self::Microsecond => Length::Nanos(1_000),
+            Self::Nanosecond => Length::Nanos(1),
+            _ => return None,
+        })
+    }
+
+    /// The part of a day and a nanosecond of that day.
+    fn extract(self, days: i64, nanos: i64) -> i64 {
+        let within = |unit: i64, next: i64| nanos / unit % next;
+        match self {
+            Self::Year => civil(days).year,
+            Self::Month => civil(days).month,
+            Self::Day => civil(days).day,
+            Self::Quarter => (civil(days).month - 1) / 3 + 1,
+            Self::Week => iso_week(days).1,
+            Self::IsoYear => iso_week(days).0,
+            Self::DayOfYear => days - days_of(civil(days).year, 1, 1) + 1,
+            Self::DayOfWeek => day_of_week(days),
+            Self::IsoDayOfWeek => iso_day_of_week(days),
+            Self::Hour => nanos / (3_600 * NANOS_PER_SECOND),
+            Self::Minute => within(60 * NANOS_PER_SECOND, 60),
+            Self::Second => within(NANOS_PER_SECOND, 60),
+            Self::Millisecond => within(1_000_000, 1_000),
+            Self::Microsecond => within(1_000, 1_000_000),
+            Self::Nanosecond => nanos % NANOS_PER_SECOND,
+            Self::Epoch => days * SECONDS_PER_DAY + nanos / NANOS_PER_SECOND,
+            Self::Decade => civil(days).year.div_euclid(10),
+            Self::Century => (civil(days).year + 99).div_euclid(100),
+            Self::Millennium => (civil(days).year + 999).div_euclid(1_000),
+        }
+    }
+
+    /// The first day of the unit that the day lies in; `None` for units within a day.
+    fn first_day(self, days: i64) -> Option<i64> {
+        let it = civil(days);
+        let year = |year: i64| days_of(year, 1, 1);
+        Some(match self {
+            Self::Week => days - day_of_week(days) + 1,
+            Self::Month => days_of(it.year, it.month, 1),
+            Self::Quarter => days_of(it.year, (it.month - 1) / 3 * 3 + 1, 1),
+            Self::Year => year(it.year),
+            Self::Decade => year(it.year.div_euclid(10) * 10),
+            Self::Century => year((it.year - 1).div_euclid(100) * 100 + 1),
+            Self::Millennium => year((it.year - 1).div_euclid(1_000) * 1_000 + 1),
+            _ => return None,
+        })
+    }
+
+    /// The first day of the unit after the one that starts on this day.
+    fn next_first_day(self, first: i64) -> i64 {
+        match self {
+            Self::Week => first + 7,
+            Self::Month => add_months(first, 1),
+            Self::Quarter => add_months(first, 3),
+            Self::Year => add_months(first, 12),
+            Self::Decade => add_months(first, 120),
+            Self::Century => add_months(first, 1_200),
+            _ => add_months(first, 12_000),
+        }
+    }
+}
+
+fn unit_of(call: &Call<'_>, index: usize) -> Result<Unit, EvalError> {
+    call.literal_text(index).and_then(Unit::of).ok_or_else(|| EvalError::internal("a unit of time is missing"))
+}
+
+fn one_datetime(args: &[Expr]) -> Option<Signature> {
+    match args {
+        [arg] if arg.data_type.is_datetime() || arg.data_type.is_null() => {
+            Some(signature::as_given(args, DataType::bigint()))
+        }
+        _ => None,
+    }
+}
+
+fn argument<'a>(call: &Call<'a>, index: usize) -> Result<&'a ArrayRef, EvalError> {
+    call.args.get(index).ok_or_else(|| EvalError::internal("an argument is missing"))
+}
+
+fn extract(call: &Call<'_>, index: usize, unit: Unit) -> Result<ArrayRef, EvalError> {
+    let input = argument(call, index)?;
+    match input.data_type() {
+        ArrowType::Null => return Ok(arrow::array::new_null_array(&ArrowType::Int64, call.rows)),
+        ArrowType::Interval(IntervalUnit::YearMonth) => {
+            let months = input.as_primitive::<IntervalYearMonthType>();
+            return Ok(Arc::new(months.unary::<_, Int64Type>(|it| of_months(unit, i64::from(it)))));
+        }
+        ArrowType::Duration(_) => {
+            let millis = input.as_primitive::<DurationMillisecondType>();
+            return Ok(Arc::new(millis.unary::<_, Int64Type>(|it| of_millis(unit, it))));
+        }
+        _ => {}
+    }
+    let instants = Instants::of(input, call.context.time_zone)?;
+    // Rows that are NULL are computed too: it is cheaper than asking, and nothing can fail.
+    let parts = (0..call.rows).map(|row| unit.extract(instants.days(row), instants.nanos_of_day(row)));
+    Ok(Arc::new(Int64Array::new(parts.collect::<Vec<i64>>().into(), input.nulls().cloned())))
+}
+
+fn of_months(unit: Unit, months: i64) -> i64 {
+    match unit {
+        Unit::Year => months / 12,
+        Unit::Month => months % 12,
+        Unit::Quarter => months % 12 / 3 + 1,
+        _ => 0,
+    }
+}
+
+fn of_millis(unit: Unit, millis: i64) -> i64 {
+    match unit {
+        Unit::Day => millis / 86_400_000,
+        Unit::Hour => millis / 3_600_000 % 24,
+        Unit::Minute => millis / 60_000 % 60,
+        Unit::Second => millis / 1_000 % 60,
+        Unit::Millisecond => millis % 1_000,
+        Unit::Epoch => millis / 1_000,
+        _ => 0,
+    }
+}
+
+/// A column of the call's type from what the clock shows, in units of `per_second`. A
+/// TIMESTAMP_LTZ is turned back into instants.
+fn datetimes(
+    call: &Call<'_>,
+    mut values: Vec<i64>,
+    per_second: i64,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef, EvalError> {
+    let to = call.data_type.arrow_type();
+    match &to {
+        ArrowType::Date32 => {
+            let days = values.iter().map(|it| it.div_euclid(per_second * SECONDS_PER_DAY) as i32);
+            Ok(Arc::new(Date32Array::new(days.collect::<Vec<i32>>().into(), nulls)))
+        }
+        ArrowType::Time32(_) => {
+            let day = per_second * SECONDS_PER_DAY;
+            let millis = values.iter().map(|it| (it.rem_euclid(day) * 1_000 / per_second) as i32);
+            Ok(Arc::new(Time32MillisecondArray::new(millis.collect::<Vec<i32>>().into(), nulls)))
+        }
+        ArrowType::Timestamp(unit, zone) => {
+            if zone.is_some() && call.context.time_zone != chrono_tz::UTC {
+                for value in &mut values {
+                    *value -= local_offset(value.div_euclid(per_second), call.context.time_zone) * per_second;
+                }
+            }
+            if TimestampUnit::per_second(*unit) != per_second {
+                return Err(EvalError::internal("a timestamp in another unit than its type's"));
+            }
+            let data = Int64Array::new(values.into(), nulls).into_data().into_builder().data_type(to).build()?;
+            Ok(make_array(data))
+        }
+        other => Err(EvalError::internal(format!("{other} is neither date nor time"))),
+    }
+}
+
+fn rounded(args: &[Expr]) -> Option<Signature> {
+    let [value, unit] = args else { return None };
+    let unit = Unit::of(signature::literal_text(unit)?)?;
+    let fits = unit.length().is_some() || unit.first_day(0).is_some();
+    (fits && value.data_type.is_datetime()).then(|| signature::as_given(args, value.data_type.clone()))
+}
+
+fn round_to(call: &Call<'_>, up: bool) -> Result<ArrayRef, EvalError> {
+    let (input, unit) = (argument(call, 0)?, unit_of(call, 1)?);
+    let Instants { mut values, per_second } = Instants::of(input, call.context.time_zone)?;
+    let day = per_second * SECONDS_PER_DAY;
+    match unit.length() {
+        Some(Length::Nanos(nanos)) if unit != Unit::Week => {
+            // A unit finer than the column's own changes nothing.
+            let step = (i128::from(nanos) * i128::from(per_second) / i128::from(NANOS_PER_SECOND)) as i64;
+            if step > 1 {
+                for value in &mut values {
+                    let rest = value.rem_euclid(step);
+                    *value = value.saturating_sub(rest).saturating_add(if up && rest > 0 { step } else { 0 });
+                }
+            }
+        }
+        _ => {
+            for value in &mut values {
+                let days = value.div_euclid(day);
+                let first = unit.first_day(days).unwrap_or(days);
+                let first = if up && first < days { unit.next_first_day(first) } else { first };
+                *value = first.saturating_mul(day);
+            }
+        }
+    }
+    datetimes(call, values, per_second, input.nulls().cloned())
+}
+
+fn add_types(args: &[Expr]) -> Option<Signature> {
+    let [unit, count, value] = args else { return None };
+    let unit = Unit::of(signature::literal_text(unit)?)?;
+    let within_day = matches!(unit.length()?, Length::Nanos(nanos) if nanos < SECONDS_PER_DAY * NANOS_PER_SECOND);
+    if !signature::is_integer(count) || !value.data_type.is_datetime() {
+        return None;
+    }
+    let result: DataType = match value.data_type.kind {
+        TypeKind::Date if within_day => TypeKind::Timestamp(6).into(),
+        TypeKind::Time(_) if !within_day => return None,
+        _ => value.data_type.kind.clone().into(),
+    };
+    let arguments = vec![args.first()?.data_type.clone(), DataType::bigint(), result.clone()];
+    Some(signature::signature(args, arguments, result))
+}
+
+fn timestamp_add(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
+    let (unit, counts, input) = (unit_of(call, 0)?, call.bigints(1)?, argument(call, 2)?);
+    let Some(length) = unit.length() else { return Err(EvalError::internal("a unit without a length")) };
+    let instants = Instants::of(input, call.context.time_zone)?;
+    let (per_second, nulls) = (instants.per_second, call.nulls());
+    let day = per_second * SECONDS_PER_DAY;
+    let added = kernel::build_primitive::<Int64Type>(call.rows, nulls.as_ref(), |row| {
+        let (value, count) = (instants.values[row], counts.value(row));
+        let sum = match length {
+            Length::Months(months) => {
+                let months = count.checked_mul(months).filter(|it| it.abs() < 12 * 1_000_000);
+                months.and_then(|it| {
+                    add_months(value.div_euclid(day), it).checked_mul(day)?.checked_add(value.rem_euclid(day))
+                })
+            }
+            Length::Nanos(nanos) => {
+                let delta = i128::from(count) * i128::from(nanos) * i128::from(per_second);
+                i64::try_from(i128::from(value) + delta / i128::from(NANOS_PER_SECOND)).ok()
+            }
+        };
+        sum.map(Some).ok_or_else(|| EvalError::new(format!("{count} more {unit:?}s are out of range")))
+    })?;
+    let nulls = added.nulls().cloned();
+    datetimes(call, added.values().to_vec(), per_second, nulls)
+}
+
+fn timestamp_diff(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
+    let unit = unit_of(call, 0)?;
+    let zone = call.context.time_zone;
+    let (from, to) = (Instants::of(argument(call, 1)?, zone)?, Instants::of(argument(call, 2)?, zone)?);
+    let Some(length) = unit.length() else { return Err(EvalError::internal("a unit without a length")) };
+    let whole = |it: &Instants, row: usize| {
+        let day = i128::from(SECONDS_PER_DAY * NANOS_PER_SECOND);
+        i128::from(it.days(row)) * day + i128::from(it.nanos_of_day(row))
+    };
+    let found = kernel::build_primitive::<Int32Type>(call.rows, call.nulls().as_ref(), |row| {
+        let count = match length {
+            Length::Nanos(nanos) => (whole(&to, row) - whole(&from, row)) / i128::from(nanos),
+            Length::Months(months) => {
+                let count = whole_months(
+                    (from.days(row), from.nanos_of_day(row)),
+                    (to.days(row), to.nanos_of_day(row)),
+                );
+                i128::from(count / months)
+            }
+        };
+        let fits = i32::try_from(count);
+        fits.map(Some).map_err(|_| EvalError::new(format!("a difference of {count} {unit:?}s doesn't fit an INT")))
+    })?;
+    Ok(Arc::new(found))
+}
+
+/// Whole months between two (day, time of day), rounded towards zero.
+fn whole_months(from: (i64, i64), to: (i64, i64)) -> i64 {
+    if to < from {
+        return -whole_months(to, from);
+    }
+    let months = months_between(from.0, to.0);
+    let passed = months > 0 && add_months(from.0, months) == to.0 && to.1 < from.1;
+    months - i64::from(passed)
+}
+
+fn nothing(args: &[Expr], result: TypeKind) -> Option<Signature> {
+    args.is_empty().then(|| Signature { arguments: Vec::new(), result: DataType::new(result).not_null() })
+}
+
+fn local_now_millis(call: &Call<'_>) -> i64 {
+    let millis = call.context.now_micros.div_euclid(1_000);
+    millis + utc_offset(millis.div_euclid(1_000), call.context.time_zone) * 1_000
+}
+
+fn now(call: &Call<'_>, local: bool) -> Result<ArrayRef, EvalError> {
+    let millis = if local { local_now_millis(call) } else { call.context.now_micros.div_euclid(1_000) };
+    let values = arrow::array::TimestampMillisecondArray::from_value(millis, call.rows);
+    let zone = if local { None } else { Some("UTC".into()) };
+    Ok(cast(&values, &ArrowType::Timestamp(TimeUnit::Millisecond, zone))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_months_need_the_time_of_day_too() {
+        let day = |year, month, day| days_of(year, month, day);
+        assert_eq!(whole_months((day(2024, 1, 15), 12), (day(2024, 2, 15), 11)), 0);
+        assert_eq!(whole_months((day(2024, 1, 31), 0), (day(2024, 2, 29), 0)), 1);
+        assert_eq!(whole_months((day(2024, 2, 29), 0), (day(2024, 1, 31), 0)), -1);
+    }
+
+    #[test]
+    fn units_start_where_flink_says() {
+        let day = days_of(2024, 2, 3);
+        assert_eq!(Unit::Week.first_day(day), Some(days_of(2024, 1, 28)));
+        assert_eq!(Unit::Decade.first_day(day), Some(days_of(2020, 1, 1)));
+        assert_eq!(Unit::Century.first_day(day), Some(days_of(2001, 1, 1)));
+        assert_eq!(Unit::Century.extract(day, 0), 21);
+        assert_eq!(Unit::Second.extract(day, 3_661 * NANOS_PER_SECOND), 1);
+    }
+}
