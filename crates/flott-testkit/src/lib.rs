@@ -1,1 +1,26 @@
-//! SQL test runner and helpers for tests.
+//! Helpers for tests that run the `flott` binary: as users do, from the outside.
+//!
+//! ```text
+//!   flott    runs the binary, captures status, output and the summary
+//!   slt      runs `.slt` files: SQL in, rows out
+//!   csv      reads what `--output csv` prints
+//!   python   other programs (pyarrow, DuckDB, …) to check files against
+//! ```
+
+pub mod csv;
+pub mod flott;
+pub mod python;
+pub mod slt;
+
+pub use flott::{Flott, Outcome};
+pub use python::{Tool, python_tool};
+pub use slt::run_slt;
+pub use tempfile::TempDir;
+
+/// A directory that is removed when the value is dropped.
+///
+/// # Errors
+/// The directory can't be made.
+pub fn temp_dir() -> std::io::Result<TempDir> {
+    tempfile::Builder::new().prefix("flott-test-").tempdir()
+}
