@@ -1,7 +1,9 @@
 //! The logical plan: a small typed algebra.
 
+use std::fmt;
+
 use flott_expr::Expr;
-use flott_types::{Schema, Span, TableDescription};
+use flott_types::{Schema, Span, TableDescription, quote_identifier};
 
 use crate::catalog::WatermarkDef;
 
@@ -101,4 +103,53 @@ pub struct Insert {
     pub overwrite: bool,
     /// Where the statement names the sink.
     pub span: Span,
+}
+
+/// One node a line, inputs below and indented; every expression with its column's type.
+///
+/// ```text
+/// Project `x` INT = a + 1, `b` STRING = b
+///   Filter a > 1
+///     Scan t (`a` INT, `b` STRING)
+/// ```
+impl fmt::Display for LogicalPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, 0)
+    }
+}
+
+impl LogicalPlan {
+    fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+        if depth > 0 {
+            writeln!(f)?;
+        }
+        write!(f, "{:indent$}", "", indent = depth * 2)?;
+        match self {
+            LogicalPlan::Scan { table, .. } => write!(f, "Scan {} ({})", table.name, table.schema())?,
+            LogicalPlan::Values { rows, schema } => {
+                write!(f, "Values ({schema}):")?;
+                for (at, row) in rows.iter().enumerate() {
+                    let row: Vec<String> = row.iter().map(ToString::to_string).collect();
+                    write!(f, "{} ({})", if at > 0 { "," } else { "" }, row.join(", "))?;
+                }
+            }
+            LogicalPlan::Project { exprs, schema, .. } => {
+                write!(f, "Project")?;
+                for (at, (expr, field)) in exprs.iter().zip(&schema.fields).enumerate() {
+                    let comma = if at > 0 { "," } else { "" };
+                    write!(f, "{comma} {} {} = {expr}", quote_identifier(&field.name), field.data_type)?;
+                }
+            }
+            LogicalPlan::Filter { predicate, .. } => write!(f, "Filter {predicate}")?,
+            LogicalPlan::Union { schema, .. } => write!(f, "Union ({schema})")?,
+            LogicalPlan::Unnest { input, collection, outer, ordinality, schema } => {
+                let outer = if *outer { " outer" } else { "" };
+                let ordinality = if *ordinality { " with ordinality" } else { "" };
+                let added = schema.fields.get(input.schema().len()..).unwrap_or_default();
+                let added = Schema::new(added.to_vec());
+                write!(f, "Unnest{outer} {collection}{ordinality} ({added})")?;
+            }
+        }
+        self.inputs().into_iter().try_for_each(|input| input.write(f, depth + 1))
+    }
 }

@@ -2,13 +2,30 @@
 //!
 //! ```text
 //!   Query ─ query.rs ─► LogicalPlan ─ insert.rs ─► Insert
-//!              │  FROM: scope.rs, table.rs
-//!              └─ expressions: expr.rs, operators.rs, call.rs, literal.rs
+//!              │  FROM: relation.rs, names: scope.rs
+//!              └─ expressions: expr.rs, literal.rs, interval.rs, call.rs, constants: fold.rs
 //! ```
 //!
-//! A binder looks at one statement. It stops at the first error of an expression, but goes on
-//! with its neighbours, so that one run reports what is wrong with every item of a `SELECT`;
+//! A binder looks at one statement. An expression stops at its first error, but its neighbours
+//! are bound all the same, so that one run says what is wrong with every item of a `SELECT`;
 //! what comes besides the returned error waits in [`Binder::take_diagnostics`].
+//!
+//! Every bound node has its Flink type, and the place in the script that it came from: the
+//! parser's places are those of single tokens, `place.rs` widens them to whole constructs.
+
+mod call;
+mod expr;
+mod flink_functions;
+mod fold;
+mod insert;
+mod interval;
+mod literal;
+mod place;
+mod query;
+mod relation;
+mod scope;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 
@@ -16,7 +33,10 @@ use flott_expr::Expr;
 use flott_types::{Diagnostic, Options, Result, Schema, Span};
 use sqlparser::ast;
 
-use crate::{Catalog, Insert, LogicalPlan, Source};
+use crate::{Catalog, Insert, LogicalPlan, Source, parse::ast::InsertStatement};
+use expr::ExprBinder;
+use query::Ctes;
+use scope::Scope;
 
 /// Binds one statement's queries and expressions.
 #[derive(Debug)]
@@ -27,36 +47,20 @@ pub struct Binder<'a> {
     diagnostics: RefCell<Vec<Box<Diagnostic>>>,
 }
 
-/// The parts of `INSERT INTO`.
-#[derive(Debug, Clone, Copy)]
-pub struct InsertParts<'q> {
-    /// The sink.
-    pub table: &'q ast::ObjectName,
-    /// `/*+ OPTIONS(…) */` behind the sink.
-    pub hints: &'q Options,
-    /// `(a, b)`; empty: all writable columns.
-    pub columns: &'q [ast::Ident],
-    /// `PARTITION (a = 1)`
-    pub partition: &'q [(ast::Ident, ast::Expr)],
-    /// The rows.
-    pub query: &'q ast::Query,
-    /// `INSERT OVERWRITE`
-    pub overwrite: bool,
-}
-
 impl<'a> Binder<'a> {
     /// A binder for a statement of this script.
     pub fn new(catalog: &'a Catalog, options: &'a Options, source: &'a Source) -> Self {
         Self { catalog, options, source, diagnostics: RefCell::default() }
     }
 
-    /// A query's plan.
+    /// A query's plan, its columns named uniquely as Flink names a result's (`a`, `a0`, `EXPR$2`).
     ///
     /// # Errors
     /// The first thing that is wrong; more are in [`Self::take_diagnostics`].
     pub fn bind_query(&self, query: &ast::Query) -> Result<LogicalPlan> {
-        let _ = (query, self.catalog, self.options);
-        Err(Diagnostic::not_supported("queries"))
+        let plan = self.query(query, &Ctes::default())?;
+        query::check_null_columns(self, &plan, query)?;
+        Ok(query::with_unique_names(plan))
     }
 
     /// An expression over the columns of a table: a computed column, a watermark.
@@ -64,22 +68,43 @@ impl<'a> Binder<'a> {
     /// # Errors
     /// What is wrong with it.
     pub fn bind_column_expr(&self, expr: &ast::Expr, schema: &Schema) -> Result<Expr> {
-        let _ = (expr, schema);
-        Err(Diagnostic::not_supported("expressions"))
+        let scope = Scope::of_table(schema);
+        ExprBinder::new(self, &scope).bind(expr)
     }
 
     /// An `INSERT` into a declared table.
     ///
     /// # Errors
     /// The first thing that is wrong; more are in [`Self::take_diagnostics`].
-    pub fn bind_insert(&self, insert: InsertParts<'_>) -> Result<Insert> {
-        let _ = insert;
-        Err(Diagnostic::not_supported("INSERT"))
+    pub fn bind_insert(&self, insert: &InsertStatement) -> Result<Insert> {
+        insert::bind(self, insert)
     }
 
     /// Warnings, and errors besides the one that a method returned. Leaves none.
     pub fn take_diagnostics(&self) -> Vec<Box<Diagnostic>> {
         self.diagnostics.take()
+    }
+
+    /// Keeps an error that is not the one returned.
+    fn report(&self, diagnostic: Box<Diagnostic>) {
+        let mut kept = self.diagnostics.borrow_mut();
+        if !kept.contains(&diagnostic) {
+            kept.push(diagnostic);
+        }
+    }
+
+    /// All results, or the first error; the others are kept.
+    fn all<T>(&self, results: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
+        let mut values = Vec::new();
+        let mut first: Option<Box<Diagnostic>> = None;
+        for result in results {
+            match (result, &first) {
+                (Ok(value), _) => values.push(value),
+                (Err(error), None) => first = Some(error),
+                (Err(error), Some(_)) => self.report(error),
+            }
+        }
+        first.map_or(Ok(values), Err)
     }
 
     fn span(&self, span: sqlparser::tokenizer::Span) -> Span {

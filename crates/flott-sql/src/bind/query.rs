@@ -1,0 +1,522 @@
+//! Queries: WITH, SELECT, VALUES, UNION ALL.
+
+use std::collections::HashSet;
+
+use flott_expr::{Expr, ExprKind, Value, coerce};
+use flott_types::{Code, DataType, Diagnostic, Field, Result, Schema, Span, TypeKind};
+use sqlparser::ast::{self, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned};
+
+use super::{
+    Binder,
+    expr::{ExprBinder, convert, field_at, no_common_type},
+    scope::Scope,
+};
+use crate::LogicalPlan;
+
+/// The queries of the enclosing WITH clauses by name, inner ones last.
+pub(super) type Ctes = Vec<(String, LogicalPlan)>;
+
+impl Binder<'_> {
+    pub(super) fn query(&self, query: &ast::Query, ctes: &Ctes) -> Result<LogicalPlan> {
+        self.refuse_query_clauses(query)?;
+        let mut ctes = ctes.clone();
+        if let Some(with) = &query.with {
+            if with.recursive {
+                let span = self.clause("RECURSIVE", self.span(with.with_token.0.span));
+                return Err(Diagnostic::not_supported("WITH RECURSIVE").at(span));
+            }
+            for cte in &with.cte_tables {
+                let plan = self.query(&cte.query, &ctes)?;
+                let plan = self.rename_columns(plan, &cte.alias)?;
+                ctes.push((cte.alias.name.value.clone(), plan));
+            }
+        }
+        self.set_expr(&query.body, &ctes)
+    }
+
+    /// `(SELECT …) AS name (a, b)`: the columns take the alias's names.
+    fn rename_columns(&self, plan: LogicalPlan, alias: &ast::TableAlias) -> Result<LogicalPlan> {
+        if alias.columns.is_empty() {
+            return Ok(plan);
+        }
+        let mut schema = plan.schema();
+        self.check_alias(alias, &schema.fields)?;
+        for (field, column) in schema.fields.iter_mut().zip(&alias.columns) {
+            field.name.clone_from(&column.name.value);
+        }
+        Ok(with_schema(plan, schema))
+    }
+
+    pub(super) fn check_alias(&self, alias: &ast::TableAlias, fields: &[Field]) -> Result<()> {
+        if alias.columns.is_empty() || alias.columns.len() == fields.len() {
+            return Ok(());
+        }
+        let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        let message = format!(
+            "'{}' has {} columns ({}), but {} names are given",
+            alias.name.value,
+            fields.len(),
+            names.join(", "),
+            alias.columns.len()
+        );
+        Err(Diagnostic::error(Code::InvalidDefinition, message).at(self.span(alias.span())))
+    }
+
+    fn refuse_query_clauses(&self, query: &ast::Query) -> Result<()> {
+        let behind = self.span(query.body.span()).end;
+        let refused = if query.order_by.is_some() {
+            Some(("ORDER BY", "ORDER BY"))
+        } else if let Some(limit) = &query.limit_clause {
+            match limit {
+                ast::LimitClause::LimitOffset { limit: None, .. } => Some(("OFFSET", "OFFSET")),
+                _ => Some(("LIMIT", "LIMIT")),
+            }
+        } else if query.fetch.is_some() {
+            Some(("FETCH", "FETCH FIRST"))
+        } else if !query.locks.is_empty() || query.for_clause.is_some() {
+            Some(("FOR", "FOR"))
+        } else {
+            None
+        };
+        match refused {
+            Some((word, what)) => Err(Diagnostic::not_supported(what).at(self.word_behind(word, behind))),
+            None => Ok(()),
+        }
+    }
+
+    fn set_expr(&self, body: &SetExpr, ctes: &Ctes) -> Result<LogicalPlan> {
+        match body {
+            SetExpr::Select(select) => self.select(select, ctes),
+            SetExpr::Query(query) => self.query(query, ctes),
+            SetExpr::Values(values) => self.values(values),
+            SetExpr::SetOperation { op, set_quantifier, left, right } => {
+                self.set_operation(body, *op, *set_quantifier, left, right, ctes)
+            }
+            SetExpr::Table(_) => Err(Diagnostic::not_supported("TABLE name").at(self.span(body.span()))),
+            _ => Err(Diagnostic::error(Code::Syntax, "expected a query").at(self.span(body.span()))),
+        }
+    }
+
+    // --- UNION ALL ------------------------------------------------------------------------------
+
+    fn set_operation(
+        &self,
+        body: &SetExpr,
+        op: SetOperator,
+        quantifier: SetQuantifier,
+        left: &SetExpr,
+        right: &SetExpr,
+        ctes: &Ctes,
+    ) -> Result<LogicalPlan> {
+        if op != SetOperator::Union || quantifier != SetQuantifier::All {
+            let (word, what) = match op {
+                SetOperator::Union => ("UNION", "UNION without ALL"),
+                SetOperator::Except | SetOperator::Minus => ("EXCEPT", "EXCEPT"),
+                SetOperator::Intersect => ("INTERSECT", "INTERSECT"),
+            };
+            let span = self.word_behind(word, self.span(left.span()).end);
+            let error = Diagnostic::not_supported(what).at(span);
+            return Err(if op == SetOperator::Union { error.help("UNION ALL keeps all rows") } else { error });
+        }
+        let span = self.span(body.span());
+        let (left, right) = (self.set_expr(left, ctes), self.set_expr(right, ctes));
+        let inputs = self.all([left, right].into_iter())?;
+        // A chain of UNION ALL is one node.
+        let inputs: Vec<LogicalPlan> = inputs
+            .into_iter()
+            .flat_map(|input| match input {
+                LogicalPlan::Union { inputs, .. } => inputs,
+                other => vec![other],
+            })
+            .collect();
+        union(inputs, span)
+    }
+
+    // --- VALUES ---------------------------------------------------------------------------------
+
+    fn values(&self, values: &ast::Values) -> Result<LogicalPlan> {
+        let scope = Scope::default();
+        let binder = ExprBinder::new(self, &scope);
+        let rows = self.all(values.rows.iter().map(|row| {
+            let items = row.content.iter().map(|expr| binder.bind(expr));
+            self.all(items)
+        }))?;
+        // `VALUES ROW(1, 'a')` and `VALUES (1, 'a')` mean the same.
+        let width = rows.first().map_or(0, Vec::len);
+        for (row, ast) in rows.iter().zip(&values.rows) {
+            if row.len() != width {
+                let span = row.iter().fold(Span::default(), |span, it| span.union(it.span));
+                let message = format!("this row has {} values, the first has {width}", ast.content.len());
+                return Err(Diagnostic::error(Code::TypeMismatch, message).at(span));
+            }
+        }
+        let types = self.all((0..width).map(|column| {
+            let values: Vec<Expr> = rows.iter().filter_map(|row| row.get(column).cloned()).collect();
+            common(&values).ok_or_else(|| {
+                let what = format!("the values of column {}", column + 1);
+                no_common_type(&what, &values).at(values.iter().fold(Span::default(), |span, it| span.union(it.span)))
+            })
+        }))?;
+        let rows = rows.into_iter().map(|row| row.into_iter().zip(&types).map(|(it, to)| convert(it, to)).collect());
+        let rows = rows.collect();
+        let fields = types.into_iter().enumerate().map(|(at, it)| Field::new(format!("EXPR${at}"), it));
+        Ok(LogicalPlan::Values { rows, schema: Schema::new(fields.collect()) })
+    }
+
+    // --- SELECT ---------------------------------------------------------------------------------
+
+    fn select(&self, select: &ast::Select, ctes: &Ctes) -> Result<LogicalPlan> {
+        self.refuse_select_clauses(select)?;
+        if select.from.is_empty() {
+            return self.select_without_from(select);
+        }
+        let (input, scope) = self.from(&select.from, ctes)?;
+        let binder = ExprBinder::new(self, &scope);
+        let predicate = select.selection.as_ref().map(|it| binder.condition(it, "WHERE")).transpose();
+        let items = self.select_items(select, binder);
+        let (predicate, items) = match (predicate, items) {
+            (Ok(predicate), Ok(items)) => (predicate, items),
+            (Err(a), Err(b)) => {
+                self.report(a);
+                return Err(b);
+            }
+            (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),
+        };
+        let input = match predicate {
+            Some(predicate) => LogicalPlan::Filter { input: Box::new(input), predicate },
+            None => input,
+        };
+        Ok(project(input, items))
+    }
+
+    fn select_without_from(&self, select: &ast::Select) -> Result<LogicalPlan> {
+        if let Some(selection) = &select.selection {
+            let span = self.clause("WHERE", self.place(selection));
+            return Err(Diagnostic::error(Code::Syntax, "WHERE needs a FROM").at(span));
+        }
+        let scope = Scope::default();
+        let items = self.select_items(select, ExprBinder::new(self, &scope))?;
+        let (fields, row) = items.into_iter().map(|item| {
+            (Field::new(item.name, item.expr.data_type.clone()), item.expr)
+        }).unzip();
+        Ok(LogicalPlan::Values { rows: vec![row], schema: Schema::new(fields) })
+    }
+
+    fn refuse_select_clauses(&self, select: &ast::Select) -> Result<()> {
+        let grouped = match &select.group_by {
+            ast::GroupByExpr::All(_) => true,
+            ast::GroupByExpr::Expressions(exprs, modifiers) => !exprs.is_empty() || !modifiers.is_empty(),
+        };
+        let start = self.span(select.select_token.0.span);
+        let from_end = select.from.iter().map(|it| self.span(it.span())).fold(start, Span::union).end;
+        let refused = if let Some(ast::Distinct::Distinct | ast::Distinct::On(_)) = &select.distinct {
+            Some(("DISTINCT", "SELECT DISTINCT", start.end))
+        } else if grouped {
+            Some(("GROUP BY", "GROUP BY", from_end))
+        } else if select.having.is_some() {
+            Some(("HAVING", "HAVING", from_end))
+        } else if select.qualify.is_some() {
+            Some(("QUALIFY", "QUALIFY", from_end))
+        } else if !select.named_window.is_empty() {
+            Some(("WINDOW", "WINDOW", from_end))
+        } else if !select.lateral_views.is_empty() {
+            Some(("LATERAL VIEW", "LATERAL VIEW", start.end))
+        } else if select.top.is_some() {
+            Some(("TOP", "TOP", start.end))
+        } else if !(select.cluster_by.is_empty() && select.distribute_by.is_empty() && select.sort_by.is_empty()) {
+            Some(("BY", "CLUSTER BY, DISTRIBUTE BY and SORT BY", from_end))
+        } else {
+            None
+        };
+        match refused {
+            Some((word, what, from)) => Err(Diagnostic::not_supported(what).at(self.word_behind(word, from))),
+            None => Ok(()),
+        }
+    }
+
+    fn select_items(&self, select: &ast::Select, binder: ExprBinder<'_, '_>) -> Result<Vec<Item>> {
+        let mut position = 0;
+        let items = self.all(select.projection.iter().map(|item| {
+            let bound = self.select_item(item, binder, position);
+            position += bound.as_ref().map_or(1, Vec::len);
+            bound
+        }))?;
+        Ok(items.into_iter().flatten().collect())
+    }
+
+    fn select_item(&self, item: &SelectItem, binder: ExprBinder<'_, '_>, position: usize) -> Result<Vec<Item>> {
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let name = implicit_name(expr).unwrap_or_else(|| format!("EXPR${position}"));
+                Ok(vec![Item { expr: binder.bind(expr)?, name }])
+            }
+            SelectItem::ExprWithAlias { expr, alias } => {
+                Ok(vec![Item { expr: binder.bind(expr)?, name: alias.value.clone() }])
+            }
+            SelectItem::ExprWithAliases { expr, .. } => {
+                Err(Diagnostic::not_supported("several aliases of one expression").at(self.place(expr)))
+            }
+            SelectItem::Wildcard(options) => {
+                let span = self.span(options.wildcard_token.0.span);
+                refuse_wildcard_options(options, span)?;
+                self.star(binder.scope, span)
+            }
+            SelectItem::QualifiedWildcard(kind, options) => {
+                let span = self.span(item.span());
+                refuse_wildcard_options(options, span)?;
+                match kind {
+                    ast::SelectItemQualifiedWildcardKind::ObjectName(name) => {
+                        let names: Vec<ast::Ident> =
+                            name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+                        if let Some(relation) = binder.scope.relation(&names) {
+                            return Ok(relation.columns().map(|(name, expr)| Item::new(name, expr.at(span))).collect());
+                        }
+                        spread(binder.path(&names)?)
+                    }
+                    ast::SelectItemQualifiedWildcardKind::Expr(expr) => spread(binder.bind(expr)?),
+                }
+            }
+        }
+    }
+
+    fn star(&self, scope: &Scope, span: Span) -> Result<Vec<Item>> {
+        if scope.relations.is_empty() {
+            return Err(Diagnostic::error(Code::Syntax, "SELECT * needs a FROM").at(span));
+        }
+        for relation in &scope.relations {
+            let mut seen = HashSet::new();
+            if let Some(twice) = relation.fields.iter().find(|field| !seen.insert(field.name.as_str())) {
+                let message = format!("column '{}' is ambiguous: the sub-query has it twice", twice.name);
+                return Err(Diagnostic::error(Code::AmbiguousColumn, message)
+                    .at(span)
+                    .help("give the columns of the sub-query different names with AS"));
+            }
+        }
+        let columns = scope.relations.iter().flat_map(|relation| relation.columns());
+        Ok(columns.map(|(name, expr)| Item::new(name, expr.at(span))).collect())
+    }
+}
+
+fn refuse_wildcard_options(options: &ast::WildcardAdditionalOptions, span: Span) -> Result<()> {
+    let refused = options.opt_ilike.is_some()
+        || options.opt_exclude.is_some()
+        || options.opt_except.is_some()
+        || options.opt_replace.is_some()
+        || options.opt_rename.is_some()
+        || options.opt_alias.is_some();
+    if refused {
+        return Err(Diagnostic::error(Code::Syntax, "nothing may follow * in Flink SQL").at(span));
+    }
+    Ok(())
+}
+
+/// An output column.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) expr: Expr,
+    pub(super) name: String,
+}
+
+impl Item {
+    fn new(name: &str, expr: Expr) -> Self {
+        Self { expr, name: name.to_string() }
+    }
+}
+
+/// `row.*`
+fn spread(row: Expr) -> Result<Vec<Item>> {
+    let TypeKind::Row(fields) = &row.data_type.kind else {
+        let message = format!("* takes the fields of a ROW, but this is of type {}", row.data_type.kind);
+        return Err(Diagnostic::error(Code::TypeMismatch, message).at(row.span));
+    };
+    let names: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
+    let items = names.into_iter().enumerate();
+    Ok(items.map(|(at, name)| Item { expr: field_at(row.clone(), at, row.span), name }).collect())
+}
+
+/// The name of a column that is given none: that of the column or field, if it is just one.
+fn implicit_name(expr: &ast::Expr) -> Option<String> {
+    match expr {
+        ast::Expr::Identifier(ident) => Some(ident.value.clone()),
+        ast::Expr::CompoundIdentifier(names) => names.last().map(|it| it.value.clone()),
+        ast::Expr::Function(function) if function.args == ast::FunctionArguments::None => {
+            Some(function.name.to_string())
+        }
+        // `a.b.c` with a ROW in it; `a[1].b` has no name.
+        ast::Expr::CompoundFieldAccess { root, access_chain } => {
+            let plain = matches!(**root, ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_));
+            let mut name = None;
+            for step in access_chain {
+                match step {
+                    ast::AccessExpr::Dot(ast::Expr::Identifier(ident)) if plain => name = Some(ident.value.clone()),
+                    _ => return None,
+                }
+            }
+            name
+        }
+        _ => None,
+    }
+}
+
+/// The items over the input; just the input if they are its columns as they are.
+fn project(input: LogicalPlan, items: Vec<Item>) -> LogicalPlan {
+    let schema = input.schema();
+    let unchanged = items.len() == schema.len()
+        && items.iter().zip(&schema.fields).enumerate().all(|(at, (item, field))| {
+            matches!(item.expr.kind, ExprKind::Column { index, .. } if index == at) && item.name == field.name
+        });
+    if unchanged {
+        return input;
+    }
+    let fields = items.iter().map(|item| Field::new(&item.name, item.expr.data_type.clone())).collect();
+    let exprs = items.into_iter().map(|item| item.expr).collect();
+    LogicalPlan::Project { input: Box::new(input), exprs, schema: Schema::new(fields) }
+}
+
+/// The inputs' rows one after the other, in the columns' common types, with the first's names.
+fn union(inputs: Vec<LogicalPlan>, span: Span) -> Result<LogicalPlan> {
+    let schemas: Vec<Schema> = inputs.iter().map(LogicalPlan::schema).collect();
+    let Some(first) = schemas.first() else {
+        return Err(Diagnostic::error(Code::Internal, "UNION of nothing").at(span));
+    };
+    if let Some(other) = schemas.iter().find(|it| it.len() != first.len()) {
+        let message = format!("the queries of UNION ALL have {} and {} columns", first.len(), other.len());
+        return Err(Diagnostic::error(Code::TypeMismatch, message).at(span));
+    }
+    let mut fields = Vec::with_capacity(first.len());
+    for (at, field) in first.fields.iter().enumerate() {
+        let types: Vec<DataType> =
+            schemas.iter().filter_map(|it| it.fields.get(at)).map(|it| it.data_type.clone()).collect();
+        let nullable = types.iter().any(|it| it.nullable);
+        let Some(common) = coerce::common_type(&types) else {
+            let types: Vec<String> = types.iter().map(|it| it.kind.to_string()).collect();
+            let message = format!(
+                "column {} ('{}') of UNION ALL has types that have none in common: {}",
+                at + 1,
+                field.name,
+                types.join(", ")
+            );
+            return Err(Diagnostic::error(Code::TypeMismatch, message)
+                .at(span)
+                .help("convert them with CAST(… AS type)"));
+        };
+        fields.push(Field::new(&field.name, common.with_nullable(nullable)));
+    }
+    let schema = Schema::new(fields);
+    let inputs = inputs.into_iter().map(|input| as_types(input, &schema)).collect();
+    Ok(LogicalPlan::Union { inputs, schema })
+}
+
+/// The plan with its columns cast to the schema's types.
+fn as_types(plan: LogicalPlan, to: &Schema) -> LogicalPlan {
+    let from = plan.schema();
+    if from.fields.iter().zip(&to.fields).all(|(a, b)| a.data_type.kind == b.data_type.kind) {
+        return plan;
+    }
+    let exprs = columns_of(&from).zip(&to.fields).map(|(column, field)| convert(column, &field.data_type));
+    replace_top(plan, exprs.collect(), to.clone())
+}
+
+/// References to all columns.
+pub(super) fn columns_of(schema: &Schema) -> impl Iterator<Item = Expr> {
+    schema.fields.iter().enumerate().map(|(at, it)| Expr::column(at, &it.name, it.data_type.clone()))
+}
+
+/// `exprs` over the plan; constant rows are computed right away, and expressions go into a
+/// projection that is there already, if each of its columns is read at most once.
+pub(super) fn replace_top(plan: LogicalPlan, exprs: Vec<Expr>, schema: Schema) -> LogicalPlan {
+    let simple = exprs.iter().all(|it| it.columns().len() <= 1);
+    match plan {
+        LogicalPlan::Values { rows, .. } if simple => {
+            let rows = rows.into_iter().map(|row| exprs.iter().map(|it| substitute(it, &row)).collect()).collect();
+            LogicalPlan::Values { rows, schema }
+        }
+        LogicalPlan::Project { input, exprs: inner, .. } if simple => {
+            let exprs = exprs.iter().map(|it| substitute(it, &inner)).collect();
+            LogicalPlan::Project { input, exprs, schema }
+        }
+        plan => LogicalPlan::Project { input: Box::new(plan), exprs, schema },
+    }
+}
+
+/// The expression with the columns replaced. A cast of a constant becomes a constant.
+fn substitute(expr: &Expr, columns: &[Expr]) -> Expr {
+    match &expr.kind {
+        ExprKind::Column { index, .. } => columns.get(*index).cloned().unwrap_or_else(|| expr.clone()),
+        ExprKind::Cast { input, mode } => {
+            let input = substitute(input, columns);
+            let nullable = input.data_type.nullable || *mode == flott_expr::CastMode::Try;
+            let span = input.span;
+            coerce::cast_expr(input, &expr.data_type.clone().with_nullable(nullable), *mode).at(span)
+        }
+        _ => {
+            let mut out = expr.clone();
+            for child in out.children_mut() {
+                *child = substitute(child, columns);
+            }
+            if out.span.is_empty() {
+                out.span = out.children().first().map_or(Span::default(), |it| it.span);
+            }
+            out
+        }
+    }
+}
+
+/// The same plan with other names and the same types.
+pub(super) fn with_schema(plan: LogicalPlan, names: Schema) -> LogicalPlan {
+    match plan {
+        LogicalPlan::Values { rows, .. } => LogicalPlan::Values { rows, schema: names },
+        LogicalPlan::Project { input, exprs, .. } => LogicalPlan::Project { input, exprs, schema: names },
+        LogicalPlan::Union { inputs, .. } => LogicalPlan::Union { inputs, schema: names },
+        plan => {
+            let exprs = columns_of(&plan.schema()).collect();
+            LogicalPlan::Project { input: Box::new(plan), exprs, schema: names }
+        }
+    }
+}
+
+/// A result's names are unique: a second `a` is called `a0`, a third `a1`.
+pub(super) fn with_unique_names(plan: LogicalPlan) -> LogicalPlan {
+    let mut schema = plan.schema();
+    let mut used: HashSet<String> = HashSet::new();
+    let mut renamed = false;
+    for field in &mut schema.fields {
+        if used.insert(field.name.clone()) {
+            continue;
+        }
+        let base = field.name.clone();
+        let free = (0..).map(|n| format!("{base}{n}")).find(|name| !used.contains(name));
+        if let Some(name) = free {
+            used.insert(name.clone());
+            field.name = name;
+            renamed = true;
+        }
+    }
+    if renamed { with_schema(plan, schema) } else { plan }
+}
+
+/// A result's column cannot be of the bare literal NULL's type.
+pub(super) fn check_null_columns(binder: &Binder<'_>, plan: &LogicalPlan, query: &ast::Query) -> Result<()> {
+    for (at, field) in plan.schema().fields.iter().enumerate() {
+        if field.data_type.kind != TypeKind::Null {
+            continue;
+        }
+        let expr = match plan {
+            LogicalPlan::Project { exprs, .. } => exprs.get(at),
+            LogicalPlan::Values { rows, .. } => rows.first().and_then(|row| row.get(at)),
+            _ => None,
+        };
+        let span = expr.map_or_else(|| binder.span(query.span()), |it| it.span);
+        return Err(Diagnostic::error(Code::TypeMismatch, "the type of this NULL is unknown")
+            .at(span)
+            .help("write CAST(NULL AS type)"));
+    }
+    Ok(())
+}
+
+/// The type that the values have in common, nullable if one of them is.
+fn common(values: &[Expr]) -> Option<DataType> {
+    let types: Vec<DataType> = values.iter().map(|it| it.data_type.clone()).collect();
+    let nullable = values.iter().any(|it| it.data_type.nullable || matches!(it.kind, ExprKind::Literal(Value::Null)));
+    coerce::common_type(&types).map(|it| it.with_nullable(nullable))
+}

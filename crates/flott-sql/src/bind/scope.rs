@@ -1,0 +1,146 @@
+//! The columns that an expression may name.
+//!
+//! ```text
+//!   FROM t AS a, UNNEST(a.xs) AS u (x)      Relation a: columns 0..3, Relation u: column 3
+//! ```
+//!
+//! A name `p.q.r` is first tried as a relation followed by a column, the longest relation name
+//! first, then as a column followed by fields of its ROW.
+
+use flott_expr::Expr;
+use flott_types::{Code, Diagnostic, Field, Result, Schema, Span};
+use sqlparser::ast::Ident;
+
+use crate::Source;
+
+/// One item of `FROM`.
+#[derive(Debug, Clone)]
+pub(super) struct Relation {
+    /// Its alias, or catalog, database and name; empty for a sub-query without an alias.
+    pub(super) path: Vec<String>,
+    /// Its columns.
+    pub(super) fields: Vec<Field>,
+    /// Position of its first column in the input.
+    pub(super) start: usize,
+}
+
+/// All items of a `FROM`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scope {
+    pub(super) relations: Vec<Relation>,
+}
+
+impl Scope {
+    /// One nameless relation.
+    pub(super) fn of_table(schema: &Schema) -> Self {
+        let relation = Relation { path: Vec::new(), fields: schema.fields.clone(), start: 0 };
+        Self { relations: vec![relation] }
+    }
+
+    /// The relation that these names stand for.
+    pub(super) fn relation(&self, names: &[Ident]) -> Option<&Relation> {
+        self.relations.iter().find(|it| {
+            names.len() <= it.path.len()
+                && it.path.iter().rev().zip(names.iter().rev()).all(|(part, name)| *part == name.value)
+        })
+    }
+
+    /// The column that the names start with, and how many of them it took.
+    pub(super) fn resolve(&self, names: &[Ident], source: &Source) -> Result<(Expr, usize)> {
+        for taken in (1..names.len()).rev() {
+            if let (Some(relation), Some(name)) = (self.relation(&names[..taken]), names.get(taken)) {
+                let column = relation.column(name, source)?;
+                return Ok((column.at(span_of(&names[..=taken], source)), taken + 1));
+            }
+        }
+        let Some(first) = names.first() else {
+            return Err(Diagnostic::error(Code::Internal, "a name without parts"));
+        };
+        let column = self.column(first, names.len() > 1, source)?;
+        Ok((column.at(source.span(first.span)), 1))
+    }
+
+    /// Whether some relation has a column of this name.
+    pub(super) fn has_column(&self, name: &str) -> bool {
+        self.relations.iter().any(|it| it.fields.iter().any(|field| field.name == name))
+    }
+
+    fn column(&self, name: &Ident, qualified: bool, source: &Source) -> Result<Expr> {
+        let mut found = self.relations.iter().flat_map(|relation| relation.named(&name.value));
+        let span = source.span(name.span);
+        match (found.next(), found.next()) {
+            (Some(column), None) => Ok(column),
+            (Some(_), Some(_)) => Err(self.ambiguous(&name.value).at(span)),
+            (None, _) => Err(self.unknown(&name.value, qualified).at(span)),
+        }
+    }
+
+    fn ambiguous(&self, name: &str) -> Box<Diagnostic> {
+        let error = Diagnostic::error(Code::AmbiguousColumn, format!("column '{name}' is ambiguous"));
+        let owners: Vec<&str> = self
+            .relations
+            .iter()
+            .filter(|it| it.fields.iter().any(|field| field.name == name))
+            .filter_map(|it| it.path.last().map(String::as_str))
+            .collect();
+        match owners.as_slice() {
+            [a, b, ..] => error.help(format!("write {a}.{name} or {b}.{name}")),
+            _ => error.help("give the columns different names with AS"),
+        }
+    }
+
+    fn unknown(&self, name: &str, qualified: bool) -> Box<Diagnostic> {
+        let what = if qualified { "table or column" } else { "column" };
+        let error = Diagnostic::error(Code::UnknownColumn, format!("{what} '{name}' not found"));
+        let columns = self.relations.iter().flat_map(|it| &it.fields).map(|field| field.name.as_str());
+        let relations = self.relations.iter().filter_map(|it| it.path.last()).map(String::as_str);
+        let relations = relations.filter(|_| qualified);
+        let candidates: Vec<&str> = relations.chain(columns).collect();
+        if flott_types::closest(name, candidates.iter().copied()).is_some() {
+            return error.did_you_mean(name, candidates);
+        }
+        match candidates.len() {
+            0 => error.help("there is no FROM, so no column can be named; text stands in single quotes"),
+            1..=12 => error.help(format!("there is: {}", candidates.join(", "))),
+            _ => error.help(format!("there is: {}, …", candidates[..12].join(", "))),
+        }
+    }
+}
+
+impl Relation {
+    /// Its columns of this name.
+    fn named<'r>(&'r self, name: &'r str) -> impl Iterator<Item = Expr> + 'r {
+        self.columns().filter(move |column| column.0 == name).map(|(_, expr)| expr)
+    }
+
+    /// All its columns by name.
+    pub(super) fn columns(&self) -> impl Iterator<Item = (&str, Expr)> {
+        self.fields.iter().enumerate().map(|(at, field)| {
+            (field.name.as_str(), Expr::column(self.start + at, &field.name, field.data_type.clone()))
+        })
+    }
+
+    fn column(&self, name: &Ident, source: &Source) -> Result<Expr> {
+        let mut found = self.named(&name.value);
+        let table = self.path.last().map_or("", String::as_str);
+        let span = source.span(name.span);
+        match (found.next(), found.next()) {
+            (Some(column), None) => Ok(column),
+            (Some(_), Some(_)) => {
+                let message = format!("column '{}' is ambiguous in '{table}'", name.value);
+                Err(Diagnostic::error(Code::AmbiguousColumn, message).at(span))
+            }
+            (None, _) => {
+                let message = format!("column '{}' not found in '{table}'", name.value);
+                Err(Diagnostic::error(Code::UnknownColumn, message)
+                    .at(span)
+                    .did_you_mean(&name.value, self.fields.iter().map(|field| field.name.as_str())))
+            }
+        }
+    }
+}
+
+/// From the first to the last of the names.
+pub(super) fn span_of(names: &[Ident], source: &Source) -> Span {
+    names.iter().fold(Span::default(), |span, name| span.union(source.span(name.span)))
+}
