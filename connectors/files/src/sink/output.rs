@@ -1,8 +1,8 @@
 //! The I/O thread of one writer: the only place where a shard's bytes meet the disk.
 //!
 //! Jobs come through a bounded queue and are done in order. Writing to disk is begun early
-//! and in pieces, so that the `fsync` of an epoch finds little left to do; files that are
-//! complete are synced when there is nothing else to do, at the latest at the epoch's end.
+//! and in pieces, so that the `fsync` at an epoch's end finds little left to do. Syncing a file
+//! earlier would hold up the shard behind the bounded queue for as long as the disk takes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use flott_connector::{BufferPool, io};
 use flott_types::{Code, Diagnostic, Result};
 
@@ -24,7 +24,7 @@ use super::failed;
 /// Buffers on their way to the thread at the most.
 const QUEUE_MAX: usize = 8;
 /// Complete files that wait for their fsync, each with an open descriptor.
-const UNSYNCED_FILES_MAX: usize = 32;
+const UNSYNCED_FILES_MAX: usize = 256;
 /// How much is written before the disk is told to begin.
 const WRITEBACK_BYTES: u64 = 8 << 20;
 
@@ -140,7 +140,7 @@ impl Drop for Output {
 }
 
 fn run(mut disk: Disk, jobs: &Receiver<Job>, status: &Status) {
-    while let Some(job) = disk.next_job(jobs, status) {
+    for job in jobs {
         if status.abandoned.load(Ordering::Acquire) || status.failed.load(Ordering::Acquire) {
             continue;
         }
@@ -174,21 +174,6 @@ struct PartFile {
 }
 
 impl Disk {
-    /// The next job; syncs files while there is none.
-    fn next_job(&mut self, jobs: &Receiver<Job>, status: &Status) -> Option<Job> {
-        loop {
-            match jobs.try_recv() {
-                Ok(job) => return Some(job),
-                Err(TryRecvError::Disconnected) => return None,
-                Err(TryRecvError::Empty) => {}
-            }
-            match self.unsynced.pop_front() {
-                Some(part) => status.note(part.sync()),
-                None => return jobs.recv().ok(),
-            }
-        }
-    }
-
     fn perform(&mut self, job: Job, status: &Status) -> Result<()> {
         match job {
             Job::Write { part, path, bytes } => {

@@ -92,11 +92,19 @@ fn a_file_appears_whole_when_its_epoch_is_committed() {
     committer.commit(&first).unwrap();
     assert_eq!(visible(&root), expected);
 
+    // Rows that come while an epoch is being prepared belong to the next one.
+    writer.prepare(2).unwrap();
+    writer.write(&lines(&["next"])).unwrap();
+    while writer.poll_prepared().unwrap().is_none_or(|files| !files.is_empty()) {}
+    let next = prepare(writer.as_mut(), 3).unwrap();
+    assert_eq!(next.len(), 1);
+    committer.abort(&next).unwrap();
+
     // An epoch without rows has no files; an aborted one leaves nothing.
-    assert_eq!(prepare(writer.as_mut(), 2).unwrap(), []);
+    assert_eq!(prepare(writer.as_mut(), 4).unwrap(), []);
     writer.write(&lines(&["c"])).unwrap();
-    let third = prepare(writer.as_mut(), 3).unwrap();
-    committer.abort(&third).unwrap();
+    let aborted = prepare(writer.as_mut(), 5).unwrap();
+    committer.abort(&aborted).unwrap();
     drop((sink, writer, committer));
     assert_eq!(files(&root), expected);
 }

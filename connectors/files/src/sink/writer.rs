@@ -1,7 +1,7 @@
 //! One shard's writer: encodes rows into the part files that are open, and ends files when they
 //! are large, old or idle, or when their epoch ends.
 
-use std::{mem, path::Path, sync::Arc, time::Duration};
+use std::{collections::VecDeque, mem, path::Path, sync::Arc, time::Duration};
 
 use arrow::{
     array::RecordBatch,
@@ -41,7 +41,8 @@ pub(crate) struct FileSinkWriter {
     open: ByPartition<Part>,
     /// Files ended in this epoch.
     ended: Vec<Published>,
-    preparing: Option<u64>,
+    /// Epochs whose files are on their way to the disk.
+    preparing: VecDeque<(u64, Vec<Published>)>,
     next_part: u64,
     last_check: Duration,
     use_count: u64,
@@ -77,7 +78,7 @@ impl FileSinkWriter {
             whole_table: whole_table()?,
             open: ByPartition::default(),
             ended: Vec::new(),
-            preparing: None,
+            preparing: VecDeque::new(),
             next_part: 0,
             last_check,
             use_count: 0,
@@ -233,16 +234,16 @@ impl SinkWriter for FileSinkWriter {
 
     fn prepare(&mut self, epoch: u64) -> Result<()> {
         self.end_parts(|_| true)?;
-        self.preparing = Some(epoch);
+        self.preparing.push_back((epoch, mem::take(&mut self.ended)));
         self.output.send(Job::Sync { epoch })
     }
 
     fn poll_prepared(&mut self) -> Result<Option<Vec<Committable>>> {
-        let Some(epoch) = self.preparing else { return Ok(None) };
-        if !self.output.is_durable(epoch)? {
+        let Some((epoch, _)) = self.preparing.front() else { return Ok(None) };
+        if !self.output.is_durable(*epoch)? {
             return Ok(None);
         }
-        self.preparing = None;
-        Ok(Some(mem::take(&mut self.ended).iter().map(Published::to_committable).collect()))
+        let files = self.preparing.pop_front().map(|(_, files)| files).unwrap_or_default();
+        Ok(Some(files.iter().map(Published::to_committable).collect()))
     }
 }

@@ -32,7 +32,7 @@ impl FoundFile {
         let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Self {
             path,
-            size: found.is_file().then(|| found.len()),
+            size: found.is_file().then_some(found.len()),
             modified_millis: modified.and_then(|since| i64::try_from(since.as_millis()).ok()),
         }
     }

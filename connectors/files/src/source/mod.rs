@@ -1,7 +1,7 @@
 //! Reading.
 //!
 //! ```text
-//!   Location::list ─► FileReader ─┬─ TextFile: ByteStream ─► Boundaries ─► Payload::Bytes
+//!   Location::list ─► FileReader ─┬─ TextFile: ByteStream ─► Cutter ─────► Payload::Bytes
 //!                                 └─ RowGroups (columnar) ───────────────► Payload::RowGroup
 //! ```
 //!
@@ -11,7 +11,6 @@
 //!   crosses that size is read to its end. What is appended later belongs to the next run.
 
 pub(crate) mod bytes;
-pub(crate) mod framing;
 pub(crate) mod listing;
 pub(crate) mod location;
 pub(crate) mod metadata;

@@ -12,7 +12,7 @@ use flott_connector::{BufferPool, ColumnKind, Connector, Payload, Source, Source
 use flott_types::{Code, DataType, Result, Span, TypeKind};
 use tempfile::tempdir;
 
-use super::{FileSource, framing::Boundaries, reader::FileReader, text::TextFile};
+use super::{FileSource, reader::FileReader, text::TextFile};
 use crate::{FilesystemConnector, settings::SourceSettings, testing::*};
 use flott_connector::Framing;
 
@@ -130,25 +130,21 @@ fn chunks_of_any_size_are_whole_records_and_add_up_to_the_file() {
 
 proptest::proptest! {
     #[test]
-    fn quotes_are_tracked_as_defined(
-        text in "[\"\"\"\\\\\n\n,#a]{0,60}", pieces in proptest::collection::vec(1usize..9, 1..40),
-        escape: bool, comments: bool,
+    fn records_are_never_cut(
+        text in "[\"\"\"\\\\\n\n,#a]{1,60}", chunk_bytes in 1usize..20, escape: bool, comments: bool,
     ) {
         let escape = escape.then_some(b'\\');
         let framing = Framing::QuotedLines { quote: b'"', delimiter: b',', escape, comments };
         let ends = record_ends(text.as_bytes(), framing);
-        let mut boundaries = Boundaries::new(framing);
+        let directory = tempdir().unwrap();
+        let path = directory.path().join("x.csv");
+        fs::write(&path, &text).unwrap();
         let mut at = 0;
-        for piece in pieces {
-            at = (at + piece).min(text.len());
-            boundaries.advance(&text.as_bytes()[..at]);
-            let end = boundaries.last_end();
-            proptest::prop_assert!(end == 0 || ends.contains(&end), "{end} of {ends:?}");
-            let passed = ends.iter().copied().filter(|end| *end <= at).max().unwrap_or(0);
-            proptest::prop_assert_eq!(end, passed);
+        for (_, bytes) in chunks(&path, framing, 0, chunk_bytes) {
+            at += bytes.len();
+            proptest::prop_assert!(at == text.len() || ends.contains(&at), "{} of {:?}", at, ends);
         }
-        let first = super::framing::first_end(framing, text.as_bytes());
-        proptest::prop_assert_eq!(first, ends.first().copied());
+        proptest::prop_assert_eq!(at, text.len());
     }
 }
 

@@ -11,18 +11,18 @@
 use std::{path::PathBuf, sync::Arc};
 
 use flott_connector::{BufferPool, Framing, SplitInfo};
+use flott_formats::framing::Cutter;
 use flott_types::{Code, Diagnostic, Result};
 
-use super::{
-    bytes::ByteStream,
-    framing::{Boundaries, first_end},
-};
+use super::bytes::ByteStream;
 
 /// Bytes read for a chunk: large enough that a chunk's fixed costs vanish, small enough that
 /// chunk and rows stay in the cache of the core that decodes it.
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 /// The longest record. Chunks count their bytes in 32 bits.
 const RECORD_BYTES_MAX: usize = 1 << 30;
+/// Bytes read at once behind the size that a growing file had.
+const OVERRUN_BYTES: usize = 64 << 10;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A file being cut.
@@ -31,6 +31,8 @@ pub(crate) struct TextFile {
     split: Arc<SplitInfo>,
     stream: ByteStream,
     framing: Framing,
+    /// Stands behind everything that was read.
+    cutter: Cutter,
     chunk_bytes: usize,
     /// Bytes still to read, where the file's size limits them.
     remaining: Option<u64>,
@@ -71,6 +73,7 @@ impl TextFile {
             split,
             stream,
             framing,
+            cutter: Cutter::new(framing)?,
             chunk_bytes,
             remaining,
             carry: Vec::new(),
@@ -95,7 +98,7 @@ impl TextFile {
         while !self.ended {
             let mut buffer = buffers.take();
             self.fill(&mut buffer)?;
-            self.skip_header(&mut buffer);
+            self.skip_header(&mut buffer)?;
             if buffer.is_empty() {
                 buffers.give(buffer);
                 continue;
@@ -112,27 +115,27 @@ impl TextFile {
     /// Fills an empty buffer with at least one whole record, or with what is left.
     fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
         buffer.append(&mut self.carry);
-        let mut boundaries = Boundaries::new(self.framing);
-        let mut want = self.chunk_bytes.saturating_sub(buffer.len()).max(self.chunk_bytes.div_ceil(2));
+        let half = self.chunk_bytes.div_ceil(2);
+        let mut want = self.chunk_bytes.saturating_sub(buffer.len()).max(half);
         loop {
+            let known = buffer.len();
             let read = self.read(buffer, want)?;
             if !self.started {
                 self.strip_byte_order_mark(buffer)?;
             }
-            boundaries.advance(buffer);
+            let fresh = buffer.get(known..).unwrap_or_default();
+            let last_end = self.cutter.last_end(fresh).map_or(0, |end| known + end);
             if read < want || self.remaining == Some(0) {
                 self.ended = true;
-                return self.finish_last_record(buffer, boundaries.last_end());
+                return self.finish_last_record(buffer, last_end);
             }
-            if boundaries.last_end() > 0 {
-                let tail = buffer.get(boundaries.last_end()..).unwrap_or_default();
+            if last_end > 0 {
+                let tail = buffer.get(last_end..).unwrap_or_default();
                 self.carry.extend_from_slice(tail);
-                buffer.truncate(boundaries.last_end());
+                buffer.truncate(last_end);
                 return Ok(());
             }
-            if buffer.len() >= RECORD_BYTES_MAX {
-                return Err(self.too_large(&boundaries));
-            }
+            self.check_record_size(buffer.len())?;
             want = self.chunk_bytes;
         }
     }
@@ -165,43 +168,44 @@ impl TextFile {
         if !self.stream.is_plain() || self.remaining.is_none() || buffer.len() == last_end {
             return Ok(());
         }
-        let mut want = 64 << 10;
-        while self.stream.append(&self.path, buffer, want)? > 0 {
-            let open_record = buffer.get(last_end..).unwrap_or_default();
-            if let Some(end) = first_end(self.framing, open_record) {
-                buffer.truncate(last_end + end);
-                break;
+        loop {
+            let known = buffer.len();
+            let read = self.stream.append(&self.path, buffer, OVERRUN_BYTES)?;
+            let fresh = buffer.get(known..).unwrap_or_default();
+            if let Some(end) = self.cutter.first_end(fresh) {
+                buffer.truncate(known + end);
+                return Ok(());
             }
-            if open_record.len() >= RECORD_BYTES_MAX {
-                return Err(self.too_large(&Boundaries::new(self.framing)));
+            if read == 0 {
+                return Ok(());
             }
-            want = want.saturating_mul(2);
+            self.check_record_size(buffer.len() - last_end)?;
         }
-        Ok(())
     }
 
-    fn skip_header(&mut self, buffer: &mut Vec<u8>) {
+    fn skip_header(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
         let mut skip = 0;
         while self.header_lines > 0 && skip < buffer.len() {
             let rest = buffer.get(skip..).unwrap_or_default();
-            skip += first_end(self.framing, rest).unwrap_or(rest.len());
+            skip += Cutter::new(self.framing)?.first_end(rest).unwrap_or(rest.len());
             self.header_lines -= 1;
         }
         buffer.drain(..skip);
         self.offset += skip as u64;
+        Ok(())
     }
 
-    fn too_large(&self, boundaries: &Boundaries) -> Box<Diagnostic> {
+    fn check_record_size(&self, bytes: usize) -> Result<()> {
+        if bytes < RECORD_BYTES_MAX {
+            return Ok(());
+        }
         let (file, offset) = (self.path.display(), self.offset);
         let limit = RECORD_BYTES_MAX >> 20;
         let message = format!("'{file}': the record at byte {offset} is longer than {limit} MiB");
-        let error = Diagnostic::error(Code::RecordTooLarge, message);
-        match boundaries.open_quote() {
-            Some(quote) => error.help(format!(
-                "the quotes opened at byte {} are never closed",
-                offset.saturating_add(quote as u64)
-            )),
-            None => error.help("check that the format is right: its records end with a line feed"),
-        }
+        let help = match self.framing {
+            Framing::QuotedLines { .. } => "check whether quotes are opened near there and never closed",
+            _ => "check that 'format' is right: its records end with a line feed",
+        };
+        Err(Diagnostic::error(Code::RecordTooLarge, message).help(help))
     }
 }
