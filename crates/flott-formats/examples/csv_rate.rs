@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use flott_connector::{Chunk, Clock, Format, FormatRequest, Payload, ScanRequest, SplitInfo, SystemClock, TableDescription};
+use flott_connector::{
+    Chunk, Clock, Format, FormatRequest, Payload, ScanRequest, SplitInfo, SystemClock, TableDescription,
+};
 use flott_expr::EvalContext;
 use flott_formats::{csv::Csv, parquet::Parquet};
 use flott_types::{DataType, Field, Options, Schema};
@@ -125,7 +127,8 @@ fn main() -> Result<(), Failure> {
                 })
             })
             .collect();
-        let join = |worker: ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|_| Err("a thread failed".into()));
+        let join =
+            |worker: ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|_| Err("a thread failed".into()));
         workers.into_iter().map(join).collect::<Result<Vec<(u64, u64)>, Failure>>()
     });
     let took: Duration = clock.monotonic() - started;

@@ -20,5 +20,10 @@ use flott_connector::Format;
 
 /// Every format of this crate.
 pub fn all() -> Vec<Arc<dyn Format>> {
-    vec![Arc::new(csv::Csv), Arc::new(parquet::Parquet)]
+    vec![
+        Arc::new(json::JsonFormat),
+        Arc::new(csv::Csv),
+        Arc::new(parquet::Parquet),
+        Arc::new(raw::RawFormat),
+    ]
 }

@@ -1,1 +1,87 @@
-//! The `json` format.
+//! The `json` format: one object a line, read and written as Flink's `json` format does.
+//!
+//! ```text
+//!   bytes ─► scan.rs      where values end (16 bytes at a time)
+//!         ─► object.rs    which column a value belongs to (guessing the next key)
+//!         ─► column.rs    values into columns (number.rs, text.rs)
+//!         ─► decoder.rs   records into batches, rejects, filter
+//!
+//!   batch ─► encoder.rs ─► bytes      (escape.rs)
+//! ```
+//!
+//! Reading takes one pass and builds no tree. A record's outcome doesn't depend on which
+//! columns are read, except that only values that are read must fit their type.
+//!
+//! Where it differs from Flink on purpose: text behind an object, and arrays in its place, are
+//! rejected; of equal keys the last one counts whatever is read; numbers that are too large are
+//! rejected, not NULL (DECIMAL) or infinite (FLOAT, DOUBLE); half of a surrogate pair is
+//! rejected, not replaced by `?`.
+
+mod column;
+mod decoder;
+mod encoder;
+mod escape;
+mod failure;
+mod number;
+mod object;
+mod options;
+mod render;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use flott_connector::{
+    Decoder, Encoder, ExtraColumn, Format, FormatRequest, Framing, OptionDef, ScanRequest,
+};
+use flott_expr::EvalContext;
+use flott_types::{Code, Diagnostic, Options, Result};
+
+/// The `json` format.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JsonFormat;
+
+impl Format for JsonFormat {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+    fn doc(&self) -> &'static str {
+        "One JSON object a line; fields are found by name."
+    }
+    fn options(&self) -> &'static [OptionDef] {
+        options::OPTIONS
+    }
+    fn validate(&self, request: &FormatRequest<'_>, errors: &mut Vec<Box<Diagnostic>>) {
+        if let Err(error) = options::JsonOptions::of(&request.table.options) {
+            errors.push(error);
+        }
+        for field in &request.schema.fields {
+            if let Some(why) = column::unsupported(&field.data_type) {
+                let column = request.table.columns.iter().find(|column| column.name == field.name);
+                let message = format!("column '{}': {why}", field.name);
+                let error = Diagnostic::error(Code::UnsupportedUse, message);
+                errors.push(error.at(column.map(|column| column.span).unwrap_or_default()));
+            }
+        }
+    }
+    fn framing(&self, _: &Options) -> Result<Framing> {
+        Ok(Framing::Lines)
+    }
+    fn decoder(
+        &self,
+        request: &FormatRequest<'_>,
+        scan: &ScanRequest,
+        extra: Vec<ExtraColumn>,
+    ) -> Result<Box<dyn Decoder>> {
+        Ok(Box::new(decoder::JsonDecoder::new(request, scan, extra)?))
+    }
+    fn encoder(&self, request: &FormatRequest<'_>, _: &EvalContext) -> Result<Box<dyn Encoder>> {
+        Ok(Box::new(encoder::JsonEncoder::new(request)?))
+    }
+}
+
+/// A context for tests.
+#[cfg(test)]
+pub(crate) fn test_context() -> EvalContext {
+    EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 0 }
+}
