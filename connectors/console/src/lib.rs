@@ -9,6 +9,8 @@
 //! - Only whole records are written at a time, so several sinks may share standard output.
 //! - Neither a stalled reader nor a stalled writer blocks a shard.
 
+#![allow(clippy::vec_box, reason = "diagnostics travel boxed, as in flott_types::Result")]
+
 mod blackhole;
 mod java_text;
 mod output;

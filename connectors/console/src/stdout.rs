@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use flott_connector::{
-    Committable, Committer, Connector, Encoder, FormatRequest, Framing, OptionDef, OptionKind,
-    Registry, ScanRequest, Sink, SinkGuarantee, SinkRequest, SinkWriter, Source, TableDescription,
+    Committable, Committer, Connector, Encoder, FormatRequest, Framing, OptionDef, OptionKind, Registry,
+    ScanRequest, Sink, SinkGuarantee, SinkRequest, SinkWriter, Source, TableDescription,
     sink::NothingToCommit,
 };
 use flott_types::{Diagnostic, Result};
@@ -72,7 +72,8 @@ impl Connector for Stdout {
         job: &SinkRequest,
         registry: &Registry,
     ) -> Result<Arc<dyn Sink>> {
-        let (format, table, context) = (registry.format_of(table)?.clone(), table.clone(), job.context.clone());
+        let (format, table, context) =
+            (registry.format_of(table)?.clone(), table.clone(), job.context.clone());
         Ok(to_stdout(Arc::new(move || {
             let request = FormatRequest { table: &table, schema: table.physical_schema() };
             format.encoder(&request, &context)

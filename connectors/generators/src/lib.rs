@@ -10,6 +10,8 @@
 //!   repeated, on any number of cores, and leaving out a column changes no other.
 //! - What isn't projected isn't generated.
 
+#![allow(clippy::vec_box, reason = "diagnostics travel boxed, as in flott_types::Result")]
+
 mod datagen;
 mod nexmark;
 mod pace;
