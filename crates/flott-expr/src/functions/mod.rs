@@ -1,6 +1,5 @@
 //! The function registry: one entry gives a function its name, signatures, type rule,
 //! implementation, documentation and example.
-
 //!
 //! ```text
 //!   string.rs ─┐
@@ -17,6 +16,7 @@ mod collection;
 pub(crate) mod comparison;
 pub(crate) mod conditional;
 mod conversion;
+mod datetime_pattern;
 mod define;
 mod encoding;
 mod hash;
@@ -32,6 +32,7 @@ mod regexp;
 mod string;
 mod string_search;
 mod temporal;
+mod temporal_text;
 
 use std::{collections::HashMap, fmt, sync::OnceLock};
 
@@ -196,6 +197,7 @@ static TABLES: &[&[Function]] = &[
     encoding::FUNCTIONS,
     regexp::FUNCTIONS,
     temporal::FUNCTIONS,
+    temporal_text::FUNCTIONS,
     conversion::FUNCTIONS,
     collection::FUNCTIONS,
     array::FUNCTIONS,

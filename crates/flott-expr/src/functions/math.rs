@@ -1,0 +1,4 @@
+//! Numeric functions.
+use super::Function;
+/// This file's functions.
+pub(crate) static FUNCTIONS: &[Function] = &[];
