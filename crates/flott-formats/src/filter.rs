@@ -10,7 +10,7 @@
 //! one bad row costs about `2·log2(rows)` evaluations of ever smaller pieces.
 
 use arrow::{
-    array::{Array, AsArray, BooleanArray, BooleanBufferBuilder},
+    array::{Array, BooleanArray, BooleanBufferBuilder},
     buffer::BooleanBuffer,
     compute::filter_record_batch,
     record_batch::RecordBatch,
@@ -30,7 +30,8 @@ pub fn apply(program: &Program, decoded: Decoded, context: &EvalContext) -> Resu
     if decoded.batch.num_rows() == 0 {
         return Ok(decoded);
     }
-    let mut verdict = Verdict { keep: BooleanBufferBuilder::new(decoded.batch.num_rows()), failed: Vec::new() };
+    let mut verdict =
+        Verdict { keep: BooleanBufferBuilder::new(decoded.batch.num_rows()), failed: Vec::new() };
     verdict.judge(program, &decoded.batch, context, 0)?;
     let keep = verdict.keep.finish();
     if verdict.failed.is_empty() && keep.count_set_bits() == keep.len() {
@@ -74,18 +75,15 @@ impl Verdict {
     }
 }
 
-/// Where the program's first expression is TRUE (NULL is not).
+/// Where the predicate is TRUE (NULL is not).
 fn truth(program: &Program, batch: &RecordBatch, context: &EvalContext) -> Result<BooleanBuffer, EvalError> {
-    let arrays = program.evaluate(batch, context)?;
-    let Some(array) = arrays.first().and_then(|array| array.as_boolean_opt()) else {
-        return Err(EvalError::internal("a filter's program must give one BOOLEAN column"));
-    };
-    if array.len() != batch.num_rows() {
+    let mask = program.evaluate_predicate(batch, context)?;
+    if mask.len() != batch.num_rows() {
         return Err(EvalError::internal("a filter's result must be as long as its batch"));
     }
-    Ok(match array.nulls() {
-        Some(nulls) => array.values() & nulls.inner(),
-        None => array.values().clone(),
+    Ok(match mask.nulls() {
+        Some(nulls) => mask.values() & nulls.inner(),
+        None => mask.values().clone(),
     })
 }
 
@@ -107,4 +105,35 @@ fn keep_rows(decoded: Decoded, keep: BooleanBuffer, failed: Vec<(usize, EvalErro
         .map_err(|error| Diagnostic::error(Code::Internal, error.to_string()))?;
     let filtered = decoded.filtered + dropped as u64;
     Ok(Decoded { batch, rows, filtered, rejected, ..decoded })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::StringArray;
+    use flott_expr::{CastMode, Expr, ExprKind};
+    use flott_types::{DataType, Field, Schema, Span};
+
+    use super::*;
+
+    #[test]
+    fn only_rows_that_fail_are_rejected() {
+        let column = Expr::column(0, "s", DataType::string());
+        let cast = ExprKind::Cast { input: Box::new(column), mode: CastMode::Strict };
+        let program = Program::new(vec![Expr::new(cast, DataType::boolean(), Span::default())]);
+        let texts =
+            StringArray::from(vec![Some("true"), Some("no boolean"), None, Some("false"), Some("true")]);
+        let schema = Schema::new(vec![Field::new("s", DataType::string())]);
+        let batch = RecordBatch::try_new(schema.arrow_schema(), vec![Arc::new(texts)]).unwrap();
+        let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0 };
+
+        let decoded = apply(&program, Decoded::all(batch, 10), &context).unwrap();
+        assert_eq!(decoded.rows, [10..10, 14..14]);
+        assert_eq!(decoded.batch.num_rows(), 2);
+        assert_eq!((decoded.read, decoded.filtered), (5, 2));
+        assert_eq!(decoded.rejected.len(), 1);
+        assert_eq!(decoded.rejected[0].record, 11..11);
+        assert_eq!(decoded.rejected[0].code, Code::EvaluationFailed);
+    }
 }

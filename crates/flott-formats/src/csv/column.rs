@@ -11,7 +11,9 @@
 use std::{ops::Range, sync::Arc};
 
 use arrow::{
-    array::{ArrayData, ArrayRef, BinaryArray, BooleanArray, ListArray, StringArray, StructArray, make_array},
+    array::{
+        ArrayData, ArrayRef, BinaryArray, BooleanArray, ListArray, StringArray, StructArray, make_array,
+    },
     buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer},
     datatypes::{ArrowNativeType, DataType as ArrowType},
     error::ArrowError,
@@ -255,7 +257,8 @@ impl<'a> Fill<'a> {
         out: &mut Vec<T>,
         spans: impl Iterator<Item = Range<usize>>,
     ) {
-        let parse = |source: &[u8], span| field::integer(source, span).and_then(|it| T::try_from(it).ok()).into();
+        let parse =
+            |source: &[u8], span| field::integer(source, span).and_then(|it| T::try_from(it).ok()).into();
         self.fixed_width(out, spans, parse);
     }
 
@@ -390,12 +393,7 @@ impl<'a> Fill<'a> {
     }
 
     /// ROWs: fields between delimiters; an empty field is NULL.
-    fn records(
-        &mut self,
-        children: &mut [Column],
-        spans: impl Iterator<Item = Range<usize>>,
-        rules: &Rules,
-    ) {
+    fn records(&mut self, children: &mut [Column], spans: impl Iterator<Item = Range<usize>>, rules: &Rules) {
         let mut bad_fields = Vec::new();
         for span in spans {
             let text = self.text(&span).filter(|text| !text.is_empty());
@@ -464,6 +462,9 @@ fn primitive<T: ArrowNativeType>(
     arrow_type: &ArrowType,
     nulls: Option<NullBuffer>,
 ) -> Result<ArrayRef, ArrowError> {
-    let data = ArrayData::builder(arrow_type.clone()).len(values.len()).nulls(nulls).add_buffer(Buffer::from_vec(values));
+    let data = ArrayData::builder(arrow_type.clone())
+        .len(values.len())
+        .nulls(nulls)
+        .add_buffer(Buffer::from_vec(values));
     Ok(make_array(data.build()?))
 }

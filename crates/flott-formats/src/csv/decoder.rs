@@ -131,12 +131,7 @@ impl CsvDecoder {
 
     /// Takes in records. `number` is the record's own number where one was given alone; batches
     /// then collect records of several calls.
-    fn feed(
-        &mut self,
-        bytes: &[u8],
-        number: Option<u32>,
-        call: &mut Call<'_>,
-    ) -> Result<()> {
+    fn feed(&mut self, bytes: &[u8], number: Option<u32>, call: &mut Call<'_>) -> Result<()> {
         if i32::try_from(bytes.len()).is_err() {
             return Err(Diagnostic::error(
                 Code::RecordTooLarge,
@@ -246,8 +241,12 @@ impl CsvDecoder {
             }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(self.schema.clone(), arrays.into_iter().flatten().collect(), &options)
-            .map_err(arrow_bug)
+        RecordBatch::try_new_with_options(
+            self.schema.clone(),
+            arrays.into_iter().flatten().collect(),
+            &options,
+        )
+        .map_err(arrow_bug)
     }
 }
 

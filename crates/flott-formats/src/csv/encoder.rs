@@ -53,7 +53,8 @@ impl CsvEncoder {
         if is_bare(data_type) {
             return self.value(array, row, data_type, out);
         }
-        if let (TypeKind::Varchar(_) | TypeKind::Char(_), Some(strings)) = (&data_type.kind, array.as_string_opt::<i32>())
+        if let (TypeKind::Varchar(_) | TypeKind::Char(_), Some(strings)) =
+            (&data_type.kind, array.as_string_opt::<i32>())
         {
             self.quote_if_asked(strings.value(row).as_bytes(), out);
             return Ok(());
@@ -88,7 +89,10 @@ impl CsvEncoder {
     /// The value's text without quotes.
     fn value(&self, array: &ArrayRef, row: usize, data_type: &DataType, out: &mut Vec<u8>) -> Result<()> {
         let wrong = || {
-            Diagnostic::error(Code::OutputFailed, format!("the csv format can't write a value of type {data_type}"))
+            Diagnostic::error(
+                Code::OutputFailed,
+                format!("the csv format can't write a value of type {data_type}"),
+            )
         };
         match &data_type.kind {
             TypeKind::Boolean => {
@@ -106,7 +110,9 @@ impl CsvEncoder {
             TypeKind::Int => integer(native::<Int32Type>(array, row).ok_or_else(wrong)?, out),
             TypeKind::BigInt => integer(native::<Int64Type>(array, row).ok_or_else(wrong)?, out),
             TypeKind::Float => text::append_float(out, native::<Float32Type>(array, row).ok_or_else(wrong)?),
-            TypeKind::Double => text::append_double(out, native::<Float64Type>(array, row).ok_or_else(wrong)?),
+            TypeKind::Double => {
+                text::append_double(out, native::<Float64Type>(array, row).ok_or_else(wrong)?)
+            }
             TypeKind::Decimal(_, scale) => {
                 let unscaled = native::<Decimal128Type>(array, row).ok_or_else(wrong)?;
                 decimal(unscaled, *scale, self.settings.scientific, out);

@@ -234,7 +234,10 @@ impl Scan {
         let row = start as u32..end as u32;
         let mut count = self.ends.len() - base;
         // A delimiter at the line's end opens no further field.
-        if count == self.columns + 1 && self.ends.len() > 1 && self.ends[self.ends.len() - 2] + 1 == end as u32 {
+        if count == self.columns + 1
+            && self.ends.len() > 1
+            && self.ends[self.ends.len() - 2] + 1 == end as u32
+        {
             self.ends.pop();
             count -= 1;
         }
@@ -314,7 +317,10 @@ impl Masks {
         let comment = dialect.comments.then_some(b'#');
         let used = [dialect.quote, dialect.escape, comment];
         let any = used.iter().flatten().next().copied();
-        Self { delimiter: dialect.delimiter, stops: used.map(|stop| stop.or(any).unwrap_or(dialect.delimiter)) }
+        Self {
+            delimiter: dialect.delimiter,
+            stops: used.map(|stop| stop.or(any).unwrap_or(dialect.delimiter)),
+        }
     }
 
     /// One bit per byte: ends of fields (line feeds included), line feeds, stops.

@@ -57,7 +57,8 @@ impl Settings {
     /// Every character has one role at the most.
     fn check_roles(&self, options: &Options) -> Result<()> {
         let clash = |key: &str, what: &str| {
-            Err(Diagnostic::error(Code::InvalidOption, format!("option '{key}': {what}")).at(options.span(key)))
+            Err(Diagnostic::error(Code::InvalidOption, format!("option '{key}': {what}"))
+                .at(options.span(key)))
         };
         if self.quote == Some(self.delimiter) {
             return clash("csv.field-delimiter", "field delimiter and quote character are the same");

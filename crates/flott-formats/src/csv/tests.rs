@@ -10,8 +10,7 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use flott_connector::{
-    Chunk, Decoded, Encoder as _, Format as _, FormatRequest, Origin, Payload, ScanRequest, SplitInfo,
-    TableDescription,
+    Chunk, Decoded, Format as _, FormatRequest, Origin, Payload, ScanRequest, SplitInfo, TableDescription,
 };
 use flott_expr::{EvalContext, Value};
 use flott_types::{DataType, Field, Options, Schema, TypeKind};
@@ -92,10 +91,16 @@ fn three() -> Schema {
 #[test]
 fn fields_mean_what_they_mean_in_flink() {
     let cases: &[(TypeKind, &[(&str, &str)])] = &[
-        (TypeKind::Int, &[(" +5 ", "5"), ("-00000000007", "-7"), ("2147483648", "∅"), ("1.0", "∅"), ("", "∅")]),
+        (
+            TypeKind::Int,
+            &[(" +5 ", "5"), ("-00000000007", "-7"), ("2147483648", "∅"), ("1.0", "∅"), ("", "∅")],
+        ),
         (TypeKind::TinyInt, &[("-128", "-128"), ("128", "∅")]),
         (TypeKind::BigInt, &[("9223372036854775807", "9223372036854775807"), ("12345678", "12345678")]),
-        (TypeKind::Double, &[(" 1.5 ", "1.5"), ("1e400", "inf"), ("inf", "∅"), ("1.5d", "1.5"), (".5", "0.5")]),
+        (
+            TypeKind::Double,
+            &[(" 1.5 ", "1.5"), ("1e400", "inf"), ("inf", "∅"), ("1.5d", "1.5"), (".5", "0.5")],
+        ),
         (TypeKind::Boolean, &[(" TRUE ", "true"), ("t", "false"), ("", "false")]),
         (TypeKind::Decimal(5, 2), &[("1.565", "1.57"), ("1e2", "100.00"), ("1234.5", "∅"), (" 1", "∅")]),
         (TypeKind::Varbinary(9), &[("YWI=", "6162"), ("YWI", "∅"), ("", "")]),
@@ -110,7 +115,10 @@ fn fields_mean_what_they_mean_in_flink() {
                 ("2020-01-02 03:04", "∅"),
             ],
         ),
-        (TypeKind::TimestampLtz(3), &[("2020-01-02 03:04:05Z", "2020-01-02T03:04:05"), ("2020-01-02 03:04:05", "∅")]),
+        (
+            TypeKind::TimestampLtz(3),
+            &[("2020-01-02 03:04:05Z", "2020-01-02T03:04:05"), ("2020-01-02 03:04:05", "∅")],
+        ),
         (
             TypeKind::Array(Box::new(DataType::int())),
             &[("1;2; 3", "[1, 2, 3]"), ("", "[]"), ("1;a;3", "[1, ∅, 3]"), (";", "[∅, ∅]")],
@@ -155,14 +163,16 @@ fn with_ignore_parse_errors_bad_fields_are_null_and_bad_rows_skipped() {
 #[test]
 fn quotes_escapes_comments_and_line_ends() {
     let one = |options: &[(&str, &str)], text: &str| read(options, &three(), text).0;
-    assert_eq!(one(&[], "\u{feff}1,x,y\r\n2,\"a,\"\"b\"\"\r\nc\" ,\r\n3, \"q\",z"), [
-        "1|x|y",
-        "2|a,\"b\"\r\nc|",
-        "3| \"q\"|z"
-    ]);
+    assert_eq!(
+        one(&[], "\u{feff}1,x,y\r\n2,\"a,\"\"b\"\"\r\nc\" ,\r\n3, \"q\",z"),
+        ["1|x|y", "2|a,\"b\"\r\nc|", "3| \"q\"|z"]
+    );
     assert_eq!(one(&[("escape-character", "\\")], "1,\"x\\\"y\",a\\,\\n\n"), ["1|x\"y|a,\n"]);
     assert_eq!(one(&[("allow-comments", "true")], "#no\n1,#x,y\n#1,2,3\n2,x,#\n"), ["1|#x|y", "2|x|#"]);
-    assert_eq!(one(&[("field-delimiter", "\\t"), ("quote-character", "'")], "1\t'a\tb'\t\"\n"), ["1|a\tb|\""]);
+    assert_eq!(
+        one(&[("field-delimiter", "\\t"), ("quote-character", "'")], "1\t'a\tb'\t\"\n"),
+        ["1|a\tb|\""]
+    );
     assert_eq!(one(&[("disable-quote-character", "true")], "1,\"x,y\"\n"), ["1|\"x|y\""]);
     assert_eq!(one(&[("null-literal", "NA")], "NA,\"NA\", NA\n"), ["∅|∅| NA"]);
     assert_eq!(one(&[("null-literal", "")], ",\"\",x\n"), ["∅|∅|x"]);
@@ -202,12 +212,24 @@ fn texts_are_quoted_where_flink_quotes_them() {
         let schema = schema(&[("a", DataType::string())]);
         write(options, &schema, vec![Arc::new(StringArray::from(texts.to_vec()))])
     };
-    let all = ["a b", "a\"b", "a\\b", "é", "a-b", "(a)", "日本日本日本日本日本日本日本日本日本日本日本日本", "x".repeat(25).leak()];
+    let all = [
+        "a b",
+        "a\"b",
+        "a\\b",
+        "é",
+        "a-b",
+        "(a)",
+        "日本日本日本日本日本日本日本日本日本日本日本日本",
+        "x".repeat(25).leak(),
+    ];
     assert_eq!(
         texts(&[], &all),
         "\"a b\"\n\"a\"\"b\"\n\"a\\b\"\né\na-b\n\"(a)\"\n日本日本日本日本日本日本日本日本日本日本日本日本\n\"xxxxxxxxxxxxxxxxxxxxxxxxx\"\n"
     );
-    assert_eq!(texts(&[("field-delimiter", ";"), ("array-element-delimiter", "|")], &["5x", "<"]), "\"5x\"\n<\n");
+    assert_eq!(
+        texts(&[("field-delimiter", ";"), ("array-element-delimiter", "|")], &["5x", "<"]),
+        "\"5x\"\n<\n"
+    );
     assert_eq!(texts(&[("escape-character", "\\")], &["a\\\"b"]), "\"a\\\\\"\"b\"\n");
     assert_eq!(texts(&[("disable-quote-character", "true")], &["a\"b,"]), "a\"b,\n");
 }
@@ -219,12 +241,16 @@ fn values_are_spelled_as_flink_spells_them() {
         write(options, &schema, values.iter().map(|(kind, value)| value.to_array(kind, 1)).collect())
     };
     let decimal = |value| (TypeKind::Decimal(20, 10).into(), Value::Decimal(value));
-    let numbers = [decimal(15_000_000_000), decimal(1_000), decimal(10_000_000_000_000), decimal(-12_300), decimal(0)];
+    let numbers =
+        [decimal(15_000_000_000), decimal(1_000), decimal(10_000_000_000_000), decimal(-12_300), decimal(0)];
     assert_eq!(line(&[], &numbers), "1.5,1E-7,1E+3,-0.00000123,0\n");
     let plain = [("write-bigdecimal-in-scientific-notation", "false")];
     assert_eq!(line(&plain, &numbers), "1.5,0.0000001,1000,-0.00000123,0\n");
     let double = |value| (DataType::double(), Value::Double(value));
-    assert_eq!(line(&[], &[double(1e10), double(100.0), (DataType::boolean(), Value::Boolean(true))]), "1.0E10,100.0,true\n");
+    assert_eq!(
+        line(&[], &[double(1e10), double(100.0), (DataType::boolean(), Value::Boolean(true))]),
+        "1.0E10,100.0,true\n"
+    );
     let row = DataType::row([("x", DataType::int()), ("y", DataType::string())]);
     let nested = [
         (TypeKind::Timestamp(3).into(), Value::Timestamp(1_577_934_245_120)),
@@ -249,7 +275,10 @@ fn options_that_contradict_are_refused() {
         errors.into_iter().map(|error| error.message).collect::<Vec<_>>()
     };
     assert!(check(&[("field-delimiter", "\\u0001")]).is_empty());
-    assert_eq!(check(&[("field-delimiter", "ab")]), ["option 'csv.field-delimiter' = 'ab': expected a single character"]);
+    assert_eq!(
+        check(&[("field-delimiter", "ab")]),
+        ["option 'csv.field-delimiter' = 'ab': expected a single character"]
+    );
     assert_eq!(check(&[("disable-quote-character", "true"), ("quote-character", "'")]).len(), 1);
 }
 
@@ -259,7 +288,8 @@ fn scanned(bytes: &[u8], dialect: Dialect, limit: usize) -> Vec<String> {
     let (mut at, mut out) = (0, Vec::new());
     while at < bytes.len() {
         at = scan.block(bytes, at, limit);
-        let mut found: Vec<(u32, String)> = scan.bad.iter().map(|bad| (bad.0.start, format!("{bad:?}"))).collect();
+        let mut found: Vec<(u32, String)> =
+            scan.bad.iter().map(|bad| (bad.0.start, format!("{bad:?}"))).collect();
         for (row, place) in scan.rows.iter().enumerate() {
             let spans: Vec<_> = (0..3).map(|column| scan.span(row, column)).collect();
             found.push((place.start, format!("{place:?} {spans:?}")));

@@ -70,7 +70,10 @@ fn same_family(from: &ArrowType, to: &ArrowType) -> bool {
     let bytes = |it: &ArrowType| {
         matches!(
             it,
-            ArrowType::Binary | ArrowType::LargeBinary | ArrowType::BinaryView | ArrowType::FixedSizeBinary(_)
+            ArrowType::Binary
+                | ArrowType::LargeBinary
+                | ArrowType::BinaryView
+                | ArrowType::FixedSizeBinary(_)
         )
     };
     match (from, to) {

@@ -126,7 +126,8 @@ impl ParquetDecoder {
     fn int96_units(&self, metadata: &ArrowReaderMetadata) -> Option<SchemaRef> {
         let columns = metadata.parquet_schema();
         let is_int96 = |root: usize| {
-            let mut leaves = (0..columns.num_columns()).filter(|leaf| columns.get_column_root_idx(*leaf) == root);
+            let mut leaves =
+                (0..columns.num_columns()).filter(|leaf| columns.get_column_root_idx(*leaf) == root);
             leaves.next().is_some_and(|leaf| columns.column(leaf).physical_type() == PhysicalType::INT96)
         };
         let mut changed = false;
@@ -149,8 +150,12 @@ impl ParquetDecoder {
     fn shape(&self, chunk: &Chunk, batch: &RecordBatch) -> Result<RecordBatch> {
         let rows = batch.num_rows();
         let file_schema = batch.schema();
-        let places: HashMap<&str, usize> =
-            file_schema.fields().iter().enumerate().map(|(place, field)| (field.name().as_str(), place)).collect();
+        let places: HashMap<&str, usize> = file_schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(place, field)| (field.name().as_str(), place))
+            .collect();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for (position, field) in self.schema.fields().iter().enumerate() {
             if let Some(extra) = self.extra.iter().find(|extra| extra.position == position) {

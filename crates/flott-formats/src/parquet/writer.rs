@@ -35,7 +35,8 @@ impl ParquetEncoder {
     /// `InvalidOption`, `NotSupported`
     pub fn new(options: &Options, schema: &Schema) -> Result<Self> {
         let unit = options.parsed("parquet.timestamp.time.unit", time_unit)?;
-        let fields: Fields = schema.arrow_schema().fields().iter().map(|field| in_unit(field, unit)).collect();
+        let fields: Fields =
+            schema.arrow_schema().fields().iter().map(|field| in_unit(field, unit)).collect();
         let schema: SchemaRef = Arc::new(ArrowSchema::new(fields));
         let writer_options = ArrowWriterOptions::new()
             .with_properties(properties(options)?)
@@ -56,7 +57,8 @@ impl ParquetEncoder {
             });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(|error| failed(&error))
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|error| failed(&error))
     }
 }
 
@@ -87,7 +89,11 @@ fn failed(error: &dyn std::fmt::Display) -> Box<Diagnostic> {
 /// `InvalidOption`, `NotSupported`
 pub fn properties(options: &Options) -> Result<WriterProperties> {
     refuse_false(options, "parquet.write.int64.timestamp", "INT96 timestamps in parquet files")?;
-    refuse_false(options, "parquet.utc-timezone", "shifting timestamps in parquet files by the local time zone")?;
+    refuse_false(
+        options,
+        "parquet.utc-timezone",
+        "shifting timestamps in parquet files by the local time zone",
+    )?;
     let size = |key: &str, default: usize| -> Result<usize> {
         let bytes = options.memory_size(key)?.and_then(|bytes| usize::try_from(bytes).ok());
         match bytes.unwrap_or(default) {
