@@ -65,7 +65,7 @@ impl Pattern {
     /// A letter that means nothing, or that we don't know yet.
     pub(super) fn new(text: &str, style: Style) -> Result<Self, EvalError> {
         let mut pieces: Vec<Piece> = Vec::new();
-        let mut literal = |c: char, pieces: &mut Vec<Piece>| match pieces.last_mut() {
+        let literal = |c: char, pieces: &mut Vec<Piece>| match pieces.last_mut() {
             Some(Piece::Text(text)) => text.push(c),
             _ => pieces.push(Piece::Text(c.to_string())),
         };
