@@ -24,7 +24,8 @@ pub(crate) const OPTIONS: &[OptionDef] = &[
     OptionDef::required(
         "path",
         OptionKind::Text,
-        "A file, a directory (read with everything below it) or a glob such as '/data/*.csv'; sinks take a directory. A plain path or a file:// URI.",
+        "A file, a directory (read with all below it) or a glob such as '/data/*.csv'; sinks take a \
+         directory. A plain path or a file:// URI.",
     ),
     OptionDef::required("format", OptionKind::Text, "The format of the records: `flott list formats`."),
     OptionDef::optional(
@@ -130,7 +131,8 @@ pub(crate) const OPTIONS: &[OptionDef] = &[
         COMMIT_POLICY,
         OptionKind::Text,
         "",
-        "What is done with a complete partition: 'success-file' writes an empty marker file. 'metastore' and 'custom' are not supported yet.",
+        "What is done with a complete partition: 'success-file' writes an empty marker file. \
+         'metastore' and 'custom' are not supported yet.",
     ),
     OptionDef::optional("sink.partition-commit.policy.class", OptionKind::Text, "", "Not supported yet."),
     OptionDef::optional(

@@ -70,6 +70,11 @@ impl FileSink {
                     .help("declare the column as VIRTUAL"));
             }
         }
+        if job.overwrite && job.checkpoints {
+            return Err(Diagnostic::not_supported("INSERT OVERWRITE in a pipeline with checkpoints")
+                .at(table.span)
+                .help("switch checkpoints off for a pipeline that replaces files"));
+        }
         let text = local_path(&table.options)?;
         let root = std::path::absolute(&text).map_err(|error| failed("use", Path::new(&text), &error))?;
         let position = |name: &String| table.columns.iter().position(|column| &column.name == name);

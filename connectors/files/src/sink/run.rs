@@ -90,8 +90,9 @@ fn claim(root: &Path, run_id: &str, pipeline: &str, checkpoints: bool) -> io::Re
         let token = if number == 0 { run_id.clone() } else { format!("{run_id}.{number}") };
         match OpenOptions::new().write(true).create_new(true).open(lock_path(root, &token)) {
             Ok(mut file) => {
-                // Lock first: until its content is there, nobody takes it for a dead run's.
-                try_lock(&file);
+                // Until its content is there nobody takes it for a dead run's; whoever looks at
+                // it holds the lock for a moment only.
+                lock(&file, libc::LOCK_EX);
                 file.write_all(
                     json!({"pipeline": pipeline, "checkpoints": checkpoints}).to_string().as_bytes(),
                 )?;
@@ -104,9 +105,11 @@ fn claim(root: &Path, run_id: &str, pipeline: &str, checkpoints: bool) -> io::Re
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-fn try_lock(file: &File) -> bool {
+/// Whether the lock was got. On file systems without locks nobody ever gets it, and nothing is
+/// ever swept.
+fn lock(file: &File, how: libc::c_int) -> bool {
     // SAFETY: the descriptor is open.
-    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+    unsafe { libc::flock(file.as_raw_fd(), how) == 0 }
 }
 
 /// Removes what dead runs of this pipeline left. Whatever fails is left for the next run.
@@ -117,16 +120,16 @@ fn sweep_dead(root: &Path, pipeline: &str) {
         };
         let path = lock_path(root, token);
         if is_dead(&path, pipeline).unwrap_or(false) {
-            tracing::info!(directory = %root.display(), run = token, "removing part files of a run that was killed");
+            tracing::info!(directory = %root.display(), run = token, "removing what a killed run left");
             remove_hidden(root, token);
             let _ = fs::remove_file(path);
         }
     }
 }
 
-fn is_dead(lock: &Path, pipeline: &str) -> io::Result<bool> {
-    let mut file = File::open(lock)?;
-    if !try_lock(&file) {
+fn is_dead(path: &Path, pipeline: &str) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if !lock(&file, libc::LOCK_EX | libc::LOCK_NB) {
         return Ok(false);
     }
     let mut text = String::new();

@@ -26,6 +26,9 @@ const BUFFER_BYTES: usize = 512 << 10;
 const OPEN_PARTS_MAX: usize = 256;
 /// With many files open at once each gets a smaller buffer.
 const BUFFERED_BYTES_MAX: usize = 32 << 20;
+/// What all open files together may hold back, row groups of columnar files included; beyond,
+/// the file that holds most is ended.
+const HELD_BYTES_MAX: usize = 128 << 20;
 
 /// Writes one shard's rows.
 pub(crate) struct FileSinkWriter {
@@ -41,6 +44,8 @@ pub(crate) struct FileSinkWriter {
     open: ByPartition<Part>,
     /// Files ended in this epoch.
     ended: Vec<Published>,
+    /// Sum of [`Part::held_bytes`] of the open files.
+    held_bytes: usize,
     /// Epochs whose files are on their way to the disk.
     preparing: VecDeque<(u64, Vec<Published>)>,
     next_part: u64,
@@ -54,6 +59,8 @@ struct Part {
     encoder: Box<dyn Encoder>,
     buffer: Vec<u8>,
     handed_over_bytes: u64,
+    /// Bytes not handed over yet.
+    held_bytes: usize,
     hidden_path: Arc<Path>,
     published: Published,
     opened: Duration,
@@ -78,6 +85,7 @@ impl FileSinkWriter {
             whole_table: whole_table()?,
             open: ByPartition::default(),
             ended: Vec::new(),
+            held_bytes: 0,
             preparing: VecDeque::new(),
             next_part: 0,
             last_check,
@@ -114,8 +122,16 @@ impl FileSinkWriter {
         if part.buffer.len() >= buffer_bytes {
             part.hand_over(&mut self.output)?;
         }
+        let held_bytes = part.buffer.len() + part.encoder.buffered();
+        self.held_bytes = (self.held_bytes + held_bytes).saturating_sub(part.held_bytes);
+        part.held_bytes = held_bytes;
         if part.size() >= self.plan.settings.file_size_bytes_max {
-            self.end_part(&routed.partition.clone())?;
+            self.end_part(&routed.partition)?;
+        }
+        if self.held_bytes > HELD_BYTES_MAX && self.open.len() > 1 {
+            let largest =
+                self.open.iter().max_by_key(|(_, part)| part.held_bytes).map(|(key, _)| key.clone());
+            largest.map_or(Ok(()), |key| self.end_part(&key))?;
         }
         Ok(())
     }
@@ -134,7 +150,9 @@ impl FileSinkWriter {
         Ok(Part {
             number,
             encoder: format.encoder(&self.plan.format_request(), &self.plan.job.context)?,
-            buffer: self.output.buffer(),
+            // Not one that has grown before: most of many files stay small.
+            buffer: Vec::new(),
+            held_bytes: 0,
             handed_over_bytes: 0,
             hidden_path: self.plan.root.join(&hidden).into(),
             published: Published { hidden, directory, name },
@@ -155,6 +173,7 @@ impl FileSinkWriter {
 
     fn end_part(&mut self, partition: &OwnedRow) -> Result<()> {
         let Some(mut part) = self.open.remove(partition) else { return Ok(()) };
+        self.held_bytes = self.held_bytes.saturating_sub(part.held_bytes);
         part.encoder.finish(&mut part.buffer)?;
         part.hand_over(&mut self.output)?;
         self.output.send(Job::Close { part: part.number })?;
