@@ -17,15 +17,16 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Decimal128Array, ListArray,
-        MapArray, PrimitiveArray, PrimitiveBuilder, StringArray, StringBuilder, StructArray, new_null_array,
+        Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray,
+        Decimal128Array, ListArray, MapArray, PrimitiveArray, PrimitiveBuilder, StringArray, StringBuilder,
+        StructArray, new_null_array,
     },
     buffer::BooleanBuffer,
     compute::concat,
     datatypes::{
-        DataType as ArrowType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-        Int64Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-        TimestampNanosecondType,
+        DataType as ArrowType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
+        Int32Type, Int64Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType,
+        TimestampMillisecondType, TimestampNanosecondType,
     },
 };
 use flott_types::{DataType, TimestampUnit, TypeKind};
@@ -77,7 +78,9 @@ pub fn cast_array(
         TypeKind::Date => cast.to_date(array),
         TypeKind::Time(p) => cast.to_time(array, *p),
         TypeKind::Timestamp(_) | TypeKind::TimestampLtz(_) => cast.to_timestamp(array),
-        TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_) => cast.to_nested(array),
+        TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_) => {
+            cast.to_nested(array)
+        }
         TypeKind::Null | TypeKind::Interval(_) => Err(cast.unknown()),
     }
 }
@@ -143,7 +146,11 @@ impl Cast<'_> {
                 Some((text, None)) => return Err(self.malformed(text)),
             }
         }
-        Ok(Arc::new(out.finish().with_data_type(self.to.arrow_type())))
+        let values = out.finish();
+        if matches!(T::DATA_TYPE, ArrowType::Decimal128(..)) {
+            return Ok(Arc::new(values.with_data_type(self.to.arrow_type())));
+        }
+        Ok(Arc::new(values))
     }
 
     fn to_integer<T: ArrowPrimitiveType>(
@@ -164,7 +171,8 @@ impl Cast<'_> {
         match &self.from.kind {
             TypeKind::Boolean => {
                 let values = array.as_boolean();
-                let zeros_and_ones = values.values().iter().map(|it| from_integer(i64::from(it))).collect::<Vec<_>>();
+                let zeros_and_ones =
+                    values.values().iter().map(|it| from_integer(i64::from(it))).collect::<Vec<_>>();
                 Ok(Arc::new(PrimitiveArray::<T>::new(zeros_and_ones.into(), values.nulls().cloned())))
             }
             TypeKind::Decimal(_, s) => {
@@ -172,7 +180,8 @@ impl Cast<'_> {
                 let values = array.as_primitive::<Decimal128Type>();
                 Ok(Arc::new(values.unary::<_, T>(|it| from_integer((it / divisor) as i64))))
             }
-            _ => self.parse::<T>(array, |text| T::Native::try_from(parse_integer(text.trim().as_bytes())?).ok()),
+            _ => self
+                .parse::<T>(array, |text| T::Native::try_from(parse_integer(text.trim().as_bytes())?).ok()),
         }
     }
 
@@ -191,7 +200,8 @@ impl Cast<'_> {
         match &self.from.kind {
             TypeKind::Boolean => {
                 let values = array.as_boolean();
-                let zeros_and_ones = values.values().iter().map(|it| from_integer(i64::from(it))).collect::<Vec<_>>();
+                let zeros_and_ones =
+                    values.values().iter().map(|it| from_integer(i64::from(it))).collect::<Vec<_>>();
                 Ok(Arc::new(PrimitiveArray::<T>::new(zeros_and_ones.into(), values.nulls().cloned())))
             }
             TypeKind::Decimal(_, s) => {
@@ -270,9 +280,15 @@ impl Cast<'_> {
                 {
                     return Err(self.malformed(&bad.to_string()));
                 }
-                typed(self.checked(&values, |it| float_as_decimal(it, precision, scale), |it| it.to_string())?)
+                typed(self.checked(
+                    &values,
+                    |it| float_as_decimal(it, precision, scale),
+                    |it| it.to_string(),
+                )?)
             }
-            _ => self.parse::<Decimal128Type>(array, |it| text::parse_decimal(it.trim().as_bytes(), precision, scale)),
+            _ => self.parse::<Decimal128Type>(array, |it| {
+                text::parse_decimal(it.trim().as_bytes(), precision, scale)
+            }),
         }
     }
 
@@ -306,8 +322,9 @@ impl Cast<'_> {
     fn to_time(&self, array: &ArrayRef, precision: u8) -> Result<ArrayRef, EvalError> {
         let step = 10i32.pow(3 - u32::from(precision.min(3)));
         match &self.from.kind {
-            TypeKind::Char(_) | TypeKind::Varchar(_) => self
-                .parse::<Time32MillisecondType>(array, |it| parse_time_leniently(it.trim()).map(|it| it - it % step)),
+            TypeKind::Char(_) | TypeKind::Varchar(_) => self.parse::<Time32MillisecondType>(array, |it| {
+                parse_time_leniently(it.trim()).map(|it| it - it % step)
+            }),
             TypeKind::Time(_) => {
                 let values = array.as_primitive::<Time32MillisecondType>();
                 Ok(Arc::new(values.unary::<_, Time32MillisecondType>(|it| it - it % step)))
@@ -326,7 +343,9 @@ impl Cast<'_> {
     /// A timestamp as shown by a clock on the wall, with its unit.
     fn wall_clock(&self, array: &ArrayRef) -> Result<(PrimitiveArray<Int64Type>, TimeUnit), EvalError> {
         let (values, unit) = ticks(array).ok_or_else(|| self.unknown())?;
-        if !matches!(self.from.kind, TypeKind::TimestampLtz(_)) || self.context.time_zone == chrono_tz::Tz::UTC {
+        if !matches!(self.from.kind, TypeKind::TimestampLtz(_))
+            || self.context.time_zone == chrono_tz::Tz::UTC
+        {
             return Ok((values, unit));
         }
         Ok((values.unary(|it| zone::to_local(self.context.time_zone, it, unit)), unit))
@@ -348,15 +367,18 @@ impl Cast<'_> {
 
         let values = match &self.from.kind {
             TypeKind::Char(_) | TypeKind::Varchar(_) => {
-                let parsed = self.parse::<Int64Type>(array, |it| parse_timestamp_leniently(it, unit).map(place))?;
+                let parsed =
+                    self.parse::<Int64Type>(array, |it| parse_timestamp_leniently(it, unit).map(place))?;
                 return Ok(timestamps(parsed.as_primitive::<Int64Type>(), self.to));
             }
             TypeKind::Date => {
                 let per_day = 86_400 * per_second;
                 let days = array.as_primitive::<Date32Type>();
-                self.checked::<_, Int64Type>(days, |it| i64::from(it).checked_mul(per_day).map(place), |it| {
-                    format!("day {it}")
-                })?
+                self.checked::<_, Int64Type>(
+                    days,
+                    |it| i64::from(it).checked_mul(per_day).map(place),
+                    |it| format!("day {it}"),
+                )?
             }
             TypeKind::Time(_) => {
                 let per_milli = per_second / 1000;
@@ -364,8 +386,11 @@ impl Cast<'_> {
             }
             kind => {
                 let from_instant = matches!(kind, TypeKind::TimestampLtz(_));
-                let (values, from_unit) =
-                    if from_instant == instant { ticks(array).ok_or_else(|| self.unknown())? } else { self.wall_clock(array)? };
+                let (values, from_unit) = if from_instant == instant {
+                    ticks(array).ok_or_else(|| self.unknown())?
+                } else {
+                    self.wall_clock(array)?
+                };
                 let from_per_second = TimestampUnit::per_second(from_unit);
                 let place = |it: i64| if from_instant == instant { cut(it) } else { place(it) };
                 if from_per_second >= per_second {
@@ -373,7 +398,11 @@ impl Cast<'_> {
                     values.unary(|it| place(it.div_euclid(factor)))
                 } else {
                     let factor = per_second / from_per_second;
-                    self.checked(&values, |it| it.checked_mul(factor).map(place), |it| format!("timestamp {it}"))?
+                    self.checked(
+                        &values,
+                        |it| it.checked_mul(factor).map(place),
+                        |it| format!("timestamp {it}"),
+                    )?
                 }
             }
         };
@@ -450,7 +479,12 @@ impl Cast<'_> {
             (TypeKind::Array(from), TypeKind::Array(to), ArrowType::List(field)) => {
                 let list = array.as_list::<i32>();
                 let values = part(list.values(), from, to)?;
-                Ok(Arc::new(ListArray::try_new(field, list.offsets().clone(), values, list.nulls().cloned())?))
+                Ok(Arc::new(ListArray::try_new(
+                    field,
+                    list.offsets().clone(),
+                    values,
+                    list.nulls().cloned(),
+                )?))
             }
             (TypeKind::Row(from), TypeKind::Row(to), ArrowType::Struct(fields)) if from.len() == to.len() => {
                 let row = array.as_struct();
@@ -574,7 +608,8 @@ pub(crate) fn parse_float<F: std::str::FromStr>(text: &str) -> Option<F> {
         return text.parse().ok();
     }
     let text = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
-    let numeric = text.bytes().all(|it| it.is_ascii_digit() || matches!(it, b'.' | b'e' | b'E' | b'+' | b'-'));
+    let numeric =
+        text.bytes().all(|it| it.is_ascii_digit() || matches!(it, b'.' | b'e' | b'E' | b'+' | b'-'));
     if numeric { text.parse().ok() } else { None }
 }
 
@@ -738,7 +773,9 @@ mod tests {
 
     #[test]
     fn numbers_narrow_as_in_java() {
-        let strict = |value, from: TypeKind, to: TypeKind| cast(value, from.into(), to.into(), CastMode::Strict).unwrap();
+        let strict = |value, from: TypeKind, to: TypeKind| {
+            cast(value, from.into(), to.into(), CastMode::Strict).unwrap()
+        };
         assert_eq!(strict(Value::Int(300), TypeKind::Int, TypeKind::TinyInt), Value::Int(44));
         assert_eq!(strict(Value::Double(3e10), TypeKind::Double, TypeKind::Int), Value::Int(2_147_483_647));
         assert_eq!(strict(Value::Double(300.0), TypeKind::Double, TypeKind::TinyInt), Value::Int(44));
@@ -747,7 +784,10 @@ mod tests {
             strict(Value::Decimal(1_234_567_890_156), TypeKind::Decimal(20, 2), TypeKind::Int),
             Value::Int(-539_222_987)
         );
-        assert_eq!(strict(Value::Decimal(123_456), TypeKind::Decimal(6, 3), TypeKind::Decimal(4, 2)), Value::Null);
+        assert_eq!(
+            strict(Value::Decimal(123_456), TypeKind::Decimal(6, 3), TypeKind::Decimal(4, 2)),
+            Value::Null
+        );
         assert_eq!(strict(Value::Double(2.5), TypeKind::Double, TypeKind::Decimal(10, 0)), Value::Decimal(3));
     }
 
@@ -763,8 +803,12 @@ mod tests {
         assert_eq!(at("1970-01-01T00:00:00"), None);
         assert_eq!(from_text("1970-01-01 01:00:00", TypeKind::TimestampLtz(3)), Some(Value::Timestamp(0)));
         assert_eq!(from_text("1:2", TypeKind::Time(0)), Some(Value::Time(3_720_000)));
-        let floored =
-            cast(Value::Timestamp(-1), TypeKind::Timestamp(3).into(), TypeKind::Timestamp(0).into(), CastMode::Strict);
+        let floored = cast(
+            Value::Timestamp(-1),
+            TypeKind::Timestamp(3).into(),
+            TypeKind::Timestamp(0).into(),
+            CastMode::Strict,
+        );
         assert_eq!(floored, Ok(Value::Timestamp(-1000)));
     }
 

@@ -35,8 +35,8 @@ pub fn common_type(types: &[DataType]) -> Option<DataType> {
 
 fn common_kind(a: &TypeKind, b: &TypeKind) -> Option<TypeKind> {
     use TypeKind::{
-        Array, Binary, Char, Date, Decimal, Double, Float, Map, Multiset, Row, Time, Timestamp, TimestampLtz, Varbinary,
-        Varchar,
+        Array, Binary, Char, Date, Decimal, Double, Float, Map, Multiset, Row, Time, Timestamp, TimestampLtz,
+        Varbinary, Varchar,
     };
     if a == b {
         return Some(a.clone());
@@ -129,8 +129,8 @@ fn compares_with_text(it: &DataType) -> bool {
 /// Whether a value may be converted without being asked (arguments of functions, `INSERT INTO`).
 pub fn can_cast_implicitly(from: &DataType, to: &DataType) -> bool {
     use TypeKind::{
-        Array, BigInt, Binary, Char, Date, Decimal, Double, Float, Int, Map, Multiset, Null, Row, SmallInt, Time, Timestamp,
-        TimestampLtz, TinyInt, Varbinary, Varchar,
+        Array, BigInt, Binary, Char, Date, Decimal, Double, Float, Int, Map, Multiset, Null, Row, SmallInt,
+        Time, Timestamp, TimestampLtz, TinyInt, Varbinary, Varchar,
     };
     match (&from.kind, &to.kind) {
         (a, b) if a == b => true,
@@ -152,7 +152,8 @@ pub fn can_cast_implicitly(from: &DataType, to: &DataType) -> bool {
         (Array(a), Array(b)) | (Multiset(a), Multiset(b)) => can_cast_implicitly(a, b),
         (Map(k, v), Map(l, w)) => can_cast_implicitly(k, l) && can_cast_implicitly(v, w),
         (Row(a), Row(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| can_cast_implicitly(&a.data_type, &b.data_type))
+            a.len() == b.len()
+                && a.iter().zip(b).all(|(a, b)| can_cast_implicitly(&a.data_type, &b.data_type))
         }
         _ => false,
     }
@@ -161,8 +162,8 @@ pub fn can_cast_implicitly(from: &DataType, to: &DataType) -> bool {
 /// Whether `CAST(from AS to)` exists.
 pub fn can_cast(from: &DataType, to: &DataType) -> bool {
     use TypeKind::{
-        Array, BigInt, Binary, Boolean, Char, Date, Decimal, Double, Float, Int, Interval, Map, Multiset, Null, Row, SmallInt,
-        Time, Timestamp, TimestampLtz, TinyInt, Varbinary, Varchar,
+        Array, BigInt, Binary, Boolean, Char, Date, Decimal, Double, Float, Int, Interval, Map, Multiset,
+        Null, Row, SmallInt, Time, Timestamp, TimestampLtz, TinyInt, Varbinary, Varchar,
     };
     match (&from.kind, &to.kind) {
         (a, b) if a == b => true,
@@ -177,7 +178,9 @@ pub fn can_cast(from: &DataType, to: &DataType) -> bool {
         (Interval(a), Interval(b)) => a == b,
         (Array(a), Array(b)) | (Multiset(a), Multiset(b)) => can_cast(a, b),
         (Map(k, v), Map(l, w)) => can_cast(k, l) && can_cast(v, w),
-        (Row(a), Row(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| can_cast(&a.data_type, &b.data_type)),
+        (Row(a), Row(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| can_cast(&a.data_type, &b.data_type))
+        }
         _ => false,
     }
 }
@@ -204,7 +207,8 @@ fn fold(expr: &Expr, to: &DataType, mode: CastMode) -> Option<Expr> {
         return None;
     }
     let context = EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 0 };
-    let array = cast::cast_array(&value.to_array(&expr.data_type, 1), &expr.data_type, to, mode, &context).ok()?;
+    let array =
+        cast::cast_array(&value.to_array(&expr.data_type, 1), &expr.data_type, to, mode, &context).ok()?;
     let value = Value::from_array(&array, 0, to);
     let nullable = to.nullable || value.is_null();
     Some(Expr::literal(value, to.clone().with_nullable(nullable)))

@@ -48,8 +48,12 @@ fn literal(f: &mut fmt::Formatter<'_>, value: &Value, data_type: &DataType) -> f
             crate::text::append_timestamp(&mut text, *value, TimestampUnit::of(*precision), *precision, b' ');
             "TIMESTAMP"
         }
-        (Value::Interval(value), TypeKind::Interval(IntervalUnit::Months)) => return write!(f, "INTERVAL '{value}' MONTH"),
-        (Value::Interval(value), _) if value % 1000 == 0 => return write!(f, "INTERVAL '{}' SECOND", value / 1000),
+        (Value::Interval(value), TypeKind::Interval(IntervalUnit::Months)) => {
+            return write!(f, "INTERVAL '{value}' MONTH");
+        }
+        (Value::Interval(value), _) if value % 1000 == 0 => {
+            return write!(f, "INTERVAL '{}' SECOND", value / 1000);
+        }
         (Value::Interval(value), _) => return write!(f, "INTERVAL '{}' SECOND", *value as f64 / 1000.0),
         _ => return write!(f, "{value}"),
     };
@@ -59,7 +63,9 @@ fn literal(f: &mut fmt::Formatter<'_>, value: &Value, data_type: &DataType) -> f
 fn call(f: &mut fmt::Formatter<'_>, name: &str, args: &[Expr]) -> fmt::Result {
     let is_sign = !name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     match (args, name) {
-        ([left, right], _) if is_sign || matches!(name, "AND" | "OR" | "LIKE") => write!(f, "({left} {name} {right})"),
+        ([left, right], _) if is_sign || matches!(name, "AND" | "OR" | "LIKE") => {
+            write!(f, "({left} {name} {right})")
+        }
         ([input, key], "ITEM") => write!(f, "{input}[{key}]"),
         ([input], _) if name.starts_with("IS ") => write!(f, "({input} {name})"),
         _ => {

@@ -114,7 +114,11 @@ impl Program {
     ///
     /// # Errors
     /// The first row that can't be evaluated fails the batch.
-    pub fn evaluate_predicate(&self, batch: &RecordBatch, context: &EvalContext) -> Result<BooleanArray, EvalError> {
+    pub fn evaluate_predicate(
+        &self,
+        batch: &RecordBatch,
+        context: &EvalContext,
+    ) -> Result<BooleanArray, EvalError> {
         let Some(id) = self.graph.outputs.first() else {
             return Err(EvalError::internal("a program without expressions is no predicate"));
         };
@@ -155,13 +159,27 @@ enum Operation {
     Column(usize),
     /// A constant, and the longest array of it that was asked for so far.
     Literal(Value, Mutex<Option<ArrayRef>>),
-    Call { function: &'static Function, args: Vec<NodeId>, exprs: Vec<Expr> },
+    Call {
+        function: &'static Function,
+        args: Vec<NodeId>,
+        exprs: Vec<Expr>,
+    },
     And(NodeId, NodeId),
     Or(NodeId, NodeId),
-    Cast { input: NodeId, from: DataType, mode: CastMode },
-    Case { branches: Vec<(NodeId, NodeId)>, otherwise: NodeId },
+    Cast {
+        input: NodeId,
+        from: DataType,
+        mode: CastMode,
+    },
+    Case {
+        branches: Vec<(NodeId, NodeId)>,
+        otherwise: NodeId,
+    },
     IsNotNull(NodeId),
-    Field { input: NodeId, index: usize },
+    Field {
+        input: NodeId,
+        index: usize,
+    },
 }
 
 impl Operation {
@@ -175,7 +193,9 @@ impl Operation {
                 f == g && a == b && f.deterministic
             }
             (And(a, b), And(c, d)) | (Or(a, b), Or(c, d)) => (a, b) == (c, d),
-            (Cast { input: a, from: f, mode: m }, Cast { input: b, from: g, mode: n }) => (a, f, m) == (b, g, n),
+            (Cast { input: a, from: f, mode: m }, Cast { input: b, from: g, mode: n }) => {
+                (a, f, m) == (b, g, n)
+            }
             (Case { branches: a, otherwise: x }, Case { branches: b, otherwise: y }) => (a, x) == (b, y),
             (IsNotNull(a), IsNotNull(b)) => a == b,
             (Field { input: a, index: i }, Field { input: b, index: j }) => (a, i) == (b, j),
@@ -189,7 +209,7 @@ impl Graph {
         let operation = match &expr.kind {
             ExprKind::Column { index, .. } => Operation::Column(*index),
             ExprKind::Literal(value) => Operation::Literal(value.clone(), Mutex::new(None)),
-            ExprKind::Call { function, args } => self.call(function, args, &expr.data_type),
+            ExprKind::Call { function, args } => self.call(function, args),
             ExprKind::Cast { input, mode } => {
                 let from = input.data_type.clone();
                 Operation::Cast { input: self.add(input), from, mode: *mode }
@@ -198,12 +218,14 @@ impl Graph {
                 let branches = branches.iter().map(|(c, v)| (self.add(c), self.add(v))).collect();
                 Operation::Case { branches, otherwise: self.add(otherwise) }
             }
-            ExprKind::Field { input, index, .. } => Operation::Field { input: self.add(input), index: *index },
+            ExprKind::Field { input, index, .. } => {
+                Operation::Field { input: self.add(input), index: *index }
+            }
         };
         self.push(operation, expr.data_type.clone())
     }
 
-    fn call(&mut self, function: &'static Function, args: &[Expr], data_type: &DataType) -> Operation {
+    fn call(&mut self, function: &'static Function, args: &[Expr]) -> Operation {
         let ids: Vec<NodeId> = args.iter().map(|arg| self.add(arg)).collect();
         match (function.name, ids.as_slice()) {
             ("AND", [a, b]) => Operation::And(*a, *b),
@@ -214,19 +236,18 @@ impl Graph {
             ("COALESCE" | "IFNULL", [first @ .., last]) => {
                 let mut branches = Vec::new();
                 for id in first {
-                    branches.push((self.push(Operation::IsNotNull(*id), DataType::boolean().not_null()), *id));
+                    branches
+                        .push((self.push(Operation::IsNotNull(*id), DataType::boolean().not_null()), *id));
                 }
                 Operation::Case { branches, otherwise: *last }
             }
-            _ => {
-                let _ = data_type;
-                Operation::Call { function, args: ids, exprs: args.to_vec() }
-            }
+            _ => Operation::Call { function, args: ids, exprs: args.to_vec() },
         }
     }
 
     fn push(&mut self, operation: Operation, data_type: DataType) -> NodeId {
-        let known = self.nodes.iter().position(|node| node.data_type == data_type && node.operation.same(&operation));
+        let known =
+            self.nodes.iter().position(|node| node.data_type == data_type && node.operation.same(&operation));
         if let Some(id) = known {
             return id;
         }
@@ -241,7 +262,9 @@ impl Graph {
             Operation::Column(_) | Operation::Literal(..) => true,
             Operation::Call { function, args, .. } => {
                 let harmless = match function.kind {
-                    FunctionKind::Comparison => !matches!(function.name, "LIKE" | "NOT LIKE" | "SIMILAR TO" | "NOT SIMILAR TO"),
+                    FunctionKind::Comparison => {
+                        !matches!(function.name, "LIKE" | "NOT LIKE" | "SIMILAR TO" | "NOT SIMILAR TO")
+                    }
                     FunctionKind::Logical => true,
                     FunctionKind::Arithmetic => {
                         data_type.is_numeric() && matches!(function.name, "+" | "-" | "*" | "ABS")
@@ -252,7 +275,11 @@ impl Graph {
             }
             Operation::And(a, b) | Operation::Or(a, b) => eager(a) && eager(b),
             Operation::Cast { input, from, mode } => {
-                eager(input) && from.is_numeric() && data_type.is_numeric() && *mode == CastMode::Strict && data_type.nullable
+                eager(input)
+                    && from.is_numeric()
+                    && data_type.is_numeric()
+                    && *mode == CastMode::Strict
+                    && data_type.nullable
             }
             Operation::Case { .. } => false,
             Operation::IsNotNull(input) | Operation::Field { input, .. } => eager(input),
@@ -332,9 +359,13 @@ impl<'a> Frame<'a> {
         if let Some(array) = self.known(id)? {
             return Ok(array);
         }
-        let array = self.compute(node)?;
+        let array = self.compute(id, node)?;
         if array.len() != self.rows {
-            return Err(EvalError::internal(format!("a kernel returned {} rows for {}", array.len(), self.rows)));
+            return Err(EvalError::internal(format!(
+                "a kernel returned {} rows for {}",
+                array.len(),
+                self.rows
+            )));
         }
         if let Some(place) = self.done.borrow_mut().get_mut(id) {
             *place = Some(Arc::clone(&array));
@@ -364,14 +395,27 @@ impl<'a> Frame<'a> {
         }
     }
 
-    fn compute(&self, node: &'a Node) -> Result<ArrayRef, EvalError> {
+    fn compute(&self, id: NodeId, node: &'a Node) -> Result<ArrayRef, EvalError> {
         match &node.operation {
             Operation::Column(index) => self.column(*index),
             Operation::Literal(value, cache) => Ok(self.constant(value, &node.data_type, cache)),
             Operation::Call { function, args, exprs } => {
                 let args: Vec<ArrayRef> = args.iter().map(|id| self.value(*id)).collect::<Result<_, _>>()?;
-                let call =
-                    Call { args: &args, exprs, data_type: &node.data_type, rows: self.rows, context: self.context };
+                let mut call = Call {
+                    args: &args,
+                    exprs,
+                    data_type: &node.data_type,
+                    rows: self.rows,
+                    context: self.context,
+                };
+                if function.deterministic {
+                    return (function.evaluate)(&call);
+                }
+                // Two calls of RAND in one row must not give the same number.
+                let random_seed =
+                    self.context.random_seed ^ (id as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                let context = EvalContext { random_seed, ..self.context.clone() };
+                call.context = &context;
                 (function.evaluate)(&call)
             }
             Operation::And(left, right) => self.connect(*left, *right, false),
@@ -430,7 +474,12 @@ impl<'a> Frame<'a> {
         }
     }
 
-    fn case(&self, branches: &[(NodeId, NodeId)], otherwise: NodeId, to: &DataType) -> Result<ArrayRef, EvalError> {
+    fn case(
+        &self,
+        branches: &[(NodeId, NodeId)],
+        otherwise: NodeId,
+        to: &DataType,
+    ) -> Result<ArrayRef, EvalError> {
         let Some(((condition, value), rest)) = branches.split_first() else {
             return self.value(otherwise);
         };
@@ -455,7 +504,9 @@ impl<'a> Frame<'a> {
         let scalar = |id: NodeId| -> Result<Option<arrow::array::Scalar<ArrayRef>>, EvalError> {
             let node = self.node(id)?;
             Ok(match &node.operation {
-                Operation::Literal(value, _) => Some(arrow::array::Scalar::new(value.to_array(&node.data_type, 1))),
+                Operation::Literal(value, _) => {
+                    Some(arrow::array::Scalar::new(value.to_array(&node.data_type, 1)))
+                }
                 _ => None,
             })
         };

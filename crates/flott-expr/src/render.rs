@@ -37,7 +37,9 @@ pub fn append_value(out: &mut Vec<u8>, array: &dyn Array, row: usize, data_type:
     }
     match &data_type.kind {
         TypeKind::Null => {}
-        TypeKind::Boolean => out.extend_from_slice(if array.as_boolean().value(row) { b"TRUE" } else { b"FALSE" }),
+        TypeKind::Boolean => {
+            out.extend_from_slice(if array.as_boolean().value(row) { b"TRUE" } else { b"FALSE" })
+        }
         TypeKind::Char(_) | TypeKind::Varchar(_) => {
             out.extend_from_slice(array.as_string::<i32>().value(row).as_bytes());
         }
@@ -112,7 +114,13 @@ fn append_list(out: &mut Vec<u8>, items: &ArrayRef, element: &DataType, time_zon
     out.push(b']');
 }
 
-fn append_map(out: &mut Vec<u8>, array: &dyn Array, row: usize, types: (&DataType, &DataType), time_zone: Tz) {
+fn append_map(
+    out: &mut Vec<u8>,
+    array: &dyn Array,
+    row: usize,
+    types: (&DataType, &DataType),
+    time_zone: Tz,
+) {
     let entries = array.as_map().value(row);
     out.push(b'{');
     for i in 0..entries.len() {
@@ -160,7 +168,11 @@ fn append_padded(out: &mut Vec<u8>, number: u64, width: usize) {
 ///
 /// # Errors
 /// The text is longer than an array can hold.
-pub fn render_column(array: &ArrayRef, data_type: &DataType, time_zone: Tz) -> Result<StringArray, EvalError> {
+pub fn render_column(
+    array: &ArrayRef,
+    data_type: &DataType,
+    time_zone: Tz,
+) -> Result<StringArray, EvalError> {
     let rows = array.len();
     let nulls = array.logical_nulls();
     let texts = Texts { rows, nulls };
@@ -193,7 +205,11 @@ struct Texts {
 }
 
 impl Texts {
-    fn build(self, width: usize, mut append: impl FnMut(&mut Vec<u8>, usize)) -> Result<StringArray, EvalError> {
+    fn build(
+        self,
+        width: usize,
+        mut append: impl FnMut(&mut Vec<u8>, usize),
+    ) -> Result<StringArray, EvalError> {
         let mut bytes = Vec::with_capacity(self.rows * width);
         let mut offsets = Vec::with_capacity(self.rows + 1);
         offsets.push(0i32);
@@ -202,7 +218,8 @@ impl Texts {
                 append(&mut bytes, row);
             }
             offsets.push(
-                i32::try_from(bytes.len()).map_err(|_| EvalError::new("the text of a batch is longer than 2 GiB"))?,
+                i32::try_from(bytes.len())
+                    .map_err(|_| EvalError::new("the text of a batch is longer than 2 GiB"))?,
             );
         }
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
@@ -230,11 +247,17 @@ mod tests {
         let array = DataType::array(DataType::int());
         assert_eq!(rendered(Value::Array(vec![Value::Int(1), Value::Null]), array), "[1, NULL]");
         let map = DataType::map(DataType::string(), DataType::int());
-        assert_eq!(rendered(Value::Map(vec![(text("a"), Value::Int(1)), (text("b"), Value::Null)]), map), "{a=1, b=NULL}");
+        assert_eq!(
+            rendered(Value::Map(vec![(text("a"), Value::Int(1)), (text("b"), Value::Null)]), map),
+            "{a=1, b=NULL}"
+        );
         let row = DataType::row([("a", DataType::int()), ("b", DataType::string())]);
         assert_eq!(rendered(Value::Row(vec![Value::Int(1), text("x")]), row), "(1, x)");
         let interval = |unit| TypeKind::Interval(unit).into();
-        assert_eq!(rendered(Value::Interval(93_784_567), interval(IntervalUnit::Milliseconds)), "+1 02:03:04.567");
+        assert_eq!(
+            rendered(Value::Interval(93_784_567), interval(IntervalUnit::Milliseconds)),
+            "+1 02:03:04.567"
+        );
         assert_eq!(rendered(Value::Interval(-3), interval(IntervalUnit::Months)), "-0-03");
     }
 

@@ -26,8 +26,7 @@ pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(DAYS_PER_ERA);
     let day_of_era = shifted.rem_euclid(DAYS_PER_ERA);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
@@ -259,7 +258,8 @@ fn small_number(text: &[u8]) -> i32 {
         [b'+', rest @ ..] => (false, rest),
         rest => (false, rest),
     };
-    let number = digits.iter().take(5).fold(0, |sum, byte| sum * 10 + i32::from(byte.wrapping_sub(b'0') % 10));
+    let number =
+        digits.iter().take(5).fold(0, |sum, byte| sum * 10 + i32::from(byte.wrapping_sub(b'0') % 10));
     if negative { -number } else { number }
 }
 
@@ -374,11 +374,13 @@ pub fn parse_decimal(text: &[u8], precision: u8, scale: u8) -> Option<i128> {
         [b'+', rest @ ..] => (false, rest),
         rest => (false, rest),
     };
-    let (magnitude, places) = match short_decimal(rest) {
-        Some((magnitude, places)) => (i128::from(magnitude), places),
+    let (magnitude, places, dropped_half) = match short_decimal(rest) {
+        Some((magnitude, places)) => (i128::from(magnitude), places, false),
         None => long_decimal(rest)?,
     };
-    let unscaled = rescale(magnitude, places, i32::from(scale))?;
+    // With fewer places than kept, the digits that were dropped can't change the rounding.
+    let carry = i128::from(dropped_half && places == i32::from(scale));
+    let unscaled = rescale(magnitude, places, i32::from(scale))? + carry;
     let limit = POWERS_OF_TEN.get(usize::from(precision))?;
     (unscaled < *limit).then_some(if negative { -unscaled } else { unscaled })
 }
@@ -403,13 +405,15 @@ fn short_decimal(text: &[u8]) -> Option<(u64, i32)> {
     (digits > 0).then_some((number, places as i32))
 }
 
-/// Any number of digits, an exponent. Digits past the 38th significant one only count for rounding.
-fn long_decimal(text: &[u8]) -> Option<(i128, i32)> {
+/// Any number of digits, an exponent. Digits past the 38th significant one are dropped; the
+/// flag tells whether they are at least half of the last one kept.
+fn long_decimal(text: &[u8]) -> Option<(i128, i32, bool)> {
     let (mantissa, exponent) = match text.iter().position(|byte| matches!(byte, b'e' | b'E')) {
         Some(at) => (&text[..at], parse_exponent(&text[at + 1..])?),
         None => (text, 0),
     };
     let (mut number, mut places, mut digits, mut behind, mut dropped) = (0i128, 0i32, 0, false, 0i32);
+    let mut dropped_half = false;
     for byte in mantissa {
         match byte.wrapping_sub(b'0') {
             digit @ 0..=9 => {
@@ -418,6 +422,7 @@ fn long_decimal(text: &[u8]) -> Option<(i128, i32)> {
                     number = number * 10 + i128::from(digit);
                     places += i32::from(behind);
                 } else {
+                    dropped_half |= dropped == 0 && digit >= 5;
                     dropped += 1;
                     places += i32::from(behind);
                 }
@@ -426,7 +431,7 @@ fn long_decimal(text: &[u8]) -> Option<(i128, i32)> {
             _ => return None,
         }
     }
-    (digits > 0).then_some((number, places - dropped - exponent))
+    (digits > 0).then_some((number, places - dropped - exponent, dropped_half))
 }
 
 fn parse_exponent(text: &[u8]) -> Option<i32> {
@@ -444,7 +449,9 @@ fn rescale(magnitude: i128, from: i32, to: i32) -> Option<i128> {
         }
         return magnitude.checked_mul(*POWERS_OF_TEN.get(usize::try_from(shift).ok()?)?);
     }
-    let Some(divisor) = usize::try_from(-shift).ok().and_then(|it| POWERS_OF_TEN.get(it)) else { return Some(0) };
+    let Some(divisor) = usize::try_from(-shift).ok().and_then(|it| POWERS_OF_TEN.get(it)) else {
+        return Some(0);
+    };
     Some(magnitude / divisor + i128::from(magnitude % divisor >= divisor / 2))
 }
 
@@ -528,7 +535,10 @@ mod tests {
         }
         let most = "99999999999999999999999999999999999999";
         assert_eq!(parse_decimal(most.as_bytes(), 38, 0), Some(POWERS_OF_TEN[38] - 1));
-        assert_eq!(parse_decimal(b"12345678901234567890123456789012345678.9", 38, 0), Some(12345678901234567890123456789012345679));
+        assert_eq!(
+            parse_decimal(b"12345678901234567890123456789012345678.9", 38, 0),
+            Some(12345678901234567890123456789012345679)
+        );
     }
 
     #[test]
@@ -538,11 +548,20 @@ mod tests {
             let value = parse_timestamp(spelled.as_bytes(), ms, b' ', false).unwrap();
             assert_eq!(text(|out| append_timestamp(out, value, ms, 3, b' ')), spelled);
         }
-        assert_eq!(parse_timestamp(b"1970-01-01T00:00:01.5Z", TimeUnit::Microsecond, b'T', true), Some(1_500_000));
+        assert_eq!(
+            parse_timestamp(b"1970-01-01T00:00:01.5Z", TimeUnit::Microsecond, b'T', true),
+            Some(1_500_000)
+        );
         assert_eq!(parse_timestamp(b"1970-01-01T00:01", ms, b'T', false), Some(60_000));
         let shortened = parse_timestamp(b"2024-02-30 10:00:00", ms, b' ', false).unwrap();
         assert_eq!(text(|out| append_timestamp(out, shortened, ms, 0, b'T')), "2024-02-29T10:00:00");
-        for bad in ["2024-13-01 00:00:00", "2024-01-01", "2024-01-01T00:00:00", "2024-01-01 24:00:00", "2024-01-01 00:00:00Z"] {
+        for bad in [
+            "2024-13-01 00:00:00",
+            "2024-01-01",
+            "2024-01-01T00:00:00",
+            "2024-01-01 24:00:00",
+            "2024-01-01 00:00:00Z",
+        ] {
             assert_eq!(parse_timestamp(bad.as_bytes(), ms, b' ', false), None, "{bad}");
         }
         assert_eq!(parse_timestamp(b"9999-01-01 00:00:00", TimeUnit::Nanosecond, b' ', false), None);

@@ -13,11 +13,13 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Decimal128Array, PrimitiveArray},
+    array::{
+        Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, Decimal128Array, PrimitiveArray,
+    },
     compute::{binary, try_binary},
     datatypes::{
-        DataType as ArrowType, Date32Type, Decimal128Type, DurationMillisecondType, Float32Type, Float64Type, Int8Type,
-        Int16Type, Int32Type, Int64Type, IntervalYearMonthType, Time32MillisecondType, i256,
+        DataType as ArrowType, Date32Type, Decimal128Type, DurationMillisecondType, Float32Type, Float64Type,
+        Int8Type, Int16Type, Int32Type, Int64Type, IntervalYearMonthType, Time32MillisecondType, i256,
     },
 };
 use flott_types::{DataType, IntervalUnit, TimestampUnit, TypeKind};
@@ -162,12 +164,11 @@ fn product_type(args: &[Expr]) -> Option<Signature> {
 
 /// Between integers the result has the type of the divisor.
 fn modulo_type(args: &[Expr]) -> Option<Signature> {
-    let [a, b] = args else { return None };
+    let [_, b] = args else { return None };
     let mut signature = number_type(args, DecimalOperation::Modulo)?;
     if signature.result.is_integer() && b.data_type.is_integer() {
         signature.result.kind = b.data_type.kind.clone();
     }
-    let _ = a;
     Some(signature)
 }
 
@@ -198,14 +199,19 @@ fn evaluate(call: &Call<'_>, operator: Operator) -> Result<ArrayRef, EvalError> 
 fn negative(call: &Call<'_>, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
     let negated = arrow::compute::kernels::numeric::neg_wrapping(array.as_ref());
     match &call.data_type.kind {
-        TypeKind::Interval(IntervalUnit::Months) => {
-            Ok(Arc::new(array.as_primitive::<IntervalYearMonthType>().unary::<_, IntervalYearMonthType>(i32::wrapping_neg)))
-        }
+        TypeKind::Interval(IntervalUnit::Months) => Ok(Arc::new(
+            array
+                .as_primitive::<IntervalYearMonthType>()
+                .unary::<_, IntervalYearMonthType>(i32::wrapping_neg),
+        )),
         TypeKind::Interval(IntervalUnit::Milliseconds) => Ok(Arc::new(
-            array.as_primitive::<DurationMillisecondType>().unary::<_, DurationMillisecondType>(i64::wrapping_neg),
+            array
+                .as_primitive::<DurationMillisecondType>()
+                .unary::<_, DurationMillisecondType>(i64::wrapping_neg),
         )),
         TypeKind::Decimal(p, s) => {
-            let values = array.as_primitive::<Decimal128Type>().unary::<_, Decimal128Type>(i128::wrapping_neg);
+            let values =
+                array.as_primitive::<Decimal128Type>().unary::<_, Decimal128Type>(i128::wrapping_neg);
             Ok(Arc::new(values.with_precision_and_scale(*p, *s as i8)?))
         }
         _ => Ok(negated?),
@@ -248,14 +254,22 @@ fn integers<T: ArrowPrimitiveType>(call: &Call<'_>, operator: Operator) -> Resul
     }
     let quotient = operator == Operator::Over;
     let constant_divisor = matches!(call.literal(1), Some(Value::Int(divisor)) if *divisor != 0);
-    if constant_divisor && !quotient && call.rows > 0 && call.data_type.kind == TypeKind::Int
-        && let (Some(values), Some(Value::Int(divisor))) = (call.args[0].as_primitive_opt::<Int64Type>(), call.literal(1))
+    if constant_divisor
+        && !quotient
+        && call.rows > 0
+        && call.data_type.kind == TypeKind::Int
+        && let (Some(values), Some(Value::Int(divisor))) =
+            (call.args[0].as_primitive_opt::<Int64Type>(), call.literal(1))
     {
         // `MOD(bigint, 123)`: straight to the type of the divisor.
         return Ok(Arc::new(values.unary::<_, Int32Type>(|it| it.wrapping_rem(*divisor) as i32)));
     }
     let results = if constant_divisor {
-        if quotient { each::<T>(call, T::Native::div_wrapping)? } else { each::<T>(call, T::Native::mod_wrapping)? }
+        if quotient {
+            each::<T>(call, T::Native::div_wrapping)?
+        } else {
+            each::<T>(call, T::Native::mod_wrapping)?
+        }
     } else {
         let divide = |a: T::Native, b: T::Native| {
             if b.is_zero() {
@@ -309,7 +323,12 @@ impl<'a> Operand<'a> {
 }
 
 /// A combination of two unscaled values that can't overflow.
-fn combine(a: &Operand<'_>, b: &Operand<'_>, rows: usize, compute: impl Fn(i128, i128) -> i128) -> Result<Decimal128Array, EvalError> {
+fn combine(
+    a: &Operand<'_>,
+    b: &Operand<'_>,
+    rows: usize,
+    compute: impl Fn(i128, i128) -> i128,
+) -> Result<Decimal128Array, EvalError> {
     Ok(match (a, b) {
         (Operand::Constant(a), Operand::Integers(b)) => b.unary(|b| compute(*a, b.into())),
         (Operand::Integers(a), Operand::Constant(b)) => a.unary(|a| compute(a.into(), *b)),
@@ -350,8 +369,12 @@ fn decimal_arithmetic(call: &Call<'_>, operator: Operator) -> Result<ArrayRef, E
             scaled(v, *c as i64)
         }
         (Operator::Times, ..) if roomy => combine(&a, &b, call.rows, i128::wrapping_mul)?,
-        (Operator::Plus, ..) if roomy => combine(&a, &b, call.rows, |a, b| a.wrapping_mul(x).wrapping_add(b.wrapping_mul(y)))?,
-        (Operator::Minus, ..) if roomy => combine(&a, &b, call.rows, |a, b| a.wrapping_mul(x).wrapping_sub(b.wrapping_mul(y)))?,
+        (Operator::Plus, ..) if roomy => {
+            combine(&a, &b, call.rows, |a, b| a.wrapping_mul(x).wrapping_add(b.wrapping_mul(y)))?
+        }
+        (Operator::Minus, ..) if roomy => {
+            combine(&a, &b, call.rows, |a, b| a.wrapping_mul(x).wrapping_sub(b.wrapping_mul(y)))?
+        }
         _ => {
             let limit = POWERS_OF_TEN[usize::from(precision.min(38))];
             let (a, b) = (a.array(call.rows), b.array(call.rows));
@@ -377,9 +400,8 @@ impl Exact {
     fn compute(&self, operator: Operator, a: i128, b: i128) -> Result<Option<i128>, EvalError> {
         let (wide_a, wide_b) = (i256::from_i128(a), i256::from_i128(b));
         let common = self.s1.max(self.s2);
-        let aligned = || {
-            (wide_a.wrapping_mul(power(common - self.s1)), wide_b.wrapping_mul(power(common - self.s2)))
-        };
+        let aligned =
+            || (wide_a.wrapping_mul(power(common - self.s1)), wide_b.wrapping_mul(power(common - self.s2)));
         let result = match operator {
             Operator::Times => round(wide_a.wrapping_mul(wide_b), self.s1 + self.s2, self.scale),
             Operator::Plus => {
@@ -440,12 +462,14 @@ fn time_arithmetic(call: &Call<'_>, operator: Operator) -> Result<ArrayRef, Eval
     let [x, y] = call.exprs else { return Err(EvalError::internal("an argument is missing")) };
     let [a, b] = call.args else { return Err(EvalError::internal("an argument is missing")) };
     if operator == Operator::Times {
-        let (interval, factor) = if x.data_type.is_interval() { (a, call.bigints(1)?) } else { (b, call.bigints(0)?) };
+        let (interval, factor) =
+            if x.data_type.is_interval() { (a, call.bigints(1)?) } else { (b, call.bigints(0)?) };
         let results = binary::<_, _, _, Int64Type>(&interval_values(interval)?, factor, i64::wrapping_mul)?;
         return interval_of(&results, call.data_type);
     }
     // interval + datetime is datetime + interval.
-    let (point, interval, unit) = if y.data_type.is_interval() { (a, b, &y.data_type) } else { (b, a, &x.data_type) };
+    let (point, interval, unit) =
+        if y.data_type.is_interval() { (a, b, &y.data_type) } else { (b, a, &x.data_type) };
     let steps = interval_values(interval)?;
     let steps = if operator == Operator::Minus { steps.unary(i64::wrapping_neg) } else { steps };
     if call.data_type.is_interval() {
@@ -478,14 +502,19 @@ fn move_point(
     steps: &PrimitiveArray<Int64Type>,
     months: bool,
 ) -> Result<ArrayRef, EvalError> {
-    let out_of_range = || EvalError::new(format!("the result of + or - is out of the range of {}", call.data_type.kind));
+    let out_of_range =
+        || EvalError::new(format!("the result of + or - is out of the range of {}", call.data_type.kind));
     let checked = |_| out_of_range();
     let missing = || arrow::error::ArrowError::ComputeError(String::new());
     match &call.data_type.kind {
         TypeKind::Date => {
             let moved = |days: i32, step: i64| -> Result<i32, arrow::error::ArrowError> {
                 let days = i64::from(days);
-                let moved = if months { text::add_months(days, step) } else { days.saturating_add(step / DAY_MILLIS) };
+                let moved = if months {
+                    text::add_months(days, step)
+                } else {
+                    days.saturating_add(step / DAY_MILLIS)
+                };
                 i32::try_from(moved).map_err(|_| missing())
             };
             let days = point.as_primitive::<Date32Type>();
@@ -511,7 +540,8 @@ fn move_point(
                 };
                 moved.ok_or_else(missing)
             };
-            let (values, _) = cast::ticks(point).ok_or_else(|| EvalError::internal("a timestamp has another layout"))?;
+            let (values, _) =
+                cast::ticks(point).ok_or_else(|| EvalError::internal("a timestamp has another layout"))?;
             let values = try_binary::<_, _, _, Int64Type>(&values, steps, moved).map_err(checked)?;
             Ok(cast::timestamps(&values, call.data_type))
         }

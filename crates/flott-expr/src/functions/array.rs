@@ -151,7 +151,10 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         },
         array_slice,
         "The elements from one position to another, both included; negative positions count from the end.",
-        &[("ARRAY_SLICE(ARRAY[1, 2, 3, 4, 5], 2, 4)", "[2, 3, 4]"), ("ARRAY_SLICE(ARRAY[1, 2, 3, 4, 5], -2)", "[4, 5]")],
+        &[
+            ("ARRAY_SLICE(ARRAY[1, 2, 3, 4, 5], 2, 4)", "[2, 3, 4]"),
+            ("ARRAY_SLICE(ARRAY[1, 2, 3, 4, 5], -2)", "[4, 5]"),
+        ],
     ),
     Function::define(
         KIND,
@@ -170,7 +173,10 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         },
         array_sort,
         "The elements in order. NULL comes first in ascending order and last in descending order, unless said otherwise.",
-        &[("ARRAY_SORT(ARRAY[3, 1, NULL, 2])", "[NULL, 1, 2, 3]"), ("ARRAY_SORT(ARRAY[3, 1, 2], FALSE)", "[3, 2, 1]")],
+        &[
+            ("ARRAY_SORT(ARRAY[3, 1, NULL, 2])", "[NULL, 1, 2, 3]"),
+            ("ARRAY_SORT(ARRAY[3, 1, 2], FALSE)", "[3, 2, 1]"),
+        ],
     ),
     Function::define(
         KIND,
@@ -208,7 +214,10 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         },
         array_join,
         "The elements joined with the separator. NULLs are left out, or replaced by the third argument.",
-        &[("ARRAY_JOIN(ARRAY['a', NULL, 'b'], ',')", "a,b"), ("ARRAY_JOIN(ARRAY['a', NULL, 'b'], ',', 'N')", "a,N,b")],
+        &[
+            ("ARRAY_JOIN(ARRAY['a', NULL, 'b'], ',')", "a,b"),
+            ("ARRAY_JOIN(ARRAY['a', NULL, 'b'], ',', 'N')", "a,N,b"),
+        ],
     ),
 ];
 
@@ -281,10 +290,12 @@ fn search(call: &Call<'_>) -> Result<Search, EvalError> {
 
 fn array_position(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (arrays, found) = (lists(call, 0)?, search(call)?);
-    let positions: Int32Array = kernel::build_primitive::<Int32Type>(call.rows, call.nulls().as_ref(), |row| {
-        let place = span(arrays.value_offsets(), row).position(|it| found.elements.row(it) == found.wanted.row(row));
-        Ok(i32::try_from(place.map_or(0, |it| it + 1)).ok())
-    })?;
+    let positions: Int32Array =
+        kernel::build_primitive::<Int32Type>(call.rows, call.nulls().as_ref(), |row| {
+            let place = span(arrays.value_offsets(), row)
+                .position(|it| found.elements.row(it) == found.wanted.row(row));
+            Ok(i32::try_from(place.map_or(0, |it| it + 1)).ok())
+        })?;
     Ok(Arc::new(positions))
 }
 
@@ -390,7 +401,9 @@ fn set_operation(
         let valid = nulls.as_ref().is_none_or(|it| it.is_valid(row));
         if valid {
             let other: HashSet<Row<'_>> = match (arrays.get(1), known.get(1)) {
-                (Some(array), Some(rows)) => span(array.value_offsets(), row).map(|it| rows.row(it)).collect(),
+                (Some(array), Some(rows)) => {
+                    span(array.value_offsets(), row).map(|it| rows.row(it)).collect()
+                }
                 _ => HashSet::new(),
             };
             let mut seen = HashSet::new();

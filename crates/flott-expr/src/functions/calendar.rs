@@ -119,12 +119,24 @@ impl Instants {
     /// Internal: it isn't a column of dates or times.
     pub(crate) fn of(array: &ArrayRef, zone: Tz) -> Result<Self, EvalError> {
         let (values, per_second): (Vec<i64>, i64) = match array.data_type() {
-            ArrowType::Date32 => {
-                (array.as_primitive::<Date32Type>().values().iter().map(|it| i64::from(*it) * SECONDS_PER_DAY).collect(), 1)
-            }
-            ArrowType::Time32(_) => {
-                (array.as_primitive::<Time32MillisecondType>().values().iter().map(|it| i64::from(*it)).collect(), 1_000)
-            }
+            ArrowType::Date32 => (
+                array
+                    .as_primitive::<Date32Type>()
+                    .values()
+                    .iter()
+                    .map(|it| i64::from(*it) * SECONDS_PER_DAY)
+                    .collect(),
+                1,
+            ),
+            ArrowType::Time32(_) => (
+                array
+                    .as_primitive::<Time32MillisecondType>()
+                    .values()
+                    .iter()
+                    .map(|it| i64::from(*it))
+                    .collect(),
+                1_000,
+            ),
             ArrowType::Timestamp(TimeUnit::Second, _) => {
                 (array.as_primitive::<TimestampSecondType>().values().to_vec(), 1)
             }

@@ -8,7 +8,8 @@ use std::{cmp::Ordering, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Datum, PrimitiveArray, Scalar, make_comparator,
+        Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Datum, PrimitiveArray, Scalar,
+        make_comparator,
     },
     buffer::{BooleanBuffer, NullBuffer},
     compute::{SortOptions, kernels::cmp, or_kleene},
@@ -21,31 +22,108 @@ use crate::{CastMode, EvalContext, EvalError, Expr, cast, coerce};
 
 /// This file's functions.
 pub(crate) static FUNCTIONS: &[Function] = &[
-    comparison("=", &[], &["value1 = value2"], |call| compare(call, Comparison::Equal), "Whether the values are equal; NULL if one is NULL.", &[("1 = 1.0", "TRUE")]),
-    comparison("<>", &["!="], &["value1 <> value2"], |call| compare(call, Comparison::NotEqual), "Whether the values differ; NULL if one is NULL.", &[("1 <> 2", "TRUE")]),
-    comparison("<", &[], &["value1 < value2"], |call| compare(call, Comparison::Less), "Whether the first value is less.", &[("1 < 2", "TRUE")]),
-    comparison("<=", &[], &["value1 <= value2"], |call| compare(call, Comparison::LessOrEqual), "Whether the first value is less or equal.", &[("2 <= 2", "TRUE")]),
-    comparison(">", &[], &["value1 > value2"], |call| compare(call, Comparison::Greater), "Whether the first value is greater.", &[("'b' > 'a'", "TRUE")]),
-    comparison(">=", &[], &["value1 >= value2"], |call| compare(call, Comparison::GreaterOrEqual), "Whether the first value is greater or equal.", &[("1 >= 2", "FALSE")]),
+    comparison(
+        "=",
+        &[],
+        &["value1 = value2"],
+        |call| compare(call, Comparison::Equal),
+        "Whether the values are equal; NULL if one is NULL.",
+        &[("1 = 1.0", "TRUE")],
+    ),
+    comparison(
+        "<>",
+        &["!="],
+        &["value1 <> value2"],
+        |call| compare(call, Comparison::NotEqual),
+        "Whether the values differ; NULL if one is NULL.",
+        &[("1 <> 2", "TRUE")],
+    ),
+    comparison(
+        "<",
+        &[],
+        &["value1 < value2"],
+        |call| compare(call, Comparison::Less),
+        "Whether the first value is less.",
+        &[("1 < 2", "TRUE")],
+    ),
+    comparison(
+        "<=",
+        &[],
+        &["value1 <= value2"],
+        |call| compare(call, Comparison::LessOrEqual),
+        "Whether the first value is less or equal.",
+        &[("2 <= 2", "TRUE")],
+    ),
+    comparison(
+        ">",
+        &[],
+        &["value1 > value2"],
+        |call| compare(call, Comparison::Greater),
+        "Whether the first value is greater.",
+        &[("'b' > 'a'", "TRUE")],
+    ),
+    comparison(
+        ">=",
+        &[],
+        &["value1 >= value2"],
+        |call| compare(call, Comparison::GreaterOrEqual),
+        "Whether the first value is greater or equal.",
+        &[("1 >= 2", "FALSE")],
+    ),
     Function {
         resolve: |args| never_null(ordered_pair(args)),
-        ..comparison("IS DISTINCT FROM", &[], &["value1 IS DISTINCT FROM value2"], |call| distinct(call, true), "Whether the values differ, NULL being equal to NULL; never NULL.", &[("1 IS DISTINCT FROM NULL", "TRUE")])
+        ..comparison(
+            "IS DISTINCT FROM",
+            &[],
+            &["value1 IS DISTINCT FROM value2"],
+            |call| distinct(call, true),
+            "Whether the values differ, NULL being equal to NULL; never NULL.",
+            &[("1 IS DISTINCT FROM NULL", "TRUE")],
+        )
     },
     Function {
         resolve: |args| never_null(ordered_pair(args)),
-        ..comparison("IS NOT DISTINCT FROM", &[], &["value1 IS NOT DISTINCT FROM value2"], |call| distinct(call, false), "Whether the values are equal, NULL being equal to NULL; never NULL.", &[("1 IS NOT DISTINCT FROM NULL", "FALSE")])
+        ..comparison(
+            "IS NOT DISTINCT FROM",
+            &[],
+            &["value1 IS NOT DISTINCT FROM value2"],
+            |call| distinct(call, false),
+            "Whether the values are equal, NULL being equal to NULL; never NULL.",
+            &[("1 IS NOT DISTINCT FROM NULL", "FALSE")],
+        )
     },
     Function {
         resolve: any_value,
-        ..comparison("IS NULL", &[], &["value IS NULL"], |call| Ok(null_test(call, false)), "Whether the value is NULL.", &[("CAST(NULL AS INT) IS NULL", "TRUE")])
+        ..comparison(
+            "IS NULL",
+            &[],
+            &["value IS NULL"],
+            |call| Ok(null_test(call, false)),
+            "Whether the value is NULL.",
+            &[("CAST(NULL AS INT) IS NULL", "TRUE")],
+        )
     },
     Function {
         resolve: any_value,
-        ..comparison("IS NOT NULL", &[], &["value IS NOT NULL"], |call| Ok(null_test(call, true)), "Whether the value is not NULL.", &[("1 IS NOT NULL", "TRUE")])
+        ..comparison(
+            "IS NOT NULL",
+            &[],
+            &["value IS NOT NULL"],
+            |call| Ok(null_test(call, true)),
+            "Whether the value is not NULL.",
+            &[("1 IS NOT NULL", "TRUE")],
+        )
     },
     Function {
         resolve: in_type,
-        ..comparison("IN", &[], &["value IN (value1 [, …])"], is_in, "Whether the value is one of the list; NULL if it is not and one of them is NULL.", &[("2 IN (1, 2, 3)", "TRUE")])
+        ..comparison(
+            "IN",
+            &[],
+            &["value IN (value1 [, …])"],
+            is_in,
+            "Whether the value is one of the list; NULL if it is not and one of them is NULL.",
+            &[("2 IN (1, 2, 3)", "TRUE")],
+        )
     },
 ];
 
@@ -116,7 +194,11 @@ fn compare(call: &Call<'_>, comparison: Comparison) -> Result<ArrayRef, EvalErro
     Ok(Arc::new(compare_datums(left.as_ref(), right.as_ref(), comparison)?))
 }
 
-fn compare_datums(left: &dyn Datum, right: &dyn Datum, comparison: Comparison) -> Result<BooleanArray, EvalError> {
+fn compare_datums(
+    left: &dyn Datum,
+    right: &dyn Datum,
+    comparison: Comparison,
+) -> Result<BooleanArray, EvalError> {
     match left.get().0.data_type() {
         ArrowType::Float32 => Ok(compare_floats::<Float32Type>(left, right, comparison)),
         ArrowType::Float64 => Ok(compare_floats::<Float64Type>(left, right, comparison)),
@@ -138,7 +220,11 @@ fn compare_datums(left: &dyn Datum, right: &dyn Datum, comparison: Comparison) -
     }
 }
 
-fn compare_floats<T: ArrowPrimitiveType>(left: &dyn Datum, right: &dyn Datum, comparison: Comparison) -> BooleanArray
+fn compare_floats<T: ArrowPrimitiveType>(
+    left: &dyn Datum,
+    right: &dyn Datum,
+    comparison: Comparison,
+) -> BooleanArray
 where
     T::Native: PartialOrd,
 {
@@ -180,7 +266,11 @@ fn test_floats<T: ArrowPrimitiveType>(
     BooleanArray::new(values, nulls)
 }
 
-fn compare_nested(left: &dyn Datum, right: &dyn Datum, comparison: Comparison) -> Result<BooleanArray, EvalError> {
+fn compare_nested(
+    left: &dyn Datum,
+    right: &dyn Datum,
+    comparison: Comparison,
+) -> Result<BooleanArray, EvalError> {
     let ((a, a_constant), (b, b_constant)) = (left.get(), right.get());
     let rows = if a_constant { b.len() } else { a.len() };
     let order = make_comparator(a, b, SortOptions::default())?;
@@ -251,8 +341,9 @@ fn in_type(args: &[Expr]) -> Option<Signature> {
     if list.is_empty() {
         return None;
     }
-    let common =
-        list.iter().try_fold(value.data_type.clone(), |common, it| coerce::comparison_type(&common, &it.data_type))?;
+    let common = list
+        .iter()
+        .try_fold(value.data_type.clone(), |common, it| coerce::comparison_type(&common, &it.data_type))?;
     Some(signature::signature(args, vec![common; args.len()], DataType::boolean()))
 }
 

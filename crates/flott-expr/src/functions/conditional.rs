@@ -155,7 +155,10 @@ fn nullif_type(args: &[Expr]) -> Option<Signature> {
 
 fn extreme_type(args: &[Expr]) -> Option<Signature> {
     let common = signature::common(args)?;
-    let ordered = !matches!(common.kind, TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_) | TypeKind::Array(_));
+    let ordered = !matches!(
+        common.kind,
+        TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_) | TypeKind::Array(_)
+    );
     if ordered { signature::same_types(args, common) } else { None }
 }
 
@@ -179,7 +182,8 @@ fn coalesce(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let mut values = call.args.iter().rev();
     let last = values.next().ok_or_else(|| EvalError::internal("COALESCE without arguments"))?;
     values.try_fold(Arc::clone(last), |rest, value| {
-        let valid = value.logical_nulls().map_or_else(|| BooleanBuffer::new_set(value.len()), NullBuffer::into_inner);
+        let valid =
+            value.logical_nulls().map_or_else(|| BooleanBuffer::new_set(value.len()), NullBuffer::into_inner);
         Ok(zip(&BooleanArray::new(valid, None), value, &rest)?)
     })
 }

@@ -10,7 +10,9 @@
 //! | 2024-02-31 | 2024-02-29 | 2024-03-02 |
 //! | trailing text | refused | ignored |
 
-use super::calendar::{NANOS_PER_SECOND, SECONDS_PER_DAY, civil, day_of_week, days_of, iso_day_of_week, month_length, us_week};
+use super::calendar::{
+    NANOS_PER_SECOND, SECONDS_PER_DAY, civil, day_of_week, days_of, iso_day_of_week, month_length, us_week,
+};
 use crate::EvalError;
 
 /// Which of Java's classes the pattern is for.
@@ -37,7 +39,17 @@ enum Piece {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -81,7 +93,11 @@ impl Pattern {
                         Some('\'') if chars.next_if_eq(&'\'').is_some() => literal('\'', &mut pieces),
                         Some('\'') => break,
                         Some(c) => literal(c, &mut pieces),
-                        None => return Err(EvalError::new(format!("a quote isn't closed in the pattern '{text}'"))),
+                        None => {
+                            return Err(EvalError::new(format!(
+                                "a quote isn't closed in the pattern '{text}'"
+                            )));
+                        }
                     }
                 }
             } else if c.is_ascii_alphabetic() {
@@ -112,7 +128,13 @@ impl Pattern {
     ///
     /// # Errors
     /// The pattern asks for a time zone and there is none.
-    pub(super) fn format(&self, days: i64, nanos: i64, offset: Option<i64>, out: &mut String) -> Result<(), EvalError> {
+    pub(super) fn format(
+        &self,
+        days: i64,
+        nanos: i64,
+        offset: Option<i64>,
+        out: &mut String,
+    ) -> Result<(), EvalError> {
         let date = civil(days);
         for piece in &self.pieces {
             match piece {
@@ -128,7 +150,11 @@ impl Pattern {
                             push_name(WEEKDAYS[(day_of_week(days) - 1) as usize], *count, out);
                         }
                         'Q' | 'q' => push_quarter((date.month - 1) / 3 + 1, *count, out),
-                        'a' => out.push_str(if nanos < SECONDS_PER_DAY / 2 * NANOS_PER_SECOND { "AM" } else { "PM" }),
+                        'a' => out.push_str(if nanos < SECONDS_PER_DAY / 2 * NANOS_PER_SECOND {
+                            "AM"
+                        } else {
+                            "PM"
+                        }),
                         'G' => out.push_str(if date.year > 0 { "AD" } else { "BC" }),
                         'S' if !simple => push_fraction(nanos % NANOS_PER_SECOND, *count, out),
                         'X' | 'x' | 'Z' | 'z' | 'V' | 'O' => push_zone(*letter, *count, offset, out)?,
@@ -227,7 +253,10 @@ impl Pattern {
             'm' => parsed.minute = number,
             's' => parsed.second = number,
             'S' if simple => parsed.nanos = number.checked_mul(1_000_000)?,
-            'S' => parsed.nanos = number * 10_i64.checked_pow(u32::try_from(9_usize.checked_sub(width)?).ok()?)?,
+            'S' => {
+                parsed.nanos =
+                    number * 10_i64.checked_pow(u32::try_from(9_usize.checked_sub(width)?).ok()?)?
+            }
             'n' => parsed.nanos = number,
             _ => return None,
         }
@@ -414,7 +443,9 @@ fn push_fraction(mut nanos: i64, count: usize, out: &mut String) {
 
 fn push_zone(letter: char, count: usize, offset: Option<i64>, out: &mut String) -> Result<(), EvalError> {
     let Some(offset) = offset else {
-        return Err(EvalError::new(format!("the date pattern asks for a time zone ('{letter}') and there is none")));
+        return Err(EvalError::new(format!(
+            "the date pattern asks for a time zone ('{letter}') and there is none"
+        )));
     };
     if offset == 0 && matches!(letter, 'X' | 'z') {
         out.push_str(if letter == 'X' { "Z" } else { "UTC" });
@@ -493,13 +524,19 @@ mod tests {
         let read = |pattern, text| read(pattern, Style::Formatter, text);
         assert_eq!(read("dd/MM/yyyy HH:mm", "03/02/2024 04:05").unwrap(), "2024-02-03 04:05:00.000");
         assert_eq!(read("yyyyMMddHHmmssSSS", "20240203040506123").unwrap(), "2024-02-03 04:05:06.123");
-        assert_eq!(read("yyyy-MM-dd hh:mm:ss a", "2024-12-30 12:00:00 AM").unwrap(), "2024-12-30 00:00:00.000");
+        assert_eq!(
+            read("yyyy-MM-dd hh:mm:ss a", "2024-12-30 12:00:00 AM").unwrap(),
+            "2024-12-30 00:00:00.000"
+        );
         assert_eq!(read("yyyy-MM-dd", "2024-02-31").unwrap(), "2024-02-29 00:00:00.000");
         assert_eq!(read("EEE, d MMM yyyy", "Sun, 3 Feb 2024"), None);
         assert_eq!(read("yyyy-MM-dd", "2024-02-03xx"), None);
         assert_eq!(read("yyyy-MM-dd", "10000-02-03"), None);
         assert_eq!(read("HH:mm", "24:00").unwrap(), "1970-01-01 00:00:00.000");
-        assert_eq!(read("yyyy-MM-dd'T'HH:mm:ssXXX", "2024-02-03T04:05:06+02:00").unwrap(), "2024-02-03 04:05:06.000");
+        assert_eq!(
+            read("yyyy-MM-dd'T'HH:mm:ssXXX", "2024-02-03T04:05:06+02:00").unwrap(),
+            "2024-02-03 04:05:06.000"
+        );
     }
 
     #[test]

@@ -49,8 +49,6 @@ pub(crate) enum Param {
     Long,
     /// Any number, passed as DOUBLE.
     Double,
-    /// BOOLEAN.
-    Boolean,
     /// BINARY or VARBINARY, passed as BYTES.
     Bytes,
 }
@@ -63,7 +61,6 @@ impl Param {
                 Param::Text => from.is_character(),
                 Param::Int | Param::Long => from.is_integer(),
                 Param::Double => from.is_numeric(),
-                Param::Boolean => from.kind == TypeKind::Boolean,
                 Param::Bytes => from.is_binary(),
             }
     }
@@ -73,7 +70,6 @@ impl Param {
             Param::Int => DataType::int(),
             Param::Long => DataType::bigint(),
             Param::Double => DataType::double(),
-            Param::Boolean => DataType::boolean(),
             Param::Bytes => DataType::bytes(),
         }
     }
@@ -89,7 +85,12 @@ pub(crate) fn shape(args: &[Expr], required: usize, params: &[Param]) -> Option<
 }
 
 /// A call of this shape, whose result is nullable exactly if an argument is.
-pub(crate) fn shaped(args: &[Expr], required: usize, params: &[Param], result: DataType) -> Option<Signature> {
+pub(crate) fn shaped(
+    args: &[Expr],
+    required: usize,
+    params: &[Param],
+    result: DataType,
+) -> Option<Signature> {
     shape(args, required, params).map(|arguments| signature::signature(args, arguments, result))
 }
 

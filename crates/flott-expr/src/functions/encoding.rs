@@ -254,7 +254,9 @@ impl Charset {
     fn decode(self, bytes: &[u8], out: &mut String) {
         match self {
             Self::Ascii => out.extend(
-                bytes.iter().map(|it| if it.is_ascii() { char::from(*it) } else { char::REPLACEMENT_CHARACTER }),
+                bytes
+                    .iter()
+                    .map(|it| if it.is_ascii() { char::from(*it) } else { char::REPLACEMENT_CHARACTER }),
             ),
             Self::Latin1 => out.extend(bytes.iter().copied().map(char::from)),
             Self::Utf8 => out.push_str(&String::from_utf8_lossy(bytes)),

@@ -73,10 +73,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         |args| hex_of(args, 128),
         hash::<Sha512>,
         "The SHA-512 digest.",
-        &[(
-            "SUBSTRING(SHA512('a'), 1, 32)",
-            "1f40fc92da241694750979ee6cf582f2",
-        )],
+        &[("SUBSTRING(SHA512('a'), 1, 32)", "1f40fc92da241694750979ee6cf582f2")],
     ),
     Function::define(
         KIND,

@@ -80,7 +80,9 @@ impl JavaRegex {
             }
         };
         let before_line_break = if translated.text.contains(END_MARK) {
-            Some(fancy(&translated.text.replace(END_MARK, "(?=(?:\\r\\n|[\\n\\r\\x{85}\\x{2028}\\x{2029}])?\\z)"))?)
+            Some(fancy(
+                &translated.text.replace(END_MARK, "(?=(?:\\r\\n|[\\n\\r\\x{85}\\x{2028}\\x{2029}])?\\z)"),
+            )?)
         } else {
             None
         };
@@ -295,7 +297,9 @@ impl Translator<'_> {
             'd' => self.out.push_str(&class("0-9")),
             'w' => self.out.push_str(&class("a-zA-Z0-9_")),
             's' => self.out.push_str(&class(" \\t\\n\\x0B\\f\\r")),
-            'h' => self.out.push_str(&class(" \\t\\xA0\\x{1680}\\x{180e}\\x{2000}-\\x{200a}\\x{202f}\\x{205f}\\x{3000}")),
+            'h' => self.out.push_str(&class(
+                " \\t\\xA0\\x{1680}\\x{180e}\\x{2000}-\\x{200a}\\x{202f}\\x{205f}\\x{3000}",
+            )),
             'v' => self.out.push_str(&class("\\n\\x0B\\f\\r\\x{85}\\x{2028}\\x{2029}")),
             'D' => self.out.push_str("[^0-9]"),
             'W' => self.out.push_str("[^a-zA-Z0-9_]"),
@@ -390,7 +394,10 @@ impl Translator<'_> {
             self.rest.next().ok_or(PatternError::Invalid)?.to_string()
         };
         let hat = if negated { "^" } else { "" };
-        let posix = ["Lower", "Upper", "ASCII", "Alpha", "Digit", "Alnum", "Punct", "Graph", "Print", "Blank", "Cntrl", "XDigit", "Space"];
+        let posix = [
+            "Lower", "Upper", "ASCII", "Alpha", "Digit", "Alnum", "Punct", "Graph", "Print", "Blank",
+            "Cntrl", "XDigit", "Space",
+        ];
         if posix.contains(&name.as_str()) {
             self.out.push_str(&format!("[[:{hat}{}:]]", name.to_ascii_lowercase()));
             return Ok(());
@@ -399,7 +406,11 @@ impl Translator<'_> {
             "javaLowerCase" => "Lowercase",
             "javaUpperCase" => "Uppercase",
             "javaWhitespace" => "White_Space",
-            it if it.starts_with("java") || it.starts_with("In") || it.starts_with("block=") || it.starts_with("blk=") => {
+            it if it.starts_with("java")
+                || it.starts_with("In")
+                || it.starts_with("block=")
+                || it.starts_with("blk=") =>
+            {
                 return Err(PatternError::Unsupported(format!("\\p{{{name}}}")));
             }
             it => it.strip_prefix("Is").unwrap_or(it),

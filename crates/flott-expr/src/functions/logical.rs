@@ -44,18 +44,57 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         aliases: &[],
         kind: FunctionKind::Logical,
         signatures: &["NOT boolean"],
-        resolve: |args| booleans(args, 1).then(|| signature::signature(args, vec![DataType::boolean()], DataType::boolean())),
+        resolve: |args| {
+            booleans(args, 1)
+                .then(|| signature::signature(args, vec![DataType::boolean()], DataType::boolean()))
+        },
         evaluate: |call| Ok(Arc::new(not(call.booleans(0)?)?)),
         deterministic: true,
         doc: "TRUE if the value is FALSE; NULL if it is NULL.",
         examples: &[("NOT TRUE", "FALSE")],
     },
-    truth("IS TRUE", &["boolean IS TRUE"], |call| test(call, |valid, value| valid && value), "Whether the value is TRUE; never NULL.", &[("TRUE IS TRUE", "TRUE")]),
-    truth("IS NOT TRUE", &["boolean IS NOT TRUE"], |call| test(call, |valid, value| !(valid && value)), "Whether the value is FALSE or NULL.", &[("FALSE IS NOT TRUE", "TRUE")]),
-    truth("IS FALSE", &["boolean IS FALSE"], |call| test(call, |valid, value| valid && !value), "Whether the value is FALSE; never NULL.", &[("FALSE IS FALSE", "TRUE")]),
-    truth("IS NOT FALSE", &["boolean IS NOT FALSE"], |call| test(call, |valid, value| !valid || value), "Whether the value is TRUE or NULL.", &[("TRUE IS NOT FALSE", "TRUE")]),
-    truth("IS UNKNOWN", &["boolean IS UNKNOWN"], |call| test(call, |valid, _| !valid), "Whether the value is NULL.", &[("CAST(NULL AS BOOLEAN) IS UNKNOWN", "TRUE")]),
-    truth("IS NOT UNKNOWN", &["boolean IS NOT UNKNOWN"], |call| test(call, |valid, _| valid), "Whether the value is TRUE or FALSE.", &[("TRUE IS NOT UNKNOWN", "TRUE")]),
+    truth(
+        "IS TRUE",
+        &["boolean IS TRUE"],
+        |call| test(call, |valid, value| valid && value),
+        "Whether the value is TRUE; never NULL.",
+        &[("TRUE IS TRUE", "TRUE")],
+    ),
+    truth(
+        "IS NOT TRUE",
+        &["boolean IS NOT TRUE"],
+        |call| test(call, |valid, value| !(valid && value)),
+        "Whether the value is FALSE or NULL.",
+        &[("FALSE IS NOT TRUE", "TRUE")],
+    ),
+    truth(
+        "IS FALSE",
+        &["boolean IS FALSE"],
+        |call| test(call, |valid, value| valid && !value),
+        "Whether the value is FALSE; never NULL.",
+        &[("FALSE IS FALSE", "TRUE")],
+    ),
+    truth(
+        "IS NOT FALSE",
+        &["boolean IS NOT FALSE"],
+        |call| test(call, |valid, value| !valid || value),
+        "Whether the value is TRUE or NULL.",
+        &[("TRUE IS NOT FALSE", "TRUE")],
+    ),
+    truth(
+        "IS UNKNOWN",
+        &["boolean IS UNKNOWN"],
+        |call| test(call, |valid, _| !valid),
+        "Whether the value is NULL.",
+        &[("CAST(NULL AS BOOLEAN) IS UNKNOWN", "TRUE")],
+    ),
+    truth(
+        "IS NOT UNKNOWN",
+        &["boolean IS NOT UNKNOWN"],
+        |call| test(call, |valid, _| valid),
+        "Whether the value is TRUE or FALSE.",
+        &[("TRUE IS NOT UNKNOWN", "TRUE")],
+    ),
 ];
 
 const fn truth(
@@ -79,7 +118,8 @@ const fn truth(
 }
 
 fn booleans(args: &[Expr], count: usize) -> bool {
-    args.len() == count && args.iter().all(|it| it.data_type.kind == TypeKind::Boolean || it.data_type.is_null())
+    args.len() == count
+        && args.iter().all(|it| it.data_type.kind == TypeKind::Boolean || it.data_type.is_null())
 }
 
 fn two_booleans(args: &[Expr]) -> Option<Signature> {

@@ -44,7 +44,8 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         |args| of_map(args, |key, value| DataType::row([("key", key.clone()), ("value", value.clone())])),
         |call| {
             as_lists(call, |map| {
-                let nullable = map.entries().fields().iter().map(|it| Arc::new(it.as_ref().clone().with_nullable(true)));
+                let nullable =
+                    map.entries().fields().iter().map(|it| Arc::new(it.as_ref().clone().with_nullable(true)));
                 let columns = map.entries().columns().to_vec();
                 Arc::new(arrow::array::StructArray::new(nullable.collect(), columns, None))
             })

@@ -19,20 +19,23 @@ mod conversion;
 mod datetime_pattern;
 mod define;
 mod encoding;
+mod enforce;
 mod hash;
 mod java_regex;
 mod json;
 pub mod kernel;
 pub(crate) mod logical;
+mod map;
 mod math;
 mod pattern;
-mod map;
-pub mod signature;
+mod random;
 mod regexp;
+pub mod signature;
 mod string;
 mod string_search;
 mod temporal;
 mod temporal_text;
+mod url;
 
 use std::{collections::HashMap, fmt, sync::OnceLock};
 
@@ -196,9 +199,12 @@ static TABLES: &[&[Function]] = &[
     string_search::FUNCTIONS,
     encoding::FUNCTIONS,
     regexp::FUNCTIONS,
+    url::FUNCTIONS,
+    random::FUNCTIONS,
     temporal::FUNCTIONS,
     temporal_text::FUNCTIONS,
     conversion::FUNCTIONS,
+    enforce::FUNCTIONS,
     collection::FUNCTIONS,
     array::FUNCTIONS,
     map::FUNCTIONS,
@@ -215,6 +221,9 @@ pub fn lookup(name: &str) -> Option<&'static Function> {
 pub fn all() -> &'static [&'static Function] {
     &registry().sorted
 }
+
+#[cfg(test)]
+mod library_tests;
 
 #[cfg(test)]
 mod tests {

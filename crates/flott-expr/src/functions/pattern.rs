@@ -27,10 +27,34 @@ use crate::{EvalError, Expr};
 
 /// This file's functions.
 pub(crate) static FUNCTIONS: &[Function] = &[
-    pattern("LIKE", &["string LIKE pattern [ESCAPE char]"], |call| like(call), "Whether the whole text matches the pattern: '%' stands for any text, '_' for one character.", &[("'abc' LIKE 'a%'", "TRUE")]),
-    pattern("NOT LIKE", &["string NOT LIKE pattern [ESCAPE char]"], |call| negated(like(call)?), "Whether the text does not match the pattern.", &[("'abc' NOT LIKE 'a%'", "FALSE")]),
-    pattern("SIMILAR TO", &["string SIMILAR TO pattern [ESCAPE char]"], |call| similar(call), "Whether the whole text matches the SQL regular expression.", &[("'abc' SIMILAR TO '(a|b)%'", "TRUE")]),
-    pattern("NOT SIMILAR TO", &["string NOT SIMILAR TO pattern [ESCAPE char]"], |call| negated(similar(call)?), "Whether the text does not match the SQL regular expression.", &[("'abc' NOT SIMILAR TO 'x%'", "TRUE")]),
+    pattern(
+        "LIKE",
+        &["string LIKE pattern [ESCAPE char]"],
+        |call| like(call),
+        "Whether the whole text matches the pattern: '%' stands for any text, '_' for one character.",
+        &[("'abc' LIKE 'a%'", "TRUE")],
+    ),
+    pattern(
+        "NOT LIKE",
+        &["string NOT LIKE pattern [ESCAPE char]"],
+        |call| negated(like(call)?),
+        "Whether the text does not match the pattern.",
+        &[("'abc' NOT LIKE 'a%'", "FALSE")],
+    ),
+    pattern(
+        "SIMILAR TO",
+        &["string SIMILAR TO pattern [ESCAPE char]"],
+        |call| similar(call),
+        "Whether the whole text matches the SQL regular expression.",
+        &[("'abc' SIMILAR TO '(a|b)%'", "TRUE")],
+    ),
+    pattern(
+        "NOT SIMILAR TO",
+        &["string NOT SIMILAR TO pattern [ESCAPE char]"],
+        |call| negated(similar(call)?),
+        "Whether the text does not match the SQL regular expression.",
+        &[("'abc' NOT SIMILAR TO 'x%'", "TRUE")],
+    ),
 ];
 
 const fn pattern(
@@ -82,7 +106,9 @@ fn steps(pattern: &str, escape: Option<char>) -> Result<Vec<Step>, EvalError> {
         out.push(match char {
             char if Some(char) == escape => match chars.next() {
                 Some(next) if next == '%' || next == '_' || Some(next) == escape => Step::Exactly(next),
-                _ => return Err(EvalError::new(format!("invalid escape sequence in the pattern '{pattern}'"))),
+                _ => {
+                    return Err(EvalError::new(format!("invalid escape sequence in the pattern '{pattern}'")));
+                }
             },
             '%' if out.last() == Some(&Step::AnyMany) => continue,
             '%' => Step::AnyMany,
@@ -116,7 +142,9 @@ impl Like {
                 let middle = text(middle).unwrap_or_default();
                 Like::Contains(Box::new(Finder::new(middle.as_bytes()).into_owned()))
             }
-            [start @ .., Step::AnyMany] if text(start).is_some() => Like::Starts(text(start).unwrap_or_default()),
+            [start @ .., Step::AnyMany] if text(start).is_some() => {
+                Like::Starts(text(start).unwrap_or_default())
+            }
             [Step::AnyMany, end @ ..] if text(end).is_some() => Like::Ends(text(end).unwrap_or_default()),
             _ => Like::Steps(steps),
         })

@@ -121,15 +121,6 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     ),
     Function::define(
         KIND,
-        "SIMILAR TO",
-        &["string SIMILAR TO pattern [ESCAPE character]"],
-        |args| shaped(args, 2, &[Param::Text; 3], DataType::boolean()),
-        similar_to,
-        "Whether the whole string matches a pattern of the SQL standard: `%` and `_` stand for any text and any character, `|`, `*`, `+`, `?`, `{n}`, `(…)` and `[…]` as in regular expressions.",
-        &[("'abc' SIMILAR TO 'a(b|c)*'", "TRUE"), ("'abc' SIMILAR TO 'ab'", "FALSE")],
-    ),
-    Function::define(
-        KIND,
         "STR_TO_MAP",
         &["STR_TO_MAP(string [, pair_separator, key_separator])"],
         |args| {
@@ -269,78 +260,6 @@ fn numbers(
     Ok(Arc::new(found))
 }
 
-fn similar_to(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
-    let (texts, patterns, nulls) = (call.strings(0)?, call.strings(1)?, call.nulls());
-    let escapes = if call.args.len() > 2 { Some(call.strings(2)?) } else { None };
-    let mut known: Option<(&str, &str, Arc<JavaRegex>)> = None;
-    let mut out = arrow::array::BooleanBuilder::with_capacity(call.rows);
-    for row in 0..call.rows {
-        if nulls.as_ref().is_some_and(|it| it.is_null(row)) {
-            out.append_null();
-            continue;
-        }
-        let (pattern, escape) = (patterns.value(row), escapes.map_or("", |it| it.value(row)));
-        if known.as_ref().is_none_or(|(last, with, _)| *last != pattern || *with != escape) {
-            let invalid = || EvalError::new(format!("invalid SIMILAR TO pattern '{pattern}'"));
-            let regex = compiled(&similar_as_java(pattern, escape).ok_or_else(invalid)?)?.ok_or_else(invalid)?;
-            known = Some((pattern, escape, regex));
-        }
-        let hit = known.as_ref().map_or(Ok(false), |(_, _, regex)| regex.is_match(texts.value(row)))?;
-        out.append_value(hit);
-    }
-    Ok(Arc::new(out.finish()))
-}
-
-/// A pattern of the SQL standard as a regular expression of the whole text.
-fn similar_as_java(pattern: &str, escape: &str) -> Option<String> {
-    let escape = escape.chars().next();
-    let mut out = String::from("\\A(?:");
-    let mut chars = pattern.chars();
-    let mut in_class = false;
-    while let Some(c) = chars.next() {
-        match c {
-            _ if Some(c) == escape => {
-                let literal = chars.next()?;
-                if !literal.is_alphanumeric() {
-                    out.push('\\');
-                }
-                out.push(literal);
-            }
-            '%' if !in_class => out.push_str(".*"),
-            '_' if !in_class => out.push('.'),
-            '[' if in_class => {
-                // `[:ALPHA:]` inside an enumeration.
-                let name: String = chars.by_ref().take_while(|it| *it != ']').collect();
-                out.push_str(posix_class(name.trim_matches(':'))?);
-            }
-            '[' => {
-                in_class = true;
-                out.push(c);
-            }
-            ']' => {
-                in_class = false;
-                out.push(c);
-            }
-            _ => out.push(c),
-        }
-    }
-    out.push_str(")\\z");
-    Some(out)
-}
-
-fn posix_class(name: &str) -> Option<&'static str> {
-    Some(match name.to_ascii_uppercase().as_str() {
-        "ALPHA" => "\\p{Alpha}",
-        "UPPER" => "\\p{Upper}",
-        "LOWER" => "\\p{Lower}",
-        "DIGIT" => "\\d",
-        "SPACE" => " ",
-        "WHITESPACE" => "\\s",
-        "ALNUM" => "\\p{Alnum}",
-        _ => return None,
-    })
-}
-
 fn str_to_map(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (texts, nulls) = (call.strings(0)?, call.nulls());
     let separators = if call.args.len() > 2 { Some((call.strings(1)?, call.strings(2)?)) } else { None };
@@ -412,20 +331,6 @@ fn pieces<'a>(text: &'a str, separator: &JavaRegex) -> Result<Vec<&'a str>, Eval
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn similar_to_is_about_the_whole_text() {
-        let matches = |text: &str, pattern: &str, escape: &str| {
-            compile(&similar_as_java(pattern, escape).unwrap()).unwrap().is_match(text).unwrap()
-        };
-        assert!(matches("abc", "a(b|c)*", ""));
-        assert!(!matches("abc", "ab", ""));
-        assert!(matches("abc", "%b_", ""));
-        assert!(matches("a_c", "a\\_c", "\\"));
-        assert!(!matches("abc", "a\\_c", "\\"));
-        assert!(matches("a1", "a[[:DIGIT:]]", ""));
-        assert!(matches("abc", "a.c", ""), "Flink takes the dot for any character");
-    }
 
     #[test]
     fn later_pairs_win() {

@@ -341,9 +341,10 @@ fn char_length(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         let bits = bits.as_primitive::<arrow::datatypes::Int32Type>();
         return Ok(Arc::new(bits.unary::<_, arrow::datatypes::Int32Type>(|it| it / 8)));
     }
-    let lengths = kernel::build_primitive::<arrow::datatypes::Int32Type>(input.len(), input.nulls(), |row| {
-        Ok(i32::try_from(input.value(row).chars().count()).ok())
-    })?;
+    let lengths =
+        kernel::build_primitive::<arrow::datatypes::Int32Type>(input.len(), input.nulls(), |row| {
+            Ok(i32::try_from(input.value(row).chars().count()).ok())
+        })?;
     Ok(Arc::new(lengths))
 }
 
@@ -353,7 +354,9 @@ fn trimmed(args: &[Expr]) -> Option<Signature> {
 
 fn trim(call: &Call<'_>, start: bool, end: bool) -> Result<ArrayRef, EvalError> {
     if call.args.len() == 1 {
-        return Ok(kernel::slice_strings(call.strings(0)?, |text| Some(strip(text, |c| c == ' ', start, end))));
+        return Ok(kernel::slice_strings(call.strings(0)?, |text| {
+            Some(strip(text, |c| c == ' ', start, end))
+        }));
     }
     let chars = call.strings(1)?;
     slice_rows(call, |row, text| {
@@ -460,7 +463,8 @@ fn overlay(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 }
 
 fn concat(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
-    let parts: Vec<&StringArray> = (0..call.args.len()).map(|it| call.strings(it)).collect::<Result<_, _>>()?;
+    let parts: Vec<&StringArray> =
+        (0..call.args.len()).map(|it| call.strings(it)).collect::<Result<_, _>>()?;
     let nulls = call.nulls();
     let bytes = parts.iter().map(|it| it.values().len()).sum();
     let mut out = StringBuilder::with_capacity(call.rows, bytes);
@@ -485,7 +489,8 @@ fn append_piece(out: &mut StringBuilder, piece: &str) {
 
 fn concat_ws(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let separators = call.strings(0)?;
-    let parts: Vec<&StringArray> = (1..call.args.len()).map(|it| call.strings(it)).collect::<Result<_, _>>()?;
+    let parts: Vec<&StringArray> =
+        (1..call.args.len()).map(|it| call.strings(it)).collect::<Result<_, _>>()?;
     let mut out = StringBuilder::new();
     for row in 0..call.rows {
         if separators.is_null(row) {

@@ -220,7 +220,8 @@ fn translate(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (texts, from, to) = (call.strings(0)?, call.strings(1)?, call.strings(2)?);
     // NULL as a set of characters is the empty set.
     kernel::build_strings(call.rows, texts.nulls(), |row, out| {
-        let or_empty = |set: &StringArray| if set.is_valid(row) { set.value(row).to_owned() } else { String::new() };
+        let or_empty =
+            |set: &StringArray| if set.is_valid(row) { set.value(row).to_owned() } else { String::new() };
         let (from, to) = (or_empty(from), or_empty(to));
         for c in texts.value(row).chars() {
             match from.chars().position(|it| it == c) {

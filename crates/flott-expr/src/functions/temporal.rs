@@ -11,8 +11,8 @@ use arrow::{
     buffer::NullBuffer,
     compute::cast,
     datatypes::{
-        DataType as ArrowType, DurationMillisecondType, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType,
-        TimeUnit,
+        DataType as ArrowType, DurationMillisecondType, Int32Type, Int64Type, IntervalUnit,
+        IntervalYearMonthType, TimeUnit,
     },
 };
 use flott_types::{DataType, TimestampUnit, TypeKind};
@@ -20,8 +20,8 @@ use flott_types::{DataType, TimestampUnit, TypeKind};
 use super::{
     Call, Function, FunctionKind, Signature,
     calendar::{
-        Instants, NANOS_PER_SECOND, SECONDS_PER_DAY, add_months, civil, day_of_week, days_of, iso_day_of_week,
-        iso_week, local_offset, months_between, utc_offset,
+        Instants, NANOS_PER_SECOND, SECONDS_PER_DAY, add_months, civil, day_of_week, days_of,
+        iso_day_of_week, iso_week, local_offset, months_between, utc_offset,
     },
     kernel, signature,
 };
@@ -64,16 +64,76 @@ pub(crate) static FUNCTIONS: &[Function] = &[
             ("EXTRACT(MILLISECOND FROM TIMESTAMP '2024-02-03 04:05:06.789')", "789"),
         ],
     ),
-    part("YEAR", &["YEAR(datetime)"], |c| extract(c, 0, Unit::Year), "The year.", &[("YEAR(DATE '2024-02-03')", "2024")]),
-    part("QUARTER", &["QUARTER(datetime)"], |c| extract(c, 0, Unit::Quarter), "The quarter, 1 to 4.", &[("QUARTER(DATE '2024-02-03')", "1")]),
-    part("MONTH", &["MONTH(datetime)"], |c| extract(c, 0, Unit::Month), "The month, 1 to 12.", &[("MONTH(DATE '2024-02-03')", "2")]),
-    part("WEEK", &["WEEK(datetime)"], |c| extract(c, 0, Unit::Week), "The week of ISO 8601, 1 to 53.", &[("WEEK(DATE '2024-01-01')", "1")]),
-    part("DAYOFYEAR", &["DAYOFYEAR(datetime)"], |c| extract(c, 0, Unit::DayOfYear), "The day of the year, 1 to 366.", &[("DAYOFYEAR(DATE '2024-02-03')", "34")]),
-    part("DAYOFMONTH", &["DAYOFMONTH(datetime)"], |c| extract(c, 0, Unit::Day), "The day of the month, 1 to 31.", &[("DAYOFMONTH(DATE '2024-02-03')", "3")]),
-    part("DAYOFWEEK", &["DAYOFWEEK(datetime)"], |c| extract(c, 0, Unit::DayOfWeek), "The day of the week, 1 (Sunday) to 7.", &[("DAYOFWEEK(DATE '2024-02-04')", "1")]),
-    part("HOUR", &["HOUR(datetime)"], |c| extract(c, 0, Unit::Hour), "The hour, 0 to 23.", &[("HOUR(TIMESTAMP '2024-02-03 04:05:06')", "4")]),
-    part("MINUTE", &["MINUTE(datetime)"], |c| extract(c, 0, Unit::Minute), "The minute, 0 to 59.", &[("MINUTE(TIMESTAMP '2024-02-03 04:05:06')", "5")]),
-    part("SECOND", &["SECOND(datetime)"], |c| extract(c, 0, Unit::Second), "The second, 0 to 59.", &[("SECOND(TIMESTAMP '2024-02-03 04:05:06')", "6")]),
+    part(
+        "YEAR",
+        &["YEAR(datetime)"],
+        |c| extract(c, 0, Unit::Year),
+        "The year.",
+        &[("YEAR(DATE '2024-02-03')", "2024")],
+    ),
+    part(
+        "QUARTER",
+        &["QUARTER(datetime)"],
+        |c| extract(c, 0, Unit::Quarter),
+        "The quarter, 1 to 4.",
+        &[("QUARTER(DATE '2024-02-03')", "1")],
+    ),
+    part(
+        "MONTH",
+        &["MONTH(datetime)"],
+        |c| extract(c, 0, Unit::Month),
+        "The month, 1 to 12.",
+        &[("MONTH(DATE '2024-02-03')", "2")],
+    ),
+    part(
+        "WEEK",
+        &["WEEK(datetime)"],
+        |c| extract(c, 0, Unit::Week),
+        "The week of ISO 8601, 1 to 53.",
+        &[("WEEK(DATE '2024-01-01')", "1")],
+    ),
+    part(
+        "DAYOFYEAR",
+        &["DAYOFYEAR(datetime)"],
+        |c| extract(c, 0, Unit::DayOfYear),
+        "The day of the year, 1 to 366.",
+        &[("DAYOFYEAR(DATE '2024-02-03')", "34")],
+    ),
+    part(
+        "DAYOFMONTH",
+        &["DAYOFMONTH(datetime)"],
+        |c| extract(c, 0, Unit::Day),
+        "The day of the month, 1 to 31.",
+        &[("DAYOFMONTH(DATE '2024-02-03')", "3")],
+    ),
+    part(
+        "DAYOFWEEK",
+        &["DAYOFWEEK(datetime)"],
+        |c| extract(c, 0, Unit::DayOfWeek),
+        "The day of the week, 1 (Sunday) to 7.",
+        &[("DAYOFWEEK(DATE '2024-02-04')", "1")],
+    ),
+    part(
+        "HOUR",
+        &["HOUR(datetime)"],
+        |c| extract(c, 0, Unit::Hour),
+        "The hour, 0 to 23.",
+        &[("HOUR(TIMESTAMP '2024-02-03 04:05:06')", "4")],
+    ),
+    part(
+        "MINUTE",
+        &["MINUTE(datetime)"],
+        |c| extract(c, 0, Unit::Minute),
+        "The minute, 0 to 59.",
+        &[("MINUTE(TIMESTAMP '2024-02-03 04:05:06')", "5")],
+    ),
+    part(
+        "SECOND",
+        &["SECOND(datetime)"],
+        |c| extract(c, 0, Unit::Second),
+        "The second, 0 to 59.",
+        &[("SECOND(TIMESTAMP '2024-02-03 04:05:06')", "6")],
+    ),
     Function::define(
         KIND,
         "FLOOR_TO",
@@ -307,7 +367,9 @@ impl Unit {
 }
 
 fn unit_of(call: &Call<'_>, index: usize) -> Result<Unit, EvalError> {
-    call.literal_text(index).and_then(Unit::of).ok_or_else(|| EvalError::internal("a unit of time is missing"))
+    call.literal_text(index)
+        .and_then(Unit::of)
+        .ok_or_else(|| EvalError::internal("a unit of time is missing"))
 }
 
 fn one_datetime(args: &[Expr]) -> Option<Signature> {
@@ -392,7 +454,8 @@ fn datetimes(
             if TimestampUnit::per_second(*unit) != per_second {
                 return Err(EvalError::internal("a timestamp in another unit than its type's"));
             }
-            let data = Int64Array::new(values.into(), nulls).into_data().into_builder().data_type(to).build()?;
+            let data =
+                Int64Array::new(values.into(), nulls).into_data().into_builder().data_type(to).build()?;
             Ok(make_array(data))
         }
         other => Err(EvalError::internal(format!("{other} is neither date nor time"))),
@@ -436,7 +499,8 @@ fn round_to(call: &Call<'_>, up: bool) -> Result<ArrayRef, EvalError> {
 fn add_types(args: &[Expr]) -> Option<Signature> {
     let [unit, count, value] = args else { return None };
     let unit = Unit::of(signature::literal_text(unit)?)?;
-    let within_day = matches!(unit.length()?, Length::Nanos(nanos) if nanos < SECONDS_PER_DAY * NANOS_PER_SECOND);
+    let within_day =
+        matches!(unit.length()?, Length::Nanos(nanos) if nanos < SECONDS_PER_DAY * NANOS_PER_SECOND);
     if !signature::is_integer(count) || !value.data_type.is_datetime() {
         return None;
     }
@@ -496,7 +560,8 @@ fn timestamp_diff(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
             }
         };
         let fits = i32::try_from(count);
-        fits.map(Some).map_err(|_| EvalError::new(format!("a difference of {count} {unit:?}s doesn't fit an INT")))
+        fits.map(Some)
+            .map_err(|_| EvalError::new(format!("a difference of {count} {unit:?}s doesn't fit an INT")))
     })?;
     Ok(Arc::new(found))
 }

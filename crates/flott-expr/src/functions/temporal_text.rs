@@ -10,7 +10,9 @@ use flott_types::{DataType, TimestampUnit, TypeKind};
 
 use super::{
     Call, Function, FunctionKind, Signature,
-    calendar::{Instants, NANOS_PER_SECOND, SECONDS_PER_DAY, days_of, local_offset, month_length, utc_offset},
+    calendar::{
+        Instants, NANOS_PER_SECOND, SECONDS_PER_DAY, days_of, local_offset, month_length, utc_offset,
+    },
     datetime_pattern::{Pattern, Style},
     define::{Param, shaped, shaped_nullable},
     kernel, signature,
@@ -361,7 +363,10 @@ fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 
 fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     if call.args.is_empty() {
-        return Ok(Arc::new(Int64Array::from_value(call.context.now_micros.div_euclid(1_000_000), call.rows)));
+        return Ok(Arc::new(Int64Array::from_value(
+            call.context.now_micros.div_euclid(1_000_000),
+            call.rows,
+        )));
     }
     let (texts, mut patterns) = (call.strings(0)?, Patterns::of(call, 1, Style::Simple)?);
     let default = Pattern::new(DEFAULT_PATTERN, Style::Simple)?;
@@ -403,7 +408,17 @@ mod tests {
         assert_eq!(plain_timestamp("2024-02-03 04:05:06.5", None), Some((day, morning + 500_000_000)));
         assert_eq!(plain_timestamp("2024-02-03 04:05:06.", None), Some((day, morning)));
         assert_eq!(plain_timestamp("2024-02-30 00:00:00", None), Some((days_of(2024, 2, 29), 0)));
-        for wrong in ["garbage", "2024-02-03 04:05", "2024-02", " 2024-02-03 ", "2024-02-03T04:05:06", "0000-02-03 04:05:06", "2024-02-03 24:05:06", "2024-02-03 04:05:06.7891234567", ""] {
+        for wrong in [
+            "garbage",
+            "2024-02-03 04:05",
+            "2024-02",
+            " 2024-02-03 ",
+            "2024-02-03T04:05:06",
+            "0000-02-03 04:05:06",
+            "2024-02-03 24:05:06",
+            "2024-02-03 04:05:06.7891234567",
+            "",
+        ] {
             assert_eq!(plain_timestamp(wrong, None), None, "{wrong}");
         }
     }
