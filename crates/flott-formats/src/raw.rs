@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveArray, PrimitiveBuilder, StringBuilder,
+        Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveArray, PrimitiveBuilder,
+        StringBuilder,
     },
     datatypes::{
         ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef,
@@ -416,7 +417,8 @@ mod tests {
             job_options: Options::new(),
         };
         let split = Arc::new(SplitInfo::default());
-        let chunk = Chunk { split, sequence: 0, offset: 0, payload: Payload::Bytes(bytes.into()), bytes_in: 0 };
+        let chunk =
+            Chunk { split, sequence: 0, offset: 0, payload: Payload::Bytes(bytes.into()), bytes_in: 0 };
         let mut out = Vec::new();
         let mut decoder = RawFormat.decoder(&request, &scan, Vec::new()).unwrap();
         decoder.decode(&chunk, &crate::json::test_context(), &mut |it| Ok(out.push(it))).unwrap();

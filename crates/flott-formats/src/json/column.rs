@@ -225,11 +225,9 @@ impl Column {
             TypeKind::Float => Storage::Float(Numbers::new(arrow_type)),
             TypeKind::Double => Storage::Double(Numbers::new(arrow_type)),
             TypeKind::Decimal(p, s) => Storage::Decimal(Numbers::new(arrow_type), *p, *s),
-            TypeKind::Binary(_) | TypeKind::Varbinary(_) => Storage::Bytes(Bytes {
-                offsets: vec![0],
-                data: Vec::new(),
-                nulls: NullBufferBuilder::new(0),
-            }),
+            TypeKind::Binary(_) | TypeKind::Varbinary(_) => {
+                Storage::Bytes(Bytes { offsets: vec![0], data: Vec::new(), nulls: NullBufferBuilder::new(0) })
+            }
             TypeKind::Date => Storage::Date(Numbers::new(arrow_type)),
             TypeKind::Time(_) => Storage::Time(Numbers::new(arrow_type)),
             TypeKind::Timestamp(p) => timestamps(Instant::of(*p, false), arrow_type),
@@ -265,11 +263,6 @@ impl Column {
             Storage::Text(text) => Some(text),
             _ => None,
         }
-    }
-
-    /// Whether it keeps views instead of text.
-    pub fn is_deferred(&self) -> bool {
-        matches!(&self.storage, Storage::Text(text) if text.is_deferred())
     }
 
     /// Elements so far.
@@ -525,7 +518,13 @@ fn timestamps(instant: Instant, arrow_type: ArrowType) -> Storage {
 fn maps(values: Column, arrow_type: ArrowType) -> Result<Storage> {
     let ArrowType::Map(entries, _) = arrow_type else { return Err(internal("a MAP is a map")) };
     let nulls = NullBufferBuilder::new(0);
-    Ok(Storage::Map(Box::new(Maps { offsets: vec![0], keys: TextColumn::new(false), values, nulls, entries })))
+    Ok(Storage::Map(Box::new(Maps {
+        offsets: vec![0],
+        keys: TextColumn::new(false),
+        values,
+        nulls,
+        entries,
+    })))
 }
 
 /// Drops the offsets behind the first `len` elements; answers with how many children remain.
@@ -848,4 +847,35 @@ fn last_of_each(entries: MapEntries) -> MapEntries {
     let mut last: Vec<bool> = entries.iter().rev().map(|(key, _)| seen.insert(key.clone())).collect();
     last.reverse();
     entries.into_iter().zip(last).filter_map(|(entry, last)| last.then_some(entry)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use flott_expr::text::{append_timestamp, parse_timestamp};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The fast path for timestamps agrees with the careful one, also on damaged text.
+        #[test]
+        fn plain_timestamps(
+            millis in -62_135_596_800_000i64..253_402_300_799_999,
+            precision in prop_oneof![Just(0u8), Just(3)],
+            damage in proptest::option::of((0usize..23, any::<u8>())),
+        ) {
+            let mut text = Vec::new();
+            append_timestamp(&mut text, millis, TimeUnit::Millisecond, precision, b' ');
+            if let Some((at, byte)) = damage && let Some(place) = text.get_mut(at) {
+                *place = byte;
+            }
+            let instant = Instant::of(3, false);
+            let careful = parse_timestamp(&text, TimeUnit::Millisecond, b' ', false);
+            if let Some(fast) = plain_timestamp(&text, instant, b' ', &mut (*b"1970-01-01", 0)) {
+                prop_assert_eq!(Some(fast), careful);
+            } else {
+                prop_assert!(damage.is_some() || careful.is_none());
+            }
+        }
+    }
 }

@@ -299,16 +299,19 @@ impl Decoder for JsonDecoder {
                 self.lines(&text, start, chunk, context, emit)
             }
             Payload::Records(records) => {
-                // Each record is a text of its own, so batches end with the record: views into
-                // it must not outlive it. Replays are short.
+                // Each record is a text of its own. Views must not outlive theirs, and there are
+                // views only where there is a filter.
                 for (number, (bytes, _)) in records.iter().enumerate() {
                     let valid_utf8 = simdutf8::basic::from_utf8(bytes).is_ok();
                     let text = Text { bytes, valid_utf8, numbered: true };
                     let number = u32::try_from(number).unwrap_or(u32::MAX);
                     self.single(&text, number);
-                    self.flush(&text, chunk, context, emit)?;
+                    if self.filter.is_some() || self.rows.len() >= self.batch_rows {
+                        self.flush(&text, chunk, context, emit)?;
+                    }
                 }
-                Ok(())
+                let nothing = Text { bytes: &[], valid_utf8: true, numbered: true };
+                self.flush(&nothing, chunk, context, emit)
             }
             Payload::Rows(_) | Payload::RowGroup(_) => {
                 Err(Diagnostic::error(Code::Internal, "the json format reads bytes"))
@@ -325,13 +328,14 @@ impl JsonDecoder {
         let rest = text.bytes.get(start..).unwrap_or_default();
         let end = start + rest.iter().rposition(|byte| *byte > b' ').map_or(0, |last| last + 1);
         let alone = Text { bytes: text.bytes.get(..end).unwrap_or_default(), ..*text };
+        let rows = self.rows.len();
         let behind = match alone.valid_utf8 {
             true => self.record(&alone, start, number),
             false => self.doubtful_record(&alone, start, number),
         };
-        if behind < end && self.rejected.is_empty() && self.skipped == 0 {
-            self.objects.truncate(0);
-            self.rows.clear();
+        if behind < end && self.rows.len() > rows {
+            self.objects.truncate(rows);
+            self.rows.truncate(rows);
             let message = "malformed JSON: more text behind the object".to_string();
             let record = number..number;
             self.rejected.push(Reject { record, code: Code::DecodeFailed, message });

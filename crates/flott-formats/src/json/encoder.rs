@@ -233,7 +233,9 @@ impl Cells<'_> {
     #[inline(never)]
     fn append_other(&self, row: usize, writing: &mut Writing, out: &mut Vec<u8>) -> Result<()> {
         match &self.values {
-            Values::Boolean(array) => out.extend_from_slice(if array.value(row) { b"true" } else { b"false" }),
+            Values::Boolean(array) => {
+                out.extend_from_slice(if array.value(row) { b"true" } else { b"false" })
+            }
             Values::TinyInt(values) => append_integer(values[row], out),
             Values::SmallInt(values) => append_integer(values[row], out),
             Values::Int(values) => append_integer(values[row], out),
@@ -444,8 +446,11 @@ fn append_map(
             _ if !null_key => append_string(keys.value(entry).as_bytes(), Wide::Escaped, out),
             NullKey::Literal(literal) => append_string(literal.as_bytes(), Wide::Escaped, out),
             _ => {
-                return Err(Diagnostic::error(Code::OutputFailed, "a map with a NULL key can't be written as JSON")
-                    .help("set 'json.map-null-key.mode' to 'DROP' or 'LITERAL'"));
+                return Err(Diagnostic::error(
+                    Code::OutputFailed,
+                    "a map with a NULL key can't be written as JSON",
+                )
+                .help("set 'json.map-null-key.mode' to 'DROP' or 'LITERAL'"));
             }
         }
         out.push(b':');
@@ -504,8 +509,7 @@ fn in_field(mut error: Box<Diagnostic>, name: &str) -> Box<Diagnostic> {
 impl JsonEncoder {
     pub fn new(request: &FormatRequest<'_>) -> Result<Self> {
         let options = JsonOptions::of(&request.table.options)?;
-        let fields =
-            request.schema.fields.iter().map(|field| (field.name.clone(), field.data_type.clone()));
+        let fields = request.schema.fields.iter().map(|field| (field.name.clone(), field.data_type.clone()));
         Ok(Self {
             fields: named(fields)?,
             writing: Writing {

@@ -113,7 +113,8 @@ mod tests {
             let text = "1234567890123456789"[..digits].to_string();
             for sign in ["", "-"] {
                 let line = format!("{sign}{text},                    ");
-                let expected = (digits <= 16).then(|| (format!("{sign}{text}").parse().unwrap(), line.find(',').unwrap()));
+                let expected = (digits <= 16)
+                    .then(|| (format!("{sign}{text}").parse().unwrap(), line.find(',').unwrap()));
                 assert_eq!(plain_integer(line.as_bytes(), 0), expected, "{line}");
             }
         }

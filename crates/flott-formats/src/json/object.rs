@@ -137,9 +137,7 @@ impl ObjectReader {
         let mut number = 0;
         let end = loop {
             let (column, value) = match self.patterns.get(number) {
-                Some(pattern) if pattern.stands_at(bytes, at) => {
-                    (pattern.column, at + pattern.len as usize)
-                }
+                Some(pattern) if pattern.stands_at(bytes, at) => (pattern.column, at + pattern.len as usize),
                 _ => match self.next_key(bytes, at, number)? {
                     Next::Value(column, value) => (column, value),
                     Next::End(end) => break end,

@@ -104,15 +104,11 @@ fn lines_become_rows() {
     let decoded = decode(&bids(), text);
     assert_eq!(
         rows(&decoded.batch),
-        [
-            "1000 | 2026-01-01T00:00:00.123 | one",
-            "-7 | 2026-01-02T10:20:30 | NULL",
-            "12 | NULL | two\n😀"
-        ]
+        ["1000 | 2026-01-01T00:00:00.123 | one", "-7 | 2026-01-02T10:20:30 | NULL", "12 | NULL | two\n😀"]
     );
     assert_eq!(decoded.rejected, []);
     let second = decoded.rows[1].start as usize..decoded.rows[1].end as usize;
-    assert!(text[second.clone()].starts_with("{\"auction\":-7") && text[second].ends_with('}') == false);
+    assert!(text[second].starts_with("{\"auction\":-7"));
 }
 
 #[test]
@@ -152,14 +148,16 @@ fn a_bad_record_leaves_its_neighbours_alone() {
         format!("field 'auction': {}", malformed(11, "a malformed number")),
         malformed(13, "expected a key in double quotes"),
     ];
-    assert_eq!(found, lines[1..11].iter().copied().zip(expected.iter().map(String::as_str)).collect::<Vec<_>>());
+    assert_eq!(
+        found,
+        lines[1..11].iter().copied().zip(expected.iter().map(String::as_str)).collect::<Vec<_>>()
+    );
 }
 
 #[test]
 fn with_ignore_parse_errors_a_bad_field_is_null_and_a_bad_record_skipped() {
     let list = DataType::array(DataType::int());
-    let table =
-        table(&[("a", DataType::int()), ("b", list)], &[("json.ignore-parse-errors", "true")]);
+    let table = table(&[("a", DataType::int()), ("b", list)], &[("json.ignore-parse-errors", "true")]);
     let decoded = decode(&table, "{\"a\":\"x\",\"b\":[1,\"y\",3]}\nnonsense\n{\"a\":5,\"b\":7}\n");
     assert_eq!(rows(&decoded.batch), ["NULL | [1, , 3]", "5 | NULL"]);
     assert_eq!((decoded.read, decoded.skipped, decoded.rejected.len()), (3, 1, 0));
@@ -184,9 +182,16 @@ fn numbers_as_flink_reads_them() {
     let given = ["1", "-1.9", "1e2", "\" 12 \"", "\"1.0\"", "9223372036854775808", "true", "{}"];
     assert_eq!(
         values(TypeKind::BigInt, &[], &given),
-        ["1", "-1", "100", "12", "field 'v': '1.0' is not a BIGINT",
-            "field 'v': '9223372036854775808' is not a BIGINT", "field 'v': 'true' is not a BIGINT",
-            "field 'v': '{}' is not a BIGINT"]
+        [
+            "1",
+            "-1",
+            "100",
+            "12",
+            "field 'v': '1.0' is not a BIGINT",
+            "field 'v': '9223372036854775808' is not a BIGINT",
+            "field 'v': 'true' is not a BIGINT",
+            "field 'v': '{}' is not a BIGINT"
+        ]
     );
     assert_eq!(
         values(TypeKind::TinyInt, &[], &["127", "128", "1.0", "\"+12\""]),
@@ -194,14 +199,23 @@ fn numbers_as_flink_reads_them() {
     );
     assert_eq!(
         values(TypeKind::Double, &[], &["1", "-0.5e1", "\"1.5f\"", "\"NaN\"", "1e999", "NaN"]),
-        ["1.0", "-5.0", "1.5", "NaN", "field 'v': '1e999' is not a DOUBLE",
-            "field 'v': malformed JSON at byte 5 of the record: a JSON value is missing or misspelt"]
+        [
+            "1.0",
+            "-5.0",
+            "1.5",
+            "NaN",
+            "field 'v': '1e999' is not a DOUBLE",
+            "field 'v': malformed JSON at byte 5 of the record: a JSON value is missing or misspelt"
+        ]
     );
     assert_eq!(
         values(TypeKind::Decimal(10, 2), &[], &["0.125", "-1", "1e2", "\"2.345\"", "99999999.999"]),
         ["0.13", "-1.00", "100.00", "2.35", "field 'v': '99999999.999' is not a DECIMAL(10, 2)"]
     );
-    assert_eq!(values(TypeKind::Boolean, &[], &["true", "\" TRUE \"", "1", "false"]), ["true", "true", "false", "false"]);
+    assert_eq!(
+        values(TypeKind::Boolean, &[], &["true", "\" TRUE \"", "1", "false"]),
+        ["true", "true", "false", "false"]
+    );
 }
 
 #[test]
@@ -225,16 +239,24 @@ fn dates_and_times() {
     let given = ["\"2026-01-01 00:00:00.123456789\"", "\"2026-01-01T00:00:00\"", "\"2026-01-01 00:00:00Z\""];
     assert_eq!(
         values(TypeKind::Timestamp(6), &[], &given),
-        ["2026-01-01T00:00:00.123456", "field 'v': '2026-01-01T00:00:00' is not a TIMESTAMP(6)",
-            "field 'v': '2026-01-01 00:00:00Z' is not a TIMESTAMP(6)"]
+        [
+            "2026-01-01T00:00:00.123456",
+            "field 'v': '2026-01-01T00:00:00' is not a TIMESTAMP(6)",
+            "field 'v': '2026-01-01 00:00:00Z' is not a TIMESTAMP(6)"
+        ]
     );
     assert_eq!(
         values(TypeKind::Timestamp(3), &[], &["\"2026-01-01 0a:00:00\"", "\"2026-13-01 00:00:00\"", "5"]),
-        ["field 'v': '2026-01-01 0a:00:00' is not a TIMESTAMP(3)",
-            "field 'v': '2026-13-01 00:00:00' is not a TIMESTAMP(3)", "field 'v': '5' is not a TIMESTAMP(3)"]
+        [
+            "field 'v': '2026-01-01 0a:00:00' is not a TIMESTAMP(3)",
+            "field 'v': '2026-13-01 00:00:00' is not a TIMESTAMP(3)",
+            "field 'v': '5' is not a TIMESTAMP(3)"
+        ]
     );
     let iso = [("json.timestamp-format.standard", "ISO-8601")];
-    assert_eq!(values(TypeKind::TimestampLtz(3), &iso, &["\"2026-01-01T00:00:00.5Z\""]), ["2026-01-01T00:00:00.500Z"]);
+    let instant = [("v", TypeKind::TimestampLtz(3).into())];
+    let line = r#"{"v":"2026-01-01T00:00:00.5Z"}"#;
+    assert_eq!(there_and_back(&instant, &iso, line), line);
 }
 
 #[test]
@@ -268,10 +290,12 @@ fn spelled_as_flink_spells_it() {
         ("d", TypeKind::Date.into()),
         ("c", TypeKind::Time(3).into()),
     ];
-    let line = r#"{"t":"2026-01-01 00:00:00","z":"2026-01-01 00:00:00.000001Z","d":"0001-01-01","c":"00:00:00.1"}"#;
+    let line =
+        r#"{"t":"2026-01-01 00:00:00","z":"2026-01-01 00:00:00.000001Z","d":"0001-01-01","c":"00:00:00.1"}"#;
     assert_eq!(there_and_back(&moments, &[], line), line);
     let shorter = r#"{"t":"1969-12-31 23:59:59.010","z":"2026-01-01 00:00:00.120Z","d":"2026-12-31","c":"23:59:59.000"}"#;
-    let expected = r#"{"t":"1969-12-31 23:59:59.01","z":"2026-01-01 00:00:00.12Z","d":"2026-12-31","c":"23:59:59"}"#;
+    let expected =
+        r#"{"t":"1969-12-31 23:59:59.01","z":"2026-01-01 00:00:00.12Z","d":"2026-12-31","c":"23:59:59"}"#;
     assert_eq!(there_and_back(&moments, &[], shorter), expected);
 
     let decimal = [("d", TypeKind::Decimal(38, 10).into())];
@@ -315,13 +339,18 @@ fn deep_nesting_is_refused_and_long_lines_are_not() {
     let long = "x".repeat(50 << 20);
     let decoded = decode(&bids(), format!("{{\"auction\":1,\"extra\":\"{long}\"}}\n{{\"auction\":2}}\n"));
     assert_eq!(decoded.batch.num_rows(), 2);
-    assert_eq!(decoded.batch.column(2).get_array_memory_size() >> 20 >= 50, true);
+    assert!(decoded.batch.column(2).get_array_memory_size() >= 50 << 20);
 }
 
 #[test]
 fn replayed_records_are_known_by_number() {
     let record = |text: &str| (text.as_bytes().to_vec(), Origin::default());
-    let records = vec![record("{\"auction\":1}"), record("{\"auction\":tru}"), record(" {\"auction\":2}\r\n"), record("{}\n{}")];
+    let records = vec![
+        record("{\"auction\":1}"),
+        record("{\"auction\":tru}"),
+        record(" {\"auction\":2}\r\n"),
+        record("{}\n{}"),
+    ];
     let all = decode_payload(&bids(), Payload::Records(records), 100);
     let rejected: Vec<_> = all.iter().flat_map(|it| &it.rejected).map(|it| it.record.clone()).collect();
     assert_eq!(rejected, [1..1, 3..3]);
@@ -380,12 +409,14 @@ proptest! {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
             prop_assert_eq!(line["n"].as_i64(), Some(*n));
             prop_assert_eq!(line["s"].as_str(), Some(s.as_str()));
-            let expected = match a {
-                serde_json::Value::String(text) => Some(text.clone()),
-                serde_json::Value::Null => None,
-                other => Some(serde_json::to_string(other).unwrap()),
-            };
-            prop_assert_eq!(line["a"].as_str().map(String::from), expected);
+            match (a, line["a"].as_str()) {
+                (serde_json::Value::Null, text) => prop_assert_eq!(text, None),
+                (serde_json::Value::String(expected), text) => prop_assert_eq!(text, Some(expected.as_str())),
+                (other, text) => {
+                    let text: serde_json::Value = serde_json::from_str(text.unwrap()).unwrap();
+                    prop_assert_eq!(&text, other);
+                }
+            }
         }
     }
 
