@@ -25,6 +25,9 @@ use flott_types::{DataType, TypeKind};
 
 use super::field::{self, Parsed};
 
+/// Bytes of text set aside for the next batch at the most, however long the last one's were.
+const RESERVED_TEXT_MAX: usize = 4 << 20;
+
 /// What holds for every column.
 #[derive(Debug, Clone)]
 pub struct Rules {
@@ -143,7 +146,7 @@ impl Column {
         let rows = std::mem::take(&mut self.rows) as usize;
         let nulls = null_buffer(&mut self.nulls, rows);
         let text_bytes = match &self.values {
-            Values::Bytes { data, .. } => data.len() + data.len() / 8,
+            Values::Bytes { data, .. } => (data.len() + data.len() / 8).min(RESERVED_TEXT_MAX),
             _ => 0,
         };
         let next = match &mut self.values {

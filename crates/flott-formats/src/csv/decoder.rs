@@ -34,6 +34,8 @@ use crate::filter;
 const BLOCK_FIELDS: usize = 5_000;
 /// A batch of replayed records is handed over once it holds so many bytes.
 const REPLAYED_BYTES_MAX: usize = 64 << 20;
+/// Unquoted text that keeps its memory from block to block.
+const PLAIN_KEPT_MAX: usize = 1 << 20;
 /// Characters of a bad field that a message shows.
 const SHOWN_MAX: usize = 80;
 
@@ -162,6 +164,7 @@ impl CsvDecoder {
         for wanted in &mut self.wanted {
             if self.scan.special {
                 self.plain.clear();
+                self.plain.shrink_to(PLAIN_KEPT_MAX);
                 self.plain_spans.clear();
                 for span in self.scan.spans(wanted.place) {
                     self.plain_spans.push(unquote(input.source, span, &self.settings, &mut self.plain));

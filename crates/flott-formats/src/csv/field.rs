@@ -28,6 +28,7 @@ impl<T> From<Option<T>> for Parsed<T> {
 }
 
 /// A whole number.
+#[inline]
 pub fn integer(source: &[u8], span: Range<usize>) -> Option<i64> {
     short_integer(source, &span).or_else(|| std::str::from_utf8(trim(source.get(span)?)).ok()?.parse().ok())
 }
@@ -35,6 +36,7 @@ pub fn integer(source: &[u8], span: Range<usize>) -> Option<i64> {
 const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
 
 /// Up to eight digits, perhaps with a minus sign: all digits in one register, no loop.
+#[inline]
 fn short_integer(source: &[u8], span: &Range<usize>) -> Option<i64> {
     let negative = *source.get(span.start)? == b'-';
     let digits = span.end.wrapping_sub(span.start + usize::from(negative));

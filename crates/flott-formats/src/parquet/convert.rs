@@ -7,10 +7,14 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, new_null_array},
+    array::{
+        Array, ArrayRef, AsArray, Int64Array, ListArray, MapArray, StructArray, make_array, new_null_array,
+    },
     compute::{CastOptions, cast_with_options},
-    datatypes::{DataType as ArrowType, Field, TimeUnit},
+    datatypes::{DataType as ArrowType, Field, Int64Type, TimeUnit},
+    error::ArrowError,
 };
+use flott_types::TimestampUnit;
 
 const STRICT: CastOptions<'static> =
     CastOptions { safe: false, format_options: arrow::util::display::FormatOptions::new() };
@@ -45,6 +49,9 @@ pub fn convert(array: &ArrayRef, wanted: &ArrowType) -> Result<ArrayRef, String>
             Ok(Arc::new(converted.map_err(|error| error.to_string())?))
         }
         (ArrowType::Map(..), ArrowType::Map(field, sorted)) => convert_map(array.as_map(), field, *sorted),
+        (ArrowType::Timestamp(from, _), ArrowType::Timestamp(to, _)) => {
+            rescale(array, *from, *to, wanted).map_err(|error| error.to_string())
+        }
         (from, to) if same_family(from, to) => {
             cast_with_options(array, to, &STRICT).map_err(|error| error.to_string())
         }
@@ -65,6 +72,33 @@ fn convert_map(from: &MapArray, field: &Arc<Field>, sorted: bool) -> Result<Arra
     Ok(Arc::new(converted.map_err(|error| error.to_string())?))
 }
 
+/// Timestamps in another unit, whatever zones the types name: both count from the epoch in UTC.
+/// Finer fractions are dropped towards the past; what doesn't fit is an error.
+fn rescale(
+    array: &ArrayRef,
+    from: TimeUnit,
+    to: TimeUnit,
+    wanted: &ArrowType,
+) -> Result<ArrayRef, ArrowError> {
+    let relabel = |array: &dyn Array, label: &ArrowType| {
+        array.to_data().into_builder().data_type(label.clone()).build().map(make_array)
+    };
+    let counts = relabel(array, &ArrowType::Int64)?;
+    let counts = counts.as_primitive::<Int64Type>();
+    let (from, to) = (TimestampUnit::per_second(from), TimestampUnit::per_second(to));
+    let scaled: Int64Array = if to >= from {
+        let factor = to / from;
+        counts.try_unary(|count| {
+            let scaled = count.checked_mul(factor);
+            scaled.ok_or_else(|| ArrowError::ComputeError(format!("timestamp {count} is out of range")))
+        })?
+    } else {
+        let step = from / to;
+        counts.unary(|count: i64| count.div_euclid(step))
+    };
+    relabel(&scaled, wanted)
+}
+
 fn same_family(from: &ArrowType, to: &ArrowType) -> bool {
     let text = |it: &ArrowType| matches!(it, ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View);
     let bytes = |it: &ArrowType| {
@@ -82,7 +116,6 @@ fn same_family(from: &ArrowType, to: &ArrowType) -> bool {
         (from, ArrowType::Binary) => text(from) || bytes(from),
         (ArrowType::Date32 | ArrowType::Date64, ArrowType::Date32) => true,
         (ArrowType::Time32(_) | ArrowType::Time64(_), ArrowType::Time32(TimeUnit::Millisecond)) => true,
-        (ArrowType::Timestamp(..), ArrowType::Timestamp(..)) => true,
         (from, ArrowType::Decimal128(..)) => from.is_decimal() || from.is_integer(),
         (from, to) if to.is_integer() => from.is_integer(),
         (from, to) if to.is_floating() => from.is_floating(),

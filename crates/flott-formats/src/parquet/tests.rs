@@ -113,12 +113,23 @@ fn every_type_is_read_back_as_it_was_written() {
     ];
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("all.parquet");
-    for options in [&[][..], &[("parquet.compression", "ZSTD"), ("parquet.writer.version", "v2")]] {
+    let other = [
+        ("parquet.compression", "ZSTD"),
+        ("parquet.writer.version", "v2"),
+        ("parquet.timestamp.time.unit", "millis"),
+    ];
+    for options in [&[][..], &other[..2]] {
         write(&path, options, &schema, &batches).unwrap();
         let decoded = read(&path, &schema).unwrap();
         assert_eq!(decoded.iter().map(|it| it.batch.clone()).collect::<Vec<_>>(), batches);
         assert_eq!(decoded[1].first_record, 2);
     }
+    write(&path, &other, &schema, &batches).unwrap();
+    let decoded = read(&path, &schema).unwrap();
+    assert_eq!(
+        Value::from_array(decoded[0].batch.column(12), 0, &types[12].0),
+        Value::Timestamp(123_000_000)
+    );
 }
 
 #[test]
@@ -178,12 +189,11 @@ fn int96_timestamps_are_read_in_the_declared_unit() {
     group.close().unwrap();
     file.close().unwrap();
 
-    let declared = Schema::new(vec![Field::new("at", TypeKind::Timestamp(3).into())]);
-    let decoded = read(&path, &declared).unwrap();
-    assert_eq!(
-        decoded[0].batch.column(0).as_primitive::<TimestampMillisecondType>().value(0),
-        253_402_214_400_005
-    );
+    for declared in [TypeKind::Timestamp(3), TypeKind::TimestampLtz(3)] {
+        let decoded = read(&path, &Schema::new(vec![Field::new("at", declared.into())])).unwrap();
+        let values = decoded[0].batch.column(0).as_primitive::<TimestampMillisecondType>();
+        assert_eq!(values.value(0), 253_402_214_400_005);
+    }
 }
 
 #[test]

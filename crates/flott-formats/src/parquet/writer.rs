@@ -4,9 +4,10 @@
 //! hands it over when it is full. Statistics are kept per column chunk, which is what readers
 //! skip row groups by; there are no page indexes.
 
+use std::sync::Arc;
+
 use arrow::{
     array::ArrayRef,
-    compute::cast,
     datatypes::{DataType as ArrowType, Field, Fields, Schema as ArrowSchema, SchemaRef, TimeUnit},
     record_batch::{RecordBatch, RecordBatchOptions},
 };
@@ -17,7 +18,8 @@ use parquet::{
     basic::{Compression, GzipLevel, ZstdLevel},
     file::properties::{EnabledStatistics, WriterProperties, WriterVersion},
 };
-use std::sync::Arc;
+
+use super::convert::convert;
 
 /// Rows of a row group at the most.
 const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
@@ -50,11 +52,7 @@ impl ParquetEncoder {
     fn shape(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
         for (column, field) in batch.columns().iter().zip(self.schema.fields()) {
-            columns.push(if column.data_type() == field.data_type() {
-                column.clone()
-            } else {
-                cast(column, field.data_type()).map_err(|error| failed(&error))?
-            });
+            columns.push(convert(column, field.data_type()).map_err(|error| failed(&error))?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
