@@ -63,13 +63,12 @@ impl<'a> Reader<'a> {
         let name = self.while_(|c| c.is_ascii_alphanumeric() || c == '_');
         match name {
             "NULL" => Expr::literal(Value::Null, TypeKind::Null.into()),
-            "TRUE" | "FALSE" => {
-                Expr::literal(Value::Boolean(name == "TRUE"), DataType::boolean().not_null())
-            }
+            "TRUE" | "FALSE" => Expr::literal(Value::Boolean(name == "TRUE"), DataType::boolean().not_null()),
             "DATE" => self.cast_to(TypeKind::Date),
             "TIMESTAMP" => {
                 let text = self.rest.trim_start().trim_start_matches('\'');
-                let fraction = text.split('\'').next().and_then(|it| it.split_once('.')).map_or(0, |it| it.1.len());
+                let fraction =
+                    text.split('\'').next().and_then(|it| it.split_once('.')).map_or(0, |it| it.1.len());
                 self.cast_to(TypeKind::Timestamp(fraction as u8))
             }
             "CAST" => {
