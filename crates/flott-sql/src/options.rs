@@ -52,106 +52,426 @@ pub struct SessionOption {
 
 use OptionKind::{Boolean, Duration, Integer, MemorySize, Number, Text, TimeZone, Word};
 
-const fn used(key: &'static str, kind: OptionKind, default: &'static str, doc: &'static str) -> SessionOption {
+const fn used(
+    key: &'static str,
+    kind: OptionKind,
+    default: &'static str,
+    doc: &'static str,
+) -> SessionOption {
     SessionOption { key, kind, default, status: OptionUse::Used, doc }
 }
 
-const fn accepted(key: &'static str, kind: OptionKind, default: &'static str, doc: &'static str) -> SessionOption {
+const fn accepted(
+    key: &'static str,
+    kind: OptionKind,
+    default: &'static str,
+    doc: &'static str,
+) -> SessionOption {
     SessionOption { key, kind, default, status: OptionUse::Accepted, doc }
 }
 
 /// All options, in the order of the reference.
 pub const OPTIONS: &[SessionOption] = &[
     used("parallelism.default", Integer, "", "How many shards a pipeline runs in; by default one per core."),
-    used("pipeline.name", Text, "", "The pipeline's name; by default the script's file name without its ending."),
-    used("table.local-time-zone", TimeZone, "default", "The time zone in which TIMESTAMP_LTZ values are shown and read; 'default' is the machine's."),
-    used("execution.runtime-mode", Word(&["streaming", "batch", "automatic"]), "streaming", "Whether inputs are taken as unbounded or bounded."),
-    used("execution.buffer-timeout.interval", Duration, "100 ms", "How long rows may wait for their batch to fill."),
-    used("dead-letter.path", Text, "", "Directory for records that could not be decoded or evaluated; by default ./flott-dlq/<pipeline.name>/."),
+    used(
+        "pipeline.name",
+        Text,
+        "",
+        "The pipeline's name; by default the script's file name without its ending.",
+    ),
+    used(
+        "table.local-time-zone",
+        TimeZone,
+        "default",
+        "The time zone in which TIMESTAMP_LTZ values are shown and read; 'default' is the machine's.",
+    ),
+    used(
+        "execution.runtime-mode",
+        Word(&["streaming", "batch", "automatic"]),
+        "streaming",
+        "Whether inputs are taken as unbounded or bounded.",
+    ),
+    used(
+        "execution.buffer-timeout.interval",
+        Duration,
+        "100 ms",
+        "How long rows may wait for their batch to fill.",
+    ),
+    used(
+        "dead-letter.path",
+        Text,
+        "",
+        "Directory for records that could not be decoded or evaluated; by default ./flott-dlq/<pipeline.name>/.",
+    ),
     accepted("pipeline.max-parallelism", Integer, "-1", "The number of key groups."),
     accepted("pipeline.object-reuse", Boolean, "false", "Reuse of objects between operators."),
-    accepted("pipeline.operator-chaining.enabled", Boolean, "true", "Whether operators of one shard are chained."),
+    accepted(
+        "pipeline.operator-chaining.enabled",
+        Boolean,
+        "true",
+        "Whether operators of one shard are chained.",
+    ),
     accepted("pipeline.auto-watermark-interval", Duration, "200 ms", "How often watermarks are emitted."),
-    accepted("execution.buffer-timeout.enabled", Boolean, "true", "Whether 'execution.buffer-timeout.interval' applies."),
-    accepted("execution.attached", Boolean, "true", "Whether the client waits for the pipeline; Flott always does."),
+    accepted(
+        "execution.buffer-timeout.enabled",
+        Boolean,
+        "true",
+        "Whether 'execution.buffer-timeout.interval' applies.",
+    ),
+    accepted(
+        "execution.attached",
+        Boolean,
+        "true",
+        "Whether the client waits for the pipeline; Flott always does.",
+    ),
     accepted("execution.target", Text, "", "Where the pipeline is submitted to."),
     accepted("execution.batch-shuffle-mode", Text, "ALL_EXCHANGES_BLOCKING", "How batches are exchanged."),
-    accepted("execution.sorted-inputs.enabled", Boolean, "true", "Whether inputs of keyed operators are sorted in batch mode."),
+    accepted(
+        "execution.sorted-inputs.enabled",
+        Boolean,
+        "true",
+        "Whether inputs of keyed operators are sorted in batch mode.",
+    ),
     accepted("execution.checkpointing.interval", Duration, "", "How often the pipeline is checkpointed."),
-    accepted("execution.checkpointing.mode", Word(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]), "EXACTLY_ONCE", "The guarantee that checkpoints give."),
+    accepted(
+        "execution.checkpointing.mode",
+        Word(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
+        "EXACTLY_ONCE",
+        "The guarantee that checkpoints give.",
+    ),
     accepted("execution.checkpointing.timeout", Duration, "10 min", "How long a checkpoint may take."),
-    accepted("execution.checkpointing.min-pause", Duration, "0 ms", "The least time between two checkpoints."),
-    accepted("execution.checkpointing.max-concurrent-checkpoints", Integer, "1", "How many checkpoints may be under way."),
-    accepted("execution.checkpointing.tolerable-failed-checkpoints", Integer, "0", "How many checkpoints may fail in a row."),
-    accepted("execution.checkpointing.unaligned.enabled", Boolean, "false", "Whether barriers overtake rows."),
-    accepted("execution.checkpointing.incremental", Boolean, "false", "Whether checkpoints hold changes only."),
+    accepted(
+        "execution.checkpointing.min-pause",
+        Duration,
+        "0 ms",
+        "The least time between two checkpoints.",
+    ),
+    accepted(
+        "execution.checkpointing.max-concurrent-checkpoints",
+        Integer,
+        "1",
+        "How many checkpoints may be under way.",
+    ),
+    accepted(
+        "execution.checkpointing.tolerable-failed-checkpoints",
+        Integer,
+        "0",
+        "How many checkpoints may fail in a row.",
+    ),
+    accepted(
+        "execution.checkpointing.unaligned.enabled",
+        Boolean,
+        "false",
+        "Whether barriers overtake rows.",
+    ),
+    accepted(
+        "execution.checkpointing.incremental",
+        Boolean,
+        "false",
+        "Whether checkpoints hold changes only.",
+    ),
     accepted("execution.checkpointing.dir", Text, "", "Where checkpoints are kept."),
     accepted("execution.checkpointing.savepoint-dir", Text, "", "Where savepoints are kept."),
     accepted("execution.checkpointing.storage", Text, "", "How checkpoints are stored."),
     accepted("execution.checkpointing.num-retained", Integer, "1", "How many checkpoints are kept."),
-    accepted("execution.checkpointing.aligned-checkpoint-timeout", Duration, "0 ms", "When aligned checkpoints become unaligned."),
-    accepted("execution.checkpointing.interval-during-backlog", Duration, "", "The checkpoint interval while a backlog is read."),
-    accepted("execution.checkpointing.checkpoints-after-tasks-finish", Boolean, "true", "Whether checkpoints go on when parts have ended."),
-    accepted("execution.checkpointing.externalized-checkpoint-retention", Word(&["RETAIN_ON_CANCELLATION", "DELETE_ON_CANCELLATION", "NO_EXTERNALIZED_CHECKPOINTS"]), "NO_EXTERNALIZED_CHECKPOINTS", "What becomes of checkpoints when the pipeline is stopped."),
+    accepted(
+        "execution.checkpointing.aligned-checkpoint-timeout",
+        Duration,
+        "0 ms",
+        "When aligned checkpoints become unaligned.",
+    ),
+    accepted(
+        "execution.checkpointing.interval-during-backlog",
+        Duration,
+        "",
+        "The checkpoint interval while a backlog is read.",
+    ),
+    accepted(
+        "execution.checkpointing.checkpoints-after-tasks-finish",
+        Boolean,
+        "true",
+        "Whether checkpoints go on when parts have ended.",
+    ),
+    accepted(
+        "execution.checkpointing.externalized-checkpoint-retention",
+        Word(&["RETAIN_ON_CANCELLATION", "DELETE_ON_CANCELLATION", "NO_EXTERNALIZED_CHECKPOINTS"]),
+        "NO_EXTERNALIZED_CHECKPOINTS",
+        "What becomes of checkpoints when the pipeline is stopped.",
+    ),
     accepted("execution.state-recovery.path", Text, "", "The savepoint to start from."),
-    accepted("execution.state-recovery.ignore-unclaimed-state", Boolean, "false", "Whether state that nothing claims is dropped."),
-    accepted("execution.state-recovery.claim-mode", Word(&["CLAIM", "NO_CLAIM"]), "NO_CLAIM", "Who owns the savepoint that the pipeline started from."),
+    accepted(
+        "execution.state-recovery.ignore-unclaimed-state",
+        Boolean,
+        "false",
+        "Whether state that nothing claims is dropped.",
+    ),
+    accepted(
+        "execution.state-recovery.claim-mode",
+        Word(&["CLAIM", "NO_CLAIM"]),
+        "NO_CLAIM",
+        "Who owns the savepoint that the pipeline started from.",
+    ),
     accepted("state.backend.type", Text, "hashmap", "How state is held."),
     accepted("state.backend.incremental", Boolean, "false", "Whether checkpoints hold changes only."),
-    accepted("state.backend.local-recovery", Boolean, "false", "Whether state is recovered from the local disk."),
-    accepted("restart-strategy.type", Word(&["none", "disable", "off", "fixed-delay", "failure-rate", "exponential-delay", "fixeddelay", "failurerate", "exponentialdelay"]), "", "What happens when the pipeline fails."),
+    accepted(
+        "state.backend.local-recovery",
+        Boolean,
+        "false",
+        "Whether state is recovered from the local disk.",
+    ),
+    accepted(
+        "restart-strategy.type",
+        Word(&[
+            "none",
+            "disable",
+            "off",
+            "fixed-delay",
+            "failure-rate",
+            "exponential-delay",
+            "fixeddelay",
+            "failurerate",
+            "exponentialdelay",
+        ]),
+        "",
+        "What happens when the pipeline fails.",
+    ),
     accepted("restart-strategy.fixed-delay.attempts", Integer, "1", "How often the pipeline is restarted."),
     accepted("restart-strategy.fixed-delay.delay", Duration, "1 s", "The time before a restart."),
     accepted("restart-strategy.failure-rate.delay", Duration, "1 s", "The time before a restart."),
-    accepted("restart-strategy.failure-rate.failure-rate-interval", Duration, "1 min", "The time in which failures are counted."),
-    accepted("restart-strategy.failure-rate.max-failures-per-interval", Integer, "1", "How many failures are allowed in that time."),
-    accepted("restart-strategy.exponential-delay.initial-backoff", Duration, "1 s", "The time before the first restart."),
-    accepted("restart-strategy.exponential-delay.max-backoff", Duration, "1 min", "The greatest time before a restart."),
-    accepted("restart-strategy.exponential-delay.backoff-multiplier", Number, "1.5", "By how much the time grows."),
-    accepted("restart-strategy.exponential-delay.jitter-factor", Number, "0.1", "By how much the time varies."),
-    accepted("restart-strategy.exponential-delay.reset-backoff-threshold", Duration, "1 h", "After what time without failure the time before a restart shrinks again."),
-    accepted("restart-strategy.exponential-delay.attempts-before-reset-backoff", Integer, "", "How often the pipeline is restarted."),
-    accepted("table.exec.state.ttl", Duration, "0 ms", "How long the state of an idle key is kept; 0: for ever."),
-    accepted("table.exec.source.idle-timeout", Duration, "0 ms", "After what time an idle split no longer holds the watermark back."),
-    accepted("table.exec.source.cdc-events-duplicate", Boolean, "false", "Whether a source may repeat change events."),
-    accepted("table.exec.sink.not-null-enforcer", Word(&["ERROR", "DROP"]), "ERROR", "What happens to NULL in a NOT NULL column of a sink."),
-    accepted("table.exec.sink.type-length-enforcer", Word(&["IGNORE", "TRIM_PAD", "ERROR"]), "IGNORE", "What happens to a text that is too long or too short for its column in a sink."),
-    accepted("table.exec.sink.nested-constraint-enforcer", Word(&["IGNORE", "ERROR"]), "IGNORE", "Whether nested fields are checked in a sink."),
-    accepted("table.exec.sink.upsert-materialize", Word(&["NONE", "AUTO", "FORCE"]), "AUTO", "Whether changes are put in order before a sink with a key."),
-    accepted("table.exec.sink.keyed-shuffle", Word(&["NONE", "AUTO", "FORCE"]), "AUTO", "Whether rows are exchanged by key before a sink."),
-    accepted("table.exec.sink.rowtime-inserter", Word(&["ENABLED", "DISABLED"]), "ENABLED", "Whether records carry their event time."),
-    accepted("table.exec.mini-batch.enabled", Boolean, "false", "Whether rows are gathered before they are aggregated."),
+    accepted(
+        "restart-strategy.failure-rate.failure-rate-interval",
+        Duration,
+        "1 min",
+        "The time in which failures are counted.",
+    ),
+    accepted(
+        "restart-strategy.failure-rate.max-failures-per-interval",
+        Integer,
+        "1",
+        "How many failures are allowed in that time.",
+    ),
+    accepted(
+        "restart-strategy.exponential-delay.initial-backoff",
+        Duration,
+        "1 s",
+        "The time before the first restart.",
+    ),
+    accepted(
+        "restart-strategy.exponential-delay.max-backoff",
+        Duration,
+        "1 min",
+        "The greatest time before a restart.",
+    ),
+    accepted(
+        "restart-strategy.exponential-delay.backoff-multiplier",
+        Number,
+        "1.5",
+        "By how much the time grows.",
+    ),
+    accepted(
+        "restart-strategy.exponential-delay.jitter-factor",
+        Number,
+        "0.1",
+        "By how much the time varies.",
+    ),
+    accepted(
+        "restart-strategy.exponential-delay.reset-backoff-threshold",
+        Duration,
+        "1 h",
+        "After what time without failure the time before a restart shrinks again.",
+    ),
+    accepted(
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff",
+        Integer,
+        "",
+        "How often the pipeline is restarted.",
+    ),
+    accepted(
+        "table.exec.state.ttl",
+        Duration,
+        "0 ms",
+        "How long the state of an idle key is kept; 0: for ever.",
+    ),
+    accepted(
+        "table.exec.source.idle-timeout",
+        Duration,
+        "0 ms",
+        "After what time an idle split no longer holds the watermark back.",
+    ),
+    accepted(
+        "table.exec.source.cdc-events-duplicate",
+        Boolean,
+        "false",
+        "Whether a source may repeat change events.",
+    ),
+    accepted(
+        "table.exec.sink.not-null-enforcer",
+        Word(&["ERROR", "DROP"]),
+        "ERROR",
+        "What happens to NULL in a NOT NULL column of a sink.",
+    ),
+    accepted(
+        "table.exec.sink.type-length-enforcer",
+        Word(&["IGNORE", "TRIM_PAD", "ERROR"]),
+        "IGNORE",
+        "What happens to a text that is too long or too short for its column in a sink.",
+    ),
+    accepted(
+        "table.exec.sink.nested-constraint-enforcer",
+        Word(&["IGNORE", "ERROR"]),
+        "IGNORE",
+        "Whether nested fields are checked in a sink.",
+    ),
+    accepted(
+        "table.exec.sink.upsert-materialize",
+        Word(&["NONE", "AUTO", "FORCE"]),
+        "AUTO",
+        "Whether changes are put in order before a sink with a key.",
+    ),
+    accepted(
+        "table.exec.sink.keyed-shuffle",
+        Word(&["NONE", "AUTO", "FORCE"]),
+        "AUTO",
+        "Whether rows are exchanged by key before a sink.",
+    ),
+    accepted(
+        "table.exec.sink.rowtime-inserter",
+        Word(&["ENABLED", "DISABLED"]),
+        "ENABLED",
+        "Whether records carry their event time.",
+    ),
+    accepted(
+        "table.exec.mini-batch.enabled",
+        Boolean,
+        "false",
+        "Whether rows are gathered before they are aggregated.",
+    ),
     accepted("table.exec.mini-batch.allow-latency", Duration, "0 ms", "How long rows may be gathered."),
     accepted("table.exec.mini-batch.size", Integer, "-1", "How many rows may be gathered."),
     accepted("table.exec.resource.default-parallelism", Integer, "-1", "Parallelism of all operators."),
     accepted("table.exec.async-lookup.buffer-capacity", Integer, "100", "How many lookups may be under way."),
     accepted("table.exec.async-lookup.timeout", Duration, "3 min", "How long a lookup may take."),
-    accepted("table.exec.async-lookup.output-mode", Word(&["ORDERED", "ALLOW_UNORDERED"]), "ORDERED", "Whether lookups keep the order of rows."),
-    accepted("table.exec.legacy-cast-behaviour", Word(&["ENABLED", "DISABLED"]), "DISABLED", "Whether a failing CAST gives NULL. Flott has the new behaviour only."),
+    accepted(
+        "table.exec.async-lookup.output-mode",
+        Word(&["ORDERED", "ALLOW_UNORDERED"]),
+        "ORDERED",
+        "Whether lookups keep the order of rows.",
+    ),
+    accepted(
+        "table.exec.legacy-cast-behaviour",
+        Word(&["ENABLED", "DISABLED"]),
+        "DISABLED",
+        "Whether a failing CAST gives NULL. Flott has the new behaviour only.",
+    ),
     accepted("table.exec.disabled-operators", Text, "", "Operators that the planner must not use."),
     accepted("table.exec.simplify-operator-name-enabled", Boolean, "true", "How operators are named."),
-    accepted("table.exec.uid.generation", Word(&["PLAN_ONLY", "ALWAYS", "DISABLED"]), "PLAN_ONLY", "How operators are identified."),
-    accepted("table.exec.sort.async-merge-enabled", Boolean, "true", "Whether sorted files are merged in the background."),
+    accepted(
+        "table.exec.uid.generation",
+        Word(&["PLAN_ONLY", "ALWAYS", "DISABLED"]),
+        "PLAN_ONLY",
+        "How operators are identified.",
+    ),
+    accepted(
+        "table.exec.sort.async-merge-enabled",
+        Boolean,
+        "true",
+        "Whether sorted files are merged in the background.",
+    ),
     accepted("table.exec.spill-compression.enabled", Boolean, "true", "Whether spilled data is compressed."),
-    accepted("table.exec.spill-compression.block-size", MemorySize, "64 kb", "The block in which it is compressed."),
-    accepted("table.exec.deduplicate.insert-update-after-sensitive-enabled", Boolean, "true", "Whether deduplication tells inserts from updates."),
+    accepted(
+        "table.exec.spill-compression.block-size",
+        MemorySize,
+        "64 kb",
+        "The block in which it is compressed.",
+    ),
+    accepted(
+        "table.exec.deduplicate.insert-update-after-sensitive-enabled",
+        Boolean,
+        "true",
+        "Whether deduplication tells inserts from updates.",
+    ),
     accepted("table.exec.rank.topn-cache-size", Integer, "10000", "How many rows of a Top-N are cached."),
-    accepted("table.optimizer.agg-phase-strategy", Word(&["AUTO", "TWO_PHASE", "ONE_PHASE"]), "AUTO", "Whether rows are aggregated before they are exchanged."),
-    accepted("table.optimizer.distinct-agg.split.enabled", Boolean, "false", "Whether distinct aggregation is split."),
-    accepted("table.optimizer.distinct-agg.split.bucket-num", Integer, "1024", "Into how many buckets it is split."),
+    accepted(
+        "table.optimizer.agg-phase-strategy",
+        Word(&["AUTO", "TWO_PHASE", "ONE_PHASE"]),
+        "AUTO",
+        "Whether rows are aggregated before they are exchanged.",
+    ),
+    accepted(
+        "table.optimizer.distinct-agg.split.enabled",
+        Boolean,
+        "false",
+        "Whether distinct aggregation is split.",
+    ),
+    accepted(
+        "table.optimizer.distinct-agg.split.bucket-num",
+        Integer,
+        "1024",
+        "Into how many buckets it is split.",
+    ),
     accepted("table.optimizer.join-reorder-enabled", Boolean, "false", "Whether joins are reordered."),
-    accepted("table.optimizer.join.broadcast-threshold", MemorySize, "1 mb", "Up to which size a table is broadcast in a join."),
+    accepted(
+        "table.optimizer.join.broadcast-threshold",
+        MemorySize,
+        "1 mb",
+        "Up to which size a table is broadcast in a join.",
+    ),
     accepted("table.optimizer.multiple-input-enabled", Boolean, "true", "Whether operators are merged."),
-    accepted("table.optimizer.reuse-source-enabled", Boolean, "true", "Whether a source is read once for several uses."),
-    accepted("table.optimizer.reuse-sub-plan-enabled", Boolean, "true", "Whether common parts of plans are shared."),
-    accepted("table.optimizer.reuse-optimize-block-with-digest-enabled", Boolean, "false", "Whether common parts are found by digest."),
-    accepted("table.optimizer.source.predicate-pushdown-enabled", Boolean, "true", "Whether filters are pushed into sources."),
-    accepted("table.optimizer.source.aggregate-pushdown-enabled", Boolean, "true", "Whether aggregates are pushed into sources."),
-    accepted("table.optimizer.dynamic-filtering.enabled", Boolean, "true", "Whether one side of a join filters the other's source."),
-    accepted("table.optimizer.nondeterministic-update.strategy", Word(&["TRY_RESOLVE", "IGNORE"]), "IGNORE", "What is done about updates that can't be repeated."),
-    accepted("table.plan.compile.catalog-objects", Word(&["ALL", "SCHEMA", "IDENTIFIER"]), "ALL", "What a compiled plan holds of tables."),
+    accepted(
+        "table.optimizer.reuse-source-enabled",
+        Boolean,
+        "true",
+        "Whether a source is read once for several uses.",
+    ),
+    accepted(
+        "table.optimizer.reuse-sub-plan-enabled",
+        Boolean,
+        "true",
+        "Whether common parts of plans are shared.",
+    ),
+    accepted(
+        "table.optimizer.reuse-optimize-block-with-digest-enabled",
+        Boolean,
+        "false",
+        "Whether common parts are found by digest.",
+    ),
+    accepted(
+        "table.optimizer.source.predicate-pushdown-enabled",
+        Boolean,
+        "true",
+        "Whether filters are pushed into sources.",
+    ),
+    accepted(
+        "table.optimizer.source.aggregate-pushdown-enabled",
+        Boolean,
+        "true",
+        "Whether aggregates are pushed into sources.",
+    ),
+    accepted(
+        "table.optimizer.dynamic-filtering.enabled",
+        Boolean,
+        "true",
+        "Whether one side of a join filters the other's source.",
+    ),
+    accepted(
+        "table.optimizer.nondeterministic-update.strategy",
+        Word(&["TRY_RESOLVE", "IGNORE"]),
+        "IGNORE",
+        "What is done about updates that can't be repeated.",
+    ),
+    accepted(
+        "table.plan.compile.catalog-objects",
+        Word(&["ALL", "SCHEMA", "IDENTIFIER"]),
+        "ALL",
+        "What a compiled plan holds of tables.",
+    ),
     accepted("table.plan.force-recompile", Boolean, "false", "Whether a compiled plan is overwritten."),
-    accepted("table.plan.restore.catalog-objects", Word(&["ALL", "ALL_ENFORCED", "IDENTIFIER"]), "ALL", "How tables of a compiled plan are found."),
+    accepted(
+        "table.plan.restore.catalog-objects",
+        Word(&["ALL", "ALL_ENFORCED", "IDENTIFIER"]),
+        "ALL",
+        "How tables of a compiled plan are found.",
+    ),
     accepted("table.dml-sync", Boolean, "false", "Whether INSERT waits for its end; Flott always does."),
     accepted("table.dynamic-table-options.enabled", Boolean, "true", "Whether OPTIONS hints are allowed."),
     accepted("table.generated-code.max-length", Integer, "4000", "Where generated code is split."),
@@ -160,12 +480,32 @@ pub const OPTIONS: &[SessionOption] = &[
     accepted("table.sql-dialect", Word(&["default"]), "default", "The SQL dialect; Flott has Flink's only."),
     accepted("table.display.max-column-width", Integer, "30", "How wide columns are shown."),
     accepted("table.column-expansion-strategy", Text, "", "Which columns SELECT * leaves out."),
-    accepted("table.rtas-ctas.atomicity-enabled", Boolean, "false", "Whether CREATE TABLE AS is all or nothing."),
+    accepted(
+        "table.rtas-ctas.atomicity-enabled",
+        Boolean,
+        "false",
+        "Whether CREATE TABLE AS is all or nothing.",
+    ),
     accepted("table.resources.download-dir", Text, "", "Where jars are downloaded to."),
-    accepted("sql-client.execution.result-mode", Word(&["TABLE", "CHANGELOG", "TABLEAU"]), "TABLE", "How the SQL client shows results."),
-    accepted("sql-client.execution.max-table-result.rows", Integer, "1000000", "How many rows the SQL client keeps."),
+    accepted(
+        "sql-client.execution.result-mode",
+        Word(&["TABLE", "CHANGELOG", "TABLEAU"]),
+        "TABLE",
+        "How the SQL client shows results.",
+    ),
+    accepted(
+        "sql-client.execution.max-table-result.rows",
+        Integer,
+        "1000000",
+        "How many rows the SQL client keeps.",
+    ),
     accepted("sql-client.display.max-column-width", Integer, "30", "How wide the SQL client shows columns."),
-    accepted("sql-client.display.print-time-cost", Boolean, "true", "Whether the SQL client shows how long a query took."),
+    accepted(
+        "sql-client.display.print-time-cost",
+        Boolean,
+        "true",
+        "Whether the SQL client shows how long a query took.",
+    ),
     accepted("sql-client.verbose", Boolean, "false", "Whether the SQL client shows whole errors."),
 ];
 
@@ -182,8 +522,14 @@ const RENAMED: [(&str, &str); 24] = [
     ("state.backend.incremental", "execution.checkpointing.incremental"),
     ("execution.checkpointing.unaligned", "execution.checkpointing.unaligned.enabled"),
     ("execution.checkpointing.alignment-timeout", "execution.checkpointing.aligned-checkpoint-timeout"),
-    ("execution.checkpointing.checkpoints-after-tasks-finish.enabled", "execution.checkpointing.checkpoints-after-tasks-finish"),
-    ("execution.checkpointing.externalized-checkpoint-retention", "execution.checkpointing.externalized-checkpoint-retention"),
+    (
+        "execution.checkpointing.checkpoints-after-tasks-finish.enabled",
+        "execution.checkpointing.checkpoints-after-tasks-finish",
+    ),
+    (
+        "execution.checkpointing.externalized-checkpoint-retention",
+        "execution.checkpointing.externalized-checkpoint-retention",
+    ),
     ("execution.savepoint.path", "execution.state-recovery.path"),
     ("execution.savepoint.ignore-unclaimed-state", "execution.state-recovery.ignore-unclaimed-state"),
     ("execution.savepoint-restore-mode", "execution.state-recovery.claim-mode"),
@@ -199,9 +545,31 @@ const RENAMED: [(&str, &str); 24] = [
 
 /// Options of Flink's processes and of the place that it runs in: taken and without effect.
 const DEPLOYMENT: [&str; 25] = [
-    "akka.", "blob.", "classloader.", "client.", "cluster.", "env.", "fs.", "heartbeat.", "high-availability.",
-    "historyserver.", "job.", "jobmanager.", "jobstore.", "kubernetes.", "metrics.", "pekko.", "pipeline.",
-    "python.", "query.", "rest.", "security.", "slot.", "state.backend.", "taskmanager.", "web.",
+    "akka.",
+    "blob.",
+    "classloader.",
+    "client.",
+    "cluster.",
+    "env.",
+    "fs.",
+    "heartbeat.",
+    "high-availability.",
+    "historyserver.",
+    "job.",
+    "jobmanager.",
+    "jobstore.",
+    "kubernetes.",
+    "metrics.",
+    "pekko.",
+    "pipeline.",
+    "python.",
+    "query.",
+    "rest.",
+    "security.",
+    "slot.",
+    "state.backend.",
+    "taskmanager.",
+    "web.",
 ];
 
 /// The option of this name, its older names included.
@@ -225,8 +593,11 @@ pub(crate) fn check(key: &str, value: &str) -> Result<String> {
         return Err(unknown(key));
     };
     check_value(option.kind, value).map_err(|why| {
-        Diagnostic::error(Code::InvalidOption, format!("option '{}' = '{}': {why}", option.key, shown(key, value)))
-            .help(format!("{} {}", option.key, describe(option)))
+        Diagnostic::error(
+            Code::InvalidOption,
+            format!("option '{}' = '{}': {why}", option.key, shown(key, value)),
+        )
+        .help(format!("{} {}", option.key, describe(option)))
     })?;
     Ok(option.key.to_string())
 }
@@ -275,7 +646,9 @@ fn is_time_zone(value: &str) -> bool {
     let offset = value.strip_prefix("GMT").or_else(|| value.strip_prefix("UTC")).unwrap_or(value);
     let is_offset = offset.starts_with(['+', '-'])
         && offset[1..].split(':').count() <= 2
-        && offset[1..].split(':').all(|part| !part.is_empty() && part.len() <= 2 && part.bytes().all(|b| b.is_ascii_digit()));
+        && offset[1..]
+            .split(':')
+            .all(|part| !part.is_empty() && part.len() <= 2 && part.bytes().all(|b| b.is_ascii_digit()));
     let is_name = !value.is_empty()
         && value.starts_with(|c: char| c.is_ascii_alphabetic())
         && value.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c));
@@ -285,8 +658,20 @@ fn is_time_zone(value: &str) -> bool {
 /// Whether an option of this name holds a secret, by its name, as Flink guesses it.
 pub fn is_sensitive(key: &str) -> bool {
     const PARTS: [&str; 14] = [
-        "password", "secret", "fs.azure.account.key", "apikey", "api-key", "auth-params", "service-key", "token",
-        "basic-auth", "jaas.config", "http-headers", "credential", "passphrase", "private-key",
+        "password",
+        "secret",
+        "fs.azure.account.key",
+        "apikey",
+        "api-key",
+        "auth-params",
+        "service-key",
+        "token",
+        "basic-auth",
+        "jaas.config",
+        "http-headers",
+        "credential",
+        "passphrase",
+        "private-key",
     ];
     let key = key.to_ascii_lowercase();
     PARTS.iter().any(|part| key.contains(part))

@@ -32,7 +32,15 @@ pub fn substitute(
     env: &dyn Fn(&str) -> Option<String>,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Source> {
-    let mut filler = Filler { text, vars, env, read_file, out: String::with_capacity(text.len()), secrets: Vec::new(), error: None };
+    let mut filler = Filler {
+        text,
+        vars,
+        env,
+        read_file,
+        out: String::with_capacity(text.len()),
+        secrets: Vec::new(),
+        error: None,
+    };
     filler.fill();
     if let Some(error) = filler.error {
         return Err(error);
@@ -88,7 +96,8 @@ impl Filler<'_> {
     fn variable(&mut self, at: usize, place: Place) -> usize {
         let Some(length) = self.text[at..].find('}') else {
             let span = Span::new(at, at + 2);
-            let error = Diagnostic::error(Code::UndefinedVariable, "the variable has no closing '}'").at(span);
+            let error =
+                Diagnostic::error(Code::UndefinedVariable, "the variable has no closing '}'").at(span);
             self.fail(error.help("write $${ for a literal ${"), span);
             self.out.push_str("${");
             return at + 2;
@@ -139,7 +148,9 @@ impl Filler<'_> {
                 let it = undefined(format!("variable '{name}' has no value"));
                 Err(match closest(name, self.vars.keys().map(String::as_str)) {
                     Some(hit) => it.help(format!("did you mean '{hit}'?")),
-                    None => it.help(format!("give it one with -v {name}=VALUE, or a default: ${{{name}:-default}}")),
+                    None => it.help(format!(
+                        "give it one with -v {name}=VALUE, or a default: ${{{name}:-default}}"
+                    )),
                 })
             }
         }
@@ -176,7 +187,10 @@ mod tests {
     use super::*;
 
     fn fill(text: &str) -> Result<Source> {
-        let vars = BTreeMap::from([("DIR".to_string(), "/tmp".to_string()), ("WHO".to_string(), "it's".to_string())]);
+        let vars = BTreeMap::from([
+            ("DIR".to_string(), "/tmp".to_string()),
+            ("WHO".to_string(), "it's".to_string()),
+        ]);
         let env = |name: &str| (name == "PW").then(|| "geheim".to_string());
         let read = |path: &Path| match path.to_str() {
             Some("/key") => Ok("k1\n".to_string()),
@@ -207,7 +221,10 @@ mod tests {
         let text = "SELECT ${DRI}, ${env:X}, ${file:/none}, ${open";
         let error = fill(text).unwrap_err();
         let span = error.span.unwrap();
-        assert_eq!((error.message.as_str(), &text[span.start..span.end]), ("variable 'DRI' has no value", "${DRI}"));
+        assert_eq!(
+            (error.message.as_str(), &text[span.start..span.end]),
+            ("variable 'DRI' has no value", "${DRI}")
+        );
         assert_eq!(error.help, ["did you mean 'DIR'?"]);
         assert_eq!(error.related.len(), 3);
         assert_eq!(error.related[0].text, "environment variable 'X' is not set");

@@ -25,8 +25,9 @@
 use flott_types::{Code, DataType, Options, Result as FlottResult};
 use sqlparser::{
     ast::{
-        BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentList,
-        FunctionArguments, Ident, ObjectName, ObjectNamePart, TrimWhereField, UnaryOperator, Value, ValueWithSpan,
+        BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator,
+        FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, TrimWhereField,
+        UnaryOperator, Value, ValueWithSpan,
     },
     dialect::{Dialect, Precedence},
     keywords::Keyword,

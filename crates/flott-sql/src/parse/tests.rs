@@ -74,7 +74,11 @@ fn types_have_other_spellings() {
 fn wrong_types_are_explained() {
     says("CREATE TABLE t (a TEXT)", "unknown data type 'TEXT'", "TEXT");
     says("CREATE TABLE t (a ARRAY<STIRNG>)", "unknown data type 'STIRNG'", "STIRNG");
-    says("SELECT CAST(a AS DECIMAL(39)) FROM t", "the precision of DECIMAL must be between 1 and 38, not 39", "39");
+    says(
+        "SELECT CAST(a AS DECIMAL(39)) FROM t",
+        "the precision of DECIMAL must be between 1 and 38, not 39",
+        "39",
+    );
     says("SELECT CAST(a AS ROW<x INT, x INT>)", "ROW has two fields named 'x'", "x");
     let help = parse_data_type("TEXT").map_err(|it| it.help);
     assert_eq!(help, Err(vec!["did you mean 'STRING'?".to_string()]));
@@ -84,7 +88,10 @@ fn wrong_types_are_explained() {
 fn what_sqlparser_lacks_becomes_a_call() {
     for (text, printed) in [
         ("CAST(a + 1 AS INT)", "$cast(a + 1, 'INT')"),
-        ("TRY_CAST(a AS ROW<x INT, y ARRAY<ARRAY<STRING>>>)", "$try_cast(a, 'ROW<`x` INT, `y` ARRAY<ARRAY<STRING>>>')"),
+        (
+            "TRY_CAST(a AS ROW<x INT, y ARRAY<ARRAY<STRING>>>)",
+            "$try_cast(a, 'ROW<`x` INT, `y` ARRAY<ARRAY<STRING>>>')",
+        ),
         ("MAP['a', 1, 'b', 2]['a']", "$map('a', 1, 'b', 2)['a']"),
         ("ARRAY[1, 2][1]", "ARRAY[1, 2][1]"),
         ("ROW(1, 'x')", "ROW(1, 'x')"),
@@ -214,7 +221,9 @@ fn hints_are_options_of_the_table() {
     assert_eq!(source.slice(options.span("k")), "'v''w'");
     assert!(alias.is_some());
     says("SELECT /*+ BROADCAST(t) */ a FROM t", "not supported yet: hints on a query", "/*+ BROADCAST(t) */");
-    let StatementKind::Insert(insert) = parse("INSERT INTO t /*+ OPTIONS('k' = 'v') */ (a) SELECT 1") else { panic!() };
+    let StatementKind::Insert(insert) = parse("INSERT INTO t /*+ OPTIONS('k' = 'v') */ (a) SELECT 1") else {
+        panic!()
+    };
     assert_eq!((insert.hints.get("k"), insert.columns.len()), (Some("v"), 1));
 }
 
@@ -232,7 +241,11 @@ fn syntax_errors_point_at_the_word() {
     says("SELECT \"a\" FROM t", "double quotes are not used in Flink SQL", "\"a\"");
     says("INSERT t SELECT 1", "expected INTO or OVERWRITE, found 't'", "t");
     says("CREATE TABLE t (a INT b INT)", "expected ',' or ')' after the column, found 'b'", "b");
-    says("CREATE TABLE t (a INT) WITH (connector = 'x')", "expected a string in single quotes, found 'connector'", "connector");
+    says(
+        "CREATE TABLE t (a INT) WITH (connector = 'x')",
+        "expected a string in single quotes, found 'connector'",
+        "connector",
+    );
     says("SELECT 'abc", "the string has no closing quote", "'abc");
     says("SELECT ü + + FROM t", "expected an expression, found 'FROM'", "FROM");
 }
@@ -259,9 +272,20 @@ fn statement_sets_keep_their_semicolons() {
         let StatementKind::StatementSet(inserts) = parse(text) else { panic!("{text}") };
         assert_eq!(inserts.iter().map(|it| it.target.text()).collect::<Vec<_>>(), ["a", "b"]);
     }
-    says("EXECUTE STATEMENT SET BEGIN SELECT 1; END", "a statement set holds INSERT statements only", "SELECT 1");
-    says("BEGIN STATEMENT SET; INSERT INTO a SELECT 1;", "the statement set is not closed", "BEGIN STATEMENT SET");
-    assert!(matches!(parse("EXPLAIN STATEMENT SET BEGIN INSERT INTO a SELECT 1; END"), StatementKind::Explain(_)));
+    says(
+        "EXECUTE STATEMENT SET BEGIN SELECT 1; END",
+        "a statement set holds INSERT statements only",
+        "SELECT 1",
+    );
+    says(
+        "BEGIN STATEMENT SET; INSERT INTO a SELECT 1;",
+        "the statement set is not closed",
+        "BEGIN STATEMENT SET",
+    );
+    assert!(matches!(
+        parse("EXPLAIN STATEMENT SET BEGIN INSERT INTO a SELECT 1; END"),
+        StatementKind::Explain(_)
+    ));
 }
 
 #[test]
@@ -282,8 +306,12 @@ fn create_table_in_all_its_parts() {
     assert_eq!(table.name.text(), "db.t");
     assert_eq!(table.columns.len(), 6);
     assert_eq!(table.columns[0].kind, ColumnDefKind::Physical { data_type: DataType::bigint().not_null() });
-    assert!(matches!(&table.columns[2].kind, ColumnDefKind::Metadata { key: Some(key), is_virtual: false, .. } if key.value == "timestamp"));
-    assert!(matches!(&table.columns[3].kind, ColumnDefKind::Computed { span, .. } if &text[span.start..span.end] == "price * 2"));
+    assert!(
+        matches!(&table.columns[2].kind, ColumnDefKind::Metadata { key: Some(key), is_virtual: false, .. } if key.value == "timestamp")
+    );
+    assert!(
+        matches!(&table.columns[3].kind, ColumnDefKind::Computed { span, .. } if &text[span.start..span.end] == "price * 2")
+    );
     let watermark = table.watermark.unwrap();
     assert_eq!(&text[watermark.expr_span.start..watermark.expr_span.end], "ts - INTERVAL '5' SECOND");
     assert_eq!(table.primary_key.unwrap().columns[0].value, "id");
@@ -296,11 +324,23 @@ fn create_table_in_all_its_parts() {
 #[test]
 fn definitions_that_flink_refuses() {
     says("CREATE TABLE t (a INT PRIMARY KEY)", "a primary key must be NOT ENFORCED", "PRIMARY KEY");
-    says("CREATE TABLE t (a INT, PRIMARY KEY (a) ENFORCED)", "a primary key must be NOT ENFORCED", "PRIMARY KEY (a) ENFORCED");
+    says(
+        "CREATE TABLE t (a INT, PRIMARY KEY (a) ENFORCED)",
+        "a primary key must be NOT ENFORCED",
+        "PRIMARY KEY (a) ENFORCED",
+    );
     says("CREATE TABLE t (a) WITH ('k' = 'v')", "column 'a' has no type", "a");
-    says("CREATE TABLE t (a INT) LIKE u (OVERWRITING ALL)", "OVERWRITING ALL is not allowed", "OVERWRITING ALL");
+    says(
+        "CREATE TABLE t (a INT) LIKE u (OVERWRITING ALL)",
+        "OVERWRITING ALL is not allowed",
+        "OVERWRITING ALL",
+    );
     says("CREATE FUNCTION f AS 'x'", "not supported yet: CREATE FUNCTION", "CREATE FUNCTION");
-    says("CREATE OR REPLACE TABLE t AS SELECT 1", "not supported yet: CREATE OR REPLACE / OR ALTER", "OR REPLACE");
+    says(
+        "CREATE OR REPLACE TABLE t AS SELECT 1",
+        "not supported yet: CREATE OR REPLACE / OR ALTER",
+        "OR REPLACE",
+    );
     says("ALTER TABLE t ADD c INT", "not supported yet: ALTER TABLE … ADD", "ADD");
     says("UPDATE t SET a = 1", "not supported yet: UPDATE", "UPDATE");
 }
@@ -312,7 +352,10 @@ fn small_statements() {
         other => panic!("{other:?}"),
     };
     assert_eq!(key_value("SET 'a.b-c' = 'd'"), ("a.b-c".into(), "d".into()));
-    assert_eq!(key_value("SET execution.runtime-mode = batch"), ("execution.runtime-mode".into(), "batch".into()));
+    assert_eq!(
+        key_value("SET execution.runtime-mode = batch"),
+        ("execution.runtime-mode".into(), "batch".into())
+    );
     assert_eq!(key_value("SET a.b = 10 s;"), ("a.b".into(), "10 s".into()));
     assert_eq!(parse("SET"), StatementKind::Set(None));
     assert_eq!(parse("RESET"), StatementKind::Reset(None));
