@@ -13,6 +13,8 @@
 //!
 //! Source: Flink documentation, "Data Types: Casting".
 
+mod parse;
+
 use std::sync::Arc;
 
 use arrow::{
@@ -36,6 +38,9 @@ use crate::{
     text::{self, DAY_MILLIS, POWERS_OF_TEN},
     zone,
 };
+
+use parse::{parse_boolean, parse_integer, parse_time_leniently};
+pub(crate) use parse::{parse_date_leniently, parse_float, parse_timestamp_leniently};
 
 /// What every conversion needs to know.
 #[derive(Clone, Copy)]
@@ -154,7 +159,7 @@ impl Cast<'_> {
     }
 
     fn to_integer<T: ArrowPrimitiveType>(
-        &self,
+        self,
         array: &ArrayRef,
         from_integer: impl Fn(i64) -> T::Native,
         from_float: impl Fn(f64) -> T::Native,
@@ -186,7 +191,7 @@ impl Cast<'_> {
     }
 
     fn to_float<T: ArrowPrimitiveType>(
-        &self,
+        self,
         array: &ArrayRef,
         from_float: impl Fn(f64) -> T::Native,
         from_integer: impl Fn(i64) -> T::Native,
@@ -215,7 +220,7 @@ impl Cast<'_> {
         }
     }
 
-    fn to_boolean(&self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
+    fn to_boolean(self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
         let nulls = array.nulls().cloned();
         let not_zero = |test: &dyn Fn(usize) -> bool| -> ArrayRef {
             Arc::new(BooleanArray::new(BooleanBuffer::collect_bool(array.len(), test), nulls.clone()))
@@ -244,7 +249,7 @@ impl Cast<'_> {
         Ok(Arc::new(parsed?))
     }
 
-    fn to_decimal(&self, array: &ArrayRef, precision: u8, scale: u8) -> Result<ArrayRef, EvalError> {
+    fn to_decimal(self, array: &ArrayRef, precision: u8, scale: u8) -> Result<ArrayRef, EvalError> {
         let limit = POWERS_OF_TEN[usize::from(precision).min(38)];
         let typed = |values: Decimal128Array| -> Result<ArrayRef, EvalError> {
             Ok(Arc::new(values.with_precision_and_scale(precision, scale as i8)?))
@@ -310,7 +315,7 @@ impl Cast<'_> {
         Ok(out.finish())
     }
 
-    fn to_date(&self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
+    fn to_date(self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
         if self.from.is_character() {
             return self.parse::<Date32Type>(array, |it| parse_date_leniently(it.trim()));
         }
@@ -319,7 +324,7 @@ impl Cast<'_> {
         Ok(Arc::new(values.unary::<_, Date32Type>(|it| it.div_euclid(per_day) as i32)))
     }
 
-    fn to_time(&self, array: &ArrayRef, precision: u8) -> Result<ArrayRef, EvalError> {
+    fn to_time(self, array: &ArrayRef, precision: u8) -> Result<ArrayRef, EvalError> {
         let step = 10i32.pow(3 - u32::from(precision.min(3)));
         match &self.from.kind {
             TypeKind::Char(_) | TypeKind::Varchar(_) => self.parse::<Time32MillisecondType>(array, |it| {
@@ -351,7 +356,7 @@ impl Cast<'_> {
         Ok((values.unary(|it| zone::to_local(self.context.time_zone, it, unit)), unit))
     }
 
-    fn to_timestamp(&self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
+    fn to_timestamp(self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
         let (precision, instant) = match self.to.kind {
             TypeKind::TimestampLtz(p) => (p, true),
             TypeKind::Timestamp(p) => (p, false),
@@ -409,7 +414,7 @@ impl Cast<'_> {
         Ok(timestamps(&values, self.to))
     }
 
-    fn to_text(&self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
+    fn to_text(self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
         let texts = render::render_column(array, self.from, self.context.time_zone)?;
         let (length, pad) = match self.to.kind {
             TypeKind::Char(n) => (n as usize, true),
@@ -424,7 +429,7 @@ impl Cast<'_> {
         Ok(Arc::new(resized(&texts, length, pad)))
     }
 
-    fn to_bytes(&self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
+    fn to_bytes(self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
         let bytes: BinaryArray = match array.data_type() {
             ArrowType::Utf8 => BinaryArray::from(array.as_string::<i32>().clone()),
             ArrowType::Binary => array.as_binary::<i32>().clone(),
@@ -455,8 +460,8 @@ impl Cast<'_> {
     }
 
     /// Nested values. In `TRY_CAST` one bad element makes the whole value NULL.
-    fn to_nested(&self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
-        let strict = Cast { mode: CastMode::Strict, ..*self };
+    fn to_nested(self, array: &ArrayRef) -> Result<ArrayRef, EvalError> {
+        let strict = Cast { mode: CastMode::Strict, ..self };
         if self.mode == CastMode::Strict {
             return strict.each_part(array);
         }
@@ -571,138 +576,6 @@ fn resized(texts: &StringArray, length: usize, pad: bool) -> StringArray {
         out.append_value(&scratch);
     }
     out.finish()
-}
-
-/// An integer; a fraction behind a point is allowed and cut off (`1.9` is 1).
-fn parse_integer(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
-    };
-    let (whole, fraction) = match digits.iter().position(|byte| *byte == b'.') {
-        Some(at) => (&digits[..at], &digits[at + 1..]),
-        None => (digits, &digits[..0]),
-    };
-    if digits.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let mut number = 0i64;
-    for byte in whole {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        // Counting down reaches the least number, which has no positive counterpart.
-        number = number.checked_mul(10)?.checked_sub(i64::from(digit))?;
-    }
-    if negative { Some(number) } else { number.checked_neg() }
-}
-
-/// A float as Java reads it: surrounding blanks and a trailing `f` or `d` are allowed, and the
-/// words `NaN` and `Infinity` in exactly this spelling.
-pub(crate) fn parse_float<F: std::str::FromStr>(text: &str) -> Option<F> {
-    let text = text.trim();
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if unsigned == "NaN" || unsigned == "Infinity" {
-        return text.parse().ok();
-    }
-    let text = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
-    let numeric =
-        text.bytes().all(|it| it.is_ascii_digit() || matches!(it, b'.' | b'e' | b'E' | b'+' | b'-'));
-    if numeric { text.parse().ok() } else { None }
-}
-
-fn parse_boolean(text: &str) -> Option<bool> {
-    let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
-    if is(&["true", "t", "yes", "y", "1"]) {
-        Some(true)
-    } else if is(&["false", "f", "no", "n", "0"]) {
-        Some(false)
-    } else {
-        None
-    }
-}
-
-/// One to `most` digits at the start, and what follows.
-fn leading_number(text: &str, most: usize) -> Option<(u32, &str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    if digits == 0 || digits > most {
-        return None;
-    }
-    Some((text[..digits].parse().ok()?, &text[digits..]))
-}
-
-/// `2024-2-9`, `2024-02`, `2024`; what follows a blank is ignored.
-pub(crate) fn parse_date_leniently(text: &str) -> Option<i32> {
-    if let Some(days) = text::parse_date(text.as_bytes()) {
-        return Some(days);
-    }
-    let text = text.split(' ').next()?;
-    let mut numbers = [1u32; 3];
-    let mut rest = text;
-    for (i, number) in numbers.iter_mut().enumerate() {
-        let (parsed, after) = leading_number(rest, if i == 0 { 4 } else { 2 })?;
-        *number = parsed;
-        if after.is_empty() {
-            rest = "";
-            break;
-        }
-        rest = after;
-        if i < 2 {
-            rest = after.strip_prefix('-')?;
-        }
-    }
-    let [year, month, day] = numbers;
-    let exists = rest.is_empty()
-        && (1..=12).contains(&month)
-        && (1..=text::days_in_month(year.into(), month)).contains(&day);
-    if exists { i32::try_from(text::days_from_civil(year.into(), month, day)).ok() } else { None }
-}
-
-/// `10:11:12.345`, `1:2:3`, `10:11`, `10`.
-fn parse_time_leniently(text: &str) -> Option<i32> {
-    if let Some(millis) = text::parse_time(text.as_bytes()) {
-        return Some(millis);
-    }
-    let (hour, rest) = leading_number(text, 2)?;
-    let (minute, rest) = match rest.strip_prefix(':') {
-        Some(rest) => leading_number(rest, 2)?,
-        None => (0, rest),
-    };
-    let (second, rest) = match rest.strip_prefix(':') {
-        Some(rest) => leading_number(rest, 2)?,
-        None => (0, rest),
-    };
-    let spelled = format!("{hour:02}:{minute:02}:{second:02}{rest}");
-    text::parse_time(spelled.as_bytes())
-}
-
-/// `yyyy-MM-dd[ HH:mm:ss[.fffffffff]]`, each number possibly without leading zeros.
-pub(crate) fn parse_timestamp_leniently(text: &str, unit: TimeUnit) -> Option<i64> {
-    if let Some(value) = text::parse_timestamp(text.as_bytes(), unit, b' ', false) {
-        return Some(value);
-    }
-    let (date, time) = text.split_once(' ').unwrap_or((text, "00:00:00"));
-    let mut parts = [0u32; 6];
-    let mut rest = date;
-    for (i, separator) in ["-", "-", ""].into_iter().enumerate() {
-        let (number, after) = leading_number(rest, if i == 0 { 4 } else { 2 })?;
-        parts[i] = number;
-        rest = after.strip_prefix(separator)?;
-    }
-    if !rest.is_empty() {
-        return None;
-    }
-    rest = time;
-    for (i, separator) in [":", ":", ""].into_iter().enumerate() {
-        let (number, after) = leading_number(rest, 2)?;
-        parts[i + 3] = number;
-        rest = after.strip_prefix(separator)?;
-    }
-    let [year, month, day, hour, minute, second] = parts;
-    let spelled = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{rest}");
-    text::parse_timestamp(spelled.as_bytes(), unit, b' ', false)
 }
 
 /// A DECIMAL as the nearest DOUBLE.

@@ -423,7 +423,7 @@ impl<'a> Frame<'a> {
             Operation::Cast { input, from, mode } => {
                 cast::cast_array(&self.value(*input)?, from, &node.data_type, *mode, self.context)
             }
-            Operation::Case { branches, otherwise } => self.case(branches, *otherwise, &node.data_type),
+            Operation::Case { branches, otherwise } => self.case(branches, *otherwise),
             Operation::IsNotNull(input) => {
                 let array = self.value(*input)?;
                 let valid = match array.logical_nulls() {
@@ -474,18 +474,13 @@ impl<'a> Frame<'a> {
         }
     }
 
-    fn case(
-        &self,
-        branches: &[(NodeId, NodeId)],
-        otherwise: NodeId,
-        to: &DataType,
-    ) -> Result<ArrayRef, EvalError> {
+    fn case(&self, branches: &[(NodeId, NodeId)], otherwise: NodeId) -> Result<ArrayRef, EvalError> {
         let Some(((condition, value), rest)) = branches.split_first() else {
             return self.value(otherwise);
         };
         let mask = self.mask(*condition)?;
         match mask.true_count() {
-            0 => return self.case(rest, otherwise, to),
+            0 => return self.case(rest, otherwise),
             all if all == self.rows => return self.value(*value),
             _ => {}
         }
@@ -495,7 +490,7 @@ impl<'a> Frame<'a> {
         }
         let remaining = not(&mask)?;
         let reached = self.part(&mask).value(*value)?;
-        let other = self.part(&remaining).case(rest, otherwise, to)?;
+        let other = self.part(&remaining).case(rest, otherwise)?;
         Ok(merge(&mask, &reached, &other)?)
     }
 

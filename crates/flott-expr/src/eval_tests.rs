@@ -166,13 +166,65 @@ fn rounding() {
 fn equal_sub_expressions_are_one_node() {
     let sum = || call("+", [n(), int(1)]);
     let program = Program::new(vec![call("*", [sum(), sum()]), sum()]);
-    let results = program.evaluate(&batch(), &context()).unwrap();
-    assert!(
-        Arc::ptr_eq(&results[1], &program.evaluate(&batch(), &context()).unwrap()[1]) || results.len() == 2
-    );
+    let sums =
+        program.graph.nodes.iter().filter(|node| matches!(&node.operation, Operation::Call { .. })).count();
+    assert_eq!(sums, 2);
     let random = || call("RAND", []);
     let two = Program::new(vec![random(), random()]).evaluate(&batch(), &context()).unwrap();
     assert_ne!(&two[0], &two[1]);
+}
+
+/// How long the expressions of the benchmark queries take: `cargo test --release -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints times instead of testing"]
+#[allow(clippy::disallowed_methods, reason = "a measurement")]
+fn speed() {
+    let rows = 8192i64;
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values((0..rows).map(|it| it * 7919 % 100_000)));
+    let texts: ArrayRef =
+        Arc::new(StringArray::from_iter_values((0..rows).map(|it| format!("channel-{}", it % 977))));
+    let batch = RecordBatch::try_from_iter_with_nullable([("n", numbers, true), ("s", texts, true)]).unwrap();
+    let ms = DataType::from(TypeKind::Timestamp(3));
+    let at = crate::coerce::cast_expr(
+        Expr::column(0, "n", DataType::bigint()),
+        &DataType::string(),
+        CastMode::Strict,
+    );
+    for (name, expr) in [
+        ("0.908 * n", call("*", [decimal(908, 3, 3), n()])),
+        ("MOD(n, 123) = 0", call("=", [call("MOD", [n(), int(123)]), int(0)])),
+        ("n + 1", call("+", [n(), int(1)])),
+        ("n > 5000", call(">", [n(), int(5000)])),
+        ("s LIKE '%l-9%'", call("LIKE", [s(), text("%l-9%")])),
+        ("s = 'channel-5'", call("=", [s(), text("channel-5")])),
+        ("CAST(n AS STRING)", at),
+    ] {
+        let program = Program::new(vec![expr]);
+        let start = std::time::Instant::now();
+        for _ in 0..1000 {
+            std::hint::black_box(program.evaluate(&batch, &context()).unwrap());
+        }
+        println!("{name}: {:.2} ns a row", start.elapsed().as_nanos() as f64 / 1000.0 / rows as f64);
+    }
+    let mut out = Vec::new();
+    let start = std::time::Instant::now();
+    for value in 0..1_000_000i64 {
+        out.clear();
+        crate::text::append_timestamp(
+            &mut out,
+            value * 1_234_567,
+            arrow::datatypes::TimeUnit::Millisecond,
+            3,
+            b' ',
+        );
+        std::hint::black_box(crate::text::parse_timestamp(
+            &out,
+            arrow::datatypes::TimeUnit::Millisecond,
+            b' ',
+            false,
+        ));
+    }
+    println!("{ms} to text and back: {:.1} ns", start.elapsed().as_nanos() as f64 / 1e6);
 }
 
 #[test]

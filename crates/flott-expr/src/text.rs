@@ -128,7 +128,7 @@ pub fn append_time(out: &mut Vec<u8>, millis: i32, precision: u8) {
     append_clock(out, (millis / 1000) as u32);
     let fraction = (millis % 1000) as u32;
     let mut digits = precision.min(3);
-    while digits > 1 && fraction % 10u32.pow(4 - u32::from(digits)) == 0 {
+    while digits > 1 && fraction.is_multiple_of(10u32.pow(4 - u32::from(digits))) {
         digits -= 1;
     }
     append_fraction(out, fraction * 1_000_000, digits);

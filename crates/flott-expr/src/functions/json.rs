@@ -14,12 +14,12 @@
 
 use arrow::array::{Array, ArrayRef, BooleanBuilder};
 use flott_types::DataType;
-use serde_json::Value as Json;
 use std::sync::Arc;
 
 use super::{
     Call, Function, FunctionKind,
     define::{Param, shaped, shaped_nullable},
+    json_text::Json,
     kernel,
 };
 use crate::EvalError;
@@ -85,8 +85,8 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         |args| shaped(args, 1, &[Param::Text], DataType::string()),
         |call| {
             kernel::map_strings(call.strings(0)?, |text, out| {
-                match serde_json::from_str::<Json>(text) {
-                    Ok(Json::String(inner)) => out.push_str(&inner),
+                match Json::read(text) {
+                    Some(Json::String(inner)) => out.push_str(&inner),
                     _ => out.push_str(text),
                 }
                 Ok(())
@@ -152,23 +152,21 @@ impl Path {
     }
 
     /// What lies at the path. `*` gives an array of all.
-    fn find(&self, text: &str) -> Result<Json, Missing> {
-        let json: Json =
-            serde_json::from_str(text).map_err(|why| Missing::Wrong(format!("invalid JSON: {why}")))?;
+    fn find<'a>(&self, text: &'a str) -> Result<Json<'a>, Missing> {
+        let json = Json::read(text).ok_or_else(|| Missing::Wrong("invalid JSON".to_owned()))?;
         let mut found = vec![json];
         let mut several = false;
         for step in &self.steps {
             several |= *step == Step::Every;
             found = found.into_iter().flat_map(|it| take_step(it, step)).collect();
         }
-        match (several, found.pop()) {
-            (true, last) => {
-                found.extend(last);
-                Ok(Json::Array(found))
-            }
-            (false, Some(json)) => Ok(json),
-            (false, None) if self.strict => Err(Missing::Wrong("there is nothing at the path".to_owned())),
-            (false, None) => Err(Missing::Empty),
+        if several {
+            return Ok(Json::Array(found));
+        }
+        match found.pop() {
+            Some(json) => Ok(json),
+            None if self.strict => Err(Missing::Wrong("there is nothing at the path".to_owned())),
+            None => Err(Missing::Empty),
         }
     }
 }
@@ -196,15 +194,14 @@ fn next_step(text: &str) -> Option<(Step, &str)> {
     Some((Step::Element(index.trim().parse().ok()?), rest))
 }
 
-fn take_step(json: Json, step: &Step) -> Vec<Json> {
+fn take_step<'a>(json: Json<'a>, step: &Step) -> Vec<Json<'a>> {
     match (step, json) {
-        (Step::Member(name), Json::Object(mut members)) => members.remove(name).into_iter().collect(),
+        (Step::Member(name), Json::Object(members)) => {
+            members.into_iter().find(|(known, _)| known == name).map(|(_, value)| value).into_iter().collect()
+        }
         (Step::Element(index), Json::Array(mut elements)) => {
-            let place = if *index < 0 {
-                elements.len().checked_add_signed(*index as isize)
-            } else {
-                usize::try_from(*index).ok()
-            };
+            let from_end = index.checked_abs().and_then(|it| elements.len().checked_sub(usize::try_from(it).ok()?));
+            let place = if *index < 0 { from_end } else { usize::try_from(*index).ok() };
             match place {
                 Some(place) if place < elements.len() => vec![elements.swap_remove(place)],
                 _ => Vec::new(),
@@ -226,7 +223,7 @@ impl<'a> Paths<'a> {
     fn of(call: &Call<'a>) -> Result<Self, EvalError> {
         Ok(Self { texts: call.strings(1)?, last: None })
     }
-    fn find(&mut self, row: usize, text: &str) -> Result<Result<Json, Missing>, EvalError> {
+    fn find<'t>(&mut self, row: usize, text: &'t str) -> Result<Result<Json<'t>, Missing>, EvalError> {
         let path = self.texts.value(row);
         if self.last.as_ref().is_none_or(|(last, _)| *last != path) {
             self.last = Some((path, Path::new(path)?));
@@ -253,13 +250,13 @@ fn json_value(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         let text = texts.value(row);
         let missing = match paths.find(row, text)? {
             Ok(Json::Null) => Missing::Empty,
-            Ok(json @ (Json::Object(_) | Json::Array(_))) => Missing::Wrong(format!("{json} is no scalar")),
+            Ok(json @ (Json::Object(_) | Json::Array(_))) => Missing::Wrong(format!("{} is no scalar", shown(&json))),
             Ok(Json::String(value)) => {
                 out.push_str(&value);
                 return Ok(true);
             }
             Ok(json) => {
-                out.push_str(&json.to_string());
+                json.write(out);
                 return Ok(true);
             }
             Err(missing) => missing,
@@ -279,6 +276,12 @@ fn json_value(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     })
 }
 
+fn shown(json: &Json<'_>) -> String {
+    let mut out = String::new();
+    json.write(&mut out);
+    out
+}
+
 fn failed(function: &str, missing: &Missing, text: &str) -> EvalError {
     let why = match missing {
         Missing::Empty => "there is nothing at the path",
@@ -293,18 +296,17 @@ fn json_query(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (on_empty, on_error) = (behaviour(call, 3, "NULL"), behaviour(call, 4, "NULL"));
     kernel::build_strings(call.rows, nulls_of_text_and_path(call).as_ref(), |row, out| {
         let text = texts.value(row);
-        let structured = |json: &Json| json.is_array() || json.is_object();
         let missing = match paths.find(row, text)? {
             Ok(Json::Null) => Missing::Empty,
-            Ok(json) if wrapper == "UNCONDITIONAL" || (wrapper == "CONDITIONAL" && !structured(&json)) => {
-                out.push_str(&Json::Array(vec![json]).to_string());
+            Ok(json) if wrapper == "UNCONDITIONAL" || (wrapper == "CONDITIONAL" && !json.is_structured()) => {
+                Json::Array(vec![json]).write(out);
                 return Ok(true);
             }
-            Ok(json) if structured(&json) => {
-                out.push_str(&json.to_string());
+            Ok(json) if json.is_structured() => {
+                json.write(out);
                 return Ok(true);
             }
-            Ok(json) => Missing::Wrong(format!("{json} is neither object nor array")),
+            Ok(json) => Missing::Wrong(format!("{} is neither object nor array", shown(&json))),
             Err(missing) => missing,
         };
         match if missing == Missing::Empty { on_empty } else { on_error } {
@@ -328,7 +330,7 @@ fn json_exists(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         }
         let text = texts.value(row);
         match paths.find(row, text)? {
-            Ok(json) => out.append_value(!json.is_null()),
+            Ok(json) => out.append_value(json != Json::Null),
             Err(Missing::Empty) => out.append_value(false),
             Err(missing) => match on_error {
                 "ERROR" => return Err(failed("JSON_EXISTS", &missing, text)),
@@ -343,11 +345,11 @@ fn json_exists(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 fn is_json(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let texts = call.strings(0)?;
     let kind = behaviour(call, 1, "VALUE");
-    let test = |text: &str| match (serde_json::from_str::<Json>(text), kind) {
-        (Ok(json), "OBJECT") => json.is_object(),
-        (Ok(json), "ARRAY") => json.is_array(),
-        (Ok(json), "SCALAR") => !json.is_object() && !json.is_array(),
-        (read, _) => read.is_ok(),
+    let test = |text: &str| match (Json::read(text), kind) {
+        (Some(json), "OBJECT") => matches!(json, Json::Object(_)),
+        (Some(json), "ARRAY") => matches!(json, Json::Array(_)),
+        (Some(json), "SCALAR") => !json.is_structured(),
+        (read, _) => read.is_some(),
     };
     Ok(kernel::build_booleans(call.rows, None, |row| texts.is_valid(row) && test(texts.value(row))))
 }
@@ -380,10 +382,10 @@ mod tests {
 
     #[test]
     fn paths_reach_in() {
-        let find = |path: &str, text: &str| Path::new(path).unwrap().find(text);
-        assert_eq!(find("$.a[1]", r#"{"a":[1,2]}"#), Ok(2.into()));
-        assert_eq!(find("$['a b']", r#"{"a b":"x"}"#), Ok("x".into()));
-        assert_eq!(find("$.a[*]", r#"{"a":[1,2]}"#), Ok(vec![1, 2].into()));
+        let find = |path: &str, text: &'static str| Path::new(path).unwrap().find(text);
+        assert_eq!(find("$.a[1]", r#"{"a":[1,2]}"#), Ok(Json::Number("2")));
+        assert_eq!(find("$['a b']", r#"{"a b":"x"}"#), Ok(Json::String("x".into())));
+        assert_eq!(find("$.a[*]", r#"{"a":[1]}"#), Ok(Json::Array(vec![Json::Number("1")])));
         assert_eq!(find("lax $.b", r#"{"a":1}"#), Err(Missing::Empty));
         assert!(matches!(find("strict $.b", r#"{"a":1}"#), Err(Missing::Wrong(_))));
         assert!(matches!(find("$.a", "not json"), Err(Missing::Wrong(_))));

@@ -23,6 +23,7 @@ mod enforce;
 mod hash;
 mod java_regex;
 mod json;
+mod json_text;
 pub mod kernel;
 pub(crate) mod logical;
 mod map;

@@ -30,7 +30,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     pattern(
         "LIKE",
         &["string LIKE pattern [ESCAPE char]"],
-        |call| like(call),
+        like,
         "Whether the whole text matches the pattern: '%' stands for any text, '_' for one character.",
         &[("'abc' LIKE 'a%'", "TRUE")],
     ),
@@ -44,7 +44,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     pattern(
         "SIMILAR TO",
         &["string SIMILAR TO pattern [ESCAPE char]"],
-        |call| similar(call),
+        similar,
         "Whether the whole text matches the SQL regular expression.",
         &[("'abc' SIMILAR TO '(a|b)%'", "TRUE")],
     ),
@@ -107,7 +107,9 @@ fn steps(pattern: &str, escape: Option<char>) -> Result<Vec<Step>, EvalError> {
             char if Some(char) == escape => match chars.next() {
                 Some(next) if next == '%' || next == '_' || Some(next) == escape => Step::Exactly(next),
                 _ => {
-                    return Err(EvalError::new(format!("invalid escape sequence in the pattern '{pattern}'")));
+                    return Err(EvalError::new(format!(
+                        "invalid escape sequence in the pattern '{pattern}'"
+                    )));
                 }
             },
             '%' if out.last() == Some(&Step::AnyMany) => continue,
