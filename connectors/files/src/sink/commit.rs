@@ -21,7 +21,7 @@ use flott_connector::{Committable, Committer};
 use flott_types::{Code, Diagnostic, Result};
 use serde_json::{Value, json};
 
-use super::{SinkPlan, failed, run::RunGuard};
+use super::{SinkPlan, durable::sync_directories, failed, run::RunGuard};
 
 /// A part file on its way to its readers. Paths are relative to the table's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,13 +76,7 @@ impl FileCommitter {
 
     fn create_directory(&self, directory: &str) -> Result<()> {
         let path = self.path_of(directory);
-        if path.is_dir() {
-            return Ok(());
-        }
-        fs::create_dir_all(&path).map_err(|error| failed("create", &path, &error))?;
-        // Each new directory's name must be durable in the one above it.
-        let above = path.ancestors().skip(1).take_while(|it| it.starts_with(&self.plan.root));
-        above.into_iter().try_for_each(sync_directory)
+        fs::create_dir_all(&path).map_err(|error| failed("create", &path, &error))
     }
 
     fn publish(&self, file: &Published) -> Result<()> {
@@ -131,17 +125,15 @@ impl FileCommitter {
         let now = self.plan.job.clock.monotonic();
         let delay = self.plan.settings.commit_delay;
         let due = |since: &Duration| at_end || now.saturating_sub(*since) >= delay;
-        let ready: Vec<String> =
+        let ready: BTreeSet<String> =
             self.uncommitted.iter().filter(|(_, since)| due(since)).map(|(it, _)| it.clone()).collect();
-        for directory in ready {
-            let path = self.path_of(&directory);
+        let paths: Vec<PathBuf> = ready.iter().map(|directory| self.path_of(directory)).collect();
+        for path in &paths {
             let marker = path.join(marker);
-            File::create(&marker)
-                .and_then(|file| file.sync_all())
-                .map_err(|error| failed("write", &marker, &error))?;
-            sync_directory(&path)?;
-            self.uncommitted.remove(&directory);
+            File::create(&marker).map_err(|error| failed("write", &marker, &error))?;
         }
+        sync_directories(&self.plan.root, paths)?;
+        self.uncommitted.retain(|directory, _| !ready.contains(directory));
         Ok(())
     }
 }
@@ -153,13 +145,7 @@ impl Committer for FileCommitter {
         let directories: BTreeSet<String> = files.iter().map(|file| file.directory.clone()).collect();
         directories.iter().try_for_each(|directory| self.create_directory(directory))?;
         files.iter().try_for_each(|file| self.publish(file))?;
-        for directory in &directories {
-            sync_directory(&self.path_of(directory))?;
-        }
-        if !directories.is_empty() {
-            // The hidden names have gone from here.
-            sync_directory(&self.plan.root)?;
-        }
+        sync_directories(&self.plan.root, directories.iter().map(|directory| self.path_of(directory)))?;
         let now = self.plan.job.clock.monotonic();
         for directory in directories {
             if self.plan.job.overwrite && !self.touched.contains(&directory) {
@@ -191,10 +177,4 @@ impl Committer for FileCommitter {
         }
         self.commit_partitions(true)
     }
-}
-
-fn sync_directory(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| failed("write into", path, &error))
 }

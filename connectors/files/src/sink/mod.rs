@@ -14,6 +14,7 @@
 //! - Every epoch ends the files that are open: a file belongs to one epoch.
 
 mod commit;
+mod durable;
 mod output;
 mod routing;
 mod run;

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fs::{self, File, OpenOptions},
     io::Write,
+    mem,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -19,7 +20,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use flott_connector::{BufferPool, io};
 use flott_types::{Code, Diagnostic, Result};
 
-use super::failed;
+use super::{durable::sync_files, failed};
 
 /// Buffers on their way to the thread at the most.
 const QUEUE_MAX: usize = 8;
@@ -67,7 +68,7 @@ impl Output {
         let (queue, jobs) = bounded(QUEUE_MAX);
         let status = Arc::new(Status::default());
         let buffers = BufferPool::default();
-        let disk = Disk { open: BTreeMap::new(), unsynced: VecDeque::new(), buffers: buffers.clone() };
+        let disk = Disk { open: BTreeMap::new(), unsynced: Vec::new(), buffers: buffers.clone() };
         let theirs = status.clone();
         let thread = io::spawn(name, move || run(disk, &jobs, &theirs))?;
         Ok(Self { queue: Some(queue), outbox: VecDeque::new(), status, buffers, thread: Some(thread) })
@@ -162,7 +163,7 @@ impl Status {
 /// The thread's files.
 struct Disk {
     open: BTreeMap<u64, PartFile>,
-    unsynced: VecDeque<PartFile>,
+    unsynced: Vec<PartFile>,
     buffers: BufferPool,
 }
 
@@ -186,20 +187,21 @@ impl Disk {
                 written
             }
             Job::Close { part } => {
-                self.unsynced.extend(self.open.remove(&part));
-                match self.unsynced.len() > UNSYNCED_FILES_MAX {
-                    true => self.unsynced.pop_front().map_or(Ok(()), PartFile::sync),
-                    false => Ok(()),
-                }
+                self.unsynced.extend(self.open.remove(&part).map(PartFile::closed));
+                if self.unsynced.len() < UNSYNCED_FILES_MAX { Ok(()) } else { self.sync() }
             }
             Job::Sync { epoch } => {
-                for part in self.unsynced.drain(..) {
-                    part.sync()?;
-                }
+                self.sync()?;
                 status.durable.store(epoch.saturating_add(1), Ordering::Release);
                 Ok(())
             }
         }
+    }
+
+    /// Makes all complete files durable and lets go of them.
+    fn sync(&mut self) -> Result<()> {
+        let files: Vec<PartFile> = mem::take(&mut self.unsynced);
+        sync_files(files.iter().map(|part| (&part.file, part.path.as_path())))
     }
 
     /// Files that were never closed belong to no epoch.
@@ -221,14 +223,19 @@ impl PartFile {
         self.file.write_all(bytes).map_err(|error| failed("write", &self.path, &error))?;
         self.written += bytes.len() as u64;
         if self.written - self.writeback_from >= WRITEBACK_BYTES {
-            begin_writeback(&self.file, self.writeback_from, self.written - self.writeback_from);
-            self.writeback_from = self.written;
+            self.begin_writeback();
         }
         Ok(())
     }
 
-    fn sync(self) -> Result<()> {
-        self.file.sync_all().map_err(|error| failed("write", &self.path, &error))
+    fn begin_writeback(&mut self) {
+        begin_writeback(&self.file, self.writeback_from, self.written - self.writeback_from);
+        self.writeback_from = self.written;
+    }
+
+    fn closed(mut self) -> Self {
+        self.begin_writeback();
+        self
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 use flott_types::Result;
 use serde_json::{Value, json};
 
-use super::{SinkPlan, failed};
+use super::{SinkPlan, durable::create_directory, failed};
 
 /// A run's claim on its hidden files in one directory.
 pub(crate) struct RunGuard {
@@ -38,7 +38,7 @@ impl RunGuard {
     /// `OutputFailed`
     pub(crate) fn start(plan: &SinkPlan) -> Result<Self> {
         let root = plan.root.clone();
-        fs::create_dir_all(&root).map_err(|error| failed("create", &root, &error))?;
+        create_directory(&root)?;
         let (pipeline, checkpoints) = (plan.job.pipeline_name.as_str(), plan.job.checkpoints);
         sweep_dead(&root, pipeline);
         let (token, lock) = claim(&root, &plan.job.run_id, pipeline, checkpoints)
