@@ -30,6 +30,9 @@ impl Connector for Blackhole {
     fn writes(&self) -> bool {
         true
     }
+    fn sink_guarantee(&self) -> SinkGuarantee {
+        SinkGuarantee::Discards
+    }
     fn validate(&self, table: &TableDescription, _: &Registry, errors: &mut Vec<Box<Diagnostic>>) {
         refuse_metadata(self.name(), table, errors);
     }

@@ -73,6 +73,9 @@ impl Connector for FilesystemConnector {
     fn is_bounded(&self, table: &TableDescription) -> bool {
         table.options.get(settings::MONITOR_INTERVAL).is_none()
     }
+    fn sink_guarantee(&self) -> flott_connector::SinkGuarantee {
+        flott_connector::SinkGuarantee::Repeatable
+    }
     fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>) {
         validate::validate(table, registry, errors);
     }

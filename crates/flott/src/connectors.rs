@@ -9,7 +9,7 @@ pub fn registry() -> Registry {
         registry.add_format(format);
     }
     let families = [
-        flott_connector_files::connectors(),
+        flott_connector_files::all(),
         flott_connector_generators::connectors(),
         flott_connector_console::connectors(),
     ];

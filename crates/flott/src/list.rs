@@ -136,16 +136,30 @@ fn option_entries() -> Vec<Entry> {
         .iter()
         .map(|option| {
             let mut entry = Entry::new("", option.key, option.doc);
-            entry.facts.push(("Takes", option.kind.to_string()));
+            entry.facts.push(("Takes", option_kind(option.kind)));
             if !option.default.is_empty() {
                 entry.facts.push(("Default", option.default.to_string()));
             }
-            if !option.used {
+            if option.status == flott_sql::session::OptionUse::Accepted {
                 entry.facts.push(("Status", "accepted, without effect yet".to_string()));
             }
             entry
         })
         .collect()
+}
+
+fn option_kind(kind: flott_sql::session::OptionKind) -> String {
+    use flott_sql::session::OptionKind as Kind;
+    match kind {
+        Kind::Boolean => "boolean".into(),
+        Kind::Integer => "integer".into(),
+        Kind::Number => "number".into(),
+        Kind::Duration => "duration".into(),
+        Kind::MemorySize => "size".into(),
+        Kind::Word(words) => words.join(" | "),
+        Kind::TimeZone => "time zone".into(),
+        Kind::Text => "text".into(),
+    }
 }
 
 fn type_entries() -> Vec<Entry> {

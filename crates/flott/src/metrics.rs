@@ -53,14 +53,11 @@ pub fn serve(address: SocketAddr) -> Result<Server> {
         registry.register_collector(Box::new(Exposed { current: shown }));
         while !until.is_stopped() {
             let Ok(Some(request)) = server.recv_timeout(Duration::from_millis(100)) else { continue };
-            let _ = request.respond(answer(request_path(&request), &registry));
+            let found = request.url() == "/metrics";
+            let _ = request.respond(answer(found, &registry));
         }
     })?;
     Ok(Server { done, current, _thread: thread })
-}
-
-fn request_path(request: &tiny_http::Request) -> bool {
-    request.url() == "/metrics"
 }
 
 fn answer(found: bool, registry: &Registry) -> tiny_http::Response<std::io::Cursor<Vec<u8>>> {
