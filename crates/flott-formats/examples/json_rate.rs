@@ -110,7 +110,11 @@ fn measure(columns: &str, chunks: &[Chunk], rounds: usize) -> Result<(), Box<dyn
         }
         best = best.min(start.elapsed().as_secs_f64());
     }
-    println!("  decode {:7.0} MB/s  {:6.1} ns/row  {rows} rows", bytes as f64 / best / 1e6, best * 1e9 / rows as f64);
+    println!(
+        "  decode {:7.0} MB/s  {:6.1} ns/row  {rows} rows",
+        bytes as f64 / best / 1e6,
+        best * 1e9 / rows as f64
+    );
     let mut out = Vec::new();
     let (mut best, mut written, mut rows) = (f64::MAX, 0, 0);
     for _ in 0..rounds {

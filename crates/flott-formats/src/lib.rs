@@ -20,10 +20,5 @@ use flott_connector::Format;
 
 /// Every format of this crate.
 pub fn all() -> Vec<Arc<dyn Format>> {
-    vec![
-        Arc::new(json::JsonFormat),
-        Arc::new(csv::Csv),
-        Arc::new(parquet::Parquet),
-        Arc::new(raw::RawFormat),
-    ]
+    vec![Arc::new(json::JsonFormat), Arc::new(csv::Csv), Arc::new(parquet::Parquet), Arc::new(raw::RawFormat)]
 }

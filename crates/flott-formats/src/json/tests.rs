@@ -7,7 +7,8 @@ use flott_connector::{
     Chunk, ColumnKind, Decoded, Format, FormatRequest, Origin, Payload, ScanRequest, SplitInfo, TableColumn,
     TableDescription,
 };
-use flott_types::{DataType, Options, Span, TypeKind};
+use flott_expr::{CastMode, Expr, ExprKind, Program};
+use flott_types::{Code, DataType, Options, Span, TypeKind};
 use proptest::prelude::*;
 
 use super::{JsonFormat, test_context};
@@ -356,6 +357,54 @@ fn replayed_records_are_known_by_number() {
     assert_eq!(rejected, [1..1, 3..3]);
     let places: Vec<_> = all.iter().flat_map(|it| it.rows.clone()).collect();
     assert_eq!(places, [0..0, 2..2]);
+}
+
+#[test]
+fn text_that_the_filter_does_not_read_is_copied_for_kept_rows_only() {
+    let columns = [("keep", DataType::string()), ("note", DataType::string()), ("n", DataType::int())];
+    let table = table(&columns, &[]);
+    let schema = table.physical_schema();
+    let request = FormatRequest { table: &table, schema: schema.clone() };
+    let input = Box::new(Expr::column(0, "keep", DataType::string()));
+    let cast = ExprKind::Cast { input, mode: CastMode::Strict };
+    let filter = Program::new(vec![Expr::new(cast, DataType::boolean(), Span::default())]);
+    let scan = ScanRequest {
+        projection: vec![0, 1, 2],
+        schema,
+        filter: Some(filter),
+        batch_rows: 100,
+        parallelism: 1,
+        job_options: Options::new(),
+    };
+    let text = concat!(
+        "{\"keep\":\"true\",\"note\":\"a\\nb\",\"n\":1}\n",
+        "{\"keep\":\"false\",\"note\":\"dropped\",\"n\":2}\n",
+        "{\"keep\":\"maybe\",\"note\":\"can't be evaluated\",\"n\":3}\n",
+        "{\"keep\":\"true\",\"note\":\"twice\",\"note\":[1, 2],\"n\":4}\n",
+        "{\"keep\":\"true\",\"note\":null,\"n\":\"x\"}\n",
+        "{\"keep\":\"true\",\"n\":6}\n",
+    );
+    let bytes = Payload::Bytes(text.as_bytes().to_vec());
+    let records = text.lines().map(|line| (line.as_bytes().to_vec(), Origin::default())).collect();
+    for payload in [bytes, Payload::Records(records)] {
+        let split = Arc::new(SplitInfo::default());
+        let chunk = Chunk { split, sequence: 0, offset: 0, payload, bytes_in: 0 };
+        let (mut kept, mut read, mut filtered, mut codes) = (Vec::new(), 0, 0, Vec::new());
+        let mut decoder = JsonFormat.decoder(&request, &scan, Vec::new()).unwrap();
+        let mut emit = |decoded: Decoded| {
+            assert_eq!(decoded.rows.len(), decoded.batch.num_rows());
+            kept.extend(rows(&decoded.batch));
+            read += decoded.read;
+            filtered += decoded.filtered;
+            codes.extend(decoded.rejected.iter().map(|it| it.code));
+            Ok(())
+        };
+        decoder.decode(&chunk, &test_context(), &mut emit).unwrap();
+        assert_eq!(kept, ["true | a\nb | 1", "true | [1,2] | 4", "true | NULL | 6"]);
+        assert_eq!((read, filtered), (6, 1));
+        codes.sort();
+        assert_eq!(codes, [Code::DecodeFailed, Code::EvaluationFailed]);
+    }
 }
 
 #[test]
