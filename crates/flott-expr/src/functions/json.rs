@@ -200,7 +200,8 @@ fn take_step<'a>(json: Json<'a>, step: &Step) -> Vec<Json<'a>> {
             members.into_iter().find(|(known, _)| known == name).map(|(_, value)| value).into_iter().collect()
         }
         (Step::Element(index), Json::Array(mut elements)) => {
-            let from_end = index.checked_abs().and_then(|it| elements.len().checked_sub(usize::try_from(it).ok()?));
+            let from_end =
+                index.checked_abs().and_then(|it| elements.len().checked_sub(usize::try_from(it).ok()?));
             let place = if *index < 0 { from_end } else { usize::try_from(*index).ok() };
             match place {
                 Some(place) if place < elements.len() => vec![elements.swap_remove(place)],
@@ -250,7 +251,9 @@ fn json_value(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         let text = texts.value(row);
         let missing = match paths.find(row, text)? {
             Ok(Json::Null) => Missing::Empty,
-            Ok(json @ (Json::Object(_) | Json::Array(_))) => Missing::Wrong(format!("{} is no scalar", shown(&json))),
+            Ok(json @ (Json::Object(_) | Json::Array(_))) => {
+                Missing::Wrong(format!("{} is no scalar", shown(&json)))
+            }
             Ok(Json::String(value)) => {
                 out.push_str(&value);
                 return Ok(true);

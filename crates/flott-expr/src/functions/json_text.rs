@@ -258,7 +258,9 @@ mod tests {
 
     #[test]
     fn what_is_not_json() {
-        for text in ["", "x", "{", "[1,]", "01", "1.", "\"a", "{\"a\"}", "1 2", "\"\\x\"", "'a'", "\"\\u+123\""] {
+        for text in
+            ["", "x", "{", "[1,]", "01", "1.", "\"a", "{\"a\"}", "1 2", "\"\\x\"", "'a'", "\"\\u+123\""]
+        {
             assert_eq!(Json::read(text), None, "{text}");
         }
         assert_eq!(Json::read(&"[".repeat(100_000)), None);
