@@ -4,7 +4,7 @@ use flott_expr::{CastMode, Expr, ExprKind, Value, coerce, functions, lookup};
 use flott_types::{Code, Diagnostic, Result, Span};
 use sqlparser::ast::{self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments};
 
-use super::{expr::ExprBinder, flink_functions, interval, literal};
+use super::{expr::ExprBinder, flink_functions, interval, json, literal};
 use crate::parse::{internal_name, parse_data_type_at};
 
 /// Functions that are called without parentheses.
@@ -12,7 +12,11 @@ const WITHOUT_PARENTHESES: &[&str] =
     &["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP", "PI"];
 
 /// A bare word that is a call, such as CURRENT_DATE.
-pub(super) fn without_parentheses(binder: ExprBinder<'_, '_>, name: &str, span: Span) -> Option<Result<Expr>> {
+pub(super) fn without_parentheses(
+    binder: ExprBinder<'_, '_>,
+    name: &str,
+    span: Span,
+) -> Option<Result<Expr>> {
     let upper = name.to_ascii_uppercase();
     WITHOUT_PARENTHESES.contains(&upper.as_str()).then(|| by_name(binder, name, Vec::new(), span))
 }
@@ -43,8 +47,17 @@ pub(super) fn bind(binder: ExprBinder<'_, '_>, ast: &Ast, function: &ast::Functi
     if lookup(&name).is_none() {
         return Err(unknown_or_missing(&name, span));
     }
-    let args = if is_unit_function(&name) { unit_arguments(binder, args, span)? } else { arguments(binder, &name, args, span)? };
-    by_name(binder, &name, args, span)
+    if is_unit_function(&name) {
+        let args = unit_arguments(binder, args, span)?;
+        return by_name(binder, &name, args, span);
+    }
+    let (args, clauses) = arguments(binder, &name, args, span)?;
+    let Some((clause, _)) = clauses.first() else { return by_name(binder, &name, args, span) };
+    let upper = name.to_ascii_uppercase();
+    json::bind(binder, &upper, args, &clauses, span).unwrap_or_else(|| {
+        let at = binder.binder.span(clause.span);
+        Err(Diagnostic::not_supported(format_args!("clauses of {upper}")).at(at))
+    })
 }
 
 fn by_name(binder: ExprBinder<'_, '_>, name: &str, args: Vec<Expr>, span: Span) -> Result<Expr> {
@@ -90,14 +103,22 @@ fn unknown_or_missing(name: &str, span: Span) -> Box<Diagnostic> {
 
 // --- arguments ------------------------------------------------------------------------------------
 
-fn arguments(binder: ExprBinder<'_, '_>, name: &str, args: &[FunctionArg], span: Span) -> Result<Vec<Expr>> {
+/// The bound arguments, and the clauses that the parser made into named ones.
+fn arguments<'q>(
+    binder: ExprBinder<'_, '_>,
+    name: &str,
+    args: &'q [FunctionArg],
+    span: Span,
+) -> Result<(Vec<Expr>, Vec<(&'q ast::Ident, &'q Ast)>)> {
     let mut clauses = Vec::new();
     let mut plain = Vec::new();
     for arg in args {
         match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => plain.push(expr),
             FunctionArg::Unnamed(_) => {
-                return Err(Diagnostic::error(Code::Syntax, format!("* cannot be an argument of {name}")).at(span));
+                return Err(
+                    Diagnostic::error(Code::Syntax, format!("* cannot be an argument of {name}")).at(span)
+                );
             }
             FunctionArg::Named { name: clause, arg: FunctionArgExpr::Expr(value), .. }
                 if clause.value.starts_with('$') =>
@@ -106,36 +127,17 @@ fn arguments(binder: ExprBinder<'_, '_>, name: &str, args: &[FunctionArg], span:
             }
             FunctionArg::Named { name: parameter, .. } => {
                 let at = binder.binder.span(parameter.span);
-                return Err(Diagnostic::not_supported(format_args!("named arguments ({})", parameter.value)).at(at));
+                return Err(
+                    Diagnostic::not_supported(format_args!("named arguments ({})", parameter.value)).at(at)
+                );
             }
             FunctionArg::ExprNamed { .. } => {
                 return Err(Diagnostic::not_supported("named arguments").at(span));
             }
         }
     }
-    for (clause, value) in clauses {
-        if !is_default(&name.to_ascii_uppercase(), &clause.value, value) {
-            let words = clause.value.trim_start_matches('$').replace('_', " ").to_ascii_uppercase();
-            let at = binder.binder.span(clause.span);
-            return Err(Diagnostic::not_supported(format_args!("{words} in {}", name.to_ascii_uppercase())).at(at));
-        }
-    }
-    binder.binder.all(plain.into_iter().map(|arg| binder.bind(arg)))
-}
-
-/// Whether a clause of a JSON function says what holds without it.
-fn is_default(function: &str, clause: &str, value: &Ast) -> bool {
-    let Ast::Value(value) = value else { return false };
-    let ast::Value::SingleQuotedString(value) = &value.value else { return false };
-    matches!(
-        (function, clause, value.as_str()),
-        ("JSON_VALUE" | "JSON_QUERY", "$on_empty" | "$on_error", "NULL")
-            | ("JSON_VALUE", "$returning", "STRING")
-            | ("JSON_QUERY", "$wrapper", "WITHOUT")
-            | ("JSON_EXISTS", "$on_error", "FALSE")
-            | ("JSON_OBJECT", "$on_null", "NULL")
-            | ("JSON_ARRAY", "$on_null", "ABSENT")
-    )
+    let plain = binder.binder.all(plain.into_iter().map(|arg| binder.bind(arg)))?;
+    Ok((plain, clauses))
 }
 
 fn is_unit_function(name: &str) -> bool {

@@ -4,7 +4,10 @@ use flott_expr::{CastMode, Expr, ExprKind, Value, coerce, lookup};
 use flott_types::{Code, DataType, Diagnostic, Result, Span, TypeKind};
 use sqlparser::ast::{self, AccessExpr, BinaryOperator, Expr as Ast, Ident, Subscript, UnaryOperator};
 
-use super::{Binder, call, interval, literal, scope::{Scope, span_of}};
+use super::{
+    Binder, call, interval, literal,
+    scope::{Scope, span_of},
+};
 
 /// Binds expressions over the columns of one scope.
 #[derive(Clone, Copy)]
@@ -27,7 +30,9 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
                 Ok(inner.at(span))
             }
             Ast::BinaryOp { .. } => self.binary_chain(ast),
-            _ => self.node(ast).map(|expr| self.binder.fold(expr)).map_err(|it| it.at(self.binder.place(ast))),
+            _ => {
+                self.node(ast).map(|expr| self.binder.fold(expr)).map_err(|it| it.at(self.binder.place(ast)))
+            }
         }
     }
 
@@ -37,7 +42,8 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
         match expr.data_type.kind {
             TypeKind::Boolean | TypeKind::Null => Ok(expr),
             _ => {
-                let message = format!("{clause} needs a condition, but this is of type {}", expr.data_type.kind);
+                let message =
+                    format!("{clause} needs a condition, but this is of type {}", expr.data_type.kind);
                 Err(Diagnostic::error(Code::TypeMismatch, message)
                     .at(expr.span)
                     .help("compare it with something: x = 1, x IS NOT NULL"))
@@ -55,8 +61,9 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
         }
         let mut left = self.bind(leftmost)?;
         while let Some((op, right)) = rights.pop() {
-            let name = operator_name(op)
-                .ok_or_else(|| Diagnostic::error(Code::Syntax, format!("there is no operator {op} in Flink SQL")));
+            let name = operator_name(op).ok_or_else(|| {
+                Diagnostic::error(Code::Syntax, format!("there is no operator {op} in Flink SQL"))
+            });
             let right = self.bind(right)?;
             let span = left.span.union(right.span);
             let name = name.map_err(|it| it.at(span))?;
@@ -106,13 +113,23 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
             Ast::Position { expr, r#in } => self.function("POSITION", ast, &[expr, r#in]),
             Ast::Substring { expr, substring_from, substring_for, .. } => {
                 let args = [Some(expr), substring_from.as_ref(), substring_for.as_ref()];
-                self.function("SUBSTRING", ast, &args.into_iter().flatten().map(AsRef::as_ref).collect::<Vec<_>>())
+                self.function(
+                    "SUBSTRING",
+                    ast,
+                    &args.into_iter().flatten().map(AsRef::as_ref).collect::<Vec<_>>(),
+                )
             }
             Ast::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
                 let args = [Some(expr), Some(overlay_what), Some(overlay_from), overlay_for.as_ref()];
-                self.function("OVERLAY", ast, &args.into_iter().flatten().map(AsRef::as_ref).collect::<Vec<_>>())
+                self.function(
+                    "OVERLAY",
+                    ast,
+                    &args.into_iter().flatten().map(AsRef::as_ref).collect::<Vec<_>>(),
+                )
             }
-            Ast::Trim { trim_where, trim_what, expr, .. } => self.trim(ast, *trim_where, trim_what.as_deref(), expr),
+            Ast::Trim { trim_where, trim_what, expr, .. } => {
+                self.trim(ast, *trim_where, trim_what.as_deref(), expr)
+            }
             Ast::Array(array) => self.function("ARRAY", ast, &array.elem.iter().collect::<Vec<_>>()),
             Ast::Tuple(items) => self.function("ROW", ast, &items.iter().collect::<Vec<_>>()),
             Ast::Function(function) => call::bind(self, ast, function),
@@ -133,7 +150,8 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
 
     fn identifier(self, ident: &Ident) -> Result<Expr> {
         let span = self.binder.span(ident.span);
-        if ident.quote_style.is_none() && !self.scope.has_column(&ident.value)
+        if ident.quote_style.is_none()
+            && !self.scope.has_column(&ident.value)
             && let Some(expr) = call::without_parentheses(self, &ident.value, span)
         {
             return expr;
@@ -189,7 +207,10 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
 
     fn field(self, input: Expr, name: &str, span: Span) -> Result<Expr> {
         let TypeKind::Row(fields) = &input.data_type.kind else {
-            let message = format!("'{name}' cannot be taken from a value of type {}: it has no fields", input.data_type.kind);
+            let message = format!(
+                "'{name}' cannot be taken from a value of type {}: it has no fields",
+                input.data_type.kind
+            );
             return Err(Diagnostic::error(Code::UnknownColumn, message).at(span));
         };
         match fields.iter().position(|field| field.name == name) {
@@ -247,7 +268,9 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
             UnaryOperator::Not => self.unary_function("NOT", ast, arg),
             UnaryOperator::Minus => {
                 // The smallest BIGINT is a number only together with its sign.
-                if let Ast::Value(value) = arg && let ast::Value::Number(text, _) = &value.value {
+                if let Ast::Value(value) = arg
+                    && let ast::Value::Number(text, _) = &value.value
+                {
                     return literal::number(text, true, self.binder.place(ast));
                 }
                 self.unary_function("-", ast, arg)
@@ -261,7 +284,9 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
                 let message = format!("+ needs a number, but this is of type {}", arg.data_type.kind);
                 Err(Diagnostic::error(Code::TypeMismatch, message).at(span))
             }
-            other => Err(Diagnostic::error(Code::Syntax, format!("there is no operator {other} in Flink SQL"))),
+            other => {
+                Err(Diagnostic::error(Code::Syntax, format!("there is no operator {other} in Flink SQL")))
+            }
         }
     }
 
@@ -298,7 +323,8 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
                 Some(any) => self.operator("OR", vec![any, equal], span)?,
             });
         }
-        let any = any.ok_or_else(|| Diagnostic::error(Code::Syntax, "IN needs at least one value").at(span))?;
+        let any =
+            any.ok_or_else(|| Diagnostic::error(Code::Syntax, "IN needs at least one value").at(span))?;
         self.negate(any, negated)
     }
 
@@ -374,7 +400,9 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
 
     fn rounding(self, name: &str, ast: &Ast, arg: &Ast, field: &ast::CeilFloorKind) -> Result<Expr> {
         match field {
-            ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) => self.unary_function(name, ast, arg),
+            ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) => {
+                self.unary_function(name, ast, arg)
+            }
             ast::CeilFloorKind::DateTimeField(unit) => {
                 self.with_unit(&format!("{name}_TO"), ast, &interval::unit_name(unit), arg, false)
             }

@@ -11,8 +11,11 @@
 
 use flott_expr::{CastMode, Expr, ExprKind, Value, coerce, lookup};
 use flott_types::{
-    Code, ColumnKind, DataType, Diagnostic, Field, Result, Schema, Span, TableColumn, TableDescription, TypeKind,
+    Code, ColumnKind, DataType, Diagnostic, Field, Result, Schema, Span, TableColumn, TableDescription,
+    TypeKind,
 };
+
+use sqlparser::ast::Spanned;
 
 use super::{
     Binder,
@@ -21,7 +24,10 @@ use super::{
     query::{Ctes, columns_of, replace_top},
     scope::Scope,
 };
-use crate::{Entry, Insert, LogicalPlan, Table, parse::ast::{InsertStatement, Name}};
+use crate::{
+    Entry, Insert, LogicalPlan, Table,
+    parse::ast::{InsertStatement, Name},
+};
 
 const NOT_NULL_ENFORCER: &str = "table.exec.sink.not-null-enforcer";
 const LENGTH_ENFORCER: &str = "table.exec.sink.type-length-enforcer";
@@ -103,9 +109,12 @@ fn targets(
     let statics = binder.all(insert.partition.iter().map(|(name, value)| {
         let at = position(table, sink, name)?;
         if !sink.partition_keys.contains(&name.value) {
-            return Err(Diagnostic::error(Code::InvalidDefinition, format!("'{}' is not a partition column", name.value))
-                .at(name.span)
-                .did_you_mean(&name.value, sink.partition_keys.iter().map(String::as_str)));
+            return Err(Diagnostic::error(
+                Code::InvalidDefinition,
+                format!("'{}' is not a partition column", name.value),
+            )
+            .at(name.span)
+            .did_you_mean(&name.value, sink.partition_keys.iter().map(String::as_str)));
         }
         let scope = Scope::default();
         let value = ExprBinder::new(binder, &scope).bind(value)?;
@@ -196,8 +205,7 @@ fn wrong_count(
 }
 
 fn query_span(binder: &Binder<'_>, insert: &InsertStatement) -> Span {
-    use sqlparser::ast::Spanned;
-    Span::default().union(binder.span(insert.query.span())).union(Span::default())
+    binder.span(insert.query.span())
 }
 
 /// Both sides, for comparison.
@@ -261,7 +269,8 @@ fn write(
             Given::Static(value) => (Some(value), None),
             Given::Missing => (Some(missing(column, insert)?), None),
         };
-        let value = value.ok_or_else(|| Diagnostic::error(Code::Internal, "a column beyond the query's last"))?;
+        let value =
+            value.ok_or_else(|| Diagnostic::error(Code::Internal, "a column beyond the query's last"))?;
         let value = to_sink_type(value, &column.data_type, trim);
         let checked = !column.data_type.nullable && value.data_type.nullable;
         exprs.push(match (checked, enforcer, position) {
@@ -282,7 +291,13 @@ fn write(
         };
         Ok(LogicalPlan::Filter { input: Box::new(plan), predicate })
     })?;
-    Ok(replace_top(plan, exprs, sink.schema()))
+    Ok(match replace_top(plan, exprs, sink.schema()) {
+        LogicalPlan::Values { rows, schema } => {
+            let fold = |row: Vec<Expr>| row.into_iter().map(|it| binder.fold(it)).collect();
+            LogicalPlan::Values { rows: rows.into_iter().map(fold).collect(), schema }
+        }
+        plan => plan,
+    })
 }
 
 fn missing(column: &TableColumn, insert: &InsertStatement) -> Result<Expr> {
@@ -298,7 +313,8 @@ fn missing(column: &TableColumn, insert: &InsertStatement) -> Result<Expr> {
 /// The value in the column's type. Texts of another length are laid out the same, and stay as
 /// they are unless lengths are to be enforced.
 fn to_sink_type(value: Expr, to: &DataType, trim: bool) -> Expr {
-    let text = value.data_type.is_character() && to.is_character() || value.data_type.is_binary() && to.is_binary();
+    let text =
+        value.data_type.is_character() && to.is_character() || value.data_type.is_binary() && to.is_binary();
     if text && !trim {
         return value;
     }
@@ -311,12 +327,20 @@ fn to_sink_type(value: Expr, to: &DataType, trim: bool) -> Expr {
 fn enforce(value: Expr, column: &str) -> Result<Expr> {
     let span = value.span;
     let error = || {
-        Diagnostic::error(Code::InvalidDefinition, format!("column '{column}' is NOT NULL, but the value is NULL")).at(span)
+        Diagnostic::error(
+            Code::InvalidDefinition,
+            format!("column '{column}' is NOT NULL, but the value is NULL"),
+        )
+        .at(span)
     };
     if matches!(value.kind, ExprKind::Literal(Value::Null)) {
         return Err(error());
     }
-    let name = literal::constant(Value::String(column.to_string()), TypeKind::Varchar(flott_length(column)), Span::default());
+    let name = literal::constant(
+        Value::String(column.to_string()),
+        TypeKind::Varchar(flott_length(column)),
+        Span::default(),
+    );
     match lookup("ENFORCE_NOT_NULL") {
         Some(function) => function.call(vec![value, name], span),
         None => Err(Diagnostic::not_supported("nullable values for NOT NULL columns").at(span)),

@@ -75,8 +75,10 @@ pub(super) fn unit_name(field: &DateTimeField) -> String {
 /// The constant of an interval literal at `span`.
 pub(super) fn bind(interval: &ast::Interval, span: Span) -> Result<Expr> {
     let malformed = |why: &str| Diagnostic::error(Code::InvalidLiteral, why.to_string()).at(span);
-    let (negative, text) = text_of(&interval.value)
-        .ok_or_else(|| malformed("an interval's value must be a constant").help("for a column, multiply: n * INTERVAL '1' DAY"))?;
+    let (negative, text) = text_of(&interval.value).ok_or_else(|| {
+        malformed("an interval's value must be a constant")
+            .help("for a column, multiply: n * INTERVAL '1' DAY")
+    })?;
     let Some(leading) = interval.leading_field.as_ref().and_then(Unit::of) else {
         return Err(malformed("an interval needs a unit").help("write INTERVAL '1' DAY"));
     };
@@ -85,10 +87,13 @@ pub(super) fn bind(interval: &ast::Interval, span: Span) -> Result<Expr> {
         Some(field) => Unit::of(field).ok_or_else(|| malformed("unknown unit of an interval"))?,
     };
     if last < leading || last.kind() != leading.kind() {
-        return Err(malformed("an interval goes from the larger to the smaller unit, within YEAR TO MONTH or DAY TO SECOND"));
+        return Err(malformed(
+            "an interval goes from the larger to the smaller unit, within YEAR TO MONTH or DAY TO SECOND",
+        ));
     }
     let digits = interval.leading_precision.and_then(|it| usize::try_from(it).ok()).unwrap_or(LEADING_DIGITS);
-    let form = || malformed(&format!("'{text}' is not an interval of this form")).help(example(leading, last));
+    let form =
+        || malformed(&format!("'{text}' is not an interval of this form")).help(example(leading, last));
     let trimmed = text.trim();
     let (minus, body) = match trimmed.strip_prefix('-') {
         Some(rest) => (true, rest),

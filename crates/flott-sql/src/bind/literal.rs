@@ -29,9 +29,11 @@ pub(super) fn bind(value: &ast::Value, span: Span) -> Result<Expr> {
         V::Boolean(it) => Ok(constant(Value::Boolean(*it), TypeKind::Boolean, span)),
         V::Null => Ok(constant(Value::Null, TypeKind::Null, span)),
         V::Placeholder(_) => Err(Diagnostic::not_supported("parameters").at(span)),
-        other => Err(Diagnostic::error(Code::InvalidLiteral, format!("{other} is not a literal of Flink SQL"))
-            .at(span)
-            .help("text stands in single quotes: 'text'")),
+        other => {
+            Err(Diagnostic::error(Code::InvalidLiteral, format!("{other} is not a literal of Flink SQL"))
+                .at(span)
+                .help("text stands in single quotes: 'text'"))
+        }
     }
 }
 
@@ -52,7 +54,8 @@ pub(super) fn number(text: &str, negative: bool, span: Span) -> Result<Expr> {
         let value: i128 = whole.parse().map_err(|_| out_of_range())?;
         let value = i64::try_from(if negative { -value } else { value });
         let value = value.map_err(|_| {
-            out_of_range().help("a whole number fits into BIGINT; write a decimal point and a digit for a DECIMAL")
+            out_of_range()
+                .help("a whole number fits into BIGINT; write a decimal point and a digit for a DECIMAL")
         })?;
         let kind = if i32::try_from(value).is_ok() { TypeKind::Int } else { TypeKind::BigInt };
         return Ok(constant(Value::Int(value), kind, span));
@@ -67,21 +70,26 @@ pub(super) fn number(text: &str, negative: bool, span: Span) -> Result<Expr> {
 
 fn hex(text: &str, span: Span) -> Result<Expr> {
     let malformed = || {
-        Diagnostic::error(Code::InvalidLiteral, "a binary literal has an even number of hexadecimal digits").at(span)
+        Diagnostic::error(Code::InvalidLiteral, "a binary literal has an even number of hexadecimal digits")
+            .at(span)
     };
     let digits: Option<Vec<u8>> =
         text.chars().map(|c| c.to_digit(16).and_then(|it| u8::try_from(it).ok())).collect();
     let digits = digits.filter(|it| it.len() % 2 == 0).ok_or_else(malformed)?;
-    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |acc, d| acc * 16 + d)).collect();
+    let bytes: Vec<u8> =
+        digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |acc, d| acc * 16 + d)).collect();
     let length = u32::try_from(bytes.len()).map_err(|_| malformed())?;
     Ok(constant(Value::Bytes(bytes), TypeKind::Binary(length), span))
 }
 
 /// `DATE '…'`, `TIME '…'`, `TIMESTAMP '…'`
 pub(super) fn typed(typed: &ast::TypedString, span: Span) -> Result<Expr> {
-    let (ast::Value::SingleQuotedString(value) | ast::Value::NationalStringLiteral(value)) = &typed.value.value
+    let (ast::Value::SingleQuotedString(value) | ast::Value::NationalStringLiteral(value)) =
+        &typed.value.value
     else {
-        return Err(Diagnostic::error(Code::InvalidLiteral, "the value must be a text in single quotes").at(span));
+        return Err(
+            Diagnostic::error(Code::InvalidLiteral, "the value must be a text in single quotes").at(span)
+        );
     };
     let malformed = |what: &str, form: &str| {
         Diagnostic::error(Code::InvalidLiteral, format!("'{value}' is not a {what}"))
@@ -104,7 +112,11 @@ pub(super) fn typed(typed: &ast::TypedString, span: Span) -> Result<Expr> {
         ast::DataType::Timestamp(..) => {
             let form = || malformed("TIMESTAMP", "TIMESTAMP '2026-01-31 23:59:59.123'");
             let precision = decimals(trimmed).ok_or_else(form)?;
-            let full = if trimmed.contains([' ', 'T']) { trimmed.to_string() } else { format!("{trimmed} 00:00:00") };
+            let full = if trimmed.contains([' ', 'T']) {
+                trimmed.to_string()
+            } else {
+                format!("{trimmed} 00:00:00")
+            };
             let unit = TimestampUnit::of(precision);
             let value = text::parse_timestamp(full.as_bytes(), unit, b' ', false).ok_or_else(form)?;
             Ok(constant(Value::Timestamp(value), TypeKind::Timestamp(precision), span))

@@ -3,7 +3,8 @@
 //! ```text
 //!   Query ─ query.rs ─► LogicalPlan ─ insert.rs ─► Insert
 //!              │  FROM: relation.rs, names: scope.rs
-//!              └─ expressions: expr.rs, literal.rs, interval.rs, call.rs, constants: fold.rs
+//!              └─ expressions: expr.rs, literal.rs, interval.rs, call.rs,
+//!              │                json.rs, constants: fold.rs
 //! ```
 //!
 //! A binder looks at one statement. An expression stops at its first error, but its neighbours
@@ -19,6 +20,7 @@ mod flink_functions;
 mod fold;
 mod insert;
 mod interval;
+mod json;
 mod literal;
 mod place;
 mod query;

@@ -82,7 +82,8 @@ impl Binder<'_> {
     }
 
     fn in_brackets(&self, inner: Span, open: u8, close: u8) -> Span {
-        let start = self.source.text.get(..inner.start).and_then(|text| text.bytes().rposition(|b| b == open));
+        let start =
+            self.source.text.get(..inner.start).and_then(|text| text.bytes().rposition(|b| b == open));
         start.and_then(|start| self.until_match(start, start, open, close)).unwrap_or(inner)
     }
 
@@ -95,7 +96,8 @@ impl Binder<'_> {
             let start = self.skip_space(end);
             let word = self.word_at(start);
             let known = UNITS.iter().any(|unit| {
-                word.eq_ignore_ascii_case(unit) || word.len() == unit.len() + 1 && word.to_ascii_uppercase().starts_with(unit)
+                word.eq_ignore_ascii_case(unit)
+                    || word.len() == unit.len() + 1 && word.to_ascii_uppercase().starts_with(unit)
             });
             if !known {
                 break;
@@ -150,12 +152,10 @@ impl Binder<'_> {
     /// Where a word starts, the last before `end`.
     fn word_before(&self, word: &str, end: usize) -> Option<usize> {
         let text = self.source.text.as_bytes().get(..end)?;
-        (0..=text.len().checked_sub(word.len())?)
-            .rev()
-            .find(|&at| {
-                let starts = at == 0 || !text[at - 1].is_ascii_alphanumeric() && text[at - 1] != b'_';
-                starts && text[at..at + word.len()].eq_ignore_ascii_case(word.as_bytes())
-            })
+        (0..=text.len().checked_sub(word.len())?).rev().find(|&at| {
+            let starts = at == 0 || !text[at - 1].is_ascii_alphanumeric() && text[at - 1] != b'_';
+            starts && text[at..at + word.len()].eq_ignore_ascii_case(word.as_bytes())
+        })
     }
 
     fn word_at(&self, at: usize) -> &str {

@@ -116,7 +116,11 @@ impl Binder<'_> {
             };
             let span = self.word_behind(word, self.span(left.span()).end);
             let error = Diagnostic::not_supported(what).at(span);
-            return Err(if op == SetOperator::Union { error.help("UNION ALL keeps all rows") } else { error });
+            return Err(if op == SetOperator::Union {
+                error.help("UNION ALL keeps all rows")
+            } else {
+                error
+            });
         }
         let span = self.span(body.span());
         let (left, right) = (self.set_expr(left, ctes), self.set_expr(right, ctes));
@@ -154,10 +158,12 @@ impl Binder<'_> {
             let values: Vec<Expr> = rows.iter().filter_map(|row| row.get(column).cloned()).collect();
             common(&values).ok_or_else(|| {
                 let what = format!("the values of column {}", column + 1);
-                no_common_type(&what, &values).at(values.iter().fold(Span::default(), |span, it| span.union(it.span)))
+                no_common_type(&what, &values)
+                    .at(values.iter().fold(Span::default(), |span, it| span.union(it.span)))
             })
         }))?;
-        let rows = rows.into_iter().map(|row| row.into_iter().zip(&types).map(|(it, to)| convert(it, to)).collect());
+        let rows =
+            rows.into_iter().map(|row| row.into_iter().zip(&types).map(|(it, to)| convert(it, to)).collect());
         let rows = rows.collect();
         let fields = types.into_iter().enumerate().map(|(at, it)| Field::new(format!("EXPR${at}"), it));
         Ok(LogicalPlan::Values { rows, schema: Schema::new(fields.collect()) })
@@ -196,9 +202,10 @@ impl Binder<'_> {
         }
         let scope = Scope::default();
         let items = self.select_items(select, ExprBinder::new(self, &scope))?;
-        let (fields, row) = items.into_iter().map(|item| {
-            (Field::new(item.name, item.expr.data_type.clone()), item.expr)
-        }).unzip();
+        let (fields, row) = items
+            .into_iter()
+            .map(|item| (Field::new(item.name, item.expr.data_type.clone()), item.expr))
+            .unzip();
         Ok(LogicalPlan::Values { rows: vec![row], schema: Schema::new(fields) })
     }
 
@@ -223,7 +230,10 @@ impl Binder<'_> {
             Some(("LATERAL VIEW", "LATERAL VIEW", start.end))
         } else if select.top.is_some() {
             Some(("TOP", "TOP", start.end))
-        } else if !(select.cluster_by.is_empty() && select.distribute_by.is_empty() && select.sort_by.is_empty()) {
+        } else if !(select.cluster_by.is_empty()
+            && select.distribute_by.is_empty()
+            && select.sort_by.is_empty())
+        {
             Some(("BY", "CLUSTER BY, DISTRIBUTE BY and SORT BY", from_end))
         } else {
             None
@@ -244,7 +254,12 @@ impl Binder<'_> {
         Ok(items.into_iter().flatten().collect())
     }
 
-    fn select_item(&self, item: &SelectItem, binder: ExprBinder<'_, '_>, position: usize) -> Result<Vec<Item>> {
+    fn select_item(
+        &self,
+        item: &SelectItem,
+        binder: ExprBinder<'_, '_>,
+        position: usize,
+    ) -> Result<Vec<Item>> {
         match item {
             SelectItem::UnnamedExpr(expr) => {
                 let name = implicit_name(expr).unwrap_or_else(|| format!("EXPR${position}"));
@@ -269,7 +284,10 @@ impl Binder<'_> {
                         let names: Vec<ast::Ident> =
                             name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
                         if let Some(relation) = binder.scope.relation(&names) {
-                            return Ok(relation.columns().map(|(name, expr)| Item::new(name, expr.at(span))).collect());
+                            return Ok(relation
+                                .columns()
+                                .map(|(name, expr)| Item::new(name, expr.at(span)))
+                                .collect());
                         }
                         spread(binder.path(&names)?)
                     }
@@ -348,7 +366,9 @@ fn implicit_name(expr: &ast::Expr) -> Option<String> {
             let mut name = None;
             for step in access_chain {
                 match step {
-                    ast::AccessExpr::Dot(ast::Expr::Identifier(ident)) if plain => name = Some(ident.value.clone()),
+                    ast::AccessExpr::Dot(ast::Expr::Identifier(ident)) if plain => {
+                        name = Some(ident.value.clone())
+                    }
                     _ => return None,
                 }
             }
@@ -428,7 +448,8 @@ pub(super) fn replace_top(plan: LogicalPlan, exprs: Vec<Expr>, schema: Schema) -
     let simple = exprs.iter().all(|it| it.columns().len() <= 1);
     match plan {
         LogicalPlan::Values { rows, .. } if simple => {
-            let rows = rows.into_iter().map(|row| exprs.iter().map(|it| substitute(it, &row)).collect()).collect();
+            let rows =
+                rows.into_iter().map(|row| exprs.iter().map(|it| substitute(it, &row)).collect()).collect();
             LogicalPlan::Values { rows, schema }
         }
         LogicalPlan::Project { input, exprs: inner, .. } if simple => {
@@ -517,6 +538,7 @@ pub(super) fn check_null_columns(binder: &Binder<'_>, plan: &LogicalPlan, query:
 /// The type that the values have in common, nullable if one of them is.
 fn common(values: &[Expr]) -> Option<DataType> {
     let types: Vec<DataType> = values.iter().map(|it| it.data_type.clone()).collect();
-    let nullable = values.iter().any(|it| it.data_type.nullable || matches!(it.kind, ExprKind::Literal(Value::Null)));
+    let nullable =
+        values.iter().any(|it| it.data_type.nullable || matches!(it.kind, ExprKind::Literal(Value::Null)));
     coerce::common_type(&types).map(|it| it.with_nullable(nullable))
 }

@@ -1,7 +1,7 @@
 //! `FROM`: tables, views, sub-queries, UNNEST.
 
-use flott_types::{Code, DataType, Diagnostic, Field, Options, Result, Schema, Span, TypeKind};
 use flott_expr::{Expr, ExprKind, Value};
+use flott_types::{Code, DataType, Diagnostic, Field, Options, Result, Schema, Span, TypeKind};
 use sqlparser::ast::{self, Ident, JoinConstraint, JoinOperator, Spanned, TableFactor};
 
 use super::{
@@ -18,7 +18,6 @@ struct Unnest<'q> {
     array: &'q ast::Expr,
     ordinality: bool,
     alias: Option<&'q ast::TableAlias>,
-    span: Span,
 }
 
 impl Binder<'_> {
@@ -30,7 +29,9 @@ impl Binder<'_> {
                 None => self.first(&item.relation, ctes)?,
                 Some((input, scope)) => self.next(input, scope, &item.relation, false)?,
             };
-            plan = Some(item.joins.iter().try_fold(joined, |(input, scope), join| self.join(input, scope, join))?);
+            plan = Some(
+                item.joins.iter().try_fold(joined, |(input, scope), join| self.join(input, scope, join))?,
+            );
         }
         plan.ok_or_else(|| Diagnostic::error(Code::Internal, "FROM without items"))
     }
@@ -47,11 +48,21 @@ impl Binder<'_> {
     }
 
     /// `input, UNNEST(…)`
-    fn next(&self, input: LogicalPlan, scope: Scope, factor: &TableFactor, outer: bool) -> Result<(LogicalPlan, Scope)> {
+    fn next(
+        &self,
+        input: LogicalPlan,
+        scope: Scope,
+        factor: &TableFactor,
+        outer: bool,
+    ) -> Result<(LogicalPlan, Scope)> {
         match self.unnest_of(factor)? {
             Some(unnest) => self.unnest(input, scope, &unnest, outer),
             None => {
-                let what = if matches!(factor, TableFactor::Function { lateral: true, .. }) { "LATERAL TABLE" } else { "joins" };
+                let what = if matches!(factor, TableFactor::Function { lateral: true, .. }) {
+                    "LATERAL TABLE"
+                } else {
+                    "joins"
+                };
                 Err(Diagnostic::not_supported(what).at(self.factor_span(factor)))
             }
         }
@@ -79,7 +90,8 @@ impl Binder<'_> {
                 if is_true(&predicate) {
                     return Ok((plan, scope));
                 }
-                Err(Diagnostic::not_supported("LEFT JOIN UNNEST with a condition other than TRUE").at(predicate.span))
+                Err(Diagnostic::not_supported("LEFT JOIN UNNEST with a condition other than TRUE")
+                    .at(predicate.span))
             }
             _ => Err(Diagnostic::not_supported("this join with UNNEST")
                 .at(span)
@@ -170,7 +182,8 @@ impl Binder<'_> {
         let text = text.join(".");
         let known: Vec<&str> =
             ctes.iter().map(|(name, _)| name.as_str()).chain(self.catalog.names()).collect();
-        let error = Diagnostic::error(Code::UnknownTable, format!("table or view '{text}' not found")).at(span);
+        let error =
+            Diagnostic::error(Code::UnknownTable, format!("table or view '{text}' not found")).at(span);
         if flott_types::closest(&text, known.iter().copied()).is_some() {
             return error.did_you_mean(&text, known);
         }
@@ -206,7 +219,7 @@ impl Binder<'_> {
             TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
                 let span = array_exprs.iter().map(|it| self.place(it)).fold(Span::default(), Span::union);
                 let [array] = array_exprs.as_slice() else { return Err(one_argument(span)) };
-                Ok(Some(Unnest { array, ordinality: *with_ordinality, alias: alias.as_ref(), span }))
+                Ok(Some(Unnest { array, ordinality: *with_ordinality, alias: alias.as_ref() }))
             }
             TableFactor::Table { name, alias, args: Some(args), with_ordinality, .. }
                 if name.to_string().eq_ignore_ascii_case("UNNEST") =>
@@ -214,7 +227,7 @@ impl Binder<'_> {
                 let span = self.span(name.span());
                 match args.args.as_slice() {
                     [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(array))] => {
-                        Ok(Some(Unnest { array, ordinality: *with_ordinality, alias: alias.as_ref(), span }))
+                        Ok(Some(Unnest { array, ordinality: *with_ordinality, alias: alias.as_ref() }))
                     }
                     _ => Err(one_argument(span)),
                 }
@@ -258,7 +271,6 @@ impl Binder<'_> {
             ordinality: unnest.ordinality,
             schema,
         };
-        let _ = unnest.span;
         Ok((plan, scope))
     }
 }
@@ -323,11 +335,12 @@ fn scan(table: &Table, hints: &Options, span: Span) -> LogicalPlan {
 fn refuse_hints(hints: &Options, what: &str) -> Result<()> {
     match hints.iter().next() {
         None => Ok(()),
-        Some((key, value)) => {
-            Err(Diagnostic::error(Code::InvalidDefinition, format!("option '{key}' cannot be set for {what}"))
-                .at(value.key_span)
-                .help("put the hint behind the table's name in its query"))
-        }
+        Some((key, value)) => Err(Diagnostic::error(
+            Code::InvalidDefinition,
+            format!("option '{key}' cannot be set for {what}"),
+        )
+        .at(value.key_span)
+        .help("put the hint behind the table's name in its query")),
     }
 }
 
