@@ -1,0 +1,133 @@
+//! Every format, through files: what is written into partitions is what is read back.
+
+use std::{path::Path, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, StringArray},
+    compute::concat_batches,
+    datatypes::{Date32Type, Int64Type},
+};
+use flott_connector::{
+    ColumnKind, Connector, ReadContext, Registry, ScanRequest, SinkRequest, StopSignal, SystemClock,
+    TableColumn, TableDescription,
+};
+use flott_connector_files::FilesystemConnector;
+use flott_expr::EvalContext;
+use flott_types::{DataType, Options, Span, TypeKind};
+
+fn table(path: &Path, format: &str) -> TableDescription {
+    let column = |name: &str, data_type| TableColumn {
+        name: name.into(),
+        data_type,
+        kind: ColumnKind::Physical,
+        span: Span::default(),
+    };
+    let mut options = Options::new();
+    for (key, value) in [("connector", "filesystem"), ("path", path.to_str().unwrap()), ("format", format)] {
+        options.set(key, value);
+    }
+    TableDescription {
+        name: "t".into(),
+        columns: vec![
+            column("id", DataType::bigint()),
+            column("text", DataType::string()),
+            column("day", DataType::new(TypeKind::Date)),
+        ],
+        partition_keys: vec!["day".into()],
+        options,
+        ..TableDescription::default()
+    }
+}
+
+fn registry() -> Registry {
+    let mut registry = Registry::new();
+    flott_formats::all().into_iter().for_each(|format| registry.add_format(format));
+    flott_connector_files::all().into_iter().for_each(|connector| registry.add_connector(connector));
+    registry
+}
+
+fn context() -> EvalContext {
+    EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 1 }
+}
+
+fn write(table: &TableDescription, batch: &RecordBatch) {
+    let job = SinkRequest {
+        job_options: Options::new(),
+        pipeline_name: "test".into(),
+        run_id: "r1".into(),
+        context: context(),
+        clock: Arc::new(SystemClock::new()),
+        overwrite: false,
+        checkpoints: false,
+    };
+    let sink = FilesystemConnector.sink(table, &job, &registry()).unwrap();
+    let (mut committer, mut writer) = (sink.committer().unwrap(), sink.writer(0, 1).unwrap());
+    writer.write(batch).unwrap();
+    writer.prepare(1).unwrap();
+    let committables = loop {
+        if let Some(committables) = writer.poll_prepared().unwrap() {
+            break committables;
+        }
+    };
+    committer.commit(&committables).unwrap();
+    committer.finish().unwrap();
+}
+
+fn read(table: &TableDescription) -> RecordBatch {
+    let scan = ScanRequest {
+        projection: (0..table.columns.len()).collect(),
+        schema: table.schema(),
+        filter: None,
+        batch_rows: 8192,
+        parallelism: 1,
+        job_options: Options::new(),
+    };
+    let source = FilesystemConnector.source(table, scan, &registry()).unwrap();
+    let (mut reader, mut decoder) = (source.reader().unwrap(), source.decoder().unwrap());
+    let reading = ReadContext {
+        buffers: Default::default(),
+        stop: StopSignal::new(),
+        clock: Arc::new(SystemClock::new()),
+    };
+    let mut batches = Vec::new();
+    while let Some(chunk) = reader.next_chunk(&reading).unwrap() {
+        decoder
+            .decode(&chunk, &context(), &mut |decoded| {
+                assert_eq!(decoded.rejected, []);
+                batches.push(decoded.batch);
+                Ok(())
+            })
+            .unwrap();
+    }
+    concat_batches(&table.schema().arrow_schema(), &batches).unwrap()
+}
+
+#[test]
+fn partitioned_tables_round_trip_in_every_format() {
+    let ids: Vec<i64> = (0..5000).collect();
+    let texts: Vec<String> = ids.iter().map(|id| format!("line \"{id}\",\nsecond line")).collect();
+    let days: Vec<Option<i32>> =
+        ids.iter().map(|id| (id % 4 > 0).then_some(20_000 + (*id as i32) % 4)).collect();
+    for format in ["csv", "json", "parquet"] {
+        let directory = tempfile::tempdir().unwrap();
+        let table = table(directory.path(), format);
+        assert_eq!(registry().validate(&table), []);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(ids.clone())),
+            Arc::new(StringArray::from(texts.clone())),
+            Arc::new(Date32Array::from(days.clone())),
+        ];
+        write(&table, &RecordBatch::try_new(table.schema().arrow_schema(), columns).unwrap());
+        assert!(directory.path().join(format!("day=2024-10-05/part-r1-0-1.{format}")).exists(), "{format}");
+
+        let rows = read(&table);
+        assert_eq!(rows.num_rows(), 5000, "{format}");
+        let (id, text) = (rows.column(0).as_primitive::<Int64Type>(), rows.column(1).as_string::<i32>());
+        let day = rows.column(2).as_primitive::<Date32Type>();
+        for row in 0..rows.num_rows() {
+            let number = id.value(row) as usize;
+            assert_eq!(text.value(row), texts[number], "{format}");
+            assert_eq!((!rows.column(2).is_null(row)).then(|| day.value(row)), days[number], "{format}");
+        }
+    }
+}
