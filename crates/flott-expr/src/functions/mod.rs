@@ -29,6 +29,7 @@ pub(crate) mod logical;
 mod map;
 mod math;
 mod pattern;
+mod printf;
 mod random;
 mod regexp;
 pub mod signature;
@@ -201,6 +202,7 @@ static TABLES: &[&[Function]] = &[
     encoding::FUNCTIONS,
     regexp::FUNCTIONS,
     url::FUNCTIONS,
+    printf::FUNCTIONS,
     random::FUNCTIONS,
     temporal::FUNCTIONS,
     temporal_text::FUNCTIONS,
