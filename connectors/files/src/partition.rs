@@ -17,13 +17,14 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, Date32Array, StringArray, UInt64Array},
     compute::{CastOptions, cast_with_options, take},
     datatypes::{
-        DataType as ArrowType, Date32Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+        DataType as ArrowType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
         TimestampNanosecondType, TimestampSecondType,
     },
     error::ArrowError,
-    temporal_conversions::{as_datetime, date32_to_datetime},
+    temporal_conversions::as_datetime,
 };
 use chrono::{NaiveDateTime, Timelike};
+use flott_expr::{EvalContext, render::render_value};
 use flott_types::{DataType, TypeKind};
 
 /// Whether values of this type can stand in a directory name.
@@ -141,27 +142,21 @@ pub(crate) fn to_column(
 }
 
 /// A value as it is written into a directory name, before escaping. `None`: NULL.
-///
-/// # Errors
-/// The type can't be written.
-pub(crate) fn to_text(column: &dyn Array, row: usize) -> Result<Option<String>, ArrowError> {
+pub(crate) fn to_text(
+    column: &dyn Array,
+    row: usize,
+    data_type: &DataType,
+    context: &EvalContext,
+) -> Option<String> {
     if column.is_null(row) {
-        return Ok(None);
+        return None;
     }
-    let text = match column.data_type() {
-        ArrowType::Date32 => {
-            date32_to_datetime(column.as_primitive::<Date32Type>().value(row)).map(|it| it.date().to_string())
-        }
-        ArrowType::Timestamp(unit, _) => timestamp(column, row, *unit).map(iso),
-        _ => {
-            let one = column.slice(row, 1);
-            let strict = CastOptions { safe: false, ..CastOptions::default() };
-            let text = cast_with_options(&one, &ArrowType::Utf8, &strict)?;
-            text.as_string_opt::<i32>().map(|it| it.value(0).to_string())
-        }
-    };
-    let unwritable = || ArrowError::CastError("the value has no text".into());
-    text.map(Some).ok_or_else(unwritable)
+    if let ArrowType::Timestamp(unit, _) = column.data_type() {
+        return timestamp(column, row, *unit).map(iso);
+    }
+    let mut text = String::new();
+    render_value(column, row, data_type, context.time_zone, &mut text);
+    Some(text)
 }
 
 fn timestamp(column: &dyn Array, row: usize, unit: TimeUnit) -> Option<NaiveDateTime> {
@@ -226,14 +221,18 @@ mod tests {
 
     #[test]
     fn text_is_cast_to_the_columns_type() {
-        let days = to_column(Some("2026-01-02"), &DataType::new(TypeKind::Date), 2).unwrap();
-        assert_eq!(days.len(), 2);
-        assert_eq!(to_text(&days, 1).unwrap().as_deref(), Some("2026-01-02"));
+        let context = crate::testing::eval_context();
+        let there_and_back = |text: &str, data_type: DataType| {
+            let column = to_column(Some(text), &data_type, 2).unwrap();
+            assert_eq!(column.len(), 2);
+            to_text(&column, 1, &data_type, &context).unwrap()
+        };
+        assert_eq!(there_and_back("2026-01-02", TypeKind::Date.into()), "2026-01-02");
+        assert_eq!(there_and_back("20455", TypeKind::Date.into()), "2026-01-02");
+        assert_eq!(there_and_back("2026-01-02T03:04", TypeKind::Timestamp(3).into()), "2026-01-02T03:04");
+        assert_eq!(there_and_back("1.50", TypeKind::Decimal(10, 2).into()), "1.50");
+        assert_eq!(there_and_back("1.0E10", DataType::double()), "1.0E10");
         assert!(to_column(Some("two"), &DataType::int(), 1).is_err());
         assert_eq!(to_column(None, &DataType::int(), 1).unwrap().null_count(), 1);
-        let days = to_column(Some("20455"), &DataType::new(TypeKind::Date), 1).unwrap();
-        assert_eq!(to_text(&days, 0).unwrap().as_deref(), Some("2026-01-02"));
-        let time = to_column(Some("2026-01-02T03:04"), &DataType::new(TypeKind::Timestamp(3)), 1).unwrap();
-        assert_eq!(to_text(&time, 0).unwrap().as_deref(), Some("2026-01-02T03:04"));
     }
 }

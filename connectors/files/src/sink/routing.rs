@@ -19,7 +19,8 @@ use arrow::{
     row::{OwnedRow, RowConverter, SortField},
 };
 use flott_connector::TableDescription;
-use flott_types::{Code, Diagnostic, Result};
+use flott_expr::EvalContext;
+use flott_types::{Code, DataType, Diagnostic, Result};
 
 use super::SinkPlan;
 use crate::partition as path;
@@ -34,7 +35,8 @@ const RUN_ROWS_MIN: usize = 256;
 pub(crate) struct Router {
     converter: RowConverter,
     key_columns: Vec<usize>,
-    key_names: Vec<String>,
+    keys: Vec<(String, DataType)>,
+    context: EvalContext,
     default_name: String,
 }
 
@@ -52,13 +54,15 @@ impl Router {
     pub(crate) fn new(plan: &SinkPlan) -> Result<Self> {
         let table: &TableDescription = &plan.table;
         let columns = plan.key_columns.iter().filter_map(|&position| table.columns.get(position));
-        let fields = columns.map(|column| SortField::new(column.data_type.arrow_type())).collect();
+        let keys: Vec<_> = columns.map(|column| (column.name.clone(), column.data_type.clone())).collect();
+        let fields = keys.iter().map(|(_, data_type)| SortField::new(data_type.arrow_type())).collect();
         let converter = RowConverter::new(fields)
             .map_err(|error| Diagnostic::not_supported(format!("these partition columns: {error}")))?;
         Ok(Self {
             converter,
             key_columns: plan.key_columns.clone(),
-            key_names: table.partition_keys.clone(),
+            keys,
+            context: plan.job.context.clone(),
             default_name: plan.settings.default_partition_name.clone(),
         })
     }
@@ -101,14 +105,12 @@ impl Router {
     }
 
     /// The directory of the partition of the first row.
-    ///
-    /// # Errors
-    /// `OutputFailed`
-    pub(crate) fn directory(&self, rows: &RecordBatch) -> Result<String> {
-        let texts: Result<Vec<_>, _> =
-            self.keys(rows).iter().map(|column| path::to_text(column, 0)).collect();
-        let texts = texts.map_err(|error| wrong(&error))?;
-        Ok(path::directory(self.key_names.iter().map(String::as_str).zip(texts), &self.default_name))
+    pub(crate) fn directory(&self, rows: &RecordBatch) -> String {
+        let columns = self.keys(rows);
+        let values = self.keys.iter().zip(&columns).map(|((name, data_type), column)| {
+            (name.as_str(), path::to_text(column, 0, data_type, &self.context))
+        });
+        path::directory(values, &self.default_name)
     }
 
     fn keys(&self, batch: &RecordBatch) -> Vec<ArrayRef> {

@@ -138,7 +138,7 @@ impl FileSinkWriter {
 
     fn begin_part(&mut self, routed: &Routed) -> Result<Part> {
         let directory = match &self.router {
-            Some(router) => router.directory(&routed.rows)?,
+            Some(router) => router.directory(&routed.rows),
             None => String::new(),
         };
         let number = self.next_part;
