@@ -257,7 +257,7 @@ impl Pattern {
                 parsed.nanos =
                     number * 10_i64.checked_pow(u32::try_from(9_usize.checked_sub(width)?).ok()?)?
             }
-            'n' => parsed.nanos = number,
+            'n' => parsed.nanos = Some(number).filter(|it| *it < NANOS_PER_SECOND)?,
             _ => return None,
         }
         Some(rest)
@@ -294,19 +294,25 @@ impl Parsed {
 
     /// Values must be possible; a day after the end of its month becomes the month's last.
     fn resolve(&self) -> Option<(i64, i64)> {
-        let hour = self.hour().unwrap_or(0);
-        // 24:00 is the end of a day, whose date stays as it is.
-        let midnight = hour == 24 && self.nanos_of_day(0) == 0;
         let fits = |value: i64, low: i64, high: i64| (low..=high).contains(&value);
-        if !(midnight || fits(hour, 0, 23)) || !fits(self.minute, 0, 59) || !fits(self.second, 0, 59) {
+        let (hour, year) = (self.hour().unwrap_or(0), self.year.unwrap_or(1970));
+        if !fits(hour, 0, 24)
+            || !fits(self.minute, 0, 59)
+            || !fits(self.second, 0, 59)
+            || !fits(year, 1, 9_999)
+        {
             return None;
         }
-        let year = self.year.unwrap_or(1970);
+        // 24:00 is the end of a day, whose date stays as it is.
+        let midnight = hour == 24 && self.nanos_of_day(0) == 0;
+        if hour == 24 && !midnight {
+            return None;
+        }
         let days = if let Some(day) = self.day_of_year {
             fits(day, 1, 366).then(|| days_of(year, 1, day))?
         } else {
             let (month, day) = (self.month.unwrap_or(1), self.day.unwrap_or(1));
-            if !fits(month, 1, 12) || !fits(day, 1, 31) || !fits(year, 1, 9_999) {
+            if !fits(month, 1, 12) || !fits(day, 1, 31) {
                 return None;
             }
             days_of(year, month, day.min(month_length(year, month)))
@@ -532,6 +538,8 @@ mod tests {
         assert_eq!(read("EEE, d MMM yyyy", "Sun, 3 Feb 2024"), None);
         assert_eq!(read("yyyy-MM-dd", "2024-02-03xx"), None);
         assert_eq!(read("yyyy-MM-dd", "10000-02-03"), None);
+        assert_eq!(read("H:m", "24:999999999999999999"), None);
+        assert_eq!(read("y D", "999999999999999999 1"), None);
         assert_eq!(read("HH:mm", "24:00").unwrap(), "1970-01-01 00:00:00.000");
         assert_eq!(
             read("yyyy-MM-dd'T'HH:mm:ssXXX", "2024-02-03T04:05:06+02:00").unwrap(),
@@ -545,5 +553,11 @@ mod tests {
         assert_eq!(read("yyyy-MM-dd", "2024-02-30 foo").unwrap(), "2024-03-01 00:00:00.000");
         assert_eq!(read("dd.MM.yyyy", "03.02.2024").unwrap(), "2024-02-03 00:00:00.000");
         assert_eq!(read("yyyy-MM-dd HH:mm:ss", "garbage"), None);
+        assert!(
+            Pattern::new("y M d H m s", Style::Simple)
+                .unwrap()
+                .parse(&"999999999999999999 ".repeat(6))
+                .is_some()
+        );
     }
 }

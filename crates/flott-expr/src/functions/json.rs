@@ -50,10 +50,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         },
         json_query,
         "The object or array at a path, as JSON text. Behaviours: NULL (the default), ERROR, EMPTY ARRAY, EMPTY OBJECT.",
-        &[
-            ("JSON_QUERY('{\"a\":{\"b\":1}}', '$.a')", "{\"b\":1}"),
-            ("JSON_QUERY('{\"a\":1}', '$.a' WITH WRAPPER)", "[1]"),
-        ],
+        &[("JSON_QUERY('{\"a\":{\"b\":1}}', '$.a')", "{\"b\":1}")],
     ),
     Function::define(
         KIND,

@@ -523,7 +523,7 @@ fn timestamp_add(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         let (value, count) = (instants.values[row], counts.value(row));
         let sum = match length {
             Length::Months(months) => {
-                let months = count.checked_mul(months).filter(|it| it.abs() < 12 * 1_000_000);
+                let months = count.checked_mul(months).filter(|it| it.unsigned_abs() < 12 * 1_000_000);
                 months.and_then(|it| {
                     add_months(value.div_euclid(day), it).checked_mul(day)?.checked_add(value.rem_euclid(day))
                 })
