@@ -510,7 +510,7 @@ pub const OPTIONS: &[SessionOption] = &[
 ];
 
 /// Names that Flink has renamed.
-const RENAMED: [(&str, &str); 24] = [
+const RENAMED: &[(&str, &str)] = &[
     ("pipeline.time-zone", "table.local-time-zone"),
     ("execution.buffer-timeout", "execution.buffer-timeout.interval"),
     ("state.checkpoints.dir", "execution.checkpointing.dir"),
@@ -525,10 +525,6 @@ const RENAMED: [(&str, &str); 24] = [
     (
         "execution.checkpointing.checkpoints-after-tasks-finish.enabled",
         "execution.checkpointing.checkpoints-after-tasks-finish",
-    ),
-    (
-        "execution.checkpointing.externalized-checkpoint-retention",
-        "execution.checkpointing.externalized-checkpoint-retention",
     ),
     ("execution.savepoint.path", "execution.state-recovery.path"),
     ("execution.savepoint.ignore-unclaimed-state", "execution.state-recovery.ignore-unclaimed-state"),
@@ -581,11 +577,11 @@ pub fn option(key: &str) -> Option<&'static SessionOption> {
     })
 }
 
-/// Checks an option; gives its name (a renamed one's new name).
+/// Checks an option; gives its name (a renamed one's new name). A secret value is not repeated.
 ///
 /// # Errors
 /// [`Code::UnknownOption`], [`Code::InvalidOption`]; without a span.
-pub(crate) fn check(key: &str, value: &str) -> Result<String> {
+pub(crate) fn check(key: &str, value: &str, secret: bool) -> Result<String> {
     let Some(option) = option(key) else {
         if DEPLOYMENT.iter().any(|prefix| key.starts_with(prefix)) || key == "table.planner" {
             return Ok(key.to_string());
@@ -595,7 +591,7 @@ pub(crate) fn check(key: &str, value: &str) -> Result<String> {
     check_value(option.kind, value).map_err(|why| {
         Diagnostic::error(
             Code::InvalidOption,
-            format!("option '{}' = '{}': {why}", option.key, shown(key, value)),
+            format!("option '{}' = '{}': {why}", option.key, if secret { MASK } else { shown(key, value) }),
         )
         .help(format!("{} {}", option.key, describe(option)))
     })?;

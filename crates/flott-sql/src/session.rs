@@ -33,6 +33,7 @@ use flott_types::{Code, Diagnostic, OptionValue, Options, Result, Span};
 
 /// What a statement asks for.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one per statement, never held in numbers")]
 pub enum Outcome {
     /// The catalog or the configuration changed; nothing to show.
     Done,
@@ -61,6 +62,7 @@ pub struct Session {
     /// What `RESET` returns to: `-D`.
     initial: Options,
     /// Errors and warnings besides the one that `execute` returned.
+    #[expect(clippy::vec_box, reason = "errors travel boxed everywhere")]
     diagnostics: Vec<Box<Diagnostic>>,
     /// Names whose declaration failed: that they are unknown is no news.
     undeclared: BTreeSet<Path>,
@@ -77,7 +79,7 @@ impl Session {
     /// # Errors
     /// [`Code::UnknownOption`], [`Code::InvalidOption`].
     pub fn set_option(&mut self, key: &str, value: &str) -> Result<()> {
-        let key = options::check(key, value)?;
+        let key = options::check(key, value, false)?;
         self.options.set(key.clone(), value);
         self.initial.set(key, value);
         Ok(())
@@ -173,15 +175,12 @@ impl Session {
     // --- configuration ---------------------------------------------------------------------------
 
     fn set(&mut self, source: &Source, key: &Name, value: &Name) -> Result<Outcome> {
-        let name = options::check(&key.value, &value.value).map_err(|error| {
+        let secret = source.is_secret(value.span);
+        let name = options::check(&key.value, &value.value, secret).map_err(|error| {
             error.at(if options::option(&key.value).is_some() { value.span } else { key.span })
         })?;
-        let entry = OptionValue {
-            value: value.value.clone(),
-            key_span: key.span,
-            value_span: value.span,
-            secret: source.is_secret(value.span),
-        };
+        let entry =
+            OptionValue { value: value.value.clone(), key_span: key.span, value_span: value.span, secret };
         self.options.insert(name, entry);
         Ok(Outcome::Done)
     }
@@ -289,10 +288,10 @@ impl Session {
         }
         let (path, entry) = match self.entry(&drop.name) {
             Ok(found) => found,
-            Err(error) if error.code == Code::UnknownTable => {
+            // Flink takes IF EXISTS for the database too.
+            Err(error) => {
                 return if drop.if_exists { Ok(Outcome::Done) } else { Err(error) };
             }
-            Err(error) => return Err(error),
         };
         check_kind(entry, drop.kind, &drop.name)?;
         let temporary = match entry {

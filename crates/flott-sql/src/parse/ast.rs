@@ -243,7 +243,7 @@ pub enum ColumnDefKind {
     /// `name AS expr`
     Computed {
         /// The expression.
-        expr: Expr,
+        expr: Box<Expr>,
         /// Where it stands.
         span: Span,
     },

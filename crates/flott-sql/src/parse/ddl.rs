@@ -195,7 +195,7 @@ fn column(cursor: &mut Cursor, table: &mut CreateTable, start: Span) -> Result<(
     }
     let kind = if cursor.accept(&["AS"]) {
         let (expr, span) = cursor.expr()?;
-        ColumnDefKind::Computed { expr, span }
+        ColumnDefKind::Computed { expr: Box::new(expr), span }
     } else {
         let data_type = cursor.data_type()?;
         if cursor.accept(&["METADATA"]) {

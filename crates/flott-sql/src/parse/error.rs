@@ -14,7 +14,7 @@ use sqlparser::{
     tokenizer::{Location, Span as TokenSpan, Token, TokenWithSpan},
 };
 
-use crate::Source;
+use crate::{Source, options::MASK};
 
 const MARK: char = '\u{1}';
 
@@ -103,7 +103,13 @@ pub(crate) fn diagnostic(
         }
         _ => end,
     };
-    let it = Diagnostic::error(Code::Syntax, clear_words(message, token)).at(span);
+    let message = match message.rsplit_once(", found: ") {
+        Some((expected, _)) if source.is_secret(span) => {
+            clear_words(&format!("{expected}, found: {MASK}"), None)
+        }
+        _ => clear_words(message, token),
+    };
+    let it = Diagnostic::error(Code::Syntax, message).at(span);
     help_for(it, token)
 }
 

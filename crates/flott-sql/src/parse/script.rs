@@ -71,13 +71,14 @@ fn split(source: &Source, found: Vec<TokenWithSpan>) -> Vec<Piece> {
 fn piece(source: &Source, tokens: Vec<TokenWithSpan>, semicolon: Option<Span>) -> Option<Piece> {
     let mut solid = tokens.iter().filter(|token| !is_space(token)).map(|token| source.span(token.span));
     let first = solid.next()?;
-    let last = solid.last().unwrap_or(first);
+    let last = solid.next_back().unwrap_or(first);
     let end = semicolon.unwrap_or(last);
     Some(Piece { tokens, span: first.union(last), end, closed: semicolon.is_some() })
 }
 
 struct Script {
     statements: Vec<Statement>,
+    #[expect(clippy::vec_box, reason = "errors travel boxed everywhere")]
     errors: Vec<Box<Diagnostic>>,
 }
 

@@ -124,13 +124,9 @@ fn parse_insert(cursor: &mut Cursor) -> Result<StatementKind> {
         return Err(cursor.expected("INTO or OVERWRITE"));
     }
     let target = cursor.qualified()?;
-    let mut hints = cursor.hint()?;
+    let hints = cursor.hint()?;
     let partition = if cursor.accept(&["PARTITION"]) { cursor.list(partition_value)? } else { Vec::new() };
     let columns = if column_list_follows(cursor) { cursor.names()? } else { Vec::new() };
-    // Flink also takes the hint here.
-    for (key, value) in cursor.hint()?.iter() {
-        hints.insert(key, value.clone());
-    }
     let (query, _) = cursor.query()?;
     let span = cursor.since(start);
     let insert = InsertStatement { overwrite, target, hints, partition, columns, query, span };

@@ -57,18 +57,15 @@ fn rewrite(raw: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                 last = Some(out.len() - 1);
                 continue;
             }
-            Token::Whitespace(Whitespace::MultiLineComment(text)) if text.starts_with('+') => {
-                if last.is_some_and(|at| names_a_table(&out[at].token)) {
-                    let word = Word {
-                        value: text.clone(),
-                        quote_style: Some(HINT_QUOTE),
-                        keyword: Keyword::NoKeyword,
-                    };
-                    out.push(TokenWithSpan::new(Token::Period, token.span));
-                    out.push(TokenWithSpan::new(Token::Word(word), token.span));
-                    last = Some(out.len() - 1);
-                    continue;
-                }
+            Token::Whitespace(Whitespace::MultiLineComment(text))
+                if text.starts_with('+') && last.is_some_and(|at| names_a_table(&out[at].token)) =>
+            {
+                let word =
+                    Word { value: text.clone(), quote_style: Some(HINT_QUOTE), keyword: Keyword::NoKeyword };
+                out.push(TokenWithSpan::new(Token::Period, token.span));
+                out.push(TokenWithSpan::new(Token::Word(word), token.span));
+                last = Some(out.len() - 1);
+                continue;
             }
             _ => {}
         }

@@ -52,7 +52,7 @@ pub(super) enum DraftKind {
 #[derive(Debug, Clone)]
 pub(super) enum Formula {
     /// As written in this statement.
-    Written { expr: ast::Expr, text: String, span: Span },
+    Written { expr: Box<ast::Expr>, text: String, span: Span },
     /// Taken from another table: bound there, columns to be found again by name.
     Bound { expr: Expr, text: String },
 }
@@ -270,7 +270,7 @@ fn written_column(source: &Source, column: &ColumnDef) -> DraftColumn {
 }
 
 fn formula(source: &Source, expr: &ast::Expr, span: Span) -> Formula {
-    Formula::Written { expr: expr.clone(), text: source.slice(span).to_string(), span }
+    Formula::Written { expr: Box::new(expr.clone()), text: source.slice(span).to_string(), span }
 }
 
 fn written_watermark(source: &Source, watermark: &Watermark) -> Result<DraftWatermark> {
@@ -366,8 +366,7 @@ fn check_names(draft: &Draft) -> Result<()> {
         && !draft.columns.is_empty()
     {
         let span = draft.columns.first().map_or(Span::default(), |column| column.span);
-        let message = "the table has computed columns only";
-        return Err(Diagnostic::error(Code::InvalidDefinition, message).at(span));
+        return Err(Diagnostic::not_supported("a table of computed columns only").at(span));
     }
     Ok(())
 }

@@ -147,7 +147,7 @@ fn the_command_line_outlives_reset() {
 fn every_option_has_a_valid_default() {
     for option in OPTIONS {
         assert!(
-            option.default.is_empty() || options::check(option.key, option.default).is_ok(),
+            option.default.is_empty() || options::check(option.key, option.default, false).is_ok(),
             "{}",
             option.key
         );
@@ -259,6 +259,26 @@ fn tables_and_views_from_queries() {
         error(&mut session, "CREATE VIEW w (x) AS SELECT a, b FROM t").0,
         "the view names 1 columns, its query has 2"
     );
+}
+
+#[test]
+fn secrets_are_not_repeated() {
+    let env = |_: &str| Some("geheim".to_string());
+    let read = |_: &std::path::Path| Ok(String::new());
+    let fill =
+        |text: &str| crate::variables::substitute("test", text, &Default::default(), &env, &read).unwrap();
+    let source = fill(
+        "CREATE TABLE t (a INT) WITH ('x' = '${env:X}'); SHOW CREATE TABLE t; SET 'parallelism.default' = '${env:X}'",
+    );
+    let mut session = Session::default();
+    let (statements, _) = parse_script(&source);
+    session.execute(&source, &statements[0]).unwrap();
+    let shown = rows(session.execute(&source, &statements[1]).unwrap()).concat().concat();
+    assert!(shown.contains("'x' = '******'"), "{shown}");
+    let error = session.execute(&source, &statements[2]).unwrap_err();
+    assert!(!error.message.contains("geheim"), "{error}");
+    let (_, errors) = parse_script(&fill("SELECT 1 x ${env:X}"));
+    assert!(!errors[0].message.contains("geheim"), "{}", errors[0]);
 }
 
 #[test]
