@@ -56,7 +56,25 @@ struct Writing {
 struct NamedNode {
     name: String,
     key: Vec<u8>,
+    /// `key` again, padded: copied with a fixed length if it fits.
+    padded: [u8; KEY_PADDED],
     node: Node,
+}
+
+/// Keys up to this length, quotes and colon included, are copied with a fixed length.
+const KEY_PADDED: usize = 32;
+
+impl NamedNode {
+    #[inline(always)]
+    fn append_key(&self, out: &mut Vec<u8>) {
+        if self.key.len() <= KEY_PADDED {
+            let end = out.len() + self.key.len();
+            out.extend_from_slice(&self.padded);
+            out.truncate(end);
+        } else {
+            out.extend_from_slice(&self.key);
+        }
+    }
 }
 
 /// What a column is.
@@ -86,7 +104,9 @@ fn named(fields: impl Iterator<Item = (String, DataType)>) -> Result<Vec<NamedNo
             let mut key = vec![if number == 0 { b'{' } else { b',' }];
             append_string(name.as_bytes(), Wide::Escaped, &mut key);
             key.push(b':');
-            Ok(NamedNode { name, key, node: Node::of(&data_type)? })
+            let mut padded = [0; KEY_PADDED];
+            padded.iter_mut().zip(&key).for_each(|(place, byte)| *place = *byte);
+            Ok(NamedNode { name, key, padded, node: Node::of(&data_type)? })
         })
         .collect()
 }
@@ -201,9 +221,36 @@ enum Values<'a> {
     Row(Vec<NamedCells<'a>>),
 }
 
+/// Digits of the longest whole number, 64 bits, with its sign.
+const INTEGER_MAX: usize = 20;
+
+/// Appends a whole number. Digits are made from the last to the first in the middle of a buffer
+/// and copied with a fixed length, which is cheaper than a call to copy just as many.
 #[inline(always)]
-fn append_integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+fn append_integer(value: i64, out: &mut Vec<u8>) {
+    let mut buffer = [0u8; 2 * INTEGER_MAX];
+    let (mut rest, mut at) = (value.unsigned_abs(), INTEGER_MAX);
+    while rest >= 100 {
+        at -= 2;
+        [buffer[at], buffer[at + 1]] = two((rest % 100) as u32);
+        rest /= 100;
+    }
+    if rest >= 10 {
+        at -= 2;
+        [buffer[at], buffer[at + 1]] = two(rest as u32);
+    } else {
+        at -= 1;
+        buffer[at] = b'0' + rest as u8;
+    }
+    if value < 0 {
+        at -= 1;
+        buffer[at] = b'-';
+    }
+    if let Some(digits) = buffer.get(at..).and_then(|rest| rest.first_chunk::<INTEGER_MAX>()) {
+        let end = out.len() + INTEGER_MAX - at;
+        out.extend_from_slice(digits);
+        out.truncate(end);
+    }
 }
 
 impl Cells<'_> {
@@ -236,9 +283,9 @@ impl Cells<'_> {
             Values::Boolean(array) => {
                 out.extend_from_slice(if array.value(row) { b"true" } else { b"false" })
             }
-            Values::TinyInt(values) => append_integer(values[row], out),
-            Values::SmallInt(values) => append_integer(values[row], out),
-            Values::Int(values) => append_integer(values[row], out),
+            Values::TinyInt(values) => append_integer(values[row].into(), out),
+            Values::SmallInt(values) => append_integer(values[row].into(), out),
+            Values::Int(values) => append_integer(values[row].into(), out),
             Values::Float(values) => {
                 finite_or_quoted(values[row].is_finite(), out, |out| append_float(out, values[row]));
             }
@@ -318,7 +365,7 @@ fn append_short_decimal(unscaled: i128, scale: u8, out: &mut Vec<u8>) {
         out.extend_from_slice(rest.as_bytes());
     }
     out.extend_from_slice(if exponent < 0 { b"E" } else { b"E+" });
-    append_integer(exponent, out);
+    append_integer(exponent.into(), out);
 }
 
 const TWO_DIGITS: &[u8; 200] = b"0001020304050607080910111213141516171819\
@@ -471,7 +518,7 @@ fn append_object(
         return append_sparse_object(fields, row, writing, out);
     }
     for NamedCells { field, cells } in fields {
-        out.extend_from_slice(&field.key);
+        field.append_key(out);
         cells.append(row, writing, out).map_err(|error| in_field(error, &field.name))?;
     }
     out.push(b'}');

@@ -20,11 +20,25 @@ pub(super) fn append_string(text: &[u8], wide: Wide, out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let clean = clean_prefix(text, lowest_wide);
-    out.extend_from_slice(&text[..clean]);
+    append_short(&text[..clean], out);
     if clean < text.len() {
         append_specials(&text[clean..], lowest_wide, out);
     }
     out.push(b'"');
+}
+
+/// Appends text of 16 to 32 bytes as two pieces of fixed length that overlap, other text by a call.
+#[inline(always)]
+fn append_short(text: &[u8], out: &mut Vec<u8>) {
+    match (text.first_chunk::<16>(), text.last_chunk::<16>()) {
+        (Some(first), Some(last)) if text.len() <= 32 => {
+            let start = out.len();
+            out.extend_from_slice(first);
+            out.truncate(start + text.len() - 16);
+            out.extend_from_slice(last);
+        }
+        _ => out.extend_from_slice(text),
+    }
 }
 
 /// Appends text that starts with something to be escaped.

@@ -69,12 +69,28 @@ fn word_or(bytes: &[u8], at: usize, fail: Fail) -> Fail {
     }
 }
 
+/// Texts up to this length are copied with a fixed length, which is cheaper than a call.
+const SHORT_TEXT: usize = 32;
+
+/// Appends `raw`, which stands at `at` in `bytes`.
+#[inline(always)]
+fn append_plain(bytes: &[u8], at: usize, raw: &[u8], out: &mut Vec<u8>) {
+    match bytes.get(at..).and_then(|rest| rest.first_chunk::<SHORT_TEXT>()) {
+        Some(more) if raw.len() <= SHORT_TEXT => {
+            let end = out.len() + raw.len();
+            out.extend_from_slice(more);
+            out.truncate(end);
+        }
+        _ => out.extend_from_slice(raw),
+    }
+}
+
 /// Appends the text of a view.
 #[inline(always)]
 pub(super) fn append_view(bytes: &[u8], view: View, out: &mut Vec<u8>) {
     let raw = bytes.get(view.at..view.end).unwrap_or_default();
     match view.form {
-        Form::Plain => out.extend_from_slice(raw),
+        Form::Plain => append_plain(bytes, view.at, raw, out),
         Form::Escaped => unescape(raw, out),
         Form::Nested => compact(raw, out),
         Form::Null => {}
