@@ -1,5 +1,7 @@
 //! Every format, through files: what is written into partitions is what is read back.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{path::Path, sync::Arc};
 
 use arrow::{
