@@ -109,7 +109,7 @@ fn arguments<'q>(
     name: &str,
     args: &'q [FunctionArg],
     span: Span,
-) -> Result<(Vec<Expr>, Vec<(&'q ast::Ident, &'q Ast)>)> {
+) -> Result<(Vec<Expr>, Vec<json::Clause<'q>>)> {
     let mut clauses = Vec::new();
     let mut plain = Vec::new();
     for arg in args {

@@ -63,7 +63,7 @@ pub(super) fn bind(binder: &Binder<'_>, insert: &InsertStatement) -> Result<Inse
     let (given, plan) = match (targets, query) {
         (Ok(given), Ok(plan)) => (given, plan),
         (Err(a), Err(b)) => {
-            binder.report(b);
+            binder.report(*b);
             return Err(a);
         }
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),

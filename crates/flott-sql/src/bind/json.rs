@@ -12,15 +12,15 @@ use sqlparser::ast::{self, Expr as Ast, Ident};
 use super::{expr::ExprBinder, literal};
 use crate::parse::parse_data_type_at;
 
-/// Clauses by the parser's names (`$on_empty`) and their values.
-pub(super) type Clauses<'q> = [(&'q Ident, &'q Ast)];
+/// A clause by the parser's name (`$on_empty`) and its value.
+pub(super) type Clause<'q> = (&'q Ident, &'q Ast);
 
 /// A call of a JSON function with clauses; `None` if the function takes none.
 pub(super) fn bind(
     binder: ExprBinder<'_, '_>,
     name: &str,
     mut args: Vec<Expr>,
-    clauses: &Clauses<'_>,
+    clauses: &[Clause<'_>],
     span: Span,
 ) -> Option<Result<Expr>> {
     let word =
@@ -58,11 +58,11 @@ pub(super) fn bind(
     }))
 }
 
-fn clause<'q>(clauses: &Clauses<'q>, name: &str) -> Option<&'q Ast> {
+fn clause<'q>(clauses: &[Clause<'q>], name: &str) -> Option<&'q Ast> {
     clauses.iter().find(|(clause, _)| clause.value == name).map(|(_, value)| *value)
 }
 
-fn text_of<'q>(clauses: &Clauses<'q>, name: &str) -> Option<&'q str> {
+fn text_of<'q>(clauses: &[Clause<'q>], name: &str) -> Option<&'q str> {
     match clause(clauses, name)? {
         Ast::Value(value) => match &value.value {
             ast::Value::SingleQuotedString(text) => Some(text),
@@ -73,7 +73,7 @@ fn text_of<'q>(clauses: &Clauses<'q>, name: &str) -> Option<&'q str> {
 }
 
 /// `DEFAULT expr` as text, or NULL.
-fn default(binder: ExprBinder<'_, '_>, clauses: &Clauses<'_>, name: &str, span: Span) -> Result<Expr> {
+fn default(binder: ExprBinder<'_, '_>, clauses: &[Clause<'_>], name: &str, span: Span) -> Result<Expr> {
     let Some(value) = clause(clauses, name) else {
         return Ok(literal::constant(Value::Null, TypeKind::Null, span));
     };
@@ -86,7 +86,7 @@ fn default(binder: ExprBinder<'_, '_>, clauses: &Clauses<'_>, name: &str, span: 
 }
 
 /// `RETURNING type`
-fn returning(binder: ExprBinder<'_, '_>, call: Expr, clauses: &Clauses<'_>, span: Span) -> Result<Expr> {
+fn returning(binder: ExprBinder<'_, '_>, call: Expr, clauses: &[Clause<'_>], span: Span) -> Result<Expr> {
     let (Some(text), Some(Ast::Value(value))) =
         (text_of(clauses, "$returning"), clause(clauses, "$returning"))
     else {

@@ -46,7 +46,7 @@ pub struct Binder<'a> {
     catalog: &'a Catalog,
     options: &'a Options,
     source: &'a Source,
-    diagnostics: RefCell<Vec<Box<Diagnostic>>>,
+    diagnostics: RefCell<Vec<Diagnostic>>,
 }
 
 impl<'a> Binder<'a> {
@@ -84,11 +84,11 @@ impl<'a> Binder<'a> {
 
     /// Warnings, and errors besides the one that a method returned. Leaves none.
     pub fn take_diagnostics(&self) -> Vec<Box<Diagnostic>> {
-        self.diagnostics.take()
+        self.diagnostics.take().into_iter().map(Box::new).collect()
     }
 
     /// Keeps an error that is not the one returned.
-    fn report(&self, diagnostic: Box<Diagnostic>) {
+    fn report(&self, diagnostic: Diagnostic) {
         let mut kept = self.diagnostics.borrow_mut();
         if !kept.contains(&diagnostic) {
             kept.push(diagnostic);
@@ -103,7 +103,7 @@ impl<'a> Binder<'a> {
             match (result, &first) {
                 (Ok(value), _) => values.push(value),
                 (Err(error), None) => first = Some(error),
-                (Err(error), Some(_)) => self.report(error),
+                (Err(error), Some(_)) => self.report(*error),
             }
         }
         first.map_or(Ok(values), Err)

@@ -35,9 +35,9 @@ impl Binder<'_> {
             E::Overlay { .. } => self.call("OVERLAY", inner),
             E::Exists { .. } => self.call("EXISTS", inner),
             E::Interval(_) => self.interval(inner),
-            E::TypedString(_) => self.from_word(&["DATE", "TIMESTAMP", "TIME", "TIMESTAMP_LTZ"], inner),
-            E::UnaryOp { op: ast::UnaryOperator::Not, .. } => self.from_word(&["NOT"], inner),
-            E::UnaryOp { .. } => self.from_sign(inner),
+            E::TypedString(_) => self.since_word(&["DATE", "TIMESTAMP", "TIME", "TIMESTAMP_LTZ"], inner),
+            E::UnaryOp { op: ast::UnaryOperator::Not, .. } => self.since_word(&["NOT"], inner),
+            E::UnaryOp { .. } => self.since_sign(inner),
             E::IsNull(_) | E::IsNotNull(_) => self.to_word("NULL", inner),
             E::IsTrue(_) | E::IsNotTrue(_) => self.to_word("TRUE", inner),
             E::IsFalse(_) | E::IsNotFalse(_) => self.to_word("FALSE", inner),
@@ -108,17 +108,17 @@ impl Binder<'_> {
                 end = self.until_match(open, open, b'(', b')').map_or(end, |it| it.end);
             }
         }
-        self.from_word(&["INTERVAL"], Span::new(inner.start, end))
+        self.since_word(&["INTERVAL"], Span::new(inner.start, end))
     }
 
     /// From the nearest of these words before `inner`.
-    fn from_word(&self, words: &[&str], inner: Span) -> Span {
+    fn since_word(&self, words: &[&str], inner: Span) -> Span {
         let start = words.iter().filter_map(|word| self.word_before(word, inner.start)).max();
         Span::new(start.unwrap_or(inner.start), inner.end)
     }
 
     /// From a `-` or `+` right before `inner`.
-    fn from_sign(&self, inner: Span) -> Span {
+    fn since_sign(&self, inner: Span) -> Span {
         let before = self.source.text.get(..inner.start).unwrap_or("").trim_end();
         if before.ends_with(['-', '+']) { Span::new(before.len() - 1, inner.end) } else { inner }
     }
@@ -140,7 +140,7 @@ impl Binder<'_> {
         if inner.is_empty() {
             return inner;
         }
-        self.from_word(&[keyword], inner)
+        self.since_word(&[keyword], inner)
     }
 
     /// The first place of a word at or behind `from`, for clauses that the parser keeps no place of.

@@ -183,7 +183,7 @@ impl Binder<'_> {
         let (predicate, items) = match (predicate, items) {
             (Ok(predicate), Ok(items)) => (predicate, items),
             (Err(a), Err(b)) => {
-                self.report(a);
+                self.report(*a);
                 return Err(b);
             }
             (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),

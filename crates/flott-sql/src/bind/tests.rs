@@ -71,11 +71,13 @@ fn declare(catalog: &mut Catalog, name: &str, columns: &[(&str, &str)], computed
     catalog.insert(path, Entry::Table(Box::new(table)));
 }
 
-fn bind(sql: &str) -> (Result<LogicalPlan, Box<Diagnostic>>, Vec<Box<Diagnostic>>) {
+/// The plan or the first error, and the messages of the others.
+fn bind(sql: &str) -> (Result<LogicalPlan, Box<Diagnostic>>, Vec<String>) {
     let (catalog, options, source) = (catalog(), Options::new(), Source::new("test", sql));
     let binder = Binder::new(&catalog, &options, &source);
     let query = parse_query(&source).unwrap();
-    (binder.bind_query(&query), binder.take_diagnostics())
+    let bound = binder.bind_query(&query);
+    (bound, binder.take_diagnostics().into_iter().map(|it| it.message).collect())
 }
 
 fn plan(sql: &str) -> String {
