@@ -421,7 +421,11 @@ mod tests {
             Chunk { split, sequence: 0, offset: 0, payload: Payload::Bytes(bytes.into()), bytes_in: 0 };
         let mut out = Vec::new();
         let mut decoder = RawFormat.decoder(&request, &scan, Vec::new()).unwrap();
-        decoder.decode(&chunk, &crate::json::test_context(), &mut |it| Ok(out.push(it))).unwrap();
+        let mut emit = |decoded| {
+            out.push(decoded);
+            Ok(())
+        };
+        decoder.decode(&chunk, &crate::json::test_context(), &mut emit).unwrap();
         out.remove(0)
     }
 

@@ -49,6 +49,9 @@ pub(super) struct JsonDecoder {
     skipped: u64,
 }
 
+/// Deferred columns: position in the batch, and the views of all its rows.
+type Deferred = Vec<(usize, Vec<View>)>;
+
 /// The bytes of a chunk, and how a record's place in them is told to others.
 struct Text<'a> {
     bytes: &'a [u8],
@@ -214,7 +217,7 @@ impl JsonDecoder {
     }
 
     /// The batch of all rows; deferred columns hold NULLs and come apart, by position.
-    fn batch(&mut self, chunk: &Chunk, rows: usize) -> Result<(RecordBatch, Vec<(usize, Vec<View>)>)> {
+    fn batch(&mut self, chunk: &Chunk, rows: usize) -> Result<(RecordBatch, Deferred)> {
         let mut arrays: Vec<Option<ArrayRef>> = vec![None; self.schema.fields().len()];
         let mut deferred = Vec::new();
         for (column, &position) in self.objects.columns_mut().iter_mut().zip(&self.positions) {

@@ -392,7 +392,7 @@ fn append_clock(second_of_day: u32, nanos: u32, out: &mut Vec<u8>) {
     ];
     if nanos == 0 {
         out.extend_from_slice(&text[..8]);
-    } else if nanos % 1_000_000 == 0 && low != b'0' {
+    } else if nanos.is_multiple_of(1_000_000) && low != b'0' {
         out.extend_from_slice(&text);
     } else {
         out.extend_from_slice(&text[..9]);

@@ -36,7 +36,11 @@ fn decode_payload(table: &TableDescription, payload: Payload, batch_rows: usize)
     let chunk = Chunk { split, sequence: 0, offset: 0, payload, bytes_in: 0 };
     let mut out = Vec::new();
     let mut decoder = JsonFormat.decoder(&request, &scan, Vec::new()).unwrap();
-    decoder.decode(&chunk, &test_context(), &mut |decoded| Ok(out.push(decoded))).unwrap();
+    let mut emit = |decoded| {
+        out.push(decoded);
+        Ok(())
+    };
+    decoder.decode(&chunk, &test_context(), &mut emit).unwrap();
     for decoded in &out {
         let parts = decoded.batch.num_rows() + decoded.rejected.len();
         assert_eq!(decoded.read, parts as u64 + decoded.skipped + decoded.filtered);
