@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, RecordBatchOptions}, compute::filter_record_batch, datatypes::SchemaRef, record_batch::RecordBatch,
+    array::RecordBatchOptions, compute::filter_record_batch, datatypes::SchemaRef, record_batch::RecordBatch,
 };
 use flott_expr::{EvalContext, EvalError, Expr, Program};
 use flott_plan::Step;

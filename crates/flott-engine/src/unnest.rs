@@ -4,7 +4,8 @@
 //!   (a, [x, y])  (b, [])   ──►   (a, [x, y], x)  (a, [x, y], y)        LEFT JOIN: also (b, [], NULL)
 //! ```
 //! Elements that are ROWs are spread into one column per field, a MAP into key and value, a
-//! MULTISET into its elements, each as often as its count says.
+//! MULTISET into its elements, each as often as its count says. An element that is NULL gives a row
+//! of NULL, but a ROW that is NULL gives none, as in Flink.
 
 use std::sync::Arc;
 
@@ -64,6 +65,7 @@ impl Unnest {
             Shape::Counted => Some(children.get(1).ok_or_else(|| internal("no counts"))?.as_primitive::<Int32Type>()),
             _ => None,
         };
+        let absent = self.absent_rows(&collection);
         let mut parents: Vec<u32> = Vec::new();
         let mut elements: Vec<Option<u32>> = Vec::new();
         let mut ordinals: Vec<Option<i32>> = Vec::new();
@@ -74,6 +76,10 @@ impl Unnest {
                 let mut ordinal = 0;
                 for element in offsets[row]..offsets[row + 1] {
                     let element = usize::try_from(element).map_err(|_| internal("negative offset"))?;
+                    if absent.as_ref().is_some_and(|nulls| nulls.is_null(element)) {
+                        ordinal += 1;
+                        continue;
+                    }
                     let times = counts.map_or(1, |counts| if counts.is_valid(element) { counts.value(element) } else { 0 });
                     for _ in 0..times {
                         ordinal += 1;
@@ -97,6 +103,14 @@ impl Unnest {
         let expanded = parents.len() as u64 - kept;
         let batch = self.assemble(batch, &children, parents, elements, ordinals)?;
         Ok((batch, dropped, expanded))
+    }
+
+    /// Which elements are ROWs that are NULL.
+    fn absent_rows(&self, collection: &ArrayRef) -> Option<NullBuffer> {
+        match self.shape {
+            Shape::Fields => collection.as_list_opt::<i32>()?.values().nulls().cloned(),
+            Shape::Elements | Shape::Entries | Shape::Counted => None,
+        }
     }
 
     /// Offsets of each row's elements, and the element columns before they are repeated.

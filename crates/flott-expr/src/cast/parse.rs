@@ -104,7 +104,9 @@ pub(super) fn parse_time_leniently(text: &str) -> Option<i32> {
     };
     let (second, rest) = match rest.strip_prefix(':') {
         Some(rest) => leading_number(rest, 2)?,
-        None => (0, rest),
+        // Only seconds have a fraction.
+        None if rest.is_empty() => (0, rest),
+        None => return None,
     };
     let spelled = format!("{hour:02}:{minute:02}:{second:02}{rest}");
     text::parse_time(spelled.as_bytes())

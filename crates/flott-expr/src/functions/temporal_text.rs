@@ -250,7 +250,7 @@ fn fraction(text: &str) -> Option<i64> {
 /// `yyyy[-MM[-dd]]`, before a space or `T`. The day must exist.
 fn plain_date(text: &str) -> Option<i64> {
     let text = text.trim();
-    let text = text.split([' ', 'T']).next().unwrap_or(text);
+    let text = text.split(' ').next().unwrap_or(text);
     let mut parts = text.split('-');
     let mut part = |most: usize| match parts.next() {
         None => Some(None),
@@ -429,6 +429,7 @@ mod tests {
         assert_eq!(plain_date("2024"), Some(days_of(2024, 1, 1)));
         assert_eq!(plain_date("2024-02-03 04:05:06"), Some(days_of(2024, 2, 3)));
         assert_eq!(plain_date("2024-02-30"), None);
+        assert_eq!(plain_date("2024-02-03T04:05:06"), None);
         assert_eq!(plain_date("garbage"), None);
         assert_eq!(plain_date(""), None);
     }

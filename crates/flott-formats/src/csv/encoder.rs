@@ -123,7 +123,9 @@ impl CsvEncoder {
             TypeKind::Time(precision) => {
                 let millis = native::<Time32MillisecondType>(array, row).ok_or_else(wrong)?;
                 text::append_time(out, millis, *precision);
-                trim_fraction(out);
+                if *precision > 0 {
+                    trim_fraction(out);
+                }
             }
             TypeKind::Timestamp(_) => timestamp(array, row, out).ok_or_else(wrong)?,
             TypeKind::TimestampLtz(_) => {

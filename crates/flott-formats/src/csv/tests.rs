@@ -256,12 +256,13 @@ fn values_are_spelled_as_flink_spells_them() {
         (TypeKind::Timestamp(3).into(), Value::Timestamp(1_577_934_245_120)),
         (TypeKind::TimestampLtz(3).into(), Value::Timestamp(1_577_934_245_000)),
         (TypeKind::Time(3).into(), Value::Time(45_045_120)),
+        (TypeKind::Time(0).into(), Value::Time(36_000_000)),
         (DataType::bytes(), Value::Bytes(b"ab".to_vec())),
         (DataType::array(DataType::int()), Value::Array(vec![Value::Int(1), Value::Null])),
         (row, Value::Row(vec![Value::Int(1), Value::String("x y".into())])),
         (DataType::string(), Value::Null),
     ];
-    let expected = "\"2020-01-02 03:04:05.12\",\"2020-01-02 03:04:05Z\",12:30:45.12,YWI=,1;NA,\"1;x y\",NA\n";
+    let expected = "\"2020-01-02 03:04:05.12\",\"2020-01-02 03:04:05Z\",12:30:45.12,10:00:00,YWI=,1;NA,\"1;x y\",NA\n";
     assert_eq!(line(&[("null-literal", "NA")], &nested), expected);
 }
 
