@@ -167,7 +167,11 @@ impl Registry {
         if connector.takes_format() {
             match self.format_of(table) {
                 Ok(format) => known.extend(format.options()),
-                Err(error) => return vec![error],
+                Err(error) => {
+                    // Whatever it was meant to be: its options are no mistake of their own.
+                    errors.push(error);
+                    known.extend(self.formats().flat_map(|format| format.options()));
+                }
             }
         }
         crate::option::check_options(

@@ -108,6 +108,22 @@ impl Failure {
     }
 }
 
+/// Fails the run when its thread panics, at once: the others may wait for what it held.
+pub(crate) struct Alarm<'a> {
+    pub failure: &'a Failure,
+    /// What kind of thread it is.
+    pub thread: &'static str,
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let message = format!("a {} thread ended unexpectedly", self.thread);
+            self.failure.set(Diagnostic::error(Code::Internal, message));
+        }
+    }
+}
+
 /// An edge of the plan: source → calc → sink, by index.
 struct Edge {
     source: usize,
@@ -258,9 +274,7 @@ impl<'a> Build<'a> {
         // The queues go first, so that a reader that waits to hand over a chunk ends.
         for Reading { chunks, thread } in readings {
             drop(chunks);
-            if !thread.join() {
-                failure.set(Diagnostic::error(Code::Internal, "a reader thread ended unexpectedly"));
-            }
+            thread.join();
         }
         if !failure.is_set()
             && let Err(error) = finish_ordered(&ordered, &mut prepared, &failure)
@@ -298,14 +312,19 @@ impl<'a> Build<'a> {
 
     fn start_readers(&self, shards: usize, buffers: &BufferPool, failure: &Failure) -> Result<Vec<Reading>> {
         let mut readings = Vec::new();
+        // All of them before the first thread: a missing file must not wait for another source's end.
+        let mut readers: Vec<Box<dyn SourceReader>> = Vec::new();
         for (index, (source, _)) in self.sources.iter().enumerate() {
-            let reader = match &self.job.replay {
+            readers.push(match &self.job.replay {
                 Some(replay) => Box::new(ReplayReader::new(&self.source_nodes[index].1, replay)),
                 None => source.reader()?,
-            };
+            });
+        }
+        for (index, reader) in readers.into_iter().enumerate() {
             let context =
                 ReadContext { buffers: buffers.clone(), stop: self.job.stop.clone(), clock: self.job.clock.clone() };
-            readings.push(reader::start(index, reader, shards, context, self.counters.clone(), failure.clone())?);
+            let started = reader::start(index, reader, shards, context, self.counters.clone(), failure.clone());
+            readings.push(started.inspect_err(|error| failure.set(error.clone()))?);
         }
         Ok(readings)
     }
@@ -330,16 +349,25 @@ impl<'a> Build<'a> {
                 }
             };
             let (results, failed) = (results.clone(), failure.clone());
-            threads.push(io::spawn(format!("shard-{number}"), move || match shard.run() {
-                Ok(prepared) => results.lock().unwrap_or_else(PoisonError::into_inner).extend(prepared),
-                Err(error) => failed.set(error),
-            })?);
-        }
-        for thread in threads {
-            if !thread.join() {
-                failure.set(Diagnostic::error(Code::Internal, "a shard ended unexpectedly"));
+            let thread = io::spawn(format!("shard-{number}"), move || {
+                let _alarm = Alarm { failure: &failed, thread: "shard" };
+                match shard.run() {
+                    Ok(prepared) => results.lock().unwrap_or_else(PoisonError::into_inner).extend(prepared),
+                    Err(error) => failed.set(error),
+                }
+            });
+            match thread {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    failure.set(error);
+                    break;
+                }
             }
         }
+        // A thread that panicked has failed the run by its alarm.
+        threads.into_iter().for_each(|thread| {
+            thread.join();
+        });
         let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::take(&mut *results))
     }
@@ -384,7 +412,6 @@ impl<'a> Build<'a> {
             clock: self.job.clock.clone(),
             failure: failure.clone(),
             buffer_timeout: self.job.settings.buffer_timeout,
-            stop: self.job.stop.clone(),
             counters: self.counters.clone(),
         })
     }
@@ -479,6 +506,9 @@ fn finish_ordered(
             if let Some(committables) = writer.poll_prepared()? {
                 prepared.push((index, committables));
                 break;
+            }
+            if failure.is_set() {
+                return Ok(());
             }
             failure.wait(Duration::from_micros(200));
         }

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use crossbeam_channel::{Receiver, Select};
 use flott_connector::{
     BufferPool, Chunk, Clock, Committable, DeadLetter, DeadLetterQueue, Decoded, Decoder, OnError, Payload, Reject,
-    Stage, StopSignal,
+    Stage,
 };
 use flott_expr::{EvalContext, EvalError};
 use flott_types::{Code, Diagnostic, Result};
@@ -26,6 +26,7 @@ use crate::{
     event::{Event, Lineage, Operator, Rows, record_of},
     job::Failure,
     sink::SinkTask,
+    values::VALUES_SPLIT,
 };
 
 /// How long a shard waits for a sink that isn't ready before it looks again.
@@ -108,6 +109,13 @@ impl Policy {
 
     fn fatal(&self, error: &(Code, String), origin: &flott_connector::Origin, bytes: &[u8]) -> Box<Diagnostic> {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
+        if self.source == crate::values::NAME {
+            return Diagnostic::error(error.0, format!("row {} of VALUES: {}", origin.offset + 1, error.1));
+        }
+        if origin.split == VALUES_SPLIT {
+            // Constants have no options that could say otherwise.
+            return Diagnostic::error(error.0, format!("row {} of VALUES or SELECT: {}", origin.offset + 1, error.1));
+        }
         let place = format!("{} at {}", origin.split, origin.offset);
         let message = format!("source '{}', {place}: {}", self.source, error.1);
         let it = Diagnostic::error(error.0, message)
@@ -164,8 +172,6 @@ pub struct Shard {
     pub failure: Failure,
     /// `execution.buffer-timeout.interval`
     pub buffer_timeout: Duration,
-    /// Waits end early when the run stops.
-    pub stop: StopSignal,
     /// Counters.
     pub counters: Arc<Counters>,
 }
@@ -228,8 +234,11 @@ impl Shard {
         let Shard { inputs, sinks, context, counters, .. } = self;
         let Input { index: source, decoder, policy, edges, .. } = &mut inputs[index];
         decoder.decode(&chunk, context, &mut |decoded| deliver(*source, &chunk, decoded, policy, edges, sinks, counters))?;
-        for edge in edges.iter() {
-            sinks[edge.sink].chunk_done(*source, chunk.sequence)?;
+        // Once per sink, however many edges lead there (UNION ALL of a table with itself).
+        for (at, edge) in edges.iter().enumerate() {
+            if edges.iter().take(at).all(|before| before.sink != edge.sink) {
+                sinks[edge.sink].chunk_done(*source, chunk.sequence)?;
+            }
         }
         if let Payload::Bytes(bytes) = chunk.payload {
             self.buffers.give(bytes);

@@ -2,6 +2,9 @@
 
 use flott_types::Span;
 
+/// Shorter secrets are masked in the script's text only.
+const SECRET_BYTES_MIN: usize = 3;
+
 /// A script after `${…}` substitution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -58,6 +61,21 @@ impl Source {
             at = secret.end;
         }
         masked.push_str(self.text.get(at..).unwrap_or(""));
+        masked
+    }
+    /// Any other text (a message, a plan) with every secret in it shown as `*`. Secrets too short to
+    /// tell from chance are left: masking every digit 1 would hide nothing and garble all.
+    pub fn mask(&self, text: &str) -> String {
+        let mut masked = text.to_string();
+        for secret in &self.secrets {
+            let value = self.slice(*secret);
+            // In a string literal quotes are doubled; a message has the value itself.
+            for shown in [value.to_string(), value.replace("''", "'")] {
+                if shown.len() >= SECRET_BYTES_MIN {
+                    masked = masked.replace(&shown, &"*".repeat(shown.chars().count()));
+                }
+            }
+        }
         masked
     }
     /// Line and column (from 1, in characters) of a byte offset.

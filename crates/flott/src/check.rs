@@ -8,7 +8,7 @@ use flott_types::{Diagnostic, Severity};
 
 use crate::{
     cli::{ScriptArguments, Validate},
-    connectors, diagnostics, run,
+    connectors, console, diagnostics, run,
     script::{self, Script},
     settings,
 };
@@ -22,10 +22,11 @@ pub fn command(arguments: &Validate) -> ExitCode {
     let errors = check(&script, &arguments.script, &connectors::registry(), !arguments.offline);
     let code = diagnostics::show(&errors, Some(&script.source));
     let count = errors.iter().filter(|it| it.severity == Severity::Error).count();
+    let name = &script.source.name;
     match count {
-        0 => println!("{}: no errors in {} statements", script.source.name, script.statements.len()),
-        1 => println!("{}: 1 error", script.source.name),
-        _ => println!("{}: {count} errors", script.source.name),
+        0 => console::out(format_args!("{name}: no errors in {} statements\n", script.statements.len())),
+        1 => console::out(format_args!("{name}: 1 error\n")),
+        _ => console::out(format_args!("{name}: {count} errors\n")),
     }
     code
 }

@@ -12,7 +12,7 @@ use flott_types::{Code, Diagnostic, Result};
 
 use crate::{
     cli::{Dlq, Run},
-    diagnostics,
+    console, diagnostics,
     report::grouped,
     run::{self, ReplaySet},
 };
@@ -74,14 +74,14 @@ fn list(directory: &Path, json: bool) -> Result<()> {
         for ((source, code), (count, example)) in counts {
             all += count;
             if json {
-                println!("{}", serde_json::json!({"run": run, "source": source, "code": code, "count": count, "example": example}));
+                console::out(format_args!("{}\n", serde_json::json!({"run": run, "source": source, "code": code, "count": count, "example": example})));
             } else {
-                println!("{:>10}  {source}  {code}  run {run}  e.g. {example}", grouped(count));
+                console::out(format_args!("{:>10}  {source}  {code}  run {run}  e.g. {example}\n", grouped(count)));
             }
         }
     }
     if !json {
-        println!("{} dead letters in {}", grouped(all), directory.display());
+        console::out(format_args!("{} dead letters in {}\n", grouped(all), directory.display()));
     }
     Ok(())
 }
@@ -96,17 +96,17 @@ fn show(directory: &Path, limit: usize, json: bool) -> Result<()> {
             }
             shown += 1;
             if json {
-                println!("{line}");
+                console::out(format_args!("{line}\n"));
                 return Ok(());
             }
-            println!("{}  {}  {}  {} at {}", letter.time, letter.source, letter.code, letter.split, letter.offset);
-            println!("  error:  {}", letter.error);
-            println!("  record: {}", letter.text.unwrap_or_else(|| format!("(base64) {}", letter.bytes)));
+            console::out(format_args!("{}  {}  {}  {} at {}\n", letter.time, letter.source, letter.code, letter.split, letter.offset));
+            console::out(format_args!("  error:  {}\n", letter.error));
+            console::out(format_args!("  record: {}\n", letter.text.unwrap_or_else(|| format!("(base64) {}", letter.bytes))));
             Ok(())
         })?;
     }
     if more > 0 && !json {
-        println!("… and {more} more (--limit)");
+        console::out(format_args!("… and {more} more (--limit)\n"));
     }
     Ok(())
 }
@@ -134,7 +134,7 @@ fn replay(directory: &Path, arguments: &Run) -> ExitCode {
         Err(error) => return diagnostics::show(&[error], None),
     };
     if sets.is_empty() {
-        println!("no dead letters in {}", directory.display());
+        console::out(format_args!("no dead letters in {}\n", directory.display()));
         return ExitCode::SUCCESS;
     }
     for set in sets.values() {

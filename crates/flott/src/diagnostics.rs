@@ -6,10 +6,12 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, rendere
 use flott_sql::Source;
 use flott_types::{Category, Diagnostic, Severity, Span};
 
+use crate::console;
+
 /// Prints diagnostics to standard error; the exit code that they mean.
 pub fn show(diagnostics: &[Box<Diagnostic>], source: Option<&Source>) -> ExitCode {
     for diagnostic in diagnostics {
-        eprintln!("{}\n", render(diagnostic, source, std::io::stderr().is_terminal()));
+        console::err(format_args!("{}\n\n", render(diagnostic, source, std::io::stderr().is_terminal())));
     }
     exit_code(diagnostics)
 }
@@ -30,22 +32,23 @@ pub fn render(diagnostic: &Diagnostic, source: Option<&Source>, color: bool) -> 
         Severity::Warning => Level::WARNING,
     };
     // Secrets are masked by stars of the same length, so that spans stay right.
-    let text = source.map(masked).unwrap_or_default();
-    let mut group = Group::with_title(level.primary_title(&diagnostic.message).id(diagnostic.code.id()));
+    let text = source.map(Source::masked_text).unwrap_or_default();
+    let mask = |text: &str| source.map_or_else(|| text.to_string(), |source| source.mask(text));
+    let mut group = Group::with_title(level.primary_title(mask(&diagnostic.message)).id(diagnostic.code.id()));
     if let (Some(source), Some(span)) = (source, diagnostic.span) {
         let range = clip(span, &text);
         let mut primary = AnnotationKind::Primary.span(range);
         if let Some(label) = &diagnostic.label {
-            primary = primary.label(label);
+            primary = primary.label(mask(label));
         }
         let mut snippet = Snippet::source(&text).path(&source.name).annotation(primary);
         for label in &diagnostic.related {
-            snippet = snippet.annotation(AnnotationKind::Context.span(clip(label.span, &text)).label(&label.text));
+            snippet = snippet.annotation(AnnotationKind::Context.span(clip(label.span, &text)).label(mask(&label.text)));
         }
         group = group.element(snippet);
     }
     for help in &diagnostic.help {
-        group = group.element(Level::HELP.message(help));
+        group = group.element(Level::HELP.message(mask(help)));
     }
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     renderer.decor_style(DecorStyle::Ascii).render(&[group])
@@ -60,14 +63,4 @@ fn clip(span: Span, text: &str) -> std::ops::Range<usize> {
         at
     };
     floor(span.start)..floor(span.end.max(span.start))
-}
-
-fn masked(source: &Source) -> String {
-    let mut bytes = source.text.clone().into_bytes();
-    for secret in &source.secrets {
-        if let Some(part) = bytes.get_mut(secret.start..secret.end) {
-            part.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use flott_types::Severity;
 use crate::{
     check,
     cli::{Explain, PlanFormat},
-    connectors, diagnostics, run, script,
+    connectors, console, diagnostics, run, script,
 };
 
 /// Explains the script that the arguments name.
@@ -38,17 +38,17 @@ pub fn command(arguments: &Explain) -> ExitCode {
             run::pipeline_of(outcome).map(|pipeline| plan(&pipeline, &registry, &session.options)).transpose()
         });
         match planned {
-            Ok(Some(plan)) => plans.push(explain(&plan, format)),
+            Ok(Some(plan)) => plans.push(script.source.mask(&explain(&plan, format))),
             Ok(None) => {}
             Err(error) => return diagnostics::show(&[error], Some(&script.source)),
         }
     }
     if plans.is_empty() {
-        eprintln!("{}: no INSERT and no query to explain", script.source.name);
+        console::err(format_args!("{}: no INSERT and no query to explain\n", script.source.name));
     }
     match format {
-        ExplainFormat::Json => println!("[{}]", plans.join(",\n")),
-        ExplainFormat::Text | ExplainFormat::Mermaid => print!("{}", plans.join("\n")),
+        ExplainFormat::Json => console::out(format_args!("[{}]\n", plans.join(",\n"))),
+        ExplainFormat::Text | ExplainFormat::Mermaid => console::out(plans.join("\n")),
     }
     ExitCode::SUCCESS
 }

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     cli::{List, Topic},
-    connectors, diagnostics, run,
+    connectors, console, diagnostics, run,
 };
 
 /// One thing in the reference.
@@ -68,7 +68,7 @@ pub fn command(arguments: &List) -> ExitCode {
     } else {
         short(&entries)
     };
-    print!("{text}");
+    console::out(text);
     ExitCode::SUCCESS
 }
 

@@ -11,6 +11,7 @@
 mod check;
 mod cli;
 mod connectors;
+mod console;
 mod dead_letters;
 mod diagnostics;
 mod explain;
@@ -50,7 +51,9 @@ fn main() -> ExitCode {
         cli::Command::Dlq(dlq) => dead_letters::command(&dlq),
         cli::Command::Completions { shell } => {
             let mut command = <cli::Arguments as clap::CommandFactory>::command();
-            clap_complete::generate(shell, &mut command, "flott", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "flott", &mut script);
+            console::out(String::from_utf8_lossy(&script));
             ExitCode::SUCCESS
         }
     }

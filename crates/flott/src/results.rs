@@ -11,7 +11,7 @@ use flott_connector_console::{NewEncoder, to_stdout};
 use flott_expr::{EvalContext, render};
 use flott_types::{Result, Schema, TableDescription};
 
-use crate::cli::Output;
+use crate::{cli::Output, console};
 
 /// Where a query's rows go.
 pub fn sink(schema: &Schema, output: Output, context: &EvalContext, registry: &Registry) -> Result<Arc<dyn Sink>> {
@@ -197,6 +197,6 @@ pub fn print_text(schema: &Schema, rows: &[Vec<Option<String>>], output: Output)
     let mut out = Vec::new();
     encoder.encode(&batch, &mut out)?;
     encoder.finish(&mut out)?;
-    print!("{}", String::from_utf8_lossy(&out));
+    console::out(String::from_utf8_lossy(&out));
     Ok(())
 }

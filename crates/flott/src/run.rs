@@ -15,7 +15,7 @@ use flott_types::{Code, Diagnostic, Result};
 use crate::{
     check,
     cli::{Output, Run},
-    connectors, diagnostics, live, logging, metrics, report, results, script, settings, signals,
+    connectors, console, diagnostics, live, logging, metrics, report, results, script, settings, signals,
 };
 
 /// Runs the script that the arguments name.
@@ -61,7 +61,7 @@ pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) 
             return Ok(());
         }
         let outcome = runner.session.execute(&script.source, statement)?;
-        runner.outcome(outcome)
+        runner.outcome(outcome, &script.source)
     });
     let mut summary = runner.summary.take().unwrap_or_else(|| {
         let mut summary = no_summary();
@@ -91,7 +91,7 @@ fn fail(arguments: &Run, errors: &[Box<Diagnostic>], source: Option<&flott_sql::
 
 fn finish_json(arguments: &Run, summary: &Summary) {
     if arguments.json {
-        eprintln!("{}", report::json(summary));
+        console::err(format_args!("{}\n", report::json(summary)));
     }
 }
 
@@ -127,7 +127,7 @@ impl<'a> Runner<'a> {
         })
     }
 
-    fn outcome(&mut self, outcome: Outcome) -> Result<()> {
+    fn outcome(&mut self, outcome: Outcome, source: &flott_sql::Source) -> Result<()> {
         match outcome {
             Outcome::Done => Ok(()),
             Outcome::Rows { columns, rows } => {
@@ -139,7 +139,7 @@ impl<'a> Runner<'a> {
             Outcome::Explain(what) => {
                 if let Some(pipeline) = pipeline_of(*what) {
                     let plan = plan(&pipeline, &self.registry, &self.session.options)?;
-                    print!("{}", explain(&plan, ExplainFormat::Text));
+                    console::out(source.mask(&explain(&plan, ExplainFormat::Text)));
                 }
                 Ok(())
             }
@@ -160,6 +160,7 @@ impl<'a> Runner<'a> {
             Some(schema) => Some(results::sink(&schema, self.arguments.output, &context, &self.registry)?),
             None => None,
         };
+        let is_query = collect.is_some();
         let replay = self.replay.map(|set| Replay { records: set.records.clone() });
         let job = Job {
             plan,
@@ -172,7 +173,7 @@ impl<'a> Runner<'a> {
         };
         let mut view = None;
         let show = !self.arguments.quiet && !self.arguments.json && job.collect.is_none();
-        let (summary, error) = flott_engine::run(&job, &mut |counters| {
+        let (mut summary, mut error) = flott_engine::run(&job, &mut |counters| {
             if let Some(server) = &self.metrics {
                 server.watch(counters.clone());
             }
@@ -181,6 +182,11 @@ impl<'a> Runner<'a> {
             }
         });
         drop(view);
+        // Whoever looked at the rows has seen enough (`| head`): that is a stop, not a failure.
+        if is_query && console::stdout_is_closed() && error.take_if(|it| it.code == Code::OutputFailed).is_some() {
+            summary.status = Status::Stopped;
+            self.stop.stop();
+        }
         match &mut self.summary {
             Some(all) => all.merge(summary),
             None => self.summary = Some(summary),
@@ -198,9 +204,10 @@ impl<'a> Runner<'a> {
 
     fn report(&self, summary: &Summary) {
         if self.arguments.json {
-            eprintln!("{}", report::json(summary));
+            console::err(format_args!("{}\n", report::json(summary)));
         } else if !self.arguments.quiet && !summary.sources.is_empty() {
-            eprint!("{}", report::text(summary, self.clock.monotonic().as_secs_f64(), &self.dead_letters));
+            let seconds = self.clock.monotonic().as_secs_f64();
+            console::err(report::text(summary, seconds, &self.dead_letters));
         }
     }
 }
@@ -225,7 +232,7 @@ fn print_rows(columns: &[String], rows: &[Vec<Option<String>>], output: Output) 
             for row in rows {
                 let object: serde_json::Map<String, serde_json::Value> =
                     columns.iter().cloned().zip(row.iter().map(|cell| cell.clone().into())).collect();
-                println!("{}", serde_json::Value::Object(object));
+                console::out(format_args!("{}\n", serde_json::Value::Object(object)));
             }
         }
         Output::Csv | Output::Table => {
