@@ -170,6 +170,9 @@ impl Dialect for FlinkDialect {
             if accept(parser, &[not, &["BETWEEN", "SYMMETRIC"]].concat()) {
                 return Some(parse_between(parser, expr, negated, true));
             }
+            if accept(parser, &[&["IS"], not, &["DISTINCT", "FROM"]].concat()) {
+                return Some(parse_distinct_from(parser, expr, negated));
+            }
             if accept(parser, &[&["IS"], not, &["JSON"]].concat()) {
                 return Some(Ok(parse_is_json(parser, expr, negated)));
             }
@@ -236,6 +239,15 @@ fn parse_between(
     let other = between(high, low);
     let either = Expr::BinaryOp { left: Box::new(one), op: BinaryOperator::Or, right: Box::new(other) };
     Ok(negate_if(negated, Expr::Nested(Box::new(either))))
+}
+
+/// `a IS [NOT] DISTINCT FROM b`: what follows ends where a weaker operator begins.
+fn parse_distinct_from(parser: &mut Parser, expr: &Expr, negated: bool) -> Result<Expr, ParserError> {
+    let (left, right) = (
+        Box::new(expr.clone()),
+        Box::new(parser.parse_subexpr(FlinkDialect.prec_value(Precedence::Is))?),
+    );
+    Ok(if negated { Expr::IsNotDistinctFrom(left, right) } else { Expr::IsDistinctFrom(left, right) })
 }
 
 fn double_quotes(token: &TokenWithSpan) -> ParserError {
