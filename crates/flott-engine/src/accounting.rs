@@ -219,7 +219,7 @@ impl Summary {
         self.edges.extend(other.edges);
         self.dlq += other.dlq;
     }
-    /// Whether every edge's rows add up, and every sink wrote what its edges delivered.
+    /// Whether every edge's rows add up.
     pub fn adds_up(&self) -> bool {
         self.edges.iter().all(EdgeSummary::adds_up)
     }

@@ -44,7 +44,8 @@ impl OrderedWriter {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Hands over all that came of a chunk. Every chunk must be handed over, also an empty one.
+    /// Hands over all that came of a chunk. Every chunk must be handed over exactly once, also an
+    /// empty one.
     ///
     /// # Errors
     /// The writer's.

@@ -8,7 +8,7 @@ use flott_types::Result;
 
 use crate::{
     accounting::{Counters, add},
-    job::Failure,
+    job::{Alarm, Failure},
 };
 
 /// Chunks read ahead per shard. Two keep a shard busy while the reader waits for the disk.
@@ -36,6 +36,8 @@ pub fn start(
 ) -> Result<Reading> {
     let (sender, chunks) = bounded(CHUNKS_AHEAD_PER_SHARD * shards);
     let thread = io::spawn(format!("read-{index}"), move || {
+        // Declared after `sender`, so it fails the run before the shards see the input's end.
+        let _alarm = Alarm { failure: &failure, thread: "reader" };
         if let Some(total) = reader.total_bytes() {
             counters.sources[index].total_bytes.store(total, Ordering::Relaxed);
         }

@@ -7,6 +7,12 @@ use flott_connector::{Chunk, Decoded, Decoder, Payload, ReadContext, Reject, Sou
 use flott_expr::{EvalContext, EvalError, Expr, Program};
 use flott_types::{Code, Diagnostic, Result, Schema};
 
+/// What constant rows are called in the accounting and in messages.
+pub const NAME: &str = "VALUES";
+
+/// The split of constant rows.
+pub const VALUES_SPLIT: &str = "VALUES";
+
 /// A source of constant rows.
 pub struct ValuesSource {
     rows: Arc<[Program]>,
@@ -43,7 +49,7 @@ impl SourceReader for ValuesReader {
         if std::mem::replace(&mut self.done, true) {
             return Ok(None);
         }
-        let split = Arc::new(SplitInfo { name: "VALUES".into(), ..SplitInfo::default() });
+        let split = Arc::new(SplitInfo { name: NAME.into(), ..SplitInfo::default() });
         Ok(Some(Chunk { split, sequence: 0, offset: 0, payload: Payload::Rows(0..self.rows), bytes_in: 0 }))
     }
 }
