@@ -48,7 +48,10 @@ impl<'a> Lineage<'a> {
     #[must_use]
     pub fn slice(self, offset: usize) -> Self {
         if self.rows.is_empty() {
-            return Self { first: self.first.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)), ..self };
+            return Self {
+                first: self.first.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)),
+                ..self
+            };
         }
         Self { rows: self.rows.get(offset..).unwrap_or(&[]), ..self }
     }
@@ -56,7 +59,8 @@ impl<'a> Lineage<'a> {
     /// The place and the bytes of the record of a row.
     pub fn record(&self, row: usize) -> (Origin, Vec<u8>) {
         let number = self.first.saturating_add(u32::try_from(row).unwrap_or(u32::MAX));
-        let range = if self.rows.is_empty() { number..number } else { self.rows.get(row).cloned().unwrap_or(0..0) };
+        let range =
+            if self.rows.is_empty() { number..number } else { self.rows.get(row).cloned().unwrap_or(0..0) };
         record_of(self.chunk, &range)
     }
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use flott_connector::{
-    BufferPool, Chunk, Clock, Committable, DeadLetterQueue, FormatRequest, OnError, Origin, Payload, ReadContext,
-    Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader, SplitInfo, StopSignal, io,
+    BufferPool, Chunk, Clock, Committable, DeadLetterQueue, FormatRequest, OnError, Origin, Payload,
+    ReadContext, Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader, SplitInfo, StopSignal, io,
 };
 use flott_expr::{EvalContext, Program};
 use flott_plan::{NodeId, NodeKind, SinkTarget, SourceInput, SourceNode, Step, StreamPlan};
@@ -224,7 +224,8 @@ impl<'a> Build<'a> {
                     };
                     let connector = self.job.registry.connector_of(table)?;
                     let source = connector.source(table, scan, &self.job.registry)?;
-                    let leftover = if source.applies_filter() { None } else { node.filter.clone().map(Step::Filter) };
+                    let leftover =
+                        if source.applies_filter() { None } else { node.filter.clone().map(Step::Filter) };
                     (source, leftover)
                 }
             };
@@ -321,9 +322,13 @@ impl<'a> Build<'a> {
             });
         }
         for (index, reader) in readers.into_iter().enumerate() {
-            let context =
-                ReadContext { buffers: buffers.clone(), stop: self.job.stop.clone(), clock: self.job.clock.clone() };
-            let started = reader::start(index, reader, shards, context, self.counters.clone(), failure.clone());
+            let context = ReadContext {
+                buffers: buffers.clone(),
+                stop: self.job.stop.clone(),
+                clock: self.job.clock.clone(),
+            };
+            let started =
+                reader::start(index, reader, shards, context, self.counters.clone(), failure.clone());
             readings.push(started.inspect_err(|error| failure.set(error.clone()))?);
         }
         Ok(readings)
@@ -444,8 +449,10 @@ impl<'a> Build<'a> {
             let operator = if is_identity(&steps, input) {
                 None
             } else {
-                let sinks = if shared { vec![self.counters.sinks[edge.sink].name.clone()] } else { Vec::new() };
-                let reject = EdgeReject { policy: policy.clone(), edge: id, sinks, describe: describe.clone() };
+                let sinks =
+                    if shared { vec![self.counters.sinks[edge.sink].name.clone()] } else { Vec::new() };
+                let reject =
+                    EdgeReject { policy: policy.clone(), edge: id, sinks, describe: describe.clone() };
                 let clock = self.job.clock.clone();
                 let now = Arc::new(move || clock.now_micros());
                 let counters = self.counters.clone();
@@ -463,13 +470,15 @@ impl<'a> Build<'a> {
         schema: &flott_types::Schema,
         context: &EvalContext,
     ) -> Arc<dyn Fn(&arrow::record_batch::RecordBatch) -> Vec<u8> + Send + Sync> {
-        let (format, schema, context) = (self.job.registry.format("json").cloned(), schema.clone(), context.clone());
+        let (format, schema, context) =
+            (self.job.registry.format("json").cloned(), schema.clone(), context.clone());
         Arc::new(move |batch| {
             let mut out = Vec::new();
             if let Ok(format) = &format {
                 let table = flott_types::TableDescription::default();
                 let request = FormatRequest { table: &table, schema: schema.clone() };
-                let encoded = format.encoder(&request, &context).and_then(|mut it| it.encode(batch, &mut out));
+                let encoded =
+                    format.encoder(&request, &context).and_then(|mut it| it.encode(batch, &mut out));
                 if encoded.is_err() {
                     out.clear();
                 }

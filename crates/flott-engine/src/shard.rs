@@ -14,8 +14,8 @@ use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, Select};
 use flott_connector::{
-    BufferPool, Chunk, Clock, Committable, DeadLetter, DeadLetterQueue, Decoded, Decoder, OnError, Payload, Reject,
-    Stage,
+    BufferPool, Chunk, Clock, Committable, DeadLetter, DeadLetterQueue, Decoded, Decoder, OnError, Payload,
+    Reject, Stage,
 };
 use flott_expr::{EvalContext, EvalError};
 use flott_types::{Code, Diagnostic, Result};
@@ -26,7 +26,7 @@ use crate::{
     event::{Event, Lineage, Operator, Rows, record_of},
     job::Failure,
     sink::SinkTask,
-    values::VALUES_SPLIT,
+    values,
 };
 
 /// How long a shard waits for a sink that isn't ready before it looks again.
@@ -107,14 +107,19 @@ impl Policy {
         Ok(())
     }
 
-    fn fatal(&self, error: &(Code, String), origin: &flott_connector::Origin, bytes: &[u8]) -> Box<Diagnostic> {
+    fn fatal(
+        &self,
+        error: &(Code, String),
+        origin: &flott_connector::Origin,
+        bytes: &[u8],
+    ) -> Box<Diagnostic> {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-        if self.source == crate::values::NAME {
-            return Diagnostic::error(error.0, format!("row {} of VALUES: {}", origin.offset + 1, error.1));
-        }
-        if origin.split == VALUES_SPLIT {
+        if origin.split == values::NAME {
             // Constants have no options that could say otherwise.
-            return Diagnostic::error(error.0, format!("row {} of VALUES or SELECT: {}", origin.offset + 1, error.1));
+            return Diagnostic::error(
+                error.0,
+                format!("row {} of VALUES or SELECT: {}", origin.offset + 1, error.1),
+            );
         }
         let place = format!("{} at {}", origin.split, origin.offset);
         let message = format!("source '{}', {place}: {}", self.source, error.1);
@@ -152,7 +157,13 @@ impl RejectRow for EdgeReject {
             (origin, bytes)
         };
         let mut edges = std::iter::once(self.edge);
-        self.policy.bad_record(&mut edges, Stage::Evaluate, (error.code, error.message), &mut record, self.sinks.clone())
+        self.policy.bad_record(
+            &mut edges,
+            Stage::Evaluate,
+            (error.code, error.message),
+            &mut record,
+            self.sinks.clone(),
+        )
     }
 }
 
@@ -233,7 +244,9 @@ impl Shard {
         self.context.random_seed = self.context.random_seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let Shard { inputs, sinks, context, counters, .. } = self;
         let Input { index: source, decoder, policy, edges, .. } = &mut inputs[index];
-        decoder.decode(&chunk, context, &mut |decoded| deliver(*source, &chunk, decoded, policy, edges, sinks, counters))?;
+        decoder.decode(&chunk, context, &mut |decoded| {
+            deliver(*source, &chunk, decoded, policy, edges, sinks, counters)
+        })?;
         // Once per sink, however many edges lead there (UNION ALL of a table with itself).
         for (at, edge) in edges.iter().enumerate() {
             if edges.iter().take(at).all(|before| before.sink != edge.sink) {

@@ -10,7 +10,9 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int32Array, RecordBatchOptions, StructArray, UInt32Array, new_null_array},
+    array::{
+        Array, ArrayRef, AsArray, Int32Array, RecordBatchOptions, StructArray, UInt32Array, new_null_array,
+    },
     buffer::NullBuffer,
     compute::take,
     datatypes::{Int32Type, SchemaRef},
@@ -45,7 +47,13 @@ pub struct Unnest {
 
 impl Unnest {
     /// Makes the step ready. `input_width` is the number of columns before it.
-    pub fn new(collection: &Expr, outer: bool, ordinality: bool, output: &Schema, input_width: usize) -> Self {
+    pub fn new(
+        collection: &Expr,
+        outer: bool,
+        ordinality: bool,
+        output: &Schema,
+        input_width: usize,
+    ) -> Self {
         let shape = match &collection.data_type.kind {
             TypeKind::Map(..) => Shape::Entries,
             TypeKind::Multiset(_) => Shape::Counted,
@@ -57,12 +65,18 @@ impl Unnest {
     }
 
     /// The rows, how many input rows had no element, and how many rows came in addition to one each.
-    pub fn apply(&self, batch: &RecordBatch, context: &EvalContext) -> Result<(RecordBatch, u64, u64), EvalError> {
+    pub fn apply(
+        &self,
+        batch: &RecordBatch,
+        context: &EvalContext,
+    ) -> Result<(RecordBatch, u64, u64), EvalError> {
         let collection = self.collection.evaluate(batch, context)?.into_iter().next();
         let collection = collection.ok_or_else(|| internal("no collection"))?;
         let (offsets, children) = self.parts(&collection)?;
         let counts = match self.shape {
-            Shape::Counted => Some(children.get(1).ok_or_else(|| internal("no counts"))?.as_primitive::<Int32Type>()),
+            Shape::Counted => {
+                Some(children.get(1).ok_or_else(|| internal("no counts"))?.as_primitive::<Int32Type>())
+            }
             _ => None,
         };
         let absent = self.absent_rows(&collection);
@@ -80,7 +94,8 @@ impl Unnest {
                         ordinal += 1;
                         continue;
                     }
-                    let times = counts.map_or(1, |counts| if counts.is_valid(element) { counts.value(element) } else { 0 });
+                    let times = counts
+                        .map_or(1, |counts| if counts.is_valid(element) { counts.value(element) } else { 0 });
                     for _ in 0..times {
                         ordinal += 1;
                         parents.push(row as u32);

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use arrow::{array::RecordBatchOptions, datatypes::SchemaRef, record_batch::RecordBatch};
-use flott_connector::{Chunk, Decoded, Decoder, Payload, ReadContext, Reject, Source, SourceReader, SplitInfo};
+use flott_connector::{
+    Chunk, Decoded, Decoder, Payload, ReadContext, Reject, Source, SourceReader, SplitInfo,
+};
 use flott_expr::{EvalContext, EvalError, Expr, Program};
 use flott_types::{Code, Diagnostic, Result, Schema};
 
 /// What constant rows are called in the accounting and in messages.
 pub const NAME: &str = "VALUES";
-
-/// The split of constant rows.
-pub const VALUES_SPLIT: &str = "VALUES";
 
 /// A source of constant rows.
 pub struct ValuesSource {
@@ -22,7 +21,8 @@ pub struct ValuesSource {
 impl ValuesSource {
     /// Rows of constant expressions; only the columns in `projection` are computed.
     pub fn new(rows: &[Vec<Expr>], projection: &[usize], schema: &Schema) -> Self {
-        let pick = |row: &Vec<Expr>| Program::new(projection.iter().map(|&column| row[column].clone()).collect());
+        let pick =
+            |row: &Vec<Expr>| Program::new(projection.iter().map(|&column| row[column].clone()).collect());
         Self { rows: rows.iter().map(pick).collect(), schema: schema.arrow_schema() }
     }
 }
@@ -97,7 +97,12 @@ impl Decoder for ValuesDecoder {
 }
 
 impl ValuesDecoder {
-    fn row(&self, row: &Program, unit: &RecordBatch, context: &EvalContext) -> Result<RecordBatch, EvalError> {
+    fn row(
+        &self,
+        row: &Program,
+        unit: &RecordBatch,
+        context: &EvalContext,
+    ) -> Result<RecordBatch, EvalError> {
         let columns = row.evaluate(unit, context)?;
         let options = RecordBatchOptions::new().with_row_count(Some(1));
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
