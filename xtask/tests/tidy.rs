@@ -121,6 +121,18 @@ fn every_error_code_has_a_page_and_every_page_a_code() {
 }
 
 #[test]
+fn one_tls_provider_and_no_banned_crate() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let banned = ["ring", "openssl-sys", "native-tls", "serde_yml"];
+    let problems: Vec<String> = banned
+        .iter()
+        .filter(|name| lock.contains(&format!("name = \"{name}\"")))
+        .map(|name| format!("Cargo.lock holds {name}; see deny.toml"))
+        .collect();
+    report(&problems);
+}
+
+#[test]
 fn links_in_the_documentation_lead_somewhere() {
     let mut problems = Vec::new();
     for path in files(&[".md"]) {

@@ -261,6 +261,14 @@ impl<'a> Build<'a> {
 
     fn run(self) -> Result<()> {
         let settings = &self.job.settings;
+        tracing::info!(
+            pipeline = settings.pipeline_name,
+            run = settings.run_id,
+            shards = settings.parallelism,
+            sources = self.sources.len(),
+            sinks = self.sinks.len(),
+            "run starts"
+        );
         let failure = Failure::new(self.job.stop.clone());
         let queue = Arc::new(DeadLetterQueue::new(&settings.dead_letter_directory, &settings.run_id));
         let shards = settings.parallelism.max(1);
@@ -294,6 +302,7 @@ impl<'a> Build<'a> {
             return Err(error);
         }
         for (index, committables) in &prepared {
+            tracing::info!(sink = self.counters.sinks[*index].name, files = committables.len(), "publishing");
             committers[*index].commit(committables)?;
         }
         committers.iter_mut().try_for_each(|committer| committer.finish())
@@ -439,7 +448,6 @@ impl<'a> Build<'a> {
     fn edge_tasks(&self, source: usize, policy: &Policy, context: &EvalContext) -> Vec<EdgeTask> {
         let input = &self.job.plan.nodes[self.source_nodes[source].0].schema;
         let of_source = || self.edges.iter().enumerate().filter(|(_, edge)| edge.source == source);
-        let shared = of_source().count() > 1;
         let describe = self.describe_rows(input, context);
         let mut tasks = Vec::new();
         for (id, edge) in of_source() {

@@ -135,7 +135,7 @@ pub struct EdgeReject {
     pub policy: Policy,
     /// The edge.
     pub edge: usize,
-    /// The sink that doesn't get the row; empty if the source feeds only one.
+    /// The sink that doesn't get the row.
     pub sinks: Vec<String>,
     /// Writes a row as JSON, for sources without bytes.
     pub describe: Arc<dyn Fn(&arrow::record_batch::RecordBatch) -> Vec<u8> + Send + Sync>,
@@ -305,7 +305,7 @@ fn deliver(
         add(&counts.skipped, decoded.skipped);
     }
     for reject in &decoded.rejected {
-        reject_record(chunk, reject, policy, edges)?;
+        reject_record(chunk, reject, policy, edges, counters)?;
     }
     if decoded.batch.num_rows() == 0 {
         return Ok(());
@@ -326,9 +326,18 @@ fn deliver(
     Ok(())
 }
 
-fn reject_record(chunk: &Chunk, reject: &Reject, policy: &Policy, edges: &[EdgeTask]) -> Result<()> {
+fn reject_record(
+    chunk: &Chunk,
+    reject: &Reject,
+    policy: &Policy,
+    edges: &[EdgeTask],
+    counters: &Counters,
+) -> Result<()> {
     let stage = if reject.code == Code::EvaluationFailed { Stage::Evaluate } else { Stage::Decode };
     let mut record = || record_of(chunk, &reject.record);
     let mut ids = edges.iter().map(|edge| edge.edge);
-    policy.bad_record(&mut ids, stage, (reject.code, reject.message.clone()), &mut record, Vec::new())
+    let name = |edge: &EdgeTask| counters.sinks[counters.edges[edge.edge].sink].name.clone();
+    let mut sinks: Vec<String> = edges.iter().map(name).collect();
+    sinks.dedup();
+    policy.bad_record(&mut ids, stage, (reject.code, reject.message.clone()), &mut record, sinks)
 }
