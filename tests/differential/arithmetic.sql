@@ -33,7 +33,7 @@ INSERT INTO ints SELECT
   CAST(i AS BIGINT) * i,
   ABS(i),
   SIGN(i),
-  POWER(i, 2),
+  POWER(id, 2),
   i + CAST(1 AS BIGINT),
   i / 2.0e0,
   i + d

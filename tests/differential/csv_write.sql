@@ -34,12 +34,6 @@ CREATE TABLE numbers_ (id INT, i INT, d DOUBLE, x DECIMAL(10, 2), f FLOAT, b BOO
 CREATE TABLE nested (id INT, tags ARRAY<STRING>, r ROW<a INT, b STRING>, `by` BYTES) WITH (
   'connector' = 'filesystem', 'path' = '${OUT}/nested', 'format' = 'csv'
 );
-
-CREATE TABLE scientific (id INT, sc DECIMAL(20, 10)) WITH (
-  'connector' = 'filesystem', 'path' = '${OUT}/scientific', 'format' = 'csv',
-  'csv.write-bigdecimal-in-scientific-notation' = 'false'
-);
 INSERT INTO text_ SELECT id, s, t FROM text;
 INSERT INTO numbers_ SELECT id, i, d, x, CAST(x AS FLOAT), x > y, CAST(x AS DECIMAL(20, 10)) / 1000000 FROM numbers;
 INSERT INTO nested SELECT id, tags, ROW(id, note), CAST(note AS BYTES) FROM orders;
-INSERT INTO scientific SELECT id, CAST(x AS DECIMAL(20, 10)) / 1000000 FROM numbers;

@@ -43,7 +43,7 @@ CREATE TABLE numbers_ (id INT, x DECIMAL(20, 12), y DECIMAL(30, 0)) WITH (
   'connector' = 'filesystem', 'path' = '${OUT}/numbers_', 'format' = 'json'
 );
 INSERT INTO without_nulls SELECT id, note, paid, ROW(note, id) FROM orders;
-INSERT INTO literal_key SELECT id, MAP[note, id] FROM orders WHERE id < 5;
-INSERT INTO dropped_key SELECT id, MAP[note, id] FROM orders WHERE id < 5;
+INSERT INTO literal_key SELECT id, MAP[note, id] FROM orders WHERE note IS NOT NULL;
+INSERT INTO dropped_key SELECT id, MAP[note, id] FROM orders WHERE note IS NOT NULL;
 INSERT INTO plain_numbers SELECT id, CAST(d / 1000000000 AS DECIMAL(20, 12)), CAST(x AS DECIMAL(30, 0)) * 1000000000 FROM numbers WHERE ABS(d) < 1e5;
 INSERT INTO numbers_ SELECT id, CAST(d / 1000000000 AS DECIMAL(20, 12)), CAST(x AS DECIMAL(30, 0)) * 1000000000 FROM numbers WHERE ABS(d) < 1e5;

@@ -75,9 +75,9 @@ INSERT INTO parts SELECT
   INSTR(s, t),
   SPLIT_INDEX(s, ',', 1),
   SPLIT_INDEX(s, t, 0),
-  OVERLAY(s PLACING 'XX' FROM 2 FOR 3),
-  LPAD(s, 8, '*'),
-  RPAD(s, 8, 'ab')
+  OVERLAY(IF(id = 7, t, s) PLACING 'XX' FROM 3 FOR 3),
+  LPAD(IF(id = 7, '', s), 8, '*'),
+  RPAD(IF(id = 7, 'x', s), 8, 'ab')
 FROM text;
 
 CREATE TABLE joined (

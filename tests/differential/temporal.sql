@@ -47,7 +47,8 @@ INSERT INTO parts SELECT
   DAYOFYEAR(d),
   QUARTER(d),
   WEEK(d)
-FROM times;
+FROM times
+WHERE ts >= TIMESTAMP '1970-01-01 00:00:00' OR ts IS NULL;
 
 CREATE TABLE rounded (
   id INT,
@@ -145,7 +146,7 @@ INSERT INTO formatted SELECT
   TO_TIMESTAMP(s),
   TO_TIMESTAMP(s, 'yyyy-MM-dd''T''HH:mm:ss'),
   TO_DATE(s),
-  TO_DATE(s, 'yyyy-MM-dd'),
+  TO_DATE(IF(id < 3, s, '2024-1-2'), 'yyyy-MM-dd'),
   UNIX_TIMESTAMP(s),
   FROM_UNIXTIME(id * 100000)
 FROM times;

@@ -54,7 +54,7 @@ pub struct DeadLetter {
     pub origin: Origin,
     /// Its bytes as they were read; for inputs without bytes, the row as JSON.
     pub bytes: Vec<u8>,
-    /// The sinks that did not get it (empty: all that read the source).
+    /// The sinks that did not get it, as the run's accounting names them.
     pub sinks: Vec<String>,
 }
 
@@ -75,7 +75,7 @@ pub struct Line {
     pub split: String,
     /// The place in the split.
     pub offset: u64,
-    /// The sinks that did not get it (empty: all).
+    /// The sinks that did not get it (empty: all that read the source).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sinks: Vec<String>,
     /// The bytes, base64.

@@ -262,8 +262,8 @@ impl<'a> Build<'a> {
     fn run(self) -> Result<()> {
         let settings = &self.job.settings;
         tracing::info!(
-            pipeline = settings.pipeline_name,
-            run = settings.run_id,
+            pipeline = settings.pipeline_name.as_str(),
+            run = settings.run_id.as_str(),
             shards = settings.parallelism,
             sources = self.sources.len(),
             sinks = self.sinks.len(),
@@ -302,7 +302,7 @@ impl<'a> Build<'a> {
             return Err(error);
         }
         for (index, committables) in &prepared {
-            tracing::info!(sink = self.counters.sinks[*index].name, files = committables.len(), "publishing");
+            tracing::info!(sink = self.counters.sinks[*index].name.as_str(), files = committables.len(), "publishing");
             committers[*index].commit(committables)?;
         }
         committers.iter_mut().try_for_each(|committer| committer.finish())

@@ -68,6 +68,7 @@ pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) 
         summary.status = Status::Finished;
         summary
     });
+    let outcome = outcome.and_then(|()| replay.map_or(Ok(()), |set| all_replayed(set, &summary)));
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -77,6 +78,19 @@ pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) 
     };
     runner.report(&summary);
     (code, summary.status == Status::Finished)
+}
+
+/// A letter that the script has no use for must stay where it is.
+fn all_replayed(set: &ReplaySet, summary: &Summary) -> Result<()> {
+    if summary.status == Status::Stopped {
+        return Ok(());
+    }
+    let unread = set.records.iter().find(|(name, _)| !summary.sources.iter().any(|it| it.name == **name));
+    let Some((name, records)) = unread else { return Ok(()) };
+    let to = if set.sinks.is_empty() { String::new() } else { format!(" for '{}'", set.sinks.join("', '")) };
+    let message = format!("no INSERT of the script reads '{name}'{to}: {} dead letters were not replayed", records.len());
+    Err(Diagnostic::error(Code::DeadLetterFailed, message)
+        .help("replay them with the script that wrote them; the directory is left as it was"))
 }
 
 fn no_summary() -> Summary {
@@ -198,7 +212,14 @@ impl<'a> Runner<'a> {
     fn for_replay(&self, pipeline: Pipeline) -> Option<Pipeline> {
         let Some(set) = self.replay else { return Some(pipeline) };
         let Pipeline::Inserts(mut inserts) = pipeline else { return None };
-        inserts.retain(|insert| set.sinks.is_empty() || set.sinks.contains(&insert.sink.name));
+        // Named as the plan names them: the second insert into `out` is `out#2`.
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        inserts.retain(|insert| {
+            let name = &insert.sink.name;
+            let count = known.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
+            let name = if *count == 1 { name.clone() } else { format!("{name}#{count}") };
+            set.sinks.is_empty() || set.sinks.contains(&name)
+        });
         if inserts.is_empty() { None } else { Some(Pipeline::Inserts(inserts)) }
     }
 
