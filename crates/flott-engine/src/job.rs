@@ -457,8 +457,7 @@ impl<'a> Build<'a> {
             let operator = if is_identity(&steps, input) {
                 None
             } else {
-                let sinks =
-                    if shared { vec![self.counters.sinks[edge.sink].name.clone()] } else { Vec::new() };
+                let sinks = vec![self.counters.sinks[edge.sink].name.clone()];
                 let reject =
                     EdgeReject { policy: policy.clone(), edge: id, sinks, describe: describe.clone() };
                 let clock = self.job.clock.clone();
