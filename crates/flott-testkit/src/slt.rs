@@ -8,7 +8,8 @@
 //! ```
 //!
 //! NULL shows as `NULL`, the empty string as `(empty)`, line breaks as `\n`. `INSERT` and
-//! `EXECUTE STATEMENT SET` run once, where they stand.
+//! `EXECUTE STATEMENT SET` run once, where they stand; so does `CREATE TABLE … AS`, whose table isn't
+//! known to what follows.
 
 use std::{io, path::Path};
 
@@ -20,6 +21,9 @@ use crate::{Flott, csv};
 const QUERIES: &[&str] = &["SELECT", "WITH", "VALUES", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "("];
 /// Words that start a record that has its effect outside.
 const ACTIONS: &[&str] = &["INSERT", "EXECUTE", "BEGIN"];
+
+/// What tells `CREATE TABLE … WITH (…) AS` from other definitions.
+const CREATE_AS: &str = "') AS SELECT";
 
 /// Runs one file.
 ///
@@ -68,7 +72,7 @@ impl DB for Session {
         if starts_with_any(record, QUERIES) {
             return rows(&outcome.stdout);
         }
-        if !starts_with_any(record, ACTIONS) {
+        if !starts_with_any(record, ACTIONS) && !record.contains(CREATE_AS) {
             self.prelude = script;
         }
         Ok(DBOutput::StatementComplete(0))

@@ -1,0 +1,21 @@
+//! The binary from the outside: what it makes of good, bad and hostile input, how it counts, how it
+//! stops, what it says.
+//!
+//! ```text
+//!   flights        real data into partitioned Parquet, read back by another program
+//!   files          large, small, broken, compressed, growing files
+//!   bad_input      dead letters, on-error, clear errors, replay
+//!   accounting     every row is somewhere, exactly once
+//!   stop_and_kill  signals, and what a killed run leaves behind
+//!   cli            arguments, output formats, exit codes, metrics
+//! ```
+
+mod accounting;
+mod bad_input;
+mod cli;
+mod files;
+mod flights;
+mod replay;
+mod secrets;
+mod stop_and_kill;
+mod support;

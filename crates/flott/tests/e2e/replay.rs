@@ -1,0 +1,104 @@
+//! `flott dlq`: letters come back through a fixed script, to the sinks that missed them.
+
+use crate::support::{Lab, check_sums, table};
+
+const INPUT: &str = "{\"a\":1,\"s\":\"1\"}\nbroken\n{\"a\":2,\"s\":\"two\"}\n{\"a\":3,\"s\":\"3\"}\n";
+
+#[test]
+fn list_show_and_replay_through_a_fixed_script() {
+    let lab = Lab::new();
+    lab.write("in.json", INPUT);
+    let sink = table("out", "a BIGINT, s INT", "out", "json", &[]) + "INSERT INTO out ";
+    let first = table("t", "a INT, s STRING", "in.json", "json", &[]) + &sink + "SELECT a, CAST(s AS INT) FROM t";
+    assert_eq!(lab.run(&first)["dlq"], 2);
+
+    let dlq = |arguments: &[&str]| {
+        let outcome = lab.flott.run([&["dlq"], arguments].concat()).unwrap();
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+        outcome
+    };
+    let listed = dlq(&["list", "flott-dlq/flott"]).stdout;
+    assert!(listed.contains("FLT-2004") && listed.contains("FLT-2005") && listed.contains("2 dead letters"), "{listed}");
+    let shown = dlq(&["show", "flott-dlq/flott"]).stdout;
+    assert!(shown.contains("in.json at 16") && shown.contains("record: broken") && shown.contains("'two'"), "{shown}");
+    let limited = dlq(&["show", "--limit", "1", "flott-dlq/flott"]).stdout;
+    assert!(limited.contains("1 more"), "{limited}");
+    let json = dlq(&["list", "--json", "flott-dlq/flott"]).stdout;
+    assert!(json.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{json}");
+
+    // The script learns about one of the two; the other fails again and is a new letter.
+    let fixed = table("t", "a INT, s STRING", "in.json", "json", &[])
+        + &sink
+        + "SELECT a, CASE WHEN s = 'two' THEN 2 ELSE CAST(s AS INT) END FROM t";
+    let replayed = dlq(&["replay", "flott-dlq/flott", "--json", "-e", &fixed]).summary.unwrap();
+    check_sums(&replayed);
+    assert_eq!((&replayed["sources"][0]["read"], &replayed["dlq"]), (&2.into(), &1.into()));
+    let rows = ["{\"a\":1,\"s\":1}", "{\"a\":2,\"s\":2}", "{\"a\":3,\"s\":3}"];
+    assert_eq!(lab.lines("out"), rows);
+    let letters = lab.letters();
+    assert_eq!(letters.len(), 1);
+    assert_eq!((letters[0].text.as_deref(), letters[0].offset), (Some("broken"), 16), "it keeps its first place");
+    assert!(letters[0].split.ends_with("in.json"));
+
+    // Now it is taken for what it is; then nothing is left.
+    let tolerant = table("t", "a INT, s STRING", "in.json", "json", &[("json.ignore-parse-errors", "true")]) + &sink + "SELECT a, 0 FROM t";
+    dlq(&["replay", "flott-dlq/flott", "--json", "-e", &tolerant]);
+    assert!(lab.letters().is_empty());
+    assert_eq!(lab.lines("out"), rows);
+    assert!(dlq(&["replay", "flott-dlq/flott", "-e", &tolerant]).stdout.contains("no dead letters"));
+}
+
+#[test]
+fn a_letter_goes_only_to_the_sinks_that_missed_it() {
+    let lab = Lab::new();
+    lab.write("in.json", INPUT);
+    let script = |number: &str| {
+        table("t", "a INT, s STRING", "in.json", "json", &[])
+            + &table("texts", "a INT, s STRING", "texts", "json", &[])
+            + &table("numbers", "a INT, s INT", "numbers", "json", &[])
+            + &format!("EXECUTE STATEMENT SET BEGIN INSERT INTO texts SELECT a, s FROM t; INSERT INTO numbers SELECT a, {number} FROM t; END;")
+    };
+    let summary = lab.run(&script("CAST(s AS INT)"));
+    assert_eq!(summary["dlq"], 2);
+    let letters = lab.letters();
+    assert_eq!(letters[0].sinks, ["texts", "numbers"], "what can't be decoded missed every sink");
+    assert_eq!(letters[1].sinks, ["numbers"]);
+
+    let arguments = ["dlq", "replay", "flott-dlq/flott", "--json", "-e", &script("TRY_CAST(s AS INT)")];
+    let outcome = lab.flott.run(arguments).unwrap();
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert_eq!(lab.lines("texts").len(), 3, "it isn't written again where it was written before");
+    assert_eq!(lab.lines("numbers"), ["{\"a\":1,\"s\":1}", "{\"a\":2,\"s\":null}", "{\"a\":3,\"s\":3}"]);
+    assert_eq!(lab.letters().len(), 1, "the broken one, again");
+}
+
+#[test]
+fn a_replay_adds_to_what_an_overwrite_wrote() {
+    let lab = Lab::new();
+    lab.write("in.json", INPUT);
+    let script = |number: &str| {
+        "SET 'execution.runtime-mode' = 'batch';\n".to_string()
+            + &table("t", "a INT, s STRING", "in.json", "json", &[])
+            + &table("out", "a INT, s INT", "out", "json", &[])
+            + &format!("INSERT OVERWRITE out SELECT a, {number} FROM t")
+    };
+    lab.run(&script("CAST(s AS INT)"));
+    assert_eq!(lab.lines("out").len(), 2);
+    let outcome = lab.flott.run(["dlq", "replay", "flott-dlq/flott", "-e", &script("TRY_CAST(s AS INT)")]).unwrap();
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert_eq!(lab.lines("out").len(), 3, "the rows that came before are still there");
+}
+
+#[test]
+fn damaged_letters_and_missing_directories_say_so() {
+    let lab = Lab::new();
+    for command in ["list", "show"] {
+        let outcome = lab.flott.run(["dlq", command, "nowhere"]).unwrap();
+        assert_eq!(outcome.status, Some(1));
+        assert!(outcome.stderr.contains("FLT-2006") && outcome.stderr.contains("nowhere"), "{}", outcome.stderr);
+    }
+    lab.write("letters/run.ndjson", "{\"time\":\"");
+    let outcome = lab.flott.run(["dlq", "show", "letters"]).unwrap();
+    assert_eq!(outcome.status, Some(1));
+    assert!(outcome.stderr.contains("line 1"), "{}", outcome.stderr);
+}
