@@ -30,6 +30,7 @@ use crate::{
 };
 
 const NOT_NULL_ENFORCER: &str = "table.exec.sink.not-null-enforcer";
+const RUNTIME_MODE: &str = "execution.runtime-mode";
 const LENGTH_ENFORCER: &str = "table.exec.sink.type-length-enforcer";
 
 /// What happens to a NULL that meets a NOT NULL column.
@@ -53,6 +54,7 @@ enum Given {
 
 pub(super) fn bind(binder: &Binder<'_>, insert: &InsertStatement) -> Result<Insert> {
     let table = sink_table(binder, insert)?;
+    check_mode(binder, insert)?;
     let mut sink = table.description.clone();
     sink.columns.retain(|column| is_writable(&column.kind));
     for (key, value) in insert.hints.iter() {
@@ -76,6 +78,17 @@ pub(super) fn bind(binder: &Binder<'_>, insert: &InsertStatement) -> Result<Inse
     check_types(binder, &plan, &schema, &wanted, insert)?;
     let plan = write(binder, plan, &sink, given, insert)?;
     Ok(Insert { sink, plan, overwrite: insert.overwrite, span: insert.target.span })
+}
+
+/// A stream has no end at which to replace what was there.
+fn check_mode(binder: &Binder<'_>, insert: &InsertStatement) -> Result<()> {
+    let batch = binder.options.get(RUNTIME_MODE).is_some_and(|mode| mode.eq_ignore_ascii_case("batch"));
+    if !insert.overwrite || batch {
+        return Ok(());
+    }
+    Err(Diagnostic::error(Code::UnsupportedUse, "INSERT OVERWRITE needs batch mode")
+        .at(insert.target.span)
+        .help(format!("SET '{RUNTIME_MODE}' = 'batch'")))
 }
 
 fn is_writable(kind: &ColumnKind) -> bool {
