@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::{array::RecordBatchOptions, datatypes::SchemaRef, record_batch::RecordBatch};
+use arrow::{
+    array::RecordBatchOptions, compute::concat_batches, datatypes::SchemaRef, record_batch::RecordBatch,
+};
 use flott_connector::{
     Chunk, Decoded, Decoder, Payload, ReadContext, Reject, Source, SourceReader, SplitInfo,
 };
@@ -11,6 +13,9 @@ use flott_types::{Code, Diagnostic, Result, Schema};
 
 /// What constant rows are called in the accounting and in messages.
 pub const NAME: &str = "VALUES";
+
+/// Rows handed on at once.
+const BATCH_ROWS: usize = 4096;
 
 /// A source of constant rows.
 pub struct ValuesSource {
@@ -73,30 +78,36 @@ impl Decoder for ValuesDecoder {
             &RecordBatchOptions::new().with_row_count(Some(1)),
         )
         .map_err(internal)?;
-        for (number, row) in self.rows.iter().enumerate() {
-            let record = number as u32..number as u32;
-            let decoded = match self.row(row, &unit, context) {
-                Ok(batch) => Decoded::all(batch, record.start),
-                Err(error) if error.code == Code::Internal => {
-                    return Err(Diagnostic::error(Code::Internal, error.message));
-                }
-                Err(error) => Decoded {
-                    batch: RecordBatch::new_empty(self.schema.clone()),
-                    rows: Vec::new(),
-                    first_record: record.start,
-                    read: 1,
-                    filtered: 0,
-                    skipped: 0,
-                    rejected: vec![Reject { record, code: error.code, message: error.message }],
-                },
-            };
-            emit(decoded)?;
+        for (start, rows) in (0u32..).step_by(BATCH_ROWS).zip(self.rows.chunks(BATCH_ROWS)) {
+            emit(self.rows(start, rows, &unit, context)?)?;
         }
         Ok(())
     }
 }
 
 impl ValuesDecoder {
+    /// Rows that follow each other, those that fail apart from the others.
+    fn rows(&self, start: u32, rows: &[Program], unit: &RecordBatch, context: &EvalContext) -> Result<Decoded> {
+        let (mut batches, mut places, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, row) in (start..).zip(rows) {
+            match self.row(row, unit, context) {
+                Ok(batch) => {
+                    batches.push(batch);
+                    places.push(number..number);
+                }
+                Err(error) if error.code == Code::Internal => {
+                    return Err(Diagnostic::error(Code::Internal, error.message));
+                }
+                Err(error) => {
+                    rejected.push(Reject { record: number..number, code: error.code, message: error.message });
+                }
+            }
+        }
+        let batch = concat_batches(&self.schema, &batches).map_err(internal)?;
+        let read = rows.len() as u64;
+        Ok(Decoded { batch, rows: places, first_record: start, read, filtered: 0, skipped: 0, rejected })
+    }
+
     fn row(
         &self,
         row: &Program,

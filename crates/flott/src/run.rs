@@ -144,7 +144,11 @@ impl<'a> Runner<'a> {
     fn outcome(&mut self, outcome: Outcome, source: &flott_sql::Source) -> Result<()> {
         match outcome {
             Outcome::Done => Ok(()),
-            Outcome::Rows { columns, rows } => {
+            Outcome::Rows { columns, mut rows } => {
+                // Definitions, not data: what is secret in them stays so.
+                for cell in rows.iter_mut().flatten().flatten() {
+                    *cell = source.mask(cell);
+                }
                 print_rows(&columns, &rows, self.arguments.output);
                 Ok(())
             }
@@ -214,12 +218,17 @@ impl<'a> Runner<'a> {
         let Pipeline::Inserts(mut inserts) = pipeline else { return None };
         // Named as the plan names them: the second insert into `out` is `out#2`.
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
-        inserts.retain(|insert| {
-            let name = &insert.sink.name;
+        inserts.retain_mut(|insert| {
+            let name = &mut insert.sink.name;
             let count = known.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
-            let name = if *count == 1 { name.clone() } else { format!("{name}#{count}") };
-            set.sinks.is_empty() || set.sinks.contains(&name)
+            if *count > 1 {
+                // It keeps that name when it runs alone, so that its new letters find it again.
+                *name = format!("{name}#{count}");
+            }
+            set.sinks.is_empty() || set.sinks.contains(name)
         });
+        // Letters add to what is there: replacing it would lose the rows that came through before.
+        inserts.iter_mut().for_each(|insert| insert.overwrite = false);
         if inserts.is_empty() { None } else { Some(Pipeline::Inserts(inserts)) }
     }
 
