@@ -30,6 +30,10 @@ impl Drop for Thread {
     }
 }
 
+/// Address space for a thread's stack; memory only as far as it is used. Expressions are evaluated
+/// by recursion, and `a OR b OR …` is as deep as it is long.
+const STACK_BYTES: usize = 64 << 20;
+
 /// Starts a named thread.
 ///
 /// # Errors
@@ -38,6 +42,7 @@ pub fn spawn(name: impl Into<String>, work: impl FnOnce() + Send + 'static) -> R
     let name = name.into();
     std::thread::Builder::new()
         .name(name.clone())
+        .stack_size(STACK_BYTES)
         .spawn(work)
         .map(|handle| Thread { handle: Some(handle) })
         .map_err(|error| Diagnostic::error(Code::Internal, format!("cannot start thread '{name}': {error}")))

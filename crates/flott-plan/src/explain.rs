@@ -81,7 +81,10 @@ fn properties(plan: &StreamPlan, id: usize) -> Vec<(&'static str, String)> {
                 if let Some(watermark) = watermark {
                     out.push(("watermark", watermark.text.clone()));
                 }
-                out.push(("reads", format!("{} of {} columns", source.projection.len(), table.columns.len())));
+                out.push((
+                    "reads",
+                    format!("{} of {} columns", source.projection.len(), table.columns.len()),
+                ));
             }
             if let Some(filter) = &source.filter {
                 out.push(("filter", format!("{filter} (pushed into the source)")));
@@ -94,7 +97,8 @@ fn properties(plan: &StreamPlan, id: usize) -> Vec<(&'static str, String)> {
                     Step::Filter(predicate) => out.push(("filter", predicate.to_string())),
                     Step::Project { exprs, schema } => {
                         let columns = exprs.iter().zip(&schema.fields);
-                        let columns: Vec<String> = columns.map(|(e, f)| format!("{e} AS {}", f.name)).collect();
+                        let columns: Vec<String> =
+                            columns.map(|(e, f)| format!("{e} AS {}", f.name)).collect();
                         out.push(("project", columns.join(", ")));
                     }
                     Step::Unnest { collection, outer, .. } => {
@@ -143,7 +147,9 @@ fn as_json(plan: &StreamPlan) -> Json {
                 .collect();
             let details: Vec<Json> = properties(plan, id)
                 .into_iter()
-                .filter(|(name, _)| !["schema", "changelog", "distribution", "state", "guarantee"].contains(name))
+                .filter(|(name, _)| {
+                    !["schema", "changelog", "distribution", "state", "guarantee"].contains(name)
+                })
                 .map(|(name, value)| json!({"what": name, "value": value}))
                 .collect();
             json!({

@@ -54,5 +54,7 @@ pub fn of(target: &SinkTarget, registry: &Registry, _options: &Options) -> Resul
 /// `connector 'x' can't be read`
 pub fn unsupported_use(table: &TableDescription, span: Span, verb: &str, connector: &str) -> Box<Diagnostic> {
     let message = format!("table '{}' can't be {verb}: connector '{connector}' doesn't do that", table.name);
-    Diagnostic::error(Code::UnsupportedUse, message).at(span).help("`flott list connectors` shows what each can do")
+    Diagnostic::error(Code::UnsupportedUse, message)
+        .at(span)
+        .help("`flott list connectors` shows what each can do")
 }

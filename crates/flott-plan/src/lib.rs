@@ -22,6 +22,6 @@ mod stream;
 pub use explain::{ExplainFormat, explain};
 pub use guarantee::Guarantee;
 pub use stream::{
-    CalcNode, ChangelogMode, Distribution, Node, NodeId, NodeKind, Pipeline, SinkNode, SinkTarget, SourceInput,
-    SourceNode, Step, StreamPlan, plan,
+    CalcNode, ChangelogMode, Distribution, Node, NodeId, NodeKind, Pipeline, SinkNode, SinkTarget,
+    SourceInput, SourceNode, Step, StreamPlan, plan,
 };

@@ -12,6 +12,10 @@ use flott_types::{DataType, Span};
 
 use crate::{Step, rewrite::substitute};
 
+/// Merging may make a step this large, in nodes, before it stops: `c + c` over `c + c` over … would
+/// double with every projection.
+const MERGED_NODES_MAX: usize = 1000;
+
 /// The same rows in as few steps as possible.
 pub fn simplify(steps: Vec<Step>) -> Vec<Step> {
     let mut out: Vec<Step> = Vec::new();
@@ -24,7 +28,9 @@ pub fn simplify(steps: Vec<Step>) -> Vec<Step> {
 fn push(out: &mut Vec<Step>, step: Step) {
     match (out.pop(), step) {
         (Some(Step::Project { exprs: inner, schema: below }), Step::Filter(predicate)) => {
-            if reads_only_deterministic(&predicate, &inner) {
+            if reads_only_deterministic(&predicate, &inner)
+                && stays_small(std::slice::from_ref(&predicate), &inner)
+            {
                 let moved = substitute(&predicate, &inner);
                 push(out, Step::Filter(moved));
                 push(out, Step::Project { exprs: inner, schema: below });
@@ -34,7 +40,7 @@ fn push(out: &mut Vec<Step>, step: Step) {
             }
         }
         (Some(Step::Project { exprs: inner, schema: below }), Step::Project { exprs, schema }) => {
-            if inner.iter().all(Expr::is_deterministic) {
+            if inner.iter().all(Expr::is_deterministic) && stays_small(&exprs, &inner) {
                 let exprs = exprs.iter().map(|expr| substitute(expr, &inner)).collect();
                 out.push(Step::Project { exprs, schema });
             } else {
@@ -57,6 +63,29 @@ fn push(out: &mut Vec<Step>, step: Step) {
     }
 }
 
+/// Whether the expressions, with the inner ones in place of their columns, aren't much larger than
+/// both were apart.
+fn stays_small(outer: &[Expr], inner: &[Expr]) -> bool {
+    let nodes = |expr: &Expr| {
+        let mut count = 0usize;
+        expr.walk(&mut |_| count += 1);
+        count
+    };
+    let sizes: Vec<usize> = inner.iter().map(nodes).collect();
+    let (mut apart, mut merged) = (sizes.iter().sum::<usize>(), 0usize);
+    for expr in outer {
+        expr.walk(&mut |node| {
+            let size = match node.kind {
+                ExprKind::Column { index, .. } => sizes.get(index).copied().unwrap_or(1),
+                _ => 1,
+            };
+            apart += 1;
+            merged = merged.saturating_add(size);
+        });
+    }
+    merged <= apart.saturating_add(MERGED_NODES_MAX)
+}
+
 fn reads_only_deterministic(expr: &Expr, inner: &[Expr]) -> bool {
     expr.columns().iter().all(|&column| inner.get(column).is_some_and(Expr::is_deterministic))
 }
@@ -66,4 +95,26 @@ fn and(first: Expr, second: Expr) -> Option<Expr> {
     let nullable = first.data_type.nullable || second.data_type.nullable;
     let data_type = DataType::boolean().with_nullable(nullable);
     Some(Expr::new(ExprKind::Call { function, args: vec![first, second] }, data_type, Span::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use flott_types::{Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn projections_that_double_stay_small() {
+        let schema = Schema::new(vec![Field::new("c", DataType::int())]);
+        let plus = lookup("+").unwrap();
+        let column = || Expr::column(0, "c", DataType::int());
+        let double = || {
+            let args = vec![column(), column()];
+            Expr::new(ExprKind::Call { function: plus, args }, DataType::int(), Span::default())
+        };
+        let steps =
+            (0..40).map(|_| Step::Project { exprs: vec![double()], schema: schema.clone() }).collect();
+        let merged = simplify(steps);
+        assert!((2..10).contains(&merged.len()), "{} steps", merged.len());
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use flott_connector::Registry;
 use flott_expr::Expr;
 use flott_sql::{Insert, LogicalPlan, WatermarkDef};
-use flott_types::{Options, Result, Schema, Span, TableDescription};
+use flott_types::{Code, Diagnostic, Options, Result, Schema, Span, TableDescription};
 
 use crate::{Guarantee, flatten, guarantee, prune, simplify};
 
@@ -224,13 +224,13 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
     let mut sinks = Vec::new();
     match pipeline {
         Pipeline::Query(query) => {
-            add_paths(query, 0, &mut paths);
+            add_paths(query, 0, &mut paths)?;
             sinks.push((SinkTarget::Collect, false, Span::default(), query.schema()));
         }
         Pipeline::Inserts(inserts) => {
             for insert in inserts {
                 let (index, schema) = (sinks.len(), insert.plan.schema());
-                add_paths(&insert.plan, index, &mut paths);
+                add_paths(&insert.plan, index, &mut paths)?;
                 sinks.push((SinkTarget::Table(insert.sink.clone()), insert.overwrite, insert.span, schema));
             }
         }
@@ -247,10 +247,36 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
     Ok(plan)
 }
 
-fn add_paths(plan: &LogicalPlan, sink: usize, paths: &mut Vec<Path>) {
+fn add_paths(plan: &LogicalPlan, sink: usize, paths: &mut Vec<Path>) -> Result<()> {
     for (leaf, steps) in flatten::paths(plan) {
-        paths.push(Path { leaf, steps: simplify::simplify(steps), sink });
+        let steps = simplify::simplify(steps);
+        if let flatten::Leaf::Values { rows, .. } = &leaf {
+            rows.iter().flatten().try_for_each(|expr| check_depth(expr, expr, 0))?;
+        }
+        for step in &steps {
+            match step {
+                Step::Filter(expr) | Step::Unnest { collection: expr, .. } => check_depth(expr, expr, 0)?,
+                Step::Project { exprs, .. } => {
+                    exprs.iter().try_for_each(|expr| check_depth(expr, expr, 0))?
+                }
+            }
+        }
+        paths.push(Path { leaf, steps, sink });
     }
+    Ok(())
+}
+
+/// Expressions are evaluated by recursion on the stacks of shards.
+const DEPTH_MAX: usize = 10_000;
+
+fn check_depth(expr: &Expr, whole: &Expr, depth: usize) -> Result<()> {
+    if depth > DEPTH_MAX {
+        let message = format!("an expression is nested more than {DEPTH_MAX} levels deep");
+        return Err(Diagnostic::error(Code::Syntax, message)
+            .at(whole.span)
+            .help("write a long chain of comparisons of one column as IN (…)"));
+    }
+    expr.children().into_iter().try_for_each(|child| check_depth(child, whole, depth + 1))
 }
 
 /// Paths that read the same leaf, together, in order of first use.
@@ -285,7 +311,8 @@ fn add_source(
     let alone = members.len() == 1;
     for (steps, sink) in members {
         let mut steps = prune::prune(steps, &needed, &full);
-        if alone && matches!(steps.first(), Some(Step::Filter(predicate)) if predicate.is_deterministic())
+        if alone
+            && matches!(steps.first(), Some(Step::Filter(predicate)) if predicate.is_deterministic())
             && let Step::Filter(predicate) = steps.remove(0)
         {
             filter = Some(predicate);
@@ -335,7 +362,9 @@ fn source_node(
             let (name, bounded) = (table.name.clone(), connector.is_bounded(&table));
             (SourceInput::Table { table, watermark }, name, bounded, span)
         }
-        flatten::Leaf::Values { rows, .. } => (SourceInput::Values(rows), "VALUES".to_string(), true, Span::default()),
+        flatten::Leaf::Values { rows, .. } => {
+            (SourceInput::Values(rows), "VALUES".to_string(), true, Span::default())
+        }
     };
     let taken = |name: &str| plan.sources().any(|(_, source)| source.name == name);
     let mut name = base.clone();

@@ -34,7 +34,18 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Expressions are trees that are walked by recursion, and `a OR b OR …` is as deep as it is long.
+const STACK_BYTES: usize = 256 << 20;
+
 fn main() -> ExitCode {
+    match std::thread::Builder::new().name("main".into()).stack_size(STACK_BYTES).spawn(dispatch) {
+        // The panic has said what went wrong.
+        Ok(thread) => thread.join().unwrap_or(ExitCode::FAILURE),
+        Err(_) => dispatch(),
+    }
+}
+
+fn dispatch() -> ExitCode {
     let arguments = match cli::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

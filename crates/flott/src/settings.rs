@@ -9,14 +9,17 @@ use flott_types::{Code, Diagnostic, Options, Result};
 /// Rows in a batch: large enough to make per-batch work vanish, small enough for the cache.
 const BATCH_ROWS: usize = 8192;
 
+/// Each shard is a thread: more than this no machine gains from.
+const PARALLELISM_MAX: usize = 1024;
+
 /// The settings of a job of this session.
 ///
 /// # Errors
 /// `InvalidOption`
 pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) -> Result<JobSettings> {
-    let positive = |text: &str| match text.trim().parse::<usize>() {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err("expected a whole number above 0".to_string()),
+    let shards = |text: &str| match text.trim().parse::<usize>() {
+        Ok(number) if (1..=PARALLELISM_MAX).contains(&number) => Ok(number),
+        _ => Err(format!("expected a whole number from 1 to {PARALLELISM_MAX}")),
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let zone = |text: &str| text.parse::<chrono_tz::Tz>().map_err(|_| "expected a zone such as 'Europe/Berlin'".into());
@@ -28,7 +31,7 @@ pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) ->
     let dead_letter_directory =
         PathBuf::from(options.get("dead-letter.path").unwrap_or("./flott-dlq")).join(&pipeline_name);
     Ok(JobSettings {
-        parallelism: options.parsed("parallelism.default", positive)?.unwrap_or(cores),
+        parallelism: options.parsed("parallelism.default", shards)?.unwrap_or(cores),
         batch_rows: BATCH_ROWS,
         buffer_timeout: options
             .duration("execution.buffer-timeout.interval")?

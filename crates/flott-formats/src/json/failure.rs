@@ -44,7 +44,9 @@ impl Failure {
         if shown.len() < text.len() {
             shown.push('…');
         }
-        let what = format!("'{shown}' is not a {type_name}");
+        let type_name = type_name.to_string();
+        let article = if type_name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
+        let what = format!("'{shown}' is not {article} {type_name}");
         Box::new(Failure { kind: FailureKind::Value, at, what, path: Vec::new() })
     }
     /// A value that fits its type but not our memory layout.

@@ -284,7 +284,7 @@ fn nested_values_there_and_back() {
     let repeated = r#"{"counts":{"x":1,"y":2,"x":3}}"#;
     assert_eq!(there_and_back(&columns[2..3], &[], repeated), r#"{"counts":{"y":2,"x":3}}"#);
     let wrong = decode(&table(&columns, &[]), r#"{"home":{"zip":"north"}}"#);
-    assert_eq!(wrong.rejected[0].message, "field 'home.zip': 'north' is not a INT");
+    assert_eq!(wrong.rejected[0].message, "field 'home.zip': 'north' is not an INT");
 }
 
 #[test]

@@ -182,8 +182,15 @@ impl Decoder for ParquetDecoder {
         context: &EvalContext,
         emit: &mut dyn FnMut(Decoded) -> Result<()>,
     ) -> Result<()> {
-        let Payload::RowGroup(number) = chunk.payload else {
-            return Err(Diagnostic::error(Code::Internal, "the parquet format decodes row groups only"));
+        let number = match &chunk.payload {
+            Payload::RowGroup(number) => *number,
+            Payload::Records(_) => {
+                return Err(Diagnostic::not_supported("replaying dead letters of Parquet files")
+                    .help("the letters hold the rows as JSON: read them from a table with that format"));
+            }
+            Payload::Bytes(_) | Payload::Rows(_) => {
+                return Err(Diagnostic::error(Code::Internal, "the parquet format decodes row groups only"));
+            }
         };
         let name = chunk.split.name.as_str();
         let batch_rows = self.batch_rows;
