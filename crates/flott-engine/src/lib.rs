@@ -28,6 +28,9 @@ mod sink;
 mod unnest;
 mod values;
 
+#[cfg(test)]
+mod tests;
+
 pub use accounting::{Counters, EdgeSummary, SinkSummary, SourceSummary, Status, Summary};
 pub use event::{Event, Lineage, Operator, Rows};
 pub use job::{Job, JobSettings, Replay, run};
