@@ -9,10 +9,9 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, Time32MillisecondArray, make_array},
     buffer::NullBuffer,
-    compute::cast,
     datatypes::{
         DataType as ArrowType, DurationMillisecondType, Int32Type, Int64Type, IntervalUnit,
-        IntervalYearMonthType, TimeUnit,
+        IntervalYearMonthType,
     },
 };
 use flott_types::{DataType, TimestampUnit, TypeKind};
@@ -183,6 +182,18 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         &[
             ("TIMESTAMPDIFF(DAY, TIMESTAMP '2024-01-01 12:00:00', TIMESTAMP '2024-01-03 11:00:00')", "1"),
             ("TIMESTAMPDIFF(YEAR, DATE '2020-02-29', DATE '2024-02-28')", "3"),
+        ],
+    ),
+    Function::define(
+        KIND,
+        "DIFFERENCE_IN",
+        &["(datetime2 - datetime1) unit"],
+        difference_types,
+        difference,
+        "How far one datetime is after another, as an interval: of whole months for YEAR, QUARTER and MONTH, else of milliseconds.",
+        &[
+            ("(TIMESTAMP '2024-01-02 03:00:00' - TIMESTAMP '2024-01-01 00:00:00') HOUR", "+1 03:00:00.000"),
+            ("(DATE '2024-03-02' - DATE '2024-01-01') MONTH", "+0-02"),
         ],
     ),
     Function::define(
@@ -566,6 +577,38 @@ fn timestamp_diff(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     Ok(Arc::new(found))
 }
 
+fn difference_types(args: &[Expr]) -> Option<Signature> {
+    let [to, from, unit] = args else { return None };
+    let zoned = |it: &Expr| matches!(it.data_type.kind, TypeKind::TimestampLtz(_));
+    let day = |it: &Expr| it.data_type.is_timestamp() || it.data_type.kind == TypeKind::Date;
+    let kind = match Unit::of(signature::literal_text(unit)?)?.length()? {
+        Length::Months(_) => flott_types::IntervalUnit::Months,
+        Length::Nanos(_) => flott_types::IntervalUnit::Milliseconds,
+    };
+    let fits = day(from) && day(to) && zoned(from) == zoned(to);
+    fits.then(|| signature::as_given(args, TypeKind::Interval(kind).into()))
+}
+
+fn difference(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
+    let zone = call.context.time_zone;
+    let (to, from) = (Instants::of(argument(call, 0)?, zone)?, Instants::of(argument(call, 1)?, zone)?);
+    let nulls = call.nulls();
+    let days = |row: usize| (to.days(row), from.days(row));
+    let nanos = |row: usize| (to.nanos_of_day(row), from.nanos_of_day(row));
+    if call.data_type.kind == TypeKind::Interval(flott_types::IntervalUnit::Months) {
+        let months = kernel::build_primitive::<IntervalYearMonthType>(call.rows, nulls.as_ref(), |row| {
+            let ((to_day, from_day), (to_nanos, from_nanos)) = (days(row), nanos(row));
+            Ok(i32::try_from(whole_months((from_day, from_nanos), (to_day, to_nanos))).ok())
+        })?;
+        return Ok(Arc::new(months));
+    }
+    let millis = kernel::build_primitive::<DurationMillisecondType>(call.rows, nulls.as_ref(), |row| {
+        let ((to_day, from_day), (to_nanos, from_nanos)) = (days(row), nanos(row));
+        Ok(Some((to_day - from_day) * SECONDS_PER_DAY * 1_000 + (to_nanos - from_nanos).div_euclid(1_000_000)))
+    })?;
+    Ok(Arc::new(millis))
+}
+
 /// Whole months between two (day, time of day), rounded towards zero.
 fn whole_months(from: (i64, i64), to: (i64, i64)) -> i64 {
     if to < from {
@@ -588,8 +631,7 @@ fn local_now_millis(call: &Call<'_>) -> i64 {
 fn now(call: &Call<'_>, local: bool) -> Result<ArrayRef, EvalError> {
     let millis = if local { local_now_millis(call) } else { call.context.now_micros.div_euclid(1_000) };
     let values = arrow::array::TimestampMillisecondArray::from_value(millis, call.rows);
-    let zone = if local { None } else { Some("UTC".into()) };
-    Ok(cast(&values, &ArrowType::Timestamp(TimeUnit::Millisecond, zone))?)
+    Ok(Arc::new(values.with_data_type(call.data_type.arrow_type())))
 }
 
 #[cfg(test)]
