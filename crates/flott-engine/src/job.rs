@@ -294,6 +294,11 @@ impl<'a> Build<'a> {
         if let Err(error) = queue.sync() {
             failure.set(error);
         }
+        if !failure.is_set()
+            && let Some(error) = self.unfinished_overwrite()
+        {
+            failure.set(error);
+        }
         if let Some(error) = failure.take() {
             for (index, committables) in &prepared {
                 // The run has failed already; what can't be removed stays hidden.
@@ -306,6 +311,15 @@ impl<'a> Build<'a> {
             committers[*index].commit(committables)?;
         }
         committers.iter_mut().try_for_each(|committer| committer.finish())
+    }
+
+    /// A stop may publish a part of the rows, but a part must not replace the whole that was there.
+    fn unfinished_overwrite(&self) -> Option<Box<Diagnostic>> {
+        let nodes = self.sink_ids.iter().map(|id| &self.job.plan.nodes[*id].kind);
+        let mut sinks = nodes.filter_map(|kind| if let NodeKind::Sink(sink) = kind { Some(sink) } else { None });
+        let sink = sinks.find(|sink| sink.overwrite && self.job.stop.is_stopped())?;
+        let message = format!("stopped before INSERT OVERWRITE had all rows: '{}' keeps the rows it had", sink.name);
+        Some(Diagnostic::error(Code::OutputFailed, message).help("run it again to replace them"))
     }
 
     fn ordered_writers(&self) -> Result<Vec<Option<Arc<OrderedWriter>>>> {

@@ -29,6 +29,8 @@ pub struct Script {
 /// A script that can't be read, a variable without value.
 pub fn load(arguments: &ScriptArguments) -> Result<Script, (Box<Diagnostic>, Option<Source>)> {
     let (name, text, default_name) = text_of(arguments).map_err(|error| (error, None))?;
+    // Some editors put a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text);
     let values: BTreeMap<String, String> = arguments.variables.iter().cloned().collect();
     let environment = |name: &str| std::env::var(name).ok();
     let read_file = |path: &Path| std::fs::read_to_string(path);

@@ -141,6 +141,33 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
 }
 
 #[test]
+fn any_csv_is_counted_and_kept() {
+    let mut runner = TestRunner::new(Config { cases: 20, failure_persistence: None, max_shrink_iters: 40, ..Config::default() });
+    let input = (prop::collection::vec(prop::sample::select(&b"1123a,,\"\n\n\r #\xff"[..]), 0..400), any::<bool>());
+    runner
+        .run(&input, |(bytes, ignore)| {
+            let lab = Lab::new();
+            lab.write("in.csv", &bytes);
+            let ignore = ignore.to_string();
+            let options = [("csv.ignore-parse-errors", ignore.as_str()), ("csv.allow-comments", "true")];
+            let sql = table("c", "a INT, b STRING", "in.csv", "csv", &options)
+                + &table("x", "a INT, b STRING", "out/x", "json", &[])
+                + "INSERT INTO x SELECT 6 / a, b FROM c";
+            let summary = summary_of(&lab.flott.run_sql(&sql).unwrap());
+            prop_assert_eq!(&summary["sinks"][0]["written"], lab.lines("out/x").len());
+            let letters = lab.letters();
+            prop_assert_eq!(&summary["dlq"], letters.len());
+            for letter in letters {
+                let record = letter.record().unwrap();
+                let at = usize::try_from(letter.offset).unwrap();
+                prop_assert_eq!(&bytes[at..at + record.len()], record);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
 fn any_damage_is_counted_and_kept() {
     let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, max_shrink_iters: 40, ..Config::default() });
     let input = (prop::collection::vec(line(), 0..60), any::<bool>());

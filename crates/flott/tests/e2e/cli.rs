@@ -52,6 +52,11 @@ fn scripts_come_from_files_text_and_standard_input() {
     assert_eq!(piped.stdout, "f\npiped\n");
     let wrong = lab.flott.run_with_input(["run", "-"], b"SELECT x").unwrap();
     assert!(wrong.status == Some(2) && wrong.stderr.contains("<stdin>:1:8"), "{}", wrong.stderr);
+    // As other systems' editors write them.
+    lab.write("other.sql", "\u{feff}SELECT 1 AS a; -- one\r\nSELECT 2 AS b\r\n;\r\n");
+    assert_eq!(out(&lab, &["run", "-o", "csv", "other.sql"]), "a\n1\nb\n2\n");
+    lab.write("binary.sql", b"SELECT \xff");
+    assert_eq!(lab.flott.run(["run", "binary.sql"]).unwrap().status, Some(2));
     // Rows on standard input, through a table.
     let sql = "CREATE TABLE i (a INT) WITH ('connector' = 'stdin', 'format' = 'json'); SELECT a + 1 AS a FROM i";
     let rows = lab.flott.run_with_input(["run", "-o", "csv", "-e", sql], b"{\"a\":1}\n{\"a\":2}").unwrap();

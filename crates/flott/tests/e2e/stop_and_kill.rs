@@ -1,6 +1,10 @@
 //! Signals end a run cleanly; a killed run leaves nothing that a reader could see.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+};
 
 use crate::support::{Lab, hidden_files, summary_of, table, visible_files, wait_until};
 
@@ -56,6 +60,45 @@ fn a_monitored_directory_stops_cleanly() {
 }
 
 #[test]
+fn a_run_that_waits_for_standard_input_stops() {
+    let lab = Lab::new();
+    let sql = "CREATE TABLE i (a INT) WITH ('connector' = 'stdin', 'format' = 'json'); SELECT a FROM i";
+    let mut command = lab.flott.command(["run", "--json", "-o", "csv", "-e", sql]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"{\"a\":1}\n").unwrap();
+    // Rows come out while the input is still open.
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut rows = String::new();
+    output.read_line(&mut rows).unwrap();
+    output.read_line(&mut rows).unwrap();
+    assert_eq!(rows, "a\n1\n");
+    assert!(Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status().unwrap().success());
+    let summary = summary_of(&child.wait_with_output().unwrap().into());
+    assert_eq!((&summary["status"], &summary["sources"][0]["read"]), (&"stopped".into(), &1.into()));
+    drop(input);
+}
+
+#[test]
+fn a_stopped_overwrite_keeps_what_was_there() {
+    let lab = Lab::new();
+    lab.write("out/old.json", "{\"a\":-1}\n");
+    let sql = "SET 'execution.runtime-mode' = 'batch';
+        CREATE TABLE g (a BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '100000', 'number-of-rows' = '99999999');\n"
+        .to_string()
+        + &table("s", "a BIGINT", "out", "json", &[("sink.rolling-policy.file-size", "1 mb")])
+        + "INSERT OVERWRITE s SELECT a FROM g";
+    let run = lab.start(&sql);
+    wait_until("rows on disk", || bytes_in(&lab, "out") > 100_000);
+    run.signal("TERM");
+    let outcome = run.outcome();
+    assert_eq!(outcome.status, Some(1));
+    assert!(outcome.stderr.contains("'s' keeps the rows it had"), "{}", outcome.stderr);
+    assert_eq!(lab.lines("out"), ["{\"a\":-1}"]);
+    assert!(hidden_files(&lab.path("out")).is_empty());
+}
+
+#[test]
 fn a_query_stops_with_whole_rows() {
     let lab = Lab::new();
     for output in ["csv", "json", "table"] {
@@ -65,7 +108,7 @@ fn a_query_stops_with_whole_rows() {
         let printed = || fs::read_to_string(lab.path("rows")).unwrap();
         wait_until("rows", || printed().lines().count() > 1000);
         let id = child.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
         let summary = summary_of(&child.wait_with_output().unwrap().into());
         assert_eq!(summary["status"], "stopped");
         let around = if output == "table" { 5 } else { usize::from(output == "csv") };
