@@ -159,14 +159,14 @@ impl Unnest {
         let (parents, elements) = (UInt32Array::from(parents), UInt32Array::from(elements));
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for column in batch.columns() {
-            columns.push(take(column, &parents, None).map_err(arrow_error)?);
+            columns.push(take(column, &parents, None).map_err(too_much)?);
         }
         let used = if self.shape == Shape::Counted { 1 } else { children.len() };
         for child in &children[..used] {
             columns.push(if child.is_empty() {
                 new_null_array(child.data_type(), rows)
             } else {
-                take(child, &elements, None).map_err(arrow_error)?
+                take(child, &elements, None).map_err(too_much)?
             });
         }
         if self.ordinality {
@@ -191,6 +191,11 @@ fn fields_of(rows: &StructArray) -> Vec<ArrayRef> {
 
 fn internal(message: &str) -> EvalError {
     EvalError { code: Code::Internal, message: message.to_string() }
+}
+
+/// Rows repeated beyond what a column holds: fewer of them at a time may do.
+fn too_much(error: arrow::error::ArrowError) -> EvalError {
+    EvalError { code: Code::EvaluationFailed, message: format!("too many or too large elements: {error}") }
 }
 
 fn arrow_error(error: arrow::error::ArrowError) -> EvalError {

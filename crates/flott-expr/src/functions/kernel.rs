@@ -93,6 +93,22 @@ pub fn nulls_of(arrays: &[ArrayRef]) -> Option<NullBuffer> {
     arrays.iter().fold(None, |nulls, array| NullBuffer::union(nulls.as_ref(), array.logical_nulls().as_ref()))
 }
 
+/// Text in one column of a batch. Beyond it the batch fails and is done again in halves, so that
+/// neither memory nor 32-bit offsets run out.
+const BATCH_TEXT_MAX: usize = 256 << 20;
+
+/// Whether a column that holds so many bytes has room for a value of so many.
+///
+/// # Errors
+/// It hasn't. The column's first value fits unless it alone is too long.
+pub fn check_room(held: usize, more: usize) -> Result<(), EvalError> {
+    let all = held.saturating_add(more);
+    if all <= BATCH_TEXT_MAX || (held == 0 && i32::try_from(all).is_ok()) {
+        return Ok(());
+    }
+    Err(EvalError::new(format!("a result of {all} bytes is too long")))
+}
+
 /// A string per row. `write` appends the row's result to its buffer; answering `false` makes the
 /// row NULL (what was appended is dropped). Rows that are NULL in `nulls` aren't visited.
 ///
@@ -112,6 +128,7 @@ pub fn build_strings(
         }
         scratch.clear();
         if write(row, &mut scratch)? {
+            check_room(out.values_slice().len(), scratch.len())?;
             out.append_value(&scratch);
         } else {
             out.append_null();

@@ -473,6 +473,8 @@ fn concat(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
             out.append_null();
             continue;
         }
+        let length = parts.iter().map(|part| part.value(row).len()).sum();
+        kernel::check_room(out.values_slice().len(), length)?;
         for part in &parts {
             append_piece(&mut out, part.value(row));
         }
@@ -497,8 +499,11 @@ fn concat_ws(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
             out.append_null();
             continue;
         }
+        let present = || parts.iter().filter(|it| it.is_valid(row));
+        let length = present().map(|part| part.value(row).len() + separators.value(row).len()).sum();
+        kernel::check_room(out.values_slice().len(), length)?;
         let mut between = "";
-        for part in parts.iter().filter(|it| it.is_valid(row)) {
+        for part in present() {
             append_piece(&mut out, between);
             append_piece(&mut out, part.value(row));
             between = separators.value(row);
