@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Date32Array, StringArray, UInt64Array},
+    array::{Array, ArrayRef, AsArray, Date32Array, StringArray, UInt64Array, make_array},
     compute::{CastOptions, cast_with_options, take},
     datatypes::{
         DataType as ArrowType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
@@ -137,7 +137,14 @@ pub(crate) fn to_column(
         }
         None => Arc::new(StringArray::from(vec![text])),
     };
-    let one = cast_with_options(&one, &data_type.arrow_type(), &strict)?;
+    let one = match data_type.arrow_type() {
+        // Instants are written in UTC; a cast to a type with a zone would need a table of zones.
+        zoned @ ArrowType::Timestamp(unit, Some(_)) => {
+            let plain = cast_with_options(&one, &ArrowType::Timestamp(unit, None), &strict)?;
+            make_array(plain.to_data().into_builder().data_type(zoned).build()?)
+        }
+        plain => cast_with_options(&one, &plain, &strict)?,
+    };
     take(&one, &UInt64Array::from(vec![0; rows]), None)
 }
 
@@ -230,6 +237,7 @@ mod tests {
         assert_eq!(there_and_back("2026-01-02", TypeKind::Date.into()), "2026-01-02");
         assert_eq!(there_and_back("20455", TypeKind::Date.into()), "2026-01-02");
         assert_eq!(there_and_back("2026-01-02T03:04", TypeKind::Timestamp(3).into()), "2026-01-02T03:04");
+        assert_eq!(there_and_back("2026-01-02T03:04", TypeKind::TimestampLtz(3).into()), "2026-01-02T03:04");
         assert_eq!(there_and_back("1.50", TypeKind::Decimal(10, 2).into()), "1.50");
         assert_eq!(there_and_back("1.0E10", DataType::double()), "1.0E10");
         assert!(to_column(Some("two"), &DataType::int(), 1).is_err());
