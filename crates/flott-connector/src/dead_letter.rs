@@ -182,7 +182,15 @@ impl DeadLetterQueue {
             file.write_all(b"\n")?;
             state.written += 1;
         }
-        file.flush()
+        Ok(())
+    }
+    /// Hands what is buffered to the operating system, so that readers see it.
+    ///
+    /// # Errors
+    /// `DeadLetterFailed`
+    pub fn flush(&self) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.file.as_mut().map_or(Ok(()), Write::flush).map_err(|error| self.failed(&error))
     }
     /// Makes all letters durable.
     ///

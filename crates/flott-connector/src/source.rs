@@ -137,6 +137,8 @@ pub struct Decoded {
     pub filtered: u64,
     /// Records dropped by the format's own `ignore-parse-errors`.
     pub skipped: u64,
+    /// Fields that the format's own `ignore-parse-errors` made NULL.
+    pub nulled: u64,
     /// Records that can't be decoded.
     pub rejected: Vec<Reject>,
 }
@@ -145,7 +147,7 @@ impl Decoded {
     /// A batch whose rows are the records from `first_record` on, none lost.
     pub fn all(batch: RecordBatch, first_record: u32) -> Self {
         let read = batch.num_rows() as u64;
-        Self { batch, rows: Vec::new(), first_record, read, filtered: 0, skipped: 0, rejected: Vec::new() }
+        Self { batch, rows: Vec::new(), first_record, read, filtered: 0, skipped: 0, nulled: 0, rejected: Vec::new() }
     }
 }
 

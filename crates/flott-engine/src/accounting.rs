@@ -108,6 +108,9 @@ pub struct SourceSummary {
     pub read: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// Fields that `ignore-parse-errors` made NULL.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub nulled_fields: u64,
 }
 
 /// What a sink wrote.
@@ -183,7 +186,7 @@ impl Counters {
             sources: self
                 .sources
                 .iter()
-                .map(|s| SourceSummary { name: s.name.clone(), read: get(&s.read), bytes: get(&s.bytes) })
+                .map(|s| SourceSummary { name: s.name.clone(), read: get(&s.read), bytes: get(&s.bytes), nulled_fields: get(&s.nulled) })
                 .collect(),
             sinks: self
                 .sinks

@@ -50,6 +50,8 @@ pub struct Calc {
     reject: Box<dyn RejectRow>,
     context: EvalContext,
     now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// Input rows taken at once: fewer while each becomes many.
+    rows_at_once: usize,
 }
 
 /// What the steps did to a slice.
@@ -72,28 +74,32 @@ impl Calc {
     ) -> Self {
         let mut schema = input.clone();
         let mut ready = Vec::new();
-        for step in steps {
+        for (at, step) in steps.iter().enumerate() {
             ready.push(match step {
                 Step::Filter(predicate) => Ready::Filter(Program::new(vec![predicate.clone()])),
                 Step::Project { exprs, schema } => {
                     Ready::Project { program: Program::new(exprs.clone()), schema: schema.arrow_schema() }
                 }
                 Step::Unnest { collection, outer, ordinality, schema: output } => {
-                    Ready::Unnest(Unnest::new(collection, *outer, *ordinality, output, schema.len()))
+                    let used = used_by(steps.get(at + 1..).unwrap_or_default(), schema.len());
+                    Ready::Unnest(Unnest::new(collection, *outer, *ordinality, output, used))
                 }
             });
             if let Some(output) = step.schema() {
                 schema = output.clone();
             }
         }
-        Self { steps: ready, counters, edge, reject, context, now }
+        Self { steps: ready, counters, edge, reject, context, now, rows_at_once: usize::MAX }
     }
 
     fn rows(&mut self, rows: Rows<'_>, emit: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
         self.context.now_micros = (self.now)();
         self.context.random_seed = self.context.random_seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         // Slices still to do, the next one last: depth grows with the logarithm of the batch.
-        let mut todo = vec![(0, rows.batch.num_rows())];
+        let (all, at_once) = (rows.batch.num_rows(), self.rows_at_once.max(1));
+        let starts = (0..all).step_by(at_once).rev();
+        let mut todo: Vec<_> = starts.map(|start| (start, at_once.min(all - start))).collect();
+        self.rows_at_once = at_once.saturating_mul(2);
         while let Some((offset, length)) = todo.pop() {
             let slice = rows.batch.slice(offset, length);
             match self.apply(slice) {
@@ -111,8 +117,11 @@ impl Calc {
                     let row = rows.batch.slice(offset, length);
                     self.reject.reject(&row, rows.lineage.map(|lineage| lineage.slice(offset)), error)?;
                 }
-                Err(_) => {
+                Err(error) => {
                     let half = length / 2;
+                    if error.code == Code::RecordTooLarge {
+                        self.rows_at_once = self.rows_at_once.min(half);
+                    }
                     todo.push((offset + half, length - half));
                     todo.push((offset, half));
                 }
@@ -154,6 +163,24 @@ impl Calc {
         }
         Ok((batch, outcome))
     }
+}
+
+/// Which of the first columns these steps read. Without a projection all of them come out.
+fn used_by(steps: &[Step], columns: usize) -> Vec<bool> {
+    let mut used = vec![false; columns];
+    let mut mark = |expr: &Expr| {
+        expr.columns().into_iter().filter(|column| *column < columns).for_each(|column| used[column] = true);
+    };
+    for step in steps {
+        match step {
+            Step::Filter(expr) | Step::Unnest { collection: expr, .. } => mark(expr),
+            Step::Project { exprs, .. } => {
+                exprs.iter().for_each(mark);
+                return used;
+            }
+        }
+    }
+    vec![true; columns]
 }
 
 fn internal(error: arrow::error::ArrowError) -> EvalError {

@@ -29,6 +29,9 @@ use crate::{
     values,
 };
 
+/// Without checkpoints a run is one epoch.
+pub const LAST_EPOCH: u64 = 1;
+
 /// How long a shard waits for a sink that isn't ready before it looks again.
 const SINK_WAIT: Duration = Duration::from_micros(200);
 
@@ -54,6 +57,16 @@ pub struct EdgeTask {
     pub operator: Option<Box<dyn Operator>>,
     /// Position in [`Shard::sinks`].
     pub sink: usize,
+}
+
+impl EdgeTask {
+    /// Through the operator, if there is one.
+    fn on_event(&mut self, event: Event<'_>, emit: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
+        match &mut self.operator {
+            Some(operator) => operator.on_event(event, emit),
+            None => emit(event),
+        }
+    }
 }
 
 /// What happens to a source's bad records.
@@ -211,6 +224,7 @@ impl Shard {
             if now.saturating_sub(flushed) >= self.buffer_timeout {
                 flushed = now;
                 self.sinks.iter_mut().try_for_each(SinkTask::flush)?;
+                self.inputs.iter().try_for_each(|input| input.policy.queue.flush())?;
             }
         }
         self.finish()
@@ -259,10 +273,22 @@ impl Shard {
         Ok(())
     }
 
+    /// All inputs have ended: the last barrier, then the end, go through every operator, and every
+    /// sink prepares the epoch that the barrier closes.
     fn finish(mut self) -> Result<Vec<(usize, Vec<Committable>)>> {
+        let Shard { inputs, sinks, .. } = &mut self;
+        for edge in inputs.iter_mut().flat_map(|input| &mut input.edges) {
+            let (id, sink) = (edge.edge, &mut sinks[edge.sink]);
+            for signal in [Event::Barrier(LAST_EPOCH), Event::End] {
+                edge.on_event(signal, &mut |event| match event {
+                    Event::Rows(rows) => sink.write(id, rows.batch),
+                    Event::Watermark(_) | Event::Barrier(_) | Event::End => Ok(()),
+                })?;
+            }
+        }
         self.inputs.clear();
         for sink in &mut self.sinks {
-            sink.prepare(1)?;
+            sink.prepare(LAST_EPOCH)?;
         }
         let mut prepared = Vec::new();
         for sink in &mut self.sinks {
@@ -298,6 +324,7 @@ fn deliver(
     counters: &Counters,
 ) -> Result<()> {
     add(&counters.sources[source].read, decoded.read);
+    add(&counters.sources[source].nulled, decoded.nulled);
     for edge in edges.iter() {
         let counts = &counters.edges[edge.edge];
         add(&counts.input, decoded.read);
@@ -318,10 +345,7 @@ fn deliver(
             Event::Rows(rows) => sink.write(id, rows.batch),
             Event::Watermark(_) | Event::Barrier(_) | Event::End => Ok(()),
         };
-        match &mut edge.operator {
-            Some(operator) => operator.on_event(rows, &mut write)?,
-            None => write(rows)?,
-        }
+        edge.on_event(rows, &mut write)?;
     }
     Ok(())
 }

@@ -42,17 +42,21 @@ pub struct Unnest {
     outer: bool,
     ordinality: bool,
     schema: SchemaRef,
-    input_width: usize,
+    /// Which columns of the input are read behind this step; the others aren't repeated.
+    used: Vec<bool>,
 }
 
+/// Rows made at once: beyond, fewer input rows are taken at a time, so that memory stays bounded.
+const UNNESTED_ROWS_MAX: usize = 64 << 10;
+
 impl Unnest {
-    /// Makes the step ready. `input_width` is the number of columns before it.
+    /// Makes the step ready. `used` says for each column before it whether a later step reads it.
     pub fn new(
         collection: &Expr,
         outer: bool,
         ordinality: bool,
         output: &Schema,
-        input_width: usize,
+        used: Vec<bool>,
     ) -> Self {
         let shape = match &collection.data_type.kind {
             TypeKind::Map(..) => Shape::Entries,
@@ -61,10 +65,13 @@ impl Unnest {
             _ => Shape::Elements,
         };
         let collection = Program::new(vec![collection.clone()]);
-        Self { collection, shape, outer, ordinality, schema: output.arrow_schema(), input_width }
+        Self { collection, shape, outer, ordinality, schema: output.arrow_schema(), used }
     }
 
     /// The rows, how many input rows had no element, and how many rows came in addition to one each.
+    ///
+    /// # Errors
+    /// `RecordTooLarge` if fewer input rows must be taken at once; what evaluation gives.
     pub fn apply(
         &self,
         batch: &RecordBatch,
@@ -86,6 +93,9 @@ impl Unnest {
         let mut dropped = 0;
         for row in 0..batch.num_rows() {
             let before = parents.len();
+            if before > UNNESTED_ROWS_MAX {
+                return Err(EvalError { code: Code::RecordTooLarge, message: "too many elements at once".into() });
+            }
             if collection.is_valid(row) {
                 let mut ordinal = 0;
                 for element in offsets[row]..offsets[row + 1] {
@@ -158,8 +168,11 @@ impl Unnest {
         let rows = parents.len();
         let (parents, elements) = (UInt32Array::from(parents), UInt32Array::from(elements));
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
-        for column in batch.columns() {
-            columns.push(take(column, &parents, None).map_err(too_much)?);
+        for (column, used) in batch.columns().iter().zip(&self.used) {
+            columns.push(match used {
+                true => take(column, &parents, None).map_err(too_much)?,
+                false => new_null_array(column.data_type(), rows),
+            });
         }
         let used = if self.shape == Shape::Counted { 1 } else { children.len() };
         for child in &children[..used] {
@@ -172,7 +185,7 @@ impl Unnest {
         if self.ordinality {
             columns.push(Arc::new(Int32Array::from(ordinals)));
         }
-        debug_assert_eq!(batch.num_columns(), self.input_width, "the plan counts the input's columns");
+        debug_assert_eq!(batch.num_columns(), self.used.len(), "the plan counts the input's columns");
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(arrow_error)
     }

@@ -105,7 +105,7 @@ impl ValuesDecoder {
         }
         let batch = concat_batches(&self.schema, &batches).map_err(internal)?;
         let read = rows.len() as u64;
-        Ok(Decoded { batch, rows: places, first_record: start, read, filtered: 0, skipped: 0, rejected })
+        Ok(Decoded { batch, rows: places, first_record: start, read, filtered: 0, skipped: 0, nulled: 0, rejected })
     }
 
     fn row(

@@ -275,6 +275,7 @@ impl RawDecoder {
             read,
             filtered: 0,
             skipped: 0,
+            nulled: 0,
             rejected: std::mem::take(&mut self.rejected),
         };
         match &self.filter {

@@ -182,17 +182,6 @@ impl StreamPlan {
             _ => None,
         })
     }
-    /// The nodes that compute.
-    pub fn calcs(&self) -> impl Iterator<Item = (NodeId, &CalcNode)> {
-        self.nodes.iter().enumerate().filter_map(|(id, node)| match &node.kind {
-            NodeKind::Calc(calc) => Some((id, calc)),
-            _ => None,
-        })
-    }
-    /// The nodes that get this node's rows.
-    pub fn consumers(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
-        self.nodes.iter().enumerate().filter(move |(_, node)| node.inputs.contains(&id)).map(|(at, _)| at)
-    }
     /// Whether every source ends by itself.
     pub fn is_bounded(&self) -> bool {
         self.sources().all(|(_, source)| source.bounded)
@@ -322,8 +311,9 @@ fn add_source(
     let schema = full.project(&needed);
     let source_id = plan.nodes.len();
     let node = source_node(leaf, needed, filter, plan, registry)?;
+    let source_name = node.name.clone();
     plan.nodes.push(Node {
-        stable_id: format!("source:{}", node.name),
+        stable_id: format!("source:{source_name}"),
         kind: NodeKind::Source(node),
         inputs: Vec::new(),
         schema: schema.clone(),
@@ -334,7 +324,7 @@ fn add_source(
         let output = steps.iter().rev().find_map(Step::schema).unwrap_or(&schema).clone();
         let calc_id = plan.nodes.len();
         plan.nodes.push(Node {
-            stable_id: format!("calc:{source_id}:{calc_id}"),
+            stable_id: calc_id_of(&source_name, &steps),
             kind: NodeKind::Calc(CalcNode { steps }),
             inputs: vec![source_id],
             schema: output,
@@ -344,6 +334,26 @@ fn add_source(
         sink_inputs[sink].push(calc_id);
     }
     Ok(())
+}
+
+/// From what the steps compute, not from where they stand: FNV-1a over their text.
+fn calc_id_of(source: &str, steps: &[Step]) -> String {
+    let mut hash: u64 = 0xCBF2_9CE4_8422_2325;
+    let mut add = |text: String| {
+        for byte in text.bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+    };
+    for step in steps {
+        match step {
+            Step::Filter(predicate) => add(format!("filter {predicate};")),
+            Step::Project { exprs, .. } => exprs.iter().for_each(|expr| add(format!("project {expr};"))),
+            Step::Unnest { collection, outer, ordinality, .. } => {
+                add(format!("unnest {collection} {outer} {ordinality};"));
+            }
+        }
+    }
+    format!("calc:{source}:{hash:016x}")
 }
 
 fn source_node(
@@ -404,13 +414,18 @@ fn add_sink(
         name = format!("{base}#{count}");
     }
     let guarantee = guarantee::of(&target, registry, options)?;
+    // What people watch comes from one writer, in the order of the input.
+    let distribution = match guarantee {
+        Guarantee::AtLeastOnceImmediate => Distribution::Single,
+        Guarantee::AtLeastOnceAtEnd | Guarantee::Nothing => Distribution::Any,
+    };
     plan.nodes.push(Node {
         stable_id: format!("sink:{name}"),
         kind: NodeKind::Sink(SinkNode { name, target, overwrite, guarantee, span }),
         inputs,
         schema,
         changelog: ChangelogMode::Append,
-        distribution: Distribution::Any,
+        distribution,
     });
     Ok(())
 }

@@ -72,7 +72,7 @@ impl Source {
             // In a string literal quotes are doubled; a message has the value itself.
             for shown in [value.to_string(), value.replace("''", "'")] {
                 if shown.len() >= SECRET_BYTES_MIN {
-                    masked = masked.replace(&shown, &"*".repeat(shown.chars().count()));
+                    masked = masked.replace(&shown, crate::session::MASK);
                 }
             }
         }

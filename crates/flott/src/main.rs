@@ -15,6 +15,7 @@ mod console;
 mod dead_letters;
 mod diagnostics;
 mod explain;
+mod limits;
 mod list;
 mod live;
 mod logging;
@@ -38,6 +39,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const STACK_BYTES: usize = 256 << 20;
 
 fn main() -> ExitCode {
+    limits::raise_open_files();
     match std::thread::Builder::new().name("main".into()).stack_size(STACK_BYTES).spawn(dispatch) {
         // The panic has said what went wrong.
         Ok(thread) => thread.join().unwrap_or(ExitCode::FAILURE),

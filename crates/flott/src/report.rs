@@ -20,7 +20,11 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
     let _ = writeln!(out, "{status} in {seconds:.1} s");
     for source in &summary.sources {
         let bytes = if source.bytes > 0 { format!(", {}", size(source.bytes)) } else { String::new() };
-        let _ = writeln!(out, "  read     {:>14}  from {}{bytes}", grouped(source.read), source.name);
+        let nulled = match source.nulled_fields {
+            0 => String::new(),
+            count => format!(", {} bad fields made NULL", grouped(count)),
+        };
+        let _ = writeln!(out, "  read     {:>14}  from {}{bytes}{nulled}", grouped(source.read), source.name);
     }
     for edge in &summary.edges {
         let rest = [

@@ -22,7 +22,7 @@ pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) ->
         _ => Err(format!("expected a whole number from 1 to {PARALLELISM_MAX}")),
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let zone = |text: &str| text.parse::<chrono_tz::Tz>().map_err(|_| "expected a zone such as 'Europe/Berlin'".into());
+    let zone = |text: &str| zone_of(text).ok_or_else(|| "expected a zone such as 'Europe/Berlin', 'UTC' or 'GMT+01:00'".to_string());
     let pipeline_name = options.get("pipeline.name").unwrap_or(default_name).to_string();
     if pipeline_name.is_empty() || pipeline_name.contains('/') || pipeline_name.starts_with('.') {
         let message = format!("option 'pipeline.name' = '{pipeline_name}': a name can't be empty, hold '/' or begin with '.'");
@@ -44,6 +44,18 @@ pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) ->
     })
 }
 
+/// A zone by its name, or by whole hours from UTC as Java writes them (`GMT+08:00`, `UTC-5`).
+fn zone_of(text: &str) -> Option<chrono_tz::Tz> {
+    if let Ok(zone) = text.parse() {
+        return Some(zone);
+    }
+    let offset = text.strip_prefix("GMT").or_else(|| text.strip_prefix("UTC")).unwrap_or(text);
+    let (sign, rest) = offset.strip_prefix('+').map(|rest| ('-', rest)).or_else(|| Some(('+', offset.strip_prefix('-')?)))?;
+    let hours: u8 = rest.strip_suffix(":00").unwrap_or(rest).parse().ok()?;
+    // The names of these zones count westwards: Etc/GMT-8 is eight hours ahead of UTC.
+    format!("Etc/GMT{sign}{hours}").parse().ok()
+}
+
 /// The machine's zone: `TZ`, then what /etc/localtime points at, then UTC.
 fn local_zone() -> chrono_tz::Tz {
     let from_env = std::env::var("TZ").ok().and_then(|name| name.parse().ok());
@@ -58,4 +70,18 @@ fn local_zone() -> chrono_tz::Tz {
 /// A name that no other run has: time and process.
 fn run_id(clock: &dyn Clock) -> String {
     format!("{:x}-{:x}", clock.now_micros(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_by_name_and_by_whole_hours() {
+        assert_eq!(zone_of("Europe/Berlin"), Some(chrono_tz::Europe::Berlin));
+        assert_eq!(zone_of("GMT+08:00"), Some(chrono_tz::Etc::GMTMinus8));
+        assert_eq!(zone_of("UTC-5"), Some(chrono_tz::Etc::GMTPlus5));
+        assert_eq!(zone_of("GMT+05:30"), None);
+        assert_eq!(zone_of("Mars/Base"), None);
+    }
 }

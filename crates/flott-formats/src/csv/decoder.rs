@@ -76,6 +76,7 @@ struct Pending {
     faults: Vec<(u32, usize, String)>,
     rejected: Vec<Reject>,
     skipped: u64,
+    nulled: u64,
     bytes: usize,
 }
 
@@ -175,6 +176,7 @@ impl CsvDecoder {
                 wanted.column.fill(input, self.scan.spans(wanted.place), &self.rules, &mut bad);
             }
             if self.settings.ignore_errors {
+                self.pending.nulled += bad.len() as u64;
                 bad.clear();
             }
             for row in bad.drain(..) {
@@ -201,7 +203,7 @@ impl CsvDecoder {
 
     /// Hands over what has gathered.
     fn flush(&mut self, call: &mut Call<'_>) -> Result<()> {
-        let Pending { rows, mut faults, mut rejected, skipped, .. } = std::mem::take(&mut self.pending);
+        let Pending { rows, mut faults, mut rejected, skipped, nulled, .. } = std::mem::take(&mut self.pending);
         if rows.is_empty() && rejected.is_empty() && skipped == 0 {
             return Ok(());
         }
@@ -224,7 +226,7 @@ impl CsvDecoder {
         }
         rejected.sort_by_key(|reject| reject.record.start);
         let mut decoded =
-            Decoded { batch, rows: kept, first_record: 0, read, filtered: 0, skipped, rejected };
+            Decoded { batch, rows: kept, first_record: 0, read, filtered: 0, skipped, nulled, rejected };
         if let Some(program) = &self.filter {
             decoded = filter::apply(program, decoded, call.context)?;
         }

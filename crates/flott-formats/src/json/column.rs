@@ -43,6 +43,8 @@ pub(super) struct Reading {
     pub separator: u8,
     /// A value that doesn't fit becomes NULL.
     pub bad_value_is_null: bool,
+    /// Values that became NULL because of it.
+    pub nulled: u64,
     /// A missing field fails the record.
     pub fail_on_missing: bool,
     /// For values that must be unescaped before they are read.
@@ -396,6 +398,7 @@ impl Column {
                 self.truncate(len);
                 let end = skip_value(bytes, at)?;
                 self.push_null();
+                reading.nulled += 1;
                 Ok(end)
             }
             outcome => outcome,

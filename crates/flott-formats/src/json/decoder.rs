@@ -85,6 +85,7 @@ impl JsonDecoder {
             reading: Reading {
                 separator: options.separator,
                 bad_value_is_null: options.ignore_parse_errors,
+                nulled: 0,
                 fail_on_missing: options.fail_on_missing_field,
                 scratch: Vec::new(),
                 last_date: (*b"1970-01-01", 0),
@@ -104,6 +105,7 @@ impl JsonDecoder {
     #[inline]
     fn record(&mut self, text: &Text<'_>, at: usize, number: u32) -> usize {
         let row = self.rows.len();
+        let nulled = self.reading.nulled;
         let outcome = self.objects.read(text.bytes, at, row, &mut self.reading);
         if let Ok(end) = &outcome {
             // Most records end right here; blanks may follow.
@@ -113,6 +115,8 @@ impl JsonDecoder {
                 return end + 1;
             }
         }
+        // What was made NULL in a record that is refused doesn't count.
+        self.reading.nulled = nulled;
         self.refuse(text, at, number, outcome.err())
     }
 
@@ -205,6 +209,7 @@ impl JsonDecoder {
             read,
             filtered: 0,
             skipped: std::mem::take(&mut self.skipped),
+            nulled: std::mem::take(&mut self.reading.nulled),
             rejected: std::mem::take(&mut self.rejected),
         };
         let Some(program) = &self.filter else { return emit(decoded) };
