@@ -134,6 +134,9 @@ pub(crate) fn failed(doing: &str, path: &Path, error: &io::Error) -> Box<Diagnos
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
             "'path' of a sink names a directory, but a file of that name is in the way"
         }
+        _ if error.raw_os_error() == Some(libc::EMFILE) => {
+            "many partitions are open at once: raise the limit of open files (`ulimit -n`)"
+        }
         _ => "check the option 'path'",
     };
     let path = path.display();

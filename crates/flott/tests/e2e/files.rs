@@ -46,6 +46,37 @@ fn watch_memory(mut run: Running) -> (serde_json::Value, u64) {
 }
 
 #[test]
+fn rows_that_become_many_take_little_memory() {
+    let lab = Lab::new();
+    let list = vec!["7"; 1000].join(",");
+    lab.write("in.json", (0..5_000).map(|at| format!("{{\"a\":{at},\"l\":[{list}]}}\n")).collect::<String>());
+    let sql = table("t", "a INT, l ARRAY<INT>", "in.json", "json", &[])
+        + "CREATE TABLE b (a INT, e INT) WITH ('connector' = 'blackhole');
+           INSERT INTO b SELECT a, e FROM t CROSS JOIN UNNEST(l) AS u(e)";
+    let (summary, peak) = watch_memory(lab.start(&sql));
+    assert_eq!(summary["sinks"][0]["written"], 5_000_000);
+    assert!(peak < 200 * MIB, "peak memory was {} MiB", peak / MIB);
+}
+
+#[test]
+fn more_partitions_than_open_files() {
+    let lab = Lab::new();
+    lab.write("in.json", (0..6_000).map(|at| format!("{{\"a\":{},\"k\":{at}}}\n", at % 3_000)).collect::<String>());
+    let columns = "k INT, a INT) PARTITIONED BY (a";
+    let sql = table("t", "a INT, k INT", "in.json", "json", &[])
+        + &table("s", columns, "out", "csv", &[])
+        + "INSERT INTO s SELECT k, a FROM t";
+    let command = "ulimit -S -n 200; exec \"$@\"";
+    let run = std::process::Command::new("sh")
+        .args(["-c", command, "sh", env!("CARGO_BIN_EXE_flott"), "run", "--json", "-e", &sql])
+        .current_dir(lab.path(""))
+        .output()
+        .unwrap();
+    summary_of(&run.into());
+    assert_eq!(lab.lines("out").len(), 6_000);
+}
+
+#[test]
 fn ten_thousand_small_files() {
     let lab = Lab::new();
     for at in 0..10_000 {

@@ -10,6 +10,8 @@
 //!   cli            arguments, output formats, exit codes, metrics
 //! ```
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests end the test")]
+
 mod accounting;
 mod bad_input;
 mod cli;
