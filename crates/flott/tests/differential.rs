@@ -87,7 +87,8 @@ fn run_flott(script: &Script) -> Result<Tables, String> {
     match &outcome.summary {
         _ if !outcome.is_success() => Err(outcome.stderr),
         Some(summary) if summary["dlq"] != json!(0) => {
-            let letters = flott.run(["dlq", "show", "flott-dlq/flott"]).map(|it| it.stdout).unwrap_or_default();
+            let letters =
+                flott.run(["dlq", "show", "flott-dlq/flott"]).map(|it| it.stdout).unwrap_or_default();
             let letters = if letters.is_empty() { dead_letters(&flott, &script.name) } else { letters };
             Err(format!("dead letters: {letters}"))
         }
