@@ -1,4 +1,4 @@
-//! What a developer runs: `cargo xtask docs`, `cargo xtask differential`.
+//! What a developer runs: `cargo xtask docs`, `cargo xtask differential`, `cargo xtask conformance`.
 //!
 //! Each command finds the project's root by itself and says what it does.
 
@@ -28,6 +28,29 @@ enum Task {
         /// Only scripts whose name contains this
         filter: Option<String>,
     },
+    /// Hold values and types of functions and casts against Flink's, and print the table
+    Conformance {
+        /// What to compare
+        set: ConformanceSet,
+        /// Ask a real Flink about the cases that have no recorded answer yet
+        #[arg(long)]
+        record: bool,
+        /// Ask a real Flink about every case
+        #[arg(long)]
+        record_all: bool,
+        /// A file to write every difference to
+        #[arg(long, value_name = "FILE")]
+        differences: Option<PathBuf>,
+    },
+}
+
+/// What `conformance` compares.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ConformanceSet {
+    /// Every scalar function, with at least ten sets of arguments
+    Functions,
+    /// CAST and TRY_CAST from every type to every type
+    Casts,
 }
 
 /// The topics of `flott list`, each a page.
@@ -37,6 +60,14 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Docs => docs(),
         Task::Differential { record, filter } => differential(record, filter.as_deref()),
+        Task::Conformance { set, record, record_all, differences } => {
+            let mode = match (record, record_all) {
+                (_, true) => "record-all",
+                (true, false) => "record",
+                (false, false) => "table",
+            };
+            conformance(set, mode, differences.as_deref())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,6 +111,25 @@ fn differential(record: bool, filter: Option<&str>) -> Result<(), String> {
     match test.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err("Flott and Flink differ".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn conformance(set: ConformanceSet, mode: &str, differences: Option<&Path>) -> Result<(), String> {
+    let filter = match set {
+        ConformanceSet::Functions => "functions_answer",
+        ConformanceSet::Casts => "casts_answer",
+    };
+    let mut test = Command::new("cargo");
+    test.args(["test", "--quiet", "-p", "flott-sql", "--test", "conformance", "--", filter, "--nocapture"]);
+    test.current_dir(root()).env("FLOTT_CONFORMANCE", mode);
+    if let Some(file) = differences {
+        let file = std::path::absolute(file).map_err(|error| error.to_string())?;
+        test.env("FLOTT_CONFORMANCE_DIFFERENCES", file);
+    }
+    match test.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err("the comparison failed".into()),
         Err(error) => Err(error.to_string()),
     }
 }

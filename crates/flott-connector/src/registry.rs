@@ -85,7 +85,7 @@ pub const COMMON_OPTIONS: &[OptionDef] = &[
         "sink.parallelism",
         crate::OptionKind::Integer,
         "",
-        "How many writers the sink has at the most.",
+        "Accepted for compatibility; every shard has a writer of its own.",
     ),
 ];
 

@@ -185,10 +185,12 @@ pub fn can_cast(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// The expression converted to `to`; the expression itself if it has that type already. A
-/// constant is converted right away, unless that depends on the session or fails.
-pub fn cast_expr(expr: Expr, to: &DataType, mode: CastMode) -> Expr {
+/// The expression converted to `to`; the expression itself if it has that type already, nullable
+/// behind a `TRY_CAST`. A constant is converted right away, unless that depends on the session or
+/// fails.
+pub fn cast_expr(mut expr: Expr, to: &DataType, mode: CastMode) -> Expr {
     if expr.data_type.kind == to.kind {
+        expr.data_type.nullable |= mode == CastMode::Try;
         return expr;
     }
     let span = expr.span;

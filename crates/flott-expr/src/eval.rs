@@ -163,6 +163,7 @@ enum Operation {
         function: &'static Function,
         args: Vec<NodeId>,
         exprs: Vec<Expr>,
+        state: Mutex<Option<u64>>,
     },
     And(NodeId, NodeId),
     Or(NodeId, NodeId),
@@ -241,7 +242,7 @@ impl Graph {
                 }
                 Operation::Case { branches, otherwise: *last }
             }
-            _ => Operation::Call { function, args: ids, exprs: args.to_vec() },
+            _ => Operation::Call { function, args: ids, exprs: args.to_vec(), state: Mutex::default() },
         }
     }
 
@@ -399,7 +400,7 @@ impl<'a> Frame<'a> {
         match &node.operation {
             Operation::Column(index) => self.column(*index),
             Operation::Literal(value, cache) => Ok(self.constant(value, &node.data_type, cache)),
-            Operation::Call { function, args, exprs } => {
+            Operation::Call { function, args, exprs, state } => {
                 let args: Vec<ArrayRef> = args.iter().map(|id| self.value(*id)).collect::<Result<_, _>>()?;
                 let mut call = Call {
                     args: &args,
@@ -407,6 +408,7 @@ impl<'a> Frame<'a> {
                     data_type: &node.data_type,
                     rows: self.rows,
                     context: self.context,
+                    state,
                 };
                 if function.deterministic {
                     return (function.evaluate)(&call);

@@ -139,10 +139,12 @@ fn coalesce_type(args: &[Expr]) -> Option<Signature> {
 
 fn if_type(args: &[Expr]) -> Option<Signature> {
     let [condition, yes, no] = args else { return None };
-    if condition.data_type.kind != TypeKind::Boolean && !condition.data_type.is_null() {
+    if condition.data_type.kind != TypeKind::Boolean || args.iter().any(|it| it.data_type.is_null()) {
         return None;
     }
+    // As in Flink, a condition that may be NULL makes the result nullable.
     let common = coerce::common_type(&[yes.data_type.clone(), no.data_type.clone()])?;
+    let common = common.with_nullable(signature::any_nullable(args));
     Some(Signature { arguments: vec![DataType::boolean(), common.clone(), common.clone()], result: common })
 }
 

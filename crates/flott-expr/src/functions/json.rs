@@ -1,24 +1,25 @@
 //! JSON text: reaching into it, making it, testing it.
 //!
-//! Paths are `[lax | strict] $.name['name'][0].*`; `lax` (the default) takes a missing member for
-//! "empty", `strict` for an error.
+//! Paths are `[lax | strict] $.name['name'][0].*`; `lax` takes a missing member for "empty",
+//! `strict` (the default, as in Flink) for an error.
 //!
 //! What SQL says in clauses comes as constants after the path, always all of them:
 //!
 //! | function | arguments |
 //! |---|---|
-//! | `JSON_VALUE(text, path)` | `JSON_VALUE(text, path, on_empty, empty_default, on_error, error_default)`: behaviours `'NULL'`, `'ERROR'`, `'DEFAULT'`; a default is text or NULL. `RETURNING t` is a cast around the call |
-//! | `JSON_QUERY(text, path)` | `JSON_QUERY(text, path, wrapper, on_empty, on_error)`: wrapper `'WITHOUT'`, `'CONDITIONAL'`, `'UNCONDITIONAL'`; behaviours `'NULL'`, `'ERROR'`, `'EMPTY ARRAY'`, `'EMPTY OBJECT'` |
+//! | `JSON_VALUE(text, path)` | `JSON_VALUE(text, path, on_empty, empty_default, on_error, error_default, returning)`: behaviours `'NULL'`, `'ERROR'`, `'DEFAULT'`; a default is text or NULL. `RETURNING t` is also a cast around the call |
+//! | `JSON_QUERY(text, path)` | `JSON_QUERY(text, path, wrapper, on_empty, on_error)`: wrapper `'WITHOUT'`, `'CONDITIONAL'`, `'UNCONDITIONAL'`; behaviours `'NULL'`, `'ERROR'`, `'EMPTY ARRAY'`, `'EMPTY OBJECT'`; one more argument for `RETURNING ARRAY<STRING>` |
 //! | `JSON_EXISTS(text, path)` | `JSON_EXISTS(text, path, on_error)`: `'TRUE'`, `'FALSE'`, `'UNKNOWN'`, `'ERROR'` |
 //! | `IS JSON` | `IS JSON(text, kind)`: `'VALUE'`, `'OBJECT'`, `'ARRAY'`, `'SCALAR'` |
 
-use arrow::array::{Array, ArrayRef, BooleanBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanBuilder};
 use flott_types::DataType;
 use std::sync::Arc;
 
 use super::{
     Call, Function, FunctionKind,
     define::{Param, shaped, shaped_nullable},
+    json_build::write_sorted,
     json_text::Json,
     kernel,
 };
@@ -33,7 +34,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "JSON_VALUE",
         &["JSON_VALUE(json, path [RETURNING type] [behaviour ON EMPTY] [behaviour ON ERROR])"],
         |args| match args.len() {
-            2 | 6 => shaped_nullable(args, 2, &[Param::Text; 6], DataType::string()),
+            2 | 6 | 7 => shaped_nullable(args, 2, &[Param::Text; 7], DataType::string()),
             _ => None,
         },
         json_value,
@@ -46,6 +47,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         &["JSON_QUERY(json, path [WITH [CONDITIONAL] WRAPPER] [behaviour ON EMPTY] [behaviour ON ERROR])"],
         |args| match args.len() {
             2 | 5 => shaped_nullable(args, 2, &[Param::Text; 5], DataType::string()),
+            6 => shaped_nullable(args, 2, &[Param::Text; 6], DataType::array(DataType::string())),
             _ => None,
         },
         json_query,
@@ -135,7 +137,7 @@ impl Path {
         let (strict, rest) = match (trimmed.strip_prefix("strict "), trimmed.strip_prefix("lax ")) {
             (Some(rest), _) => (true, rest.trim_start()),
             (_, Some(rest)) => (false, rest.trim_start()),
-            _ => (false, trimmed),
+            _ => (true, trimmed),
         };
         let unsupported = || EvalError::new(format!("not supported yet: the JSON path '{text}'"));
         let mut rest = rest.strip_prefix('$').ok_or_else(unsupported)?;
@@ -156,6 +158,9 @@ impl Path {
         for step in &self.steps {
             several |= *step == Step::Every;
             found = found.into_iter().flat_map(|it| take_step(it, step)).collect();
+            if found.is_empty() && self.strict && !several {
+                return Err(Missing::Wrong("there is nothing at the path".to_owned()));
+            }
         }
         if several {
             return Ok(Json::Array(found));
@@ -221,6 +226,10 @@ impl<'a> Paths<'a> {
     fn of(call: &Call<'a>) -> Result<Self, EvalError> {
         Ok(Self { texts: call.strings(1)?, last: None })
     }
+    /// Whether the path that was last looked for is strict.
+    fn strict(&self) -> bool {
+        self.last.as_ref().is_none_or(|(_, path)| path.strict)
+    }
     fn find<'t>(&mut self, row: usize, text: &'t str) -> Result<Result<Json<'t>, Missing>, EvalError> {
         let path = self.texts.value(row);
         if self.last.as_ref().is_none_or(|(last, _)| *last != path) {
@@ -241,6 +250,7 @@ fn nulls_of_text_and_path(call: &Call<'_>) -> Option<arrow::buffer::NullBuffer> 
 fn json_value(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (texts, mut paths) = (call.strings(0)?, Paths::of(call)?);
     let (on_empty, on_error) = (behaviour(call, 2, "NULL"), behaviour(call, 4, "NULL"));
+    let returning = behaviour(call, 6, "STRING");
     let default =
         |index: usize| if call.args.len() > index { call.strings(index).map(Some) } else { Ok(None) };
     let (if_empty, if_error) = (default(3)?, default(5)?);
@@ -248,8 +258,12 @@ fn json_value(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         let text = texts.value(row);
         let missing = match paths.find(row, text)? {
             Ok(Json::Null) => Missing::Empty,
+            Ok(Json::Object(_) | Json::Array(_)) if !paths.strict() => Missing::Empty,
             Ok(json @ (Json::Object(_) | Json::Array(_))) => {
                 Missing::Wrong(format!("{} is no scalar", shown(&json)))
+            }
+            Ok(json) if !is_returned_as(&json, returning) => {
+                return Err(EvalError::new(format!("JSON_VALUE: {} is no {returning}", shown(&json))));
             }
             Ok(Json::String(value)) => {
                 out.push_str(&value);
@@ -276,6 +290,18 @@ fn json_value(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     })
 }
 
+/// Whether JSON_VALUE can return the value as this type: nothing is converted, as in Flink.
+fn is_returned_as(json: &Json<'_>, returning: &str) -> bool {
+    let fraction = |number: &str| number.contains(['.', 'e', 'E']);
+    match (returning, json) {
+        ("INT", Json::Number(number)) => !fraction(number) && number.parse::<i32>().is_ok(),
+        ("DOUBLE", Json::Number(number)) => fraction(number),
+        ("BOOLEAN", json) => matches!(json, Json::Boolean(_)),
+        ("INT" | "DOUBLE", _) => false,
+        _ => true,
+    }
+}
+
 fn shown(json: &Json<'_>) -> String {
     let mut out = String::new();
     json.write(&mut out);
@@ -294,18 +320,24 @@ fn json_query(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (texts, mut paths) = (call.strings(0)?, Paths::of(call)?);
     let wrapper = behaviour(call, 2, "WITHOUT");
     let (on_empty, on_error) = (behaviour(call, 3, "NULL"), behaviour(call, 4, "NULL"));
-    kernel::build_strings(call.rows, nulls_of_text_and_path(call).as_ref(), |row, out| {
+    let as_array = call.args.len() > 5;
+    let found = kernel::build_strings(call.rows, nulls_of_text_and_path(call).as_ref(), |row, out| {
         let text = texts.value(row);
         let missing = match paths.find(row, text)? {
             Ok(Json::Null) => Missing::Empty,
-            Ok(json) if wrapper == "UNCONDITIONAL" || (wrapper == "CONDITIONAL" && !json.is_structured()) => {
-                Json::Array(vec![json]).write(out);
+            Ok(json)
+                if wrapper == "UNCONDITIONAL"
+                    || (wrapper == "CONDITIONAL" && !matches!(json, Json::Array(_))) =>
+            {
+                write_sorted(&Json::Array(vec![json]), out);
                 return Ok(true);
             }
-            Ok(json) if json.is_structured() => {
-                json.write(out);
+            Ok(json) if if as_array { matches!(json, Json::Array(_)) } else { json.is_structured() } => {
+                write_sorted(&json, out);
                 return Ok(true);
             }
+            Ok(json) if !json.is_structured() && !paths.strict() => Missing::Empty,
+            Ok(json) if as_array => Missing::Wrong(format!("{} is no array", shown(&json))),
             Ok(json) => Missing::Wrong(format!("{} is neither object nor array", shown(&json))),
             Err(missing) => missing,
         };
@@ -316,7 +348,34 @@ fn json_query(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
             _ => return Ok(false),
         }
         Ok(true)
-    })
+    })?;
+    Ok(if as_array { elements(found.as_string()) } else { found })
+}
+
+/// Texts of JSON arrays as arrays of strings: what isn't a string stays JSON, null is NULL.
+fn elements(texts: &arrow::array::StringArray) -> ArrayRef {
+    let mut out = super::string_search::list_of_strings();
+    let mut scratch = String::new();
+    for text in texts {
+        let Some(Some(Json::Array(elements))) = text.map(Json::read) else {
+            out.append(false);
+            continue;
+        };
+        for element in elements {
+            scratch.clear();
+            match element {
+                Json::Null => {
+                    out.values().append_null();
+                    continue;
+                }
+                Json::String(text) => scratch.push_str(&text),
+                other => write_sorted(&other, &mut scratch),
+            }
+            out.values().append_value(&scratch);
+        }
+        out.append(true);
+    }
+    Arc::new(out.finish())
 }
 
 fn json_exists(call: &Call<'_>) -> Result<ArrayRef, EvalError> {

@@ -1,4 +1,4 @@
-//! Numeric functions: rounding, powers and logarithms, trigonometry, random numbers.
+//! Numeric functions: rounding, powers and logarithms, trigonometry.
 //!
 //! What works on DOUBLE in Flink takes any number and casts it. Rounding keeps the type of
 //! its argument (a DECIMAL gives up the digits that it rounds away).
@@ -14,10 +14,6 @@ use arrow::{
     },
 };
 use flott_types::{DataType, TypeKind};
-use rand_xoshiro::{
-    Xoshiro256PlusPlus,
-    rand_core::{Rng, SeedableRng},
-};
 
 use super::{Call, Function, FunctionKind, Signature, kernel, signature};
 use crate::{
@@ -257,28 +253,6 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "e, the base of the natural logarithm.",
         &[("E()", "2.718281828459045")],
     ),
-    Function {
-        deterministic: false,
-        ..numeric(
-            "RAND",
-            &["RAND([seed])"],
-            rand_type,
-            random,
-            "A random number from 0 (inclusive) to 1 (exclusive).",
-            &[("RAND() < 1", "TRUE")],
-        )
-    },
-    Function {
-        deterministic: false,
-        ..numeric(
-            "RAND_INTEGER",
-            &["RAND_INTEGER([seed,] bound)"],
-            rand_integer_type,
-            random_integer,
-            "A random whole number from 0 (inclusive) to the bound (exclusive).",
-            &[("RAND_INTEGER(10) < 10", "TRUE")],
-        )
-    },
 ];
 
 const fn numeric(
@@ -367,16 +341,6 @@ fn rounded_type(args: &[Expr], carry: i64) -> Option<Signature> {
         _ => it,
     };
     Some(signature::signature(args, arguments, result))
-}
-
-fn rand_type(args: &[Expr]) -> Option<Signature> {
-    let fits = args.len() <= 1 && args.iter().all(signature::is_integer);
-    fits.then(|| signature::signature(args, vec![DataType::int(); args.len()], DataType::double()))
-}
-
-fn rand_integer_type(args: &[Expr]) -> Option<Signature> {
-    let fits = matches!(args.len(), 1 | 2) && args.iter().all(signature::is_integer);
-    fits.then(|| signature::signature(args, vec![DataType::int(); args.len()], DataType::int()))
 }
 
 // ---- evaluation -----------------------------------------------------------------------------
@@ -544,40 +508,4 @@ fn round_float(value: f64, digits: i64, up: bool) -> f64 {
         unscaled -= unscaled.signum();
     }
     cast::decimal_as_double(unscaled, scale)
-}
-
-// ---- random numbers -------------------------------------------------------------------------
-
-/// A generator for this call in this batch; a seed of the call's own counts too.
-fn generator(call: &Call<'_>, seed: Option<i32>) -> Xoshiro256PlusPlus {
-    let own = seed.map_or(0, |it| (i64::from(it) as u64).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    Xoshiro256PlusPlus::seed_from_u64(call.context.random_seed ^ own)
-}
-
-fn seed(call: &Call<'_>, index: usize) -> Result<Option<i32>, EvalError> {
-    let seeds = call.ints(index)?;
-    Ok(if seeds.is_empty() || seeds.is_null(0) { None } else { Some(seeds.value(0)) })
-}
-
-fn random(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
-    let seed = if call.args.is_empty() { None } else { seed(call, 0)? };
-    let mut generator = generator(call, seed);
-    // The upper 53 bits: as many as a DOUBLE can tell apart below 1.
-    let next = |_| (generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-    let values: Vec<f64> = (0..call.rows).map(next).collect();
-    Ok(Arc::new(Float64Array::new(values.into(), call.nulls())))
-}
-
-fn random_integer(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
-    let seed = if call.args.len() < 2 { None } else { seed(call, 0)? };
-    let bounds = call.ints(call.args.len().saturating_sub(1))?;
-    let mut generator = generator(call, seed);
-    let results = kernel::build_primitive::<Int32Type>(call.rows, call.nulls().as_ref(), |row| {
-        let bound = u32::try_from(bounds.value(row)).unwrap_or(0);
-        if bound == 0 {
-            return Err(EvalError::new("the bound of RAND_INTEGER must be greater than 0"));
-        }
-        Ok(Some(((u64::from(generator.next_u64() as u32) * u64::from(bound)) >> 32) as i32))
-    })?;
-    Ok(Arc::new(results))
 }

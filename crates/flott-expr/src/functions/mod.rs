@@ -21,13 +21,17 @@ mod define;
 mod encoding;
 mod enforce;
 mod hash;
+pub mod inventory;
+mod java_random;
 mod java_regex;
 mod json;
+mod json_build;
 mod json_text;
 pub mod kernel;
 pub(crate) mod logical;
 mod map;
 mod math;
+mod network;
 mod pattern;
 mod printf;
 mod random;
@@ -39,7 +43,13 @@ mod temporal;
 mod temporal_text;
 mod url;
 
-use std::{collections::HashMap, fmt, sync::OnceLock};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, OnceLock},
+};
+
+pub use json_build::is_json_constructor;
 
 use arrow::array::ArrayRef;
 use flott_types::{Code, DataType, Diagnostic, Result, Span, TypeKind};
@@ -93,6 +103,8 @@ pub struct Call<'a> {
     pub rows: usize,
     /// Clock, time zone, seed.
     pub context: &'a EvalContext,
+    /// What this call keeps from batch to batch.
+    pub state: &'a Mutex<Option<u64>>,
 }
 
 /// A registered function.
@@ -204,6 +216,8 @@ static TABLES: &[&[Function]] = &[
     url::FUNCTIONS,
     printf::FUNCTIONS,
     random::FUNCTIONS,
+    java_random::FUNCTIONS,
+    network::FUNCTIONS,
     temporal::FUNCTIONS,
     temporal_text::FUNCTIONS,
     conversion::FUNCTIONS,
@@ -212,6 +226,7 @@ static TABLES: &[&[Function]] = &[
     array::FUNCTIONS,
     map::FUNCTIONS,
     json::FUNCTIONS,
+    json_build::FUNCTIONS,
     hash::FUNCTIONS,
 ];
 

@@ -1,10 +1,10 @@
 //! Calls of functions by name, and the calls that the parser makes of special syntax.
 
 use flott_expr::{CastMode, Expr, ExprKind, Value, coerce, functions, lookup};
-use flott_types::{Code, Diagnostic, Result, Span};
+use flott_types::{Code, DataType, Diagnostic, Result, Span};
 use sqlparser::ast::{self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments};
 
-use super::{expr::ExprBinder, flink_functions, interval, json, literal};
+use super::{expr::ExprBinder, interval, json, literal};
 use crate::parse::{internal_name, parse_data_type_at};
 
 /// Functions that are called without parentheses.
@@ -43,6 +43,10 @@ pub(super) fn bind(binder: ExprBinder<'_, '_>, ast: &Ast, function: &ast::Functi
             return Err(Diagnostic::not_supported("sub-queries as arguments").at(span));
         }
     };
+    if name.eq_ignore_ascii_case("CURRENT_DATABASE") && args.is_empty() {
+        let database = Value::String(binder.binder.catalog.current_database.clone());
+        return Ok(literal::constant(database, DataType::string().kind, span));
+    }
     // A function that isn't there is the thing to say, whatever its arguments are.
     if lookup(&name).is_none() {
         return Err(unknown_or_missing(&name, span));
@@ -51,9 +55,17 @@ pub(super) fn bind(binder: ExprBinder<'_, '_>, ast: &Ast, function: &ast::Functi
         let args = unit_arguments(binder, args, span)?;
         return by_name(binder, &name, args, span);
     }
-    let (args, clauses) = arguments(binder, &name, args, span)?;
-    let Some((clause, _)) = clauses.first() else { return by_name(binder, &name, args, span) };
     let upper = name.to_ascii_uppercase();
+    if upper == "JSON" {
+        return Err(Diagnostic::error(Code::Syntax, "JSON(…) stands only in JSON_OBJECT and JSON_ARRAY")
+            .at(span)
+            .help("write JSON_OBJECT('name' VALUE JSON(text)) or JSON_ARRAY(JSON(text))"));
+    }
+    let (args, clauses) = arguments(binder, &name, args, span)?;
+    if let (Some(bound), true) = (json::without_clauses(binder, &upper, &args, span), clauses.is_empty()) {
+        return bound;
+    }
+    let Some((clause, _)) = clauses.first() else { return by_name(binder, &name, args, span) };
     json::bind(binder, &upper, args, &clauses, span).unwrap_or_else(|| {
         let at = binder.binder.span(clause.span);
         Err(Diagnostic::not_supported(format_args!("clauses of {upper}")).at(at))
@@ -92,8 +104,8 @@ fn refuse_clauses(name: &str, function: &ast::Function, span: Span) -> Result<()
 
 fn unknown_or_missing(name: &str, span: Span) -> Box<Diagnostic> {
     let upper = name.to_ascii_uppercase();
-    if let Some(kind) = flink_functions::kind(&upper) {
-        return Diagnostic::not_supported(format_args!("{kind} {upper}")).at(span);
+    if let Some(entry) = functions::inventory::missing(&upper) {
+        return Diagnostic::not_supported(format_args!("{} {upper}", entry.standing.noun())).at(span);
     }
     Diagnostic::error(Code::UnknownFunction, format!("function '{name}' not found"))
         .at(span)
@@ -136,8 +148,22 @@ fn arguments<'q>(
             }
         }
     }
-    let plain = binder.binder.all(plain.into_iter().map(|arg| binder.bind(arg)))?;
+    let json = json::default_on_null(&name.to_ascii_uppercase()).is_some();
+    let plain = binder.binder.all(plain.into_iter().map(|arg| match arg {
+        Ast::Function(call) if json && function_name(call).is_some_and(|it| it.eq_ignore_ascii_case("JSON")) => {
+            json_text(binder, call, binder.binder.place(arg))
+        }
+        arg => binder.bind(arg),
+    }))?;
     Ok((plain, clauses))
+}
+
+/// `JSON(text)` as an argument of JSON_OBJECT or JSON_ARRAY.
+fn json_text(binder: ExprBinder<'_, '_>, call: &ast::Function, span: Span) -> Result<Expr> {
+    refuse_clauses("JSON", call, span)?;
+    let FunctionArguments::List(list) = &call.args else { return by_name(binder, "JSON", Vec::new(), span) };
+    let (args, _) = arguments(binder, "JSON", &list.args, span)?;
+    by_name(binder, "JSON", args, span)
 }
 
 fn is_unit_function(name: &str) -> bool {
@@ -183,6 +209,7 @@ fn internal(binder: ExprBinder<'_, '_>, name: &str, function: &ast::Function, sp
             let args = binder.binder.all(args.iter().map(|arg| binder.bind(arg)))?;
             binder.operator("MAP", args, span)
         }
+        ("$difference", [to, from, unit]) => binder.function("DIFFERENCE_IN", unit, &[to, from, unit]),
         ("$is_json", [input, kind]) => is_json(binder, input, kind),
         ("$multiset", _) => Err(Diagnostic::not_supported("MULTISET[…]").at(span)),
         ("$table", _) => Err(Diagnostic::not_supported("tables as arguments").at(span)),
@@ -212,7 +239,7 @@ fn cast(binder: ExprBinder<'_, '_>, input: &Ast, to: &Ast, mode: CastMode, span:
         return Err(Diagnostic::error(Code::Internal, "CAST without a type").at(span));
     };
     let to = parse_data_type_at(name, binder.binder.span(text.span))?;
-    let input = binder.bind(input)?;
+    let mut input = binder.bind(input)?;
     if !input.data_type.is_null() && !coerce::can_cast(&input.data_type, &to) {
         let message = format!("a value of type {} cannot be cast to {}", input.data_type.kind, to.kind);
         return Err(Diagnostic::error(Code::TypeMismatch, message).at(span));
@@ -220,6 +247,7 @@ fn cast(binder: ExprBinder<'_, '_>, input: &Ast, to: &Ast, mode: CastMode, span:
     let nullable = input.data_type.nullable || mode == CastMode::Try;
     // A value of the type already is not converted; only its declared nullability may differ.
     if input.data_type.kind == to.kind {
+        input.data_type.nullable = nullable;
         return Ok(input.at(span));
     }
     let to = to.with_nullable(nullable);

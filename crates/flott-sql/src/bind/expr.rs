@@ -9,6 +9,9 @@ use super::{
     scope::{Scope, span_of},
 };
 
+/// Operators of which a bare NULL cannot be an operand.
+const OPERATORS_WITHOUT_NULL: &[&str] = &["+", "-", "*", "/", "%", "||", "AND", "OR", "NOT"];
+
 /// Binds expressions over the columns of one scope.
 #[derive(Clone, Copy)]
 pub(super) struct ExprBinder<'b, 'a> {
@@ -28,6 +31,9 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
                 let inner = self.bind(inner)?;
                 let span = self.binder.widen(ast, inner.span);
                 Ok(inner.at(span))
+            }
+            Ast::BinaryOp { left, op: BinaryOperator::Overlaps, right } => {
+                self.overlaps(ast, left, right).map(|expr| self.binder.fold(expr))
             }
             Ast::BinaryOp { .. } => self.binary_chain(ast),
             _ => {
@@ -55,7 +61,9 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
     fn binary_chain(self, ast: &Ast) -> Result<Expr> {
         let mut rights = Vec::new();
         let mut leftmost = ast;
-        while let Ast::BinaryOp { left, op, right } = leftmost {
+        while let Ast::BinaryOp { left, op, right } = leftmost
+            && *op != BinaryOperator::Overlaps
+        {
             rights.push((op, right));
             leftmost = left;
         }
@@ -241,6 +249,13 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
 
     /// A call of a function by its registered name.
     pub(super) fn operator(self, name: &str, args: Vec<Expr>, span: Span) -> Result<Expr> {
+        if OPERATORS_WITHOUT_NULL.contains(&name)
+            && let Some(null) = args.iter().find(|arg| arg.data_type.is_null())
+        {
+            return Err(Diagnostic::error(Code::TypeMismatch, "the type of this NULL is unknown")
+                .at(null.span)
+                .help("write CAST(NULL AS type)"));
+        }
         match lookup(name) {
             Some(function) => function.call(args, span).map_err(|it| it.at(span)),
             None => Err(Diagnostic::not_supported(format_args!("operator {name}")).at(span)),
@@ -305,6 +320,44 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
         let from = self.binder.fold(self.operator(">=", vec![x.clone(), low], span)?);
         let to = self.binder.fold(self.operator("<=", vec![x, high], span)?);
         self.negate(self.operator("AND", vec![from, to], span)?, negated)
+    }
+
+    /// `(a, b) OVERLAPS (c, d)`: the second of each pair is an end or a length, ends count as inside.
+    fn overlaps(self, ast: &Ast, left: &Ast, right: &Ast) -> Result<Expr> {
+        let (left_from, left_to) = self.period(left)?;
+        let (right_from, right_to) = self.period(right)?;
+        let span = self.binder.widen(ast, left_from.span.union(right_to.span));
+        let first = self.binder.fold(self.operator(">=", vec![left_to, right_from], span)?);
+        let second = self.binder.fold(self.operator(">=", vec![right_to, left_from], span)?);
+        self.operator("AND", vec![first, second], span)
+    }
+
+    /// Start and end of `(a, b)`, in order.
+    fn period(self, ast: &Ast) -> Result<(Expr, Expr)> {
+        let place = self.binder.place(ast);
+        let ends = match ast {
+            Ast::Tuple(items) => self.binder.all(items.iter().map(|item| self.bind(item)))?,
+            _ => Vec::new(),
+        };
+        let Ok([from, to]) = <[Expr; 2]>::try_from(ends) else {
+            return Err(Diagnostic::error(Code::Syntax, "OVERLAPS compares periods")
+                .at(place)
+                .help("write (start, end) OVERLAPS (start, end); an end may be an interval"));
+        };
+        let span = from.span.union(to.span);
+        let to = if to.data_type.is_interval() {
+            self.binder.fold(self.operator("+", vec![from.clone(), to], span)?)
+        } else {
+            to
+        };
+        let in_order = self.binder.fold(self.operator("<=", vec![from.clone(), to.clone()], span)?);
+        let either = |yes: &Expr, no: &Expr| {
+            let data_type = yes.data_type.clone().with_nullable(yes.data_type.nullable || no.data_type.nullable);
+            let branches = vec![(in_order.clone(), convert(yes.clone(), &data_type))];
+            let otherwise = Box::new(convert(no.clone(), &data_type));
+            self.binder.fold(Expr::new(ExprKind::Case { branches, otherwise }, data_type, span))
+        };
+        Ok((either(&from, &to), either(&to, &from)))
     }
 
     fn in_list(self, ast: &Ast, expr: &Ast, list: &[Ast], negated: bool) -> Result<Expr> {

@@ -3,7 +3,7 @@
 //! Only deterministic expressions whose evaluation succeeds: `1 / 0` stays as it is and fails
 //! on the rows that reach it, as in Flink.
 
-use flott_expr::{EvalContext, Expr, ExprKind, eval::evaluate_constant};
+use flott_expr::{EvalContext, Expr, ExprKind, eval::evaluate_constant, functions};
 
 use super::Binder;
 
@@ -27,6 +27,8 @@ impl Binder<'_> {
 fn is_constant(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Column { .. } | ExprKind::Literal(_) => false,
+        // JSON_OBJECT tells from its arguments' calls which of them are JSON already.
+        ExprKind::Call { function, .. } if functions::is_json_constructor(function) => false,
         ExprKind::Call { function, args } => function.deterministic && args.iter().all(is_literal),
         _ => expr.children().into_iter().all(is_literal),
     }

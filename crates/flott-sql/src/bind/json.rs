@@ -6,7 +6,7 @@
 //! ```
 
 use flott_expr::{CastMode, Expr, Value, coerce};
-use flott_types::{DataType, Diagnostic, Result, Span, TypeKind};
+use flott_types::{Code, DataType, Diagnostic, Result, Span, TypeKind};
 use sqlparser::ast::{self, Expr as Ast, Ident};
 
 use super::{expr::ExprBinder, literal};
@@ -36,13 +36,14 @@ pub(super) fn bind(
             ],
         ),
         "JSON_QUERY" => (
-            &["$wrapper", "$on_empty", "$on_error"],
+            &["$wrapper", "$returning", "$on_empty", "$on_error"],
             vec![
                 Ok(word("$wrapper", "WITHOUT")),
                 Ok(word("$on_empty", "NULL")),
                 Ok(word("$on_error", "NULL")),
             ],
         ),
+        "JSON_OBJECT" | "JSON_ARRAY" => (&["$on_null"], Vec::new()),
         "JSON_EXISTS" => (&["$on_error"], vec![Ok(word("$on_error", "FALSE"))]),
         _ => return None,
     };
@@ -53,9 +54,66 @@ pub(super) fn bind(
     }
     Some(binder.binder.all(extra.into_iter()).and_then(|extra| {
         args.extend(extra);
+        if let Some(on_null) = default_on_null(name) {
+            args.insert(0, word("$on_null", on_null));
+        }
+        let returns = clause(clauses, "$returning").is_some();
+        if returns && (name == "JSON_VALUE" || !returned_type(binder, clauses)?.is_character()) {
+            args.push(returned_as(binder, name, clauses, span)?);
+        }
         let call = binder.operator(name, args, span)?;
         returning(binder, call, clauses, span)
     }))
+}
+
+/// A call of JSON_OBJECT or JSON_ARRAY that leaves open what happens with NULL.
+pub(super) fn without_clauses(
+    binder: ExprBinder<'_, '_>,
+    name: &str,
+    args: &[Expr],
+    span: Span,
+) -> Option<Result<Expr>> {
+    let on_null = literal::string(default_on_null(name)?, span);
+    let args = std::iter::once(on_null).chain(args.iter().cloned()).collect();
+    Some(binder.operator(name, args, span))
+}
+
+/// What JSON_OBJECT and JSON_ARRAY do with NULL if nothing is said.
+pub(super) fn default_on_null(name: &str) -> Option<&'static str> {
+    match name {
+        "JSON_OBJECT" => Some("NULL"),
+        "JSON_ARRAY" => Some("ABSENT"),
+        _ => None,
+    }
+}
+
+/// The type behind RETURNING, as the constant that the function takes.
+fn returned_as(binder: ExprBinder<'_, '_>, name: &str, clauses: &[Clause<'_>], span: Span) -> Result<Expr> {
+    let to = returned_type(binder, clauses)?;
+    let (fits, help) = match (name, &to.kind) {
+        ("JSON_VALUE", kind) => (
+            matches!(kind, TypeKind::Varchar(_) | TypeKind::Int | TypeKind::Double | TypeKind::Boolean),
+            "JSON_VALUE returns STRING, INT, DOUBLE or BOOLEAN; CAST converts these to other types",
+        ),
+        (_, TypeKind::Array(element)) => {
+            (matches!(element.kind, TypeKind::Varchar(_)), "JSON_QUERY returns STRING or ARRAY<STRING>")
+        }
+        _ => (false, "JSON_QUERY returns STRING or ARRAY<STRING>"),
+    };
+    if !fits {
+        let message = format!("{name} cannot return {}", to.kind);
+        return Err(Diagnostic::error(Code::TypeMismatch, message).at(span).help(help));
+    }
+    Ok(literal::string(to.kind.to_string(), span))
+}
+
+fn returned_type(binder: ExprBinder<'_, '_>, clauses: &[Clause<'_>]) -> Result<DataType> {
+    match (text_of(clauses, "$returning"), clause(clauses, "$returning")) {
+        (Some(text), Some(Ast::Value(value))) => {
+            parse_data_type_at(text, binder.binder.span(value.span))
+        }
+        _ => Ok(DataType::string()),
+    }
 }
 
 fn clause<'q>(clauses: &[Clause<'q>], name: &str) -> Option<&'q Ast> {
@@ -87,13 +145,8 @@ fn default(binder: ExprBinder<'_, '_>, clauses: &[Clause<'_>], name: &str, span:
 
 /// `RETURNING type`
 fn returning(binder: ExprBinder<'_, '_>, call: Expr, clauses: &[Clause<'_>], span: Span) -> Result<Expr> {
-    let (Some(text), Some(Ast::Value(value))) =
-        (text_of(clauses, "$returning"), clause(clauses, "$returning"))
-    else {
-        return Ok(call);
-    };
-    let to = parse_data_type_at(text, binder.binder.span(value.span))?;
-    if to.kind == call.data_type.kind {
+    let to = returned_type(binder, clauses)?;
+    if clause(clauses, "$returning").is_none() || to.kind == call.data_type.kind || !call.data_type.is_character() {
         return Ok(call);
     }
     Ok(coerce::cast_expr(binder.binder.fold(call), &to, CastMode::Strict).at(span))

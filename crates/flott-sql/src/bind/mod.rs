@@ -16,7 +16,6 @@
 
 mod call;
 mod expr;
-mod flink_functions;
 mod fold;
 mod insert;
 mod interval;

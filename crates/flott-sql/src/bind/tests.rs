@@ -145,7 +145,7 @@ fn literals_have_flinks_types() {
     );
     assert_eq!(
         plan("SELECT INTERVAL '1 02:03:04.5' DAY TO SECOND AS d, INTERVAL '1-2' YEAR TO MONTH AS y"),
-        "Values (`d` INTERVAL DAY TO SECOND(3) NOT NULL, `y` INTERVAL YEAR TO MONTH NOT NULL): \
+        "Values (`d` INTERVAL SECOND(3) NOT NULL, `y` INTERVAL MONTH NOT NULL): \
          (INTERVAL '93784.5' SECOND, INTERVAL '14' MONTH)"
     );
     assert_error(

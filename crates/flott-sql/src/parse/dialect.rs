@@ -9,6 +9,7 @@
 //! | `MAP[k, v, …]`, `MULTISET[…]` | `$map(k, v, …)`, `$multiset(…)` |
 //! | `x IS [NOT] JSON [VALUE\|OBJECT\|ARRAY\|SCALAR]` | `$is_json(x, 'VALUE')`, under `NOT` |
 //! | `x BETWEEN SYMMETRIC a AND b` | `(x BETWEEN a AND b OR x BETWEEN b AND a)` |
+//! | `(a - b) DAY` | `$difference(a, b, 'DAY')` |
 //! | `f(TABLE t)`, `f(TABLE t PARTITION BY a, b)` | `$table(t)`, `$table(t, a, b)` |
 //! | `JSON_VALUE(x, p RETURNING t NULL ON EMPTY DEFAULT d ON ERROR)` | `JSON_VALUE(x, p, $returning => 't', $on_empty => 'NULL', $on_error => 'DEFAULT', $on_error_default => d)` |
 //! | `JSON_QUERY(x, p WITH CONDITIONAL WRAPPER EMPTY ARRAY ON EMPTY)` | `JSON_QUERY(x, p, $wrapper => 'CONDITIONAL', $on_empty => 'EMPTY ARRAY')` |
@@ -162,6 +163,9 @@ impl Dialect for FlinkDialect {
         expr: &Expr,
         _precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
+        if let Some(difference) = parse_difference(parser, expr) {
+            return Some(Ok(difference));
+        }
         if accept(parser, &["BETWEEN", "ASYMMETRIC"]) {
             return Some(parse_between(parser, expr, false, false));
         }
@@ -178,6 +182,10 @@ impl Dialect for FlinkDialect {
             }
         }
         None
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        follows_difference(parser).then(|| Ok(self.prec_value(Precedence::Period)))
     }
 
     fn prec_value(&self, precedence: Precedence) -> u8 {
@@ -201,6 +209,54 @@ impl Dialect for FlinkDialect {
             Precedence::Or => 5,
         }
     }
+}
+
+/// The units of `(a - b) unit`.
+const DIFFERENCE_UNITS: [&str; 8] = ["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"];
+
+fn next_is_unit(parser: &Parser) -> bool {
+    match &parser.peek_token_ref().token {
+        Token::Word(word) if word.quote_style.is_none() => {
+            DIFFERENCE_UNITS.iter().any(|unit| word.value.eq_ignore_ascii_case(unit))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a unit comes next and the parser stands behind `(… - …)` that no function's name precedes.
+fn follows_difference(parser: &Parser) -> bool {
+    if !next_is_unit(parser) {
+        return false;
+    }
+    let mut depth = 0usize;
+    let mut minus = false;
+    let mut tokens = (0..=parser.get_current_index()).rev().map(|at| &parser.token_at(at).token);
+    for token in tokens.by_ref() {
+        match token {
+            Token::RParen => depth += 1,
+            Token::LParen if depth == 1 => break,
+            Token::LParen => depth = depth.saturating_sub(1),
+            Token::Minus if depth == 1 => minus = true,
+            _ if depth == 0 => return false,
+            _ => {}
+        }
+    }
+    let before = tokens.find(|token| !matches!(token, Token::Whitespace(_)));
+    let called = matches!(before, Some(Token::Word(word)) if word.keyword == Keyword::NoKeyword);
+    minus && !called
+}
+
+/// `(a - b)` has been read and a unit may follow.
+fn parse_difference(parser: &mut Parser, expr: &Expr) -> Option<Expr> {
+    let Expr::Nested(inner) = expr else { return None };
+    let Expr::BinaryOp { left, op: BinaryOperator::Minus, right } = inner.as_ref() else { return None };
+    if !next_is_unit(parser) {
+        return None;
+    }
+    let token = parser.next_token();
+    let unit = string(token.token.to_string().to_ascii_uppercase(), token.span);
+    let args = [left.as_ref().clone(), right.as_ref().clone(), unit].into_iter().map(unnamed).collect();
+    Some(call(Ident::with_span(token.span, "$difference"), args))
 }
 
 /// `x IS JSON` has been read.

@@ -43,8 +43,8 @@ fn types_print_as_they_are_read() {
         "TIME(0)",
         "TIMESTAMP(3)",
         "TIMESTAMP_LTZ(9)",
-        "INTERVAL YEAR TO MONTH",
-        "INTERVAL DAY TO SECOND(3)",
+        "INTERVAL MONTH",
+        "INTERVAL SECOND(3)",
         "ARRAY<ARRAY<INT NOT NULL>>",
         "MAP<STRING, ROW<`a b` INT NOT NULL, `c` MULTISET<STRING>>>",
     ] {

@@ -3,6 +3,7 @@
 //! - `>>` becomes two `>`: Flink has no shift operator, but `ARRAY<ARRAY<INT>>`.
 //! - `t /*+ OPTIONS(…) */` becomes `t.<hint>`: a last part of the name, quoted with
 //!   [`HINT_QUOTE`], which no text can produce. See [`super::split_hints`].
+//! - `VALUES 1, 2` becomes `VALUES (1), (2)`.
 //! - other comments stay white space.
 
 use flott_types::{Code, Diagnostic, Span};
@@ -23,7 +24,7 @@ pub(crate) fn tokenize(source: &Source) -> (Vec<TokenWithSpan>, Option<Box<Diagn
     let dialect = FlinkDialect;
     let outcome = Tokenizer::new(&dialect, &source.text).tokenize_with_location_into_buf(&mut raw);
     let error = outcome.err().map(|error| unterminated(source, &error.message, error.location));
-    (rewrite(raw), error)
+    (with_rows(rewrite(raw)), error)
 }
 
 fn unterminated(source: &Source, message: &str, at: Location) -> Box<Diagnostic> {
@@ -75,6 +76,85 @@ fn rewrite(raw: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         out.push(token);
     }
     out
+}
+
+/// Puts the items of VALUES that stand without parentheses into some.
+fn with_rows(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is_values = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::VALUES);
+    if !tokens.iter().any(is_values) {
+        return tokens;
+    }
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len() + 8);
+    // Behind VALUES, or a comma between its items; inside an opened item: how deep.
+    let (mut expects_item, mut opened): (bool, Option<usize>) = (false, None);
+    for token in tokens {
+        if is_space(&token) {
+            out.push(token);
+            continue;
+        }
+        if expects_item {
+            expects_item = false;
+            if starts_bare_item(&token.token) {
+                out.push(TokenWithSpan::new(Token::LParen, TokenSpan::new(token.span.start, token.span.start)));
+                opened = Some(0);
+            }
+        }
+        if let Some(depth) = opened {
+            let ends = depth == 0 && ends_item(&token.token);
+            if ends {
+                out.push(TokenWithSpan::new(Token::RParen, TokenSpan::new(token.span.start, token.span.start)));
+                opened = None;
+                expects_item = token.token == Token::Comma;
+            } else {
+                opened = Some(match token.token {
+                    Token::LParen | Token::LBracket => depth + 1,
+                    Token::RParen | Token::RBracket => depth.saturating_sub(1),
+                    _ => depth,
+                });
+            }
+        }
+        expects_item |= is_values(&token);
+        out.push(token);
+    }
+    if opened.is_some()
+        && let Some(end) = out.last().map(|it| it.span.end)
+    {
+        out.push(TokenWithSpan::new(Token::RParen, TokenSpan::new(end, end)));
+    }
+    out
+}
+
+/// Whether an item of VALUES that begins so has no parentheses: a constant, or a call that makes one.
+fn starts_bare_item(token: &Token) -> bool {
+    match token {
+        Token::Number(..) | Token::SingleQuotedString(_) | Token::Minus | Token::Plus => true,
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::NULL
+                | Keyword::TRUE
+                | Keyword::FALSE
+                | Keyword::CAST
+                | Keyword::ARRAY
+                | Keyword::MAP
+                | Keyword::DATE
+                | Keyword::TIME
+                | Keyword::TIMESTAMP
+                | Keyword::INTERVAL
+        ),
+        _ => false,
+    }
+}
+
+/// What can only stand behind an item of VALUES, outside of parentheses.
+fn ends_item(token: &Token) -> bool {
+    match token {
+        Token::Comma | Token::RParen | Token::SemiColon | Token::EOF => true,
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::ORDER | Keyword::LIMIT
+        ),
+        _ => false,
+    }
 }
 
 /// Whether a hint after this token is a table's.
