@@ -95,7 +95,7 @@ pub fn nulls_of(arrays: &[ArrayRef]) -> Option<NullBuffer> {
 
 /// Text in one column of a batch. Beyond it the batch fails and is done again in halves, so that
 /// neither memory nor 32-bit offsets run out.
-const BATCH_TEXT_MAX: usize = 256 << 20;
+const BATCH_TEXT_MAX: usize = 32 << 20;
 
 /// Whether a column that holds so many bytes has room for a value of so many.
 ///
