@@ -92,7 +92,8 @@ fn fill(subject: &str, template: &str, pools: &Pools) -> Vec<Case> {
     if places.len() > 1 {
         for mixture in 1..=MIXTURES {
             // Steps without a common divisor with the pools' usual lengths meet different values.
-            let pick = |(place, pool): (usize, &&Vec<String>)| (mixture * (2 + 3 * place) + place) % pool.len();
+            let pick =
+                |(place, pool): (usize, &&Vec<String>)| (mixture * (2 + 3 * place) + place) % pool.len();
             choices.push(places.iter().enumerate().map(pick).collect());
         }
     }

@@ -130,9 +130,8 @@ impl Count {
 
 impl Difference {
     fn text(&self) -> String {
-        let show = |it: &Answer| {
-            format!("{} :: {}", it.value_text(), it.data_type.as_deref().unwrap_or("no type"))
-        };
+        let show =
+            |it: &Answer| format!("{} :: {}", it.value_text(), it.data_type.as_deref().unwrap_or("no type"));
         let (flink, flott) = (show(&self.flink), show(&self.flott));
         let message = if self.message.is_empty() { String::new() } else { format!("  ({})", self.message) };
         format!("{}\n   {}\n   Flink {flink}\n   Flott {flott}{message}", self.subject, self.expression)
