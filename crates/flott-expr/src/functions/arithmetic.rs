@@ -165,6 +165,10 @@ fn product_type(args: &[Expr]) -> Option<Signature> {
 /// Between integers the result has the type of the divisor.
 fn modulo_type(args: &[Expr]) -> Option<Signature> {
     let [_, b] = args else { return None };
+    // Flink takes the remainder of exact numbers only.
+    if args.iter().any(|it| it.data_type.is_approximate()) {
+        return None;
+    }
     let mut signature = number_type(args, DecimalOperation::Modulo)?;
     if signature.result.is_integer() && b.data_type.is_integer() {
         signature.result.kind = b.data_type.kind.clone();

@@ -38,38 +38,50 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "Whether the values differ; NULL if one is NULL.",
         &[("1 <> 2", "TRUE")],
     ),
-    comparison(
-        "<",
-        &[],
-        &["value1 < value2"],
-        |call| compare(call, Comparison::Less),
-        "Whether the first value is less.",
-        &[("1 < 2", "TRUE")],
-    ),
-    comparison(
-        "<=",
-        &[],
-        &["value1 <= value2"],
-        |call| compare(call, Comparison::LessOrEqual),
-        "Whether the first value is less or equal.",
-        &[("2 <= 2", "TRUE")],
-    ),
-    comparison(
-        ">",
-        &[],
-        &["value1 > value2"],
-        |call| compare(call, Comparison::Greater),
-        "Whether the first value is greater.",
-        &[("'b' > 'a'", "TRUE")],
-    ),
-    comparison(
-        ">=",
-        &[],
-        &["value1 >= value2"],
-        |call| compare(call, Comparison::GreaterOrEqual),
-        "Whether the first value is greater or equal.",
-        &[("1 >= 2", "FALSE")],
-    ),
+    Function {
+        resolve: less_or_greater,
+        ..comparison(
+            "<",
+            &[],
+            &["value1 < value2"],
+            |call| compare(call, Comparison::Less),
+            "Whether the first value is less.",
+            &[("1 < 2", "TRUE")],
+        )
+    },
+    Function {
+        resolve: less_or_greater,
+        ..comparison(
+            "<=",
+            &[],
+            &["value1 <= value2"],
+            |call| compare(call, Comparison::LessOrEqual),
+            "Whether the first value is less or equal.",
+            &[("2 <= 2", "TRUE")],
+        )
+    },
+    Function {
+        resolve: less_or_greater,
+        ..comparison(
+            ">",
+            &[],
+            &["value1 > value2"],
+            |call| compare(call, Comparison::Greater),
+            "Whether the first value is greater.",
+            &[("'b' > 'a'", "TRUE")],
+        )
+    },
+    Function {
+        resolve: less_or_greater,
+        ..comparison(
+            ">=",
+            &[],
+            &["value1 >= value2"],
+            |call| compare(call, Comparison::GreaterOrEqual),
+            "Whether the first value is greater or equal.",
+            &[("1 >= 2", "FALSE")],
+        )
+    },
     Function {
         resolve: |args| never_null(ordered_pair(args)),
         ..comparison(
@@ -162,6 +174,13 @@ fn ordered_pair(args: &[Expr]) -> Option<Signature> {
     let [a, b] = args else { return None };
     let common = coerce::comparison_type(&a.data_type, &b.data_type)?;
     Some(signature::signature(args, vec![common.clone(), common], DataType::boolean()))
+}
+
+/// As [`ordered_pair`], of types that have an order.
+fn less_or_greater(args: &[Expr]) -> Option<Signature> {
+    use flott_types::TypeKind::{Array, Map, Multiset, Row};
+    let nested = |it: &Expr| matches!(it.data_type.kind, Array(_) | Map(..) | Multiset(_) | Row(_));
+    if args.iter().any(nested) { None } else { ordered_pair(args) }
 }
 
 fn never_null(signature: Option<Signature>) -> Option<Signature> {

@@ -33,7 +33,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         aliases: &[],
         kind: FunctionKind::Conditional,
         signatures: &["IFNULL(value, replacement)"],
-        resolve: |args| if args.len() == 2 { coalesce_type(args) } else { None },
+        resolve: ifnull_type,
         evaluate: coalesce,
         deterministic: true,
         doc: "The value, or the replacement where it is NULL.",
@@ -135,6 +135,16 @@ fn coalesce_type(args: &[Expr]) -> Option<Signature> {
     let nullable = args.iter().all(|arg| arg.data_type.nullable);
     let arguments = args.iter().map(|arg| common.clone().with_nullable(arg.data_type.nullable)).collect();
     Some(Signature { arguments, result: common.with_nullable(nullable) })
+}
+
+/// Text that is never NULL keeps its type, as the replacement is never taken.
+fn ifnull_type(args: &[Expr]) -> Option<Signature> {
+    let [value, replacement] = args else { return None };
+    if !value.data_type.nullable && value.data_type.is_character() && replacement.data_type.is_character() {
+        let arguments = vec![value.data_type.clone(), value.data_type.clone()];
+        return Some(Signature { arguments, result: value.data_type.clone() });
+    }
+    coalesce_type(args)
 }
 
 fn if_type(args: &[Expr]) -> Option<Signature> {

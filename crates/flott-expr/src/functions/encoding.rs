@@ -85,15 +85,24 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     Function::define(
         KIND,
         "TO_BASE64",
-        &["TO_BASE64(string)"],
-        |args| shaped(args, 1, &[Param::Text], DataType::string()),
+        &["TO_BASE64(string)", "TO_BASE64(bytes)"],
+        |args| {
+            shaped(args, 1, &[Param::Text], DataType::string())
+                .or_else(|| shaped(args, 1, &[Param::Bytes], DataType::string()))
+        },
         |call| {
+            if let Ok(values) = call.binaries(0) {
+                return kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
+                    BASE64.encode_string(values.value(row), out);
+                    Ok(true)
+                });
+            }
             kernel::map_strings(call.strings(0)?, |text, out| {
                 BASE64.encode_string(text, out);
                 Ok(())
             })
         },
-        "The string in base64.",
+        "The string or bytes in base64.",
         &[("TO_BASE64('hello')", "aGVsbG8=")],
     ),
     Function::define(

@@ -140,7 +140,9 @@ impl Path {
             _ => (true, trimmed),
         };
         let unsupported = || EvalError::new(format!("not supported yet: the JSON path '{text}'"));
-        let mut rest = rest.strip_prefix('$').ok_or_else(unsupported)?;
+        // A path that doesn't start at the root is taken as the name of a member of it.
+        let rooted = if rest.starts_with('$') { rest.to_owned() } else { format!("$.{rest}") };
+        let mut rest = rooted.strip_prefix('$').ok_or_else(unsupported)?;
         let mut steps = Vec::new();
         while !rest.is_empty() {
             let (step, after) = next_step(rest).ok_or_else(unsupported)?;

@@ -18,7 +18,11 @@ impl Binder<'_> {
         let Ok(time_zone) = zone.parse() else { return expr };
         let context = EvalContext { now_micros: 0, time_zone, random_seed: 0 };
         match evaluate_constant(&expr, &context) {
-            Ok(value) => Expr::new(ExprKind::Literal(value), expr.data_type, expr.span),
+            Ok(value) => {
+                let known = !value.is_null() && is_simplified(&expr);
+                let nullable = expr.data_type.nullable && !known;
+                Expr::new(ExprKind::Literal(value), expr.data_type.with_nullable(nullable), expr.span)
+            }
             Err(_) => expr,
         }
     }
@@ -31,6 +35,16 @@ fn is_constant(expr: &Expr) -> bool {
         ExprKind::Call { function, .. } if functions::is_json_constructor(function) => false,
         ExprKind::Call { function, args } => function.deterministic && args.iter().all(is_literal),
         _ => expr.children().into_iter().all(is_literal),
+    }
+}
+
+/// What Flink's planner simplifies before it looks at types: a constant then is NOT NULL if it
+/// isn't NULL. Other functions keep the nullability that their arguments give them.
+fn is_simplified(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Case { .. } => true,
+        ExprKind::Call { function, .. } => matches!(function.name, "AND" | "OR" | "IN" | "NULLIF"),
+        _ => false,
     }
 }
 

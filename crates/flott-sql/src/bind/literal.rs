@@ -10,10 +10,10 @@ pub(super) fn constant(value: Value, kind: TypeKind, span: Span) -> Expr {
     Expr::new(ExprKind::Literal(value), DataType::new(kind).with_nullable(nullable), span)
 }
 
-/// A CHAR of just the text's length.
+/// A CHAR of just the text's length, counted in UTF-16 as Flink does.
 pub(super) fn string(text: impl Into<String>, span: Span) -> Expr {
     let text = text.into();
-    let length = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+    let length = u32::try_from(text.encode_utf16().count()).unwrap_or(u32::MAX);
     constant(Value::String(text), TypeKind::Char(length), span)
 }
 
@@ -105,7 +105,9 @@ pub(super) fn typed(typed: &ast::TypedString, span: Span) -> Result<Expr> {
         }
         ast::DataType::Time(..) => {
             let form = || malformed("TIME", "TIME '23:59:59.123'");
-            let millis = text::parse_time(trimmed.as_bytes()).ok_or_else(form)?;
+            // `TIME '9:30:00'`: the hour may have one digit.
+            let padded = if trimmed.find(':') == Some(1) { format!("0{trimmed}") } else { trimmed.to_string() };
+            let millis = text::parse_time(padded.as_bytes()).ok_or_else(form)?;
             let precision = decimals(trimmed).ok_or_else(form)?;
             Ok(constant(Value::Time(millis), TypeKind::Time(precision), span))
         }
