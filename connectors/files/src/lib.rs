@@ -67,6 +67,9 @@ impl Connector for FilesystemConnector {
     fn writes(&self) -> bool {
         true
     }
+    fn overwrites(&self) -> bool {
+        true
+    }
     fn takes_format(&self) -> bool {
         true
     }

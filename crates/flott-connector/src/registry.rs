@@ -22,6 +22,10 @@ pub trait Connector: Send + Sync {
     fn reads(&self) -> bool;
     /// Whether tables can be written.
     fn writes(&self) -> bool;
+    /// Whether `INSERT OVERWRITE` can replace what a table holds.
+    fn overwrites(&self) -> bool {
+        false
+    }
     /// Whether tables take a `format`.
     fn takes_format(&self) -> bool {
         false

@@ -403,6 +403,9 @@ fn add_sink(
             if !connector.writes() {
                 return Err(guarantee::unsupported_use(table, span, "written", connector.name()));
             }
+            if overwrite && !connector.overwrites() {
+                return Err(guarantee::unsupported_use(table, span, "overwritten", connector.name()));
+            }
             table.name.clone()
         }
         SinkTarget::Collect => "result".to_string(),
