@@ -86,6 +86,7 @@ fn run_flott(script: &Script) -> Result<Tables, String> {
     let outcome = flott.run(arguments).map_err(|error| error.to_string())?;
     match &outcome.summary {
         _ if !outcome.is_success() => Err(outcome.stderr),
+        Some(summary) if !adds_up(summary) => Err(format!("rows are lost: {summary}")),
         Some(summary) if summary["dlq"] != json!(0) => {
             let letters =
                 flott.run(["dlq", "show", "flott-dlq/flott"]).map(|it| it.stdout).unwrap_or_default();
@@ -94,6 +95,18 @@ fn run_flott(script: &Script) -> Result<Tables, String> {
         }
         _ => Ok(read_tables(&tables)),
     }
+}
+
+/// Whether the summary says of every row what became of it.
+fn adds_up(summary: &Value) -> bool {
+    let of = |edge: &Value, key: &str| edge[key].as_u64().unwrap_or(0);
+    let sum = |edge: &Value, keys: &[&str]| keys.iter().map(|key| of(edge, key)).sum::<u64>();
+    let edges = summary["edges"].as_array().unwrap();
+    let sinks = summary["sinks"].as_array().unwrap();
+    let all = |these: &[Value], key: &str| these.iter().map(|it| of(it, key)).sum::<u64>();
+    let told = ["out", "filtered", "late", "dead_lettered", "skipped"];
+    edges.iter().all(|edge| sum(edge, &["in", "expanded"]) == sum(edge, &told))
+        && all(edges, "out") == all(sinks, "written")
 }
 
 fn dead_letters(flott: &Flott, name: &str) -> String {
