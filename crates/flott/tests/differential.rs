@@ -12,6 +12,8 @@
 //! inputs) and `${OUT}`; every directory that it makes below `${OUT}` is a table. Lines of a
 //! partitioned table begin with their partition.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeMap,
     env, fs,

@@ -1,6 +1,8 @@
 //! The reference says what is true: every example of a function gives what it says, and
 //! `docs/reference/` is what the binary prints about itself.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path};
 
 use flott_testkit::{Flott, csv, temp_dir};

@@ -3,6 +3,8 @@
 //!
 //! Every file runs in a directory of its own, which holds `data/`, a link to `tests/slt/data`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
