@@ -186,7 +186,12 @@ impl Counters {
             sources: self
                 .sources
                 .iter()
-                .map(|s| SourceSummary { name: s.name.clone(), read: get(&s.read), bytes: get(&s.bytes), nulled_fields: get(&s.nulled) })
+                .map(|s| SourceSummary {
+                    name: s.name.clone(),
+                    read: get(&s.read),
+                    bytes: get(&s.bytes),
+                    nulled_fields: get(&s.nulled),
+                })
                 .collect(),
             sinks: self
                 .sinks

@@ -307,7 +307,11 @@ impl<'a> Build<'a> {
             return Err(error);
         }
         for (index, committables) in &prepared {
-            tracing::info!(sink = self.counters.sinks[*index].name.as_str(), files = committables.len(), "publishing");
+            tracing::info!(
+                sink = self.counters.sinks[*index].name.as_str(),
+                files = committables.len(),
+                "publishing"
+            );
             committers[*index].commit(committables)?;
         }
         committers.iter_mut().try_for_each(|committer| committer.finish())
@@ -316,9 +320,11 @@ impl<'a> Build<'a> {
     /// A stop may publish a part of the rows, but a part must not replace the whole that was there.
     fn unfinished_overwrite(&self) -> Option<Box<Diagnostic>> {
         let nodes = self.sink_ids.iter().map(|id| &self.job.plan.nodes[*id].kind);
-        let mut sinks = nodes.filter_map(|kind| if let NodeKind::Sink(sink) = kind { Some(sink) } else { None });
+        let mut sinks =
+            nodes.filter_map(|kind| if let NodeKind::Sink(sink) = kind { Some(sink) } else { None });
         let sink = sinks.find(|sink| sink.overwrite && self.job.stop.is_stopped())?;
-        let message = format!("stopped before INSERT OVERWRITE had all rows: '{}' keeps the rows it had", sink.name);
+        let message =
+            format!("stopped before INSERT OVERWRITE had all rows: '{}' keeps the rows it had", sink.name);
         Some(Diagnostic::error(Code::OutputFailed, message).help("run it again to replace them"))
     }
 

@@ -45,10 +45,12 @@ fn schema(name: &str, data_type: DataType) -> Schema {
 fn calc() -> (Calc, Arc<Counters>, Rejected) {
     let input = schema("s", DataType::string());
     let column = Box::new(Expr::column(0, "s", DataType::string()));
-    let cast = Expr::new(ExprKind::Cast { input: column, mode: CastMode::Strict }, DataType::int(), Span::default());
+    let cast =
+        Expr::new(ExprKind::Cast { input: column, mode: CastMode::Strict }, DataType::int(), Span::default());
     let zero = Expr::literal(Value::Int(0), DataType::int().not_null());
     let positive = lookup(">").unwrap().call(vec![cast.clone(), zero], Span::default()).unwrap();
-    let steps = [Step::Filter(positive), Step::Project { exprs: vec![cast], schema: schema("n", DataType::int()) }];
+    let steps =
+        [Step::Filter(positive), Step::Project { exprs: vec![cast], schema: schema("n", DataType::int()) }];
     let counters = Arc::new(Counters { edges: vec![EdgeCounters::default()], ..Counters::default() });
     let rejected = Rejected::default();
     let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0 };
@@ -132,7 +134,8 @@ proptest! {
 fn watermarks_barriers_and_the_end_keep_their_place_between_rows() {
     let (mut calc, ..) = calc();
     let (chunk, decoded) = decoded(&["1".into(), "x".into(), "2".into()]);
-    let rows = || Event::Rows(Rows { batch: decoded.batch.clone(), lineage: Some(Lineage::of(&chunk, &decoded)) });
+    let rows =
+        || Event::Rows(Rows { batch: decoded.batch.clone(), lineage: Some(Lineage::of(&chunk, &decoded)) });
     let mut seen = Vec::new();
     for event in [Event::Watermark(5), rows(), Event::Barrier(1), rows(), Event::Watermark(9), Event::End] {
         calc.on_event(event, &mut |event| {

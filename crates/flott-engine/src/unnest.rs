@@ -51,13 +51,7 @@ const UNNESTED_ROWS_MAX: usize = 64 << 10;
 
 impl Unnest {
     /// Makes the step ready. `used` says for each column before it whether a later step reads it.
-    pub fn new(
-        collection: &Expr,
-        outer: bool,
-        ordinality: bool,
-        output: &Schema,
-        used: Vec<bool>,
-    ) -> Self {
+    pub fn new(collection: &Expr, outer: bool, ordinality: bool, output: &Schema, used: Vec<bool>) -> Self {
         let shape = match &collection.data_type.kind {
             TypeKind::Map(..) => Shape::Entries,
             TypeKind::Multiset(_) => Shape::Counted,
@@ -94,7 +88,10 @@ impl Unnest {
         for row in 0..batch.num_rows() {
             let before = parents.len();
             if before > UNNESTED_ROWS_MAX {
-                return Err(EvalError { code: Code::RecordTooLarge, message: "too many elements at once".into() });
+                return Err(EvalError {
+                    code: Code::RecordTooLarge,
+                    message: "too many elements at once".into(),
+                });
             }
             if collection.is_valid(row) {
                 let mut ordinal = 0;

@@ -87,7 +87,13 @@ impl Decoder for ValuesDecoder {
 
 impl ValuesDecoder {
     /// Rows that follow each other, those that fail apart from the others.
-    fn rows(&self, start: u32, rows: &[Program], unit: &RecordBatch, context: &EvalContext) -> Result<Decoded> {
+    fn rows(
+        &self,
+        start: u32,
+        rows: &[Program],
+        unit: &RecordBatch,
+        context: &EvalContext,
+    ) -> Result<Decoded> {
         let (mut batches, mut places, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
         for (number, row) in (start..).zip(rows) {
             match self.row(row, unit, context) {
@@ -99,13 +105,26 @@ impl ValuesDecoder {
                     return Err(Diagnostic::error(Code::Internal, error.message));
                 }
                 Err(error) => {
-                    rejected.push(Reject { record: number..number, code: error.code, message: error.message });
+                    rejected.push(Reject {
+                        record: number..number,
+                        code: error.code,
+                        message: error.message,
+                    });
                 }
             }
         }
         let batch = concat_batches(&self.schema, &batches).map_err(internal)?;
         let read = rows.len() as u64;
-        Ok(Decoded { batch, rows: places, first_record: start, read, filtered: 0, skipped: 0, nulled: 0, rejected })
+        Ok(Decoded {
+            batch,
+            rows: places,
+            first_record: start,
+            read,
+            filtered: 0,
+            skipped: 0,
+            nulled: 0,
+            rejected,
+        })
     }
 
     fn row(

@@ -31,7 +31,10 @@ pub fn command(arguments: &Dlq) -> ExitCode {
 }
 
 fn failed(path: &Path, error: impl std::fmt::Display) -> Box<Diagnostic> {
-    Diagnostic::error(Code::DeadLetterFailed, format!("cannot read dead letters in '{}': {error}", path.display()))
+    Diagnostic::error(
+        Code::DeadLetterFailed,
+        format!("cannot read dead letters in '{}': {error}", path.display()),
+    )
 }
 
 /// Files of letters, oldest first. A directory of pipelines is searched one level deep.
@@ -74,9 +77,15 @@ fn list(directory: &Path, json: bool) -> Result<()> {
         for ((source, code), (count, example)) in counts {
             all += count;
             if json {
-                console::out(format_args!("{}\n", serde_json::json!({"run": run, "source": source, "code": code, "count": count, "example": example})));
+                console::out(format_args!(
+                    "{}\n",
+                    serde_json::json!({"run": run, "source": source, "code": code, "count": count, "example": example})
+                ));
             } else {
-                console::out(format_args!("{:>10}  {source}  {code}  run {run}  e.g. {example}\n", grouped(count)));
+                console::out(format_args!(
+                    "{:>10}  {source}  {code}  run {run}  e.g. {example}\n",
+                    grouped(count)
+                ));
             }
         }
     }
@@ -99,9 +108,15 @@ fn show(directory: &Path, limit: usize, json: bool) -> Result<()> {
                 console::out(format_args!("{line}\n"));
                 return Ok(());
             }
-            console::out(format_args!("{}  {}  {}  {} at {}\n", letter.time, letter.source, letter.code, letter.split, letter.offset));
+            console::out(format_args!(
+                "{}  {}  {}  {} at {}\n",
+                letter.time, letter.source, letter.code, letter.split, letter.offset
+            ));
             console::out(format_args!("  error:  {}\n", letter.error));
-            console::out(format_args!("  record: {}\n", letter.text.unwrap_or_else(|| format!("(base64) {}", letter.bytes))));
+            console::out(format_args!(
+                "  record: {}\n",
+                letter.text.unwrap_or_else(|| format!("(base64) {}", letter.bytes))
+            ));
             Ok(())
         })?;
     }

@@ -34,7 +34,8 @@ pub fn render(diagnostic: &Diagnostic, source: Option<&Source>, color: bool) -> 
     // Secrets are masked by stars of the same length, so that spans stay right.
     let text = source.map(Source::masked_text).unwrap_or_default();
     let mask = |text: &str| source.map_or_else(|| text.to_string(), |source| source.mask(text));
-    let mut group = Group::with_title(level.primary_title(mask(&diagnostic.message)).id(diagnostic.code.id()));
+    let mut group =
+        Group::with_title(level.primary_title(mask(&diagnostic.message)).id(diagnostic.code.id()));
     if let (Some(source), Some(span)) = (source, diagnostic.span) {
         let range = clip(span, &text);
         let mut primary = AnnotationKind::Primary.span(range);
@@ -43,7 +44,8 @@ pub fn render(diagnostic: &Diagnostic, source: Option<&Source>, color: bool) -> 
         }
         let mut snippet = Snippet::source(&text).path(&source.name).annotation(primary);
         for label in &diagnostic.related {
-            snippet = snippet.annotation(AnnotationKind::Context.span(clip(label.span, &text)).label(mask(&label.text)));
+            snippet = snippet
+                .annotation(AnnotationKind::Context.span(clip(label.span, &text)).label(mask(&label.text)));
         }
         group = group.element(snippet);
     }

@@ -112,7 +112,28 @@ fn function_entries() -> Vec<Entry> {
             entry.examples = function.examples.iter().map(|(e, r)| (e.to_string(), r.to_string())).collect();
             entry
         })
+        .chain(missing_functions())
         .collect()
+}
+
+/// What Flink has and this doesn't, each once.
+fn missing_functions() -> impl Iterator<Item = Entry> {
+    use flott_expr::functions::inventory::INVENTORY;
+    let mut seen = std::collections::HashSet::new();
+    INVENTORY
+        .iter()
+        .filter(|it| !it.standing.works())
+        .map(|it| (if it.name.is_empty() { it.flink } else { it.name }, it.standing))
+        .filter(move |(name, _)| seen.insert(*name))
+        .map(|(name, standing)| {
+            let doc = format!("{} of Flink: {}.", capitalised(standing.noun()), standing.status());
+            Entry::new("Not here", name, doc)
+        })
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn group_of(kind: flott_expr::FunctionKind) -> &'static str {
@@ -169,7 +190,11 @@ fn type_entries() -> Vec<Entry> {
         ("SMALLINT", "SMALLINT", "A whole number of 16 bits."),
         ("INT", "INT, INTEGER", "A whole number of 32 bits."),
         ("BIGINT", "BIGINT", "A whole number of 64 bits."),
-        ("DECIMAL", "DECIMAL(p, s), DEC, NUMERIC", "An exact number of p digits (1 to 38, default 10), s of them after the point (0 to p, default 0)."),
+        (
+            "DECIMAL",
+            "DECIMAL(p, s), DEC, NUMERIC",
+            "An exact number of p digits (1 to 38, default 10), s of them after the point (0 to p, default 0).",
+        ),
         ("FLOAT", "FLOAT", "A floating-point number of 32 bits."),
         ("DOUBLE", "DOUBLE, DOUBLE PRECISION", "A floating-point number of 64 bits."),
         ("CHAR", "CHAR(n)", "Text of exactly n characters (default 1)."),
@@ -180,8 +205,16 @@ fn type_entries() -> Vec<Entry> {
         ("BYTES", "BYTES", "VARBINARY(2147483647)."),
         ("DATE", "DATE", "A day, years 0 to 9999."),
         ("TIME", "TIME(p)", "A time of day; kept in milliseconds, as Flink does."),
-        ("TIMESTAMP", "TIMESTAMP(p)", "Date and time without zone; p digits of the second (0 to 9, default 6). With p above 6 years 1677 to 2262."),
-        ("TIMESTAMP_LTZ", "TIMESTAMP_LTZ(p), TIMESTAMP(p) WITH LOCAL TIME ZONE", "A point in time, shown in `table.local-time-zone`."),
+        (
+            "TIMESTAMP",
+            "TIMESTAMP(p)",
+            "Date and time without zone; p digits of the second (0 to 9, default 6). With p above 6 years 1677 to 2262.",
+        ),
+        (
+            "TIMESTAMP_LTZ",
+            "TIMESTAMP_LTZ(p), TIMESTAMP(p) WITH LOCAL TIME ZONE",
+            "A point in time, shown in `table.local-time-zone`.",
+        ),
         ("INTERVAL", "INTERVAL YEAR TO MONTH, INTERVAL DAY TO SECOND", "A span: months, or milliseconds."),
         ("ARRAY", "ARRAY<t>", "Elements of one type; positions count from 1."),
         ("MAP", "MAP<k, v>", "Keys with values."),
@@ -224,9 +257,14 @@ fn full(entry: &Entry) -> String {
     if !entry.options.is_empty() {
         out.push_str("\nOptions\n");
         for option in &entry.options {
-            let default = if option.default.is_empty() { String::new() } else { format!(", default {}", option.default) };
+            let default = if option.default.is_empty() {
+                String::new()
+            } else {
+                format!(", default {}", option.default)
+            };
             let needed = if option.required { ", required" } else { "" };
-            let _ = writeln!(out, "  {}  ({}{default}{needed})\n      {}", option.key, option.kind, option.doc);
+            let _ =
+                writeln!(out, "  {}  ({}{default}{needed})\n      {}", option.key, option.kind, option.doc);
         }
     }
     for (expression, result) in &entry.examples {
@@ -257,11 +295,18 @@ fn markdown(title: &str, entries: &[Entry]) -> String {
         if tabular {
             let code = |text: &String| format!("`{}`", cell(text));
             let forms: Vec<String> = entry.forms.iter().map(code).collect();
-            let facts: Vec<String> = entry.facts.iter().map(|(name, text)| format!("{name}: {}", cell(text))).collect();
+            let facts: Vec<String> =
+                entry.facts.iter().map(|(name, text)| format!("{name}: {}", cell(text))).collect();
             let examples: Vec<String> =
                 entry.examples.iter().map(|(e, r)| format!("`{}` → `{}`", cell(e), cell(r))).collect();
             let doc = std::iter::once(cell(&entry.doc)).chain(facts).collect::<Vec<_>>().join(" ");
-            let _ = writeln!(out, "| `{}` | {} | {doc} | {} |", cell(&entry.name), forms.join("<br>"), examples.join("<br>"));
+            let _ = writeln!(
+                out,
+                "| `{}` | {} | {doc} | {} |",
+                cell(&entry.name),
+                forms.join("<br>"),
+                examples.join("<br>")
+            );
             continue;
         }
         let _ = writeln!(out, "\n## {}\n\n{}\n", entry.name, entry.doc);
@@ -270,9 +315,16 @@ fn markdown(title: &str, entries: &[Entry]) -> String {
         }
         out.push_str("\n| option | takes | default | what it does |\n|---|---|---|---|\n");
         for option in &entry.options {
-            let default = if option.required { "required".to_string() } else { format!("`{}`", cell(option.default)) };
+            let default =
+                if option.required { "required".to_string() } else { format!("`{}`", cell(option.default)) };
             let default = if default == "``" { String::new() } else { default };
-            let _ = writeln!(out, "| `{}` | {} | {default} | {} |", option.key, cell(&option.kind.to_string()), cell(option.doc));
+            let _ = writeln!(
+                out,
+                "| `{}` | {} | {default} | {} |",
+                option.key,
+                cell(&option.kind.to_string()),
+                cell(option.doc)
+            );
         }
     }
     out

@@ -37,7 +37,8 @@ pub fn start(counters: Arc<Counters>, clock: Arc<dyn Clock>) -> Option<LiveView>
     let thread = io::spawn("live", move || {
         let started = clock.monotonic();
         let bars = MultiProgress::new();
-        let style = ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let style = ProgressStyle::with_template("{spinner} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let lines: Vec<ProgressBar> = (0..counters.sources.len() + counters.sinks.len())
             .map(|_| bars.add(ProgressBar::new_spinner().with_style(style.clone())))
             .collect();
@@ -59,15 +60,27 @@ pub fn start(counters: Arc<Counters>, clock: Arc<dyn Clock>) -> Option<LiveView>
 fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
     let mut out = Vec::new();
     for (index, source) in counters.sources.iter().enumerate() {
-        let (read, bytes, total) = (source.read.load(Relaxed), source.bytes.load(Relaxed), source.total_bytes.load(Relaxed));
-        let mut text = format!("{}: {} rows, {} rows/s", source.name, grouped(read), grouped((read as f64 / seconds) as u64));
+        let (read, bytes, total) =
+            (source.read.load(Relaxed), source.bytes.load(Relaxed), source.total_bytes.load(Relaxed));
+        let mut text = format!(
+            "{}: {} rows, {} rows/s",
+            source.name,
+            grouped(read),
+            grouped((read as f64 / seconds) as u64)
+        );
         if bytes > 0 {
             text += &format!(", {}/s", size((bytes as f64 / seconds) as u64));
         }
         if total > 0 {
             text += &format!(", {:.0} %", bytes as f64 * 100.0 / total as f64);
         }
-        let dead: u64 = counters.edges.iter().filter(|e| e.source == index).map(|e| e.dead_lettered.load(Relaxed)).max().unwrap_or(0);
+        let dead: u64 = counters
+            .edges
+            .iter()
+            .filter(|e| e.source == index)
+            .map(|e| e.dead_lettered.load(Relaxed))
+            .max()
+            .unwrap_or(0);
         if dead > 0 {
             text += &format!(", {} dead letters", grouped(dead));
         }
@@ -75,7 +88,12 @@ fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
     }
     for sink in &counters.sinks {
         let written = sink.written.load(Relaxed);
-        out.push(format!("→ {}: {} rows, {} rows/s", sink.name, grouped(written), grouped((written as f64 / seconds) as u64)));
+        out.push(format!(
+            "→ {}: {} rows, {} rows/s",
+            sink.name,
+            grouped(written),
+            grouped((written as f64 / seconds) as u64)
+        ));
     }
     out
 }

@@ -44,8 +44,9 @@ impl Drop for Server {
 /// # Errors
 /// `Arguments` if the address can't be listened on.
 pub fn serve(address: SocketAddr) -> Result<Server> {
-    let server = tiny_http::Server::http(address)
-        .map_err(|error| Diagnostic::error(Code::Arguments, format!("cannot serve metrics at {address}: {error}")))?;
+    let server = tiny_http::Server::http(address).map_err(|error| {
+        Diagnostic::error(Code::Arguments, format!("cannot serve metrics at {address}: {error}"))
+    })?;
     let (done, current) = (StopSignal::new(), Current::default());
     let (until, shown) = (done.clone(), current.clone());
     let thread = io::spawn("metrics", move || {
@@ -87,9 +88,20 @@ impl Collector for Exposed {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(counters) = current else { return Ok(()) };
-        let sources: Vec<_> = counters.sources.iter().map(|s| (vec![("source", s.name.clone())], s)).collect();
-        family(&mut encoder, "read_records", "Records read", sources.iter().map(|(l, s)| (l.clone(), s.read.load(Relaxed))))?;
-        family(&mut encoder, "read_bytes", "Bytes read", sources.iter().map(|(l, s)| (l.clone(), s.bytes.load(Relaxed))))?;
+        let sources: Vec<_> =
+            counters.sources.iter().map(|s| (vec![("source", s.name.clone())], s)).collect();
+        family(
+            &mut encoder,
+            "read_records",
+            "Records read",
+            sources.iter().map(|(l, s)| (l.clone(), s.read.load(Relaxed))),
+        )?;
+        family(
+            &mut encoder,
+            "read_bytes",
+            "Bytes read",
+            sources.iter().map(|(l, s)| (l.clone(), s.bytes.load(Relaxed))),
+        )?;
         let sinks = counters.sinks.iter().map(|s| (vec![("sink", s.name.clone())], s.written.load(Relaxed)));
         family(&mut encoder, "written_rows", "Rows written", sinks)?;
         let edges = counters.edges.iter().flat_map(|edge| {
@@ -105,7 +117,8 @@ impl Collector for Exposed {
                 ("skipped", &edge.skipped),
             ];
             outcomes.map(|(outcome, count)| {
-                let labels = vec![("from", from.clone()), ("to", to.clone()), ("outcome", outcome.to_string())];
+                let labels =
+                    vec![("from", from.clone()), ("to", to.clone()), ("outcome", outcome.to_string())];
                 (labels, count.load(Relaxed))
             })
         });

@@ -38,14 +38,25 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
             rest.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{} {what}", grouped(*n))).collect();
         if !rest.is_empty() || summary.edges.len() > 1 {
             let rest = if rest.is_empty() { String::new() } else { format!(", {}", rest.join(", ")) };
-            let _ = writeln!(out, "  {} → {}: {} in, {} out{rest}", edge.from, edge.to, grouped(edge.input), grouped(edge.output));
+            let _ = writeln!(
+                out,
+                "  {} → {}: {} in, {} out{rest}",
+                edge.from,
+                edge.to,
+                grouped(edge.input),
+                grouped(edge.output)
+            );
         }
     }
     for sink in &summary.sinks {
         let _ = writeln!(out, "  written  {:>14}  to {}", grouped(sink.written), sink.name);
     }
     if summary.dlq > 0 {
-        let _ = writeln!(out, "  dead letters {:>10}  in {dead_letter_directory}  (flott dlq show {dead_letter_directory})", grouped(summary.dlq));
+        let _ = writeln!(
+            out,
+            "  dead letters {:>10}  in {dead_letter_directory}  (flott dlq show {dead_letter_directory})",
+            grouped(summary.dlq)
+        );
     }
     out
 }
@@ -79,6 +90,9 @@ mod tests {
 
     #[test]
     fn digits_are_grouped_by_three() {
-        assert_eq!((grouped(7), grouped(1_000), grouped(1_234_567)), ("7".into(), "1,000".into(), "1,234,567".into()));
+        assert_eq!(
+            (grouped(7), grouped(1_000), grouped(1_234_567)),
+            ("7".into(), "1,000".into(), "1,234,567".into())
+        );
     }
 }

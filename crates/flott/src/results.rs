@@ -14,7 +14,12 @@ use flott_types::{Result, Schema, TableDescription};
 use crate::{cli::Output, console};
 
 /// Where a query's rows go.
-pub fn sink(schema: &Schema, output: Output, context: &EvalContext, registry: &Registry) -> Result<Arc<dyn Sink>> {
+pub fn sink(
+    schema: &Schema,
+    output: Output,
+    context: &EvalContext,
+    registry: &Registry,
+) -> Result<Arc<dyn Sink>> {
     let (schema, context) = (schema.clone(), context.clone());
     let json = registry.format("json")?.clone();
     let encoder: NewEncoder = Arc::new(move || match output {
@@ -23,7 +28,9 @@ pub fn sink(schema: &Schema, output: Output, context: &EvalContext, registry: &R
             json.encoder(&FormatRequest { table: &table, schema: schema.clone() }, &context)
         }
         Output::Csv => Ok(Box::new(CsvEncoder { rows: Rows::new(&schema, &context), header: false }) as _),
-        Output::Table => Ok(Box::new(TableEncoder { rows: Rows::new(&schema, &context), widths: None, count: 0 }) as _),
+        Output::Table => {
+            Ok(Box::new(TableEncoder { rows: Rows::new(&schema, &context), widths: None, count: 0 }) as _)
+        }
     });
     Ok(to_stdout(encoder))
 }
@@ -45,7 +52,13 @@ impl Rows {
             return None;
         }
         let mut out = String::new();
-        render::render_value(array.as_ref(), row, &self.schema.fields[column].data_type, self.context.time_zone, &mut out);
+        render::render_value(
+            array.as_ref(),
+            row,
+            &self.schema.fields[column].data_type,
+            self.context.time_zone,
+            &mut out,
+        );
         Some(out)
     }
 }
@@ -145,7 +158,8 @@ impl TableEncoder {
         }
         let fields = &self.rows.schema.fields;
         let width = |column: usize| {
-            let longest = cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(WIDTH_MAX);
+            let longest =
+                cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).min(WIDTH_MAX);
             longest.max(fields[column].name.chars().count())
         };
         let widths: Vec<usize> = (0..fields.len()).map(width).collect();
@@ -159,12 +173,14 @@ impl TableEncoder {
 
 impl Encoder for TableEncoder {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        let cell = |row: usize, column: usize| self.rows.text(batch, row, column).unwrap_or_else(|| "NULL".into());
+        let cell =
+            |row: usize, column: usize| self.rows.text(batch, row, column).unwrap_or_else(|| "NULL".into());
         let cells: Vec<Vec<String>> = (0..batch.num_rows())
             .map(|row| (0..batch.num_columns()).map(|column| cell(row, column)).collect())
             .collect();
         let widths = self.begin(&cells, out);
-        let right: Vec<bool> = self.rows.schema.fields.iter().map(|field| field.data_type.is_numeric()).collect();
+        let right: Vec<bool> =
+            self.rows.schema.fields.iter().map(|field| field.data_type.is_numeric()).collect();
         self.count += cells.len() as u64;
         for row in cells {
             Self::line(&widths, row.into_iter().zip(right.iter().copied()), out);
@@ -184,7 +200,9 @@ impl Encoder for TableEncoder {
 pub fn print_text(schema: &Schema, rows: &[Vec<Option<String>>], output: Output) -> Result<()> {
     use arrow::array::{ArrayRef, StringArray};
     let columns: Vec<ArrayRef> = (0..schema.len())
-        .map(|column| Arc::new(rows.iter().map(|row| row[column].as_deref()).collect::<StringArray>()) as ArrayRef)
+        .map(|column| {
+            Arc::new(rows.iter().map(|row| row[column].as_deref()).collect::<StringArray>()) as ArrayRef
+        })
         .collect();
     let batch = RecordBatch::try_new(schema.arrow_schema(), columns)
         .map_err(|error| flott_types::Diagnostic::error(flott_types::Code::Internal, error.to_string()))?;

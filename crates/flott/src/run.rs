@@ -88,7 +88,10 @@ fn all_replayed(set: &ReplaySet, summary: &Summary) -> Result<()> {
     let unread = set.records.iter().find(|(name, _)| !summary.sources.iter().any(|it| it.name == **name));
     let Some((name, records)) = unread else { return Ok(()) };
     let to = if set.sinks.is_empty() { String::new() } else { format!(" for '{}'", set.sinks.join("', '")) };
-    let message = format!("no INSERT of the script reads '{name}'{to}: {} dead letters were not replayed", records.len());
+    let message = format!(
+        "no INSERT of the script reads '{name}'{to}: {} dead letters were not replayed",
+        records.len()
+    );
     Err(Diagnostic::error(Code::DeadLetterFailed, message)
         .help("replay them with the script that wrote them; the directory is left as it was"))
 }
@@ -167,7 +170,8 @@ impl<'a> Runner<'a> {
     fn pipeline(&mut self, pipeline: Pipeline) -> Result<()> {
         let Some(pipeline) = self.for_replay(pipeline) else { return Ok(()) };
         let plan = plan(&pipeline, &self.registry, &self.session.options)?;
-        let settings = settings::job_settings(&self.session.options, &self.default_name, self.clock.as_ref())?;
+        let settings =
+            settings::job_settings(&self.session.options, &self.default_name, self.clock.as_ref())?;
         self.dead_letters = settings.dead_letter_directory.display().to_string();
         let context = EvalContext {
             now_micros: self.clock.now_micros(),
@@ -201,7 +205,10 @@ impl<'a> Runner<'a> {
         });
         drop(view);
         // Whoever looked at the rows has seen enough (`| head`): that is a stop, not a failure.
-        if is_query && console::stdout_is_closed() && error.take_if(|it| it.code == Code::OutputFailed).is_some() {
+        if is_query
+            && console::stdout_is_closed()
+            && error.take_if(|it| it.code == Code::OutputFailed).is_some()
+        {
             summary.status = Status::Stopped;
             self.stop.stop();
         }
@@ -253,7 +260,9 @@ pub fn pipeline_of(outcome: Outcome) -> Option<Pipeline> {
 }
 
 fn collected_schema(plan: &StreamPlan) -> Option<flott_types::Schema> {
-    plan.sinks().find(|(_, sink)| sink.target == SinkTarget::Collect).map(|(id, _)| plan.nodes[id].schema.clone())
+    plan.sinks()
+        .find(|(_, sink)| sink.target == SinkTarget::Collect)
+        .map(|(id, _)| plan.nodes[id].schema.clone())
 }
 
 fn print_rows(columns: &[String], rows: &[Vec<Option<String>>], output: Output) {
@@ -267,7 +276,10 @@ fn print_rows(columns: &[String], rows: &[Vec<Option<String>>], output: Output) 
         }
         Output::Csv | Output::Table => {
             let schema = flott_types::Schema::new(
-                columns.iter().map(|name| flott_types::Field::new(name, flott_types::DataType::string())).collect(),
+                columns
+                    .iter()
+                    .map(|name| flott_types::Field::new(name, flott_types::DataType::string()))
+                    .collect(),
             );
             if let Err(error) = results::print_text(&schema, rows, output) {
                 diagnostics::show(&[error], None);

@@ -47,15 +47,16 @@ fn text_of(arguments: &ScriptArguments) -> Result<(String, String, String)> {
     let path = arguments.script.clone().unwrap_or_default();
     if path.as_os_str() == "-" {
         let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|error| Diagnostic::error(Code::Arguments, format!("cannot read standard input: {error}")))?;
+        std::io::stdin().read_to_string(&mut text).map_err(|error| {
+            Diagnostic::error(Code::Arguments, format!("cannot read standard input: {error}"))
+        })?;
         return Ok(("<stdin>".into(), text, "flott".into()));
     }
     let text = std::fs::read_to_string(&path).map_err(|error| {
         Diagnostic::error(Code::Arguments, format!("cannot read the script '{}': {error}", path.display()))
     })?;
-    let stem = path.file_stem().map_or_else(|| "flott".to_string(), |stem| stem.to_string_lossy().into_owned());
+    let stem =
+        path.file_stem().map_or_else(|| "flott".to_string(), |stem| stem.to_string_lossy().into_owned());
     Ok((path.display().to_string(), text, stem))
 }
 

@@ -22,10 +22,15 @@ pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) ->
         _ => Err(format!("expected a whole number from 1 to {PARALLELISM_MAX}")),
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let zone = |text: &str| zone_of(text).ok_or_else(|| "expected a zone such as 'Europe/Berlin', 'UTC' or 'GMT+01:00'".to_string());
+    let zone = |text: &str| {
+        zone_of(text)
+            .ok_or_else(|| "expected a zone such as 'Europe/Berlin', 'UTC' or 'GMT+01:00'".to_string())
+    };
     let pipeline_name = options.get("pipeline.name").unwrap_or(default_name).to_string();
     if pipeline_name.is_empty() || pipeline_name.contains('/') || pipeline_name.starts_with('.') {
-        let message = format!("option 'pipeline.name' = '{pipeline_name}': a name can't be empty, hold '/' or begin with '.'");
+        let message = format!(
+            "option 'pipeline.name' = '{pipeline_name}': a name can't be empty, hold '/' or begin with '.'"
+        );
         return Err(Diagnostic::error(Code::InvalidOption, message).at(options.span("pipeline.name")));
     }
     let dead_letter_directory =
@@ -50,7 +55,10 @@ fn zone_of(text: &str) -> Option<chrono_tz::Tz> {
         return Some(zone);
     }
     let offset = text.strip_prefix("GMT").or_else(|| text.strip_prefix("UTC")).unwrap_or(text);
-    let (sign, rest) = offset.strip_prefix('+').map(|rest| ('-', rest)).or_else(|| Some(('+', offset.strip_prefix('-')?)))?;
+    let (sign, rest) = offset
+        .strip_prefix('+')
+        .map(|rest| ('-', rest))
+        .or_else(|| Some(('+', offset.strip_prefix('-')?)))?;
     let hours: u8 = rest.strip_suffix(":00").unwrap_or(rest).parse().ok()?;
     // The names of these zones count westwards: Etc/GMT-8 is eight hours ahead of UTC.
     format!("Etc/GMT{sign}{hours}").parse().ok()

@@ -57,28 +57,47 @@ fn rows_add_up_in_every_kind_of_pipeline() {
     let lab = Lab::new();
     records(&lab);
     let csv = |options: &[(&str, &str)]| table("c", "a INT, b INT", "in.csv", "csv", options);
-    let out = |name: &str, columns: &str, format: &str| table(name, columns, &format!("out/{name}"), format, &[]);
+    let out =
+        |name: &str, columns: &str, format: &str| table(name, columns, &format!("out/{name}"), format, &[]);
     let s = out("s", "a BIGINT", "json");
     let two = s.clone() + &out("u", "x STRING", "csv");
 
-    for options in [&[][..], &[("on-error", "skip")], &[("json.ignore-parse-errors", "true")],
-        &[("json.ignore-parse-errors", "true"), ("on-error", "skip")], &[("json.fail-on-missing-field", "true")]]
-    {
+    for options in [
+        &[][..],
+        &[("on-error", "skip")],
+        &[("json.ignore-parse-errors", "true")],
+        &[("json.ignore-parse-errors", "true"), ("on-error", "skip")],
+        &[("json.fail-on-missing-field", "true")],
+    ] {
         let source = json(options) + &s;
         check(&lab, &(source.clone() + "INSERT INTO s SELECT a FROM j"));
         check(&lab, &(source.clone() + "INSERT INTO s SELECT a FROM j WHERE a > 10000"));
         check(&lab, &(source.clone() + "INSERT INTO s SELECT 100000 / a FROM j WHERE CAST(s AS INT) > 500"));
-        check(&lab, &(source.clone() + "INSERT INTO s SELECT e FROM j CROSS JOIN UNNEST(l) AS u(e) WHERE e > 1"));
-        check(&lab, &(source.clone() + "INSERT INTO s SELECT 1 / e FROM j LEFT JOIN UNNEST(l) AS u(e) ON TRUE"));
+        check(
+            &lab,
+            &(source.clone() + "INSERT INTO s SELECT e FROM j CROSS JOIN UNNEST(l) AS u(e) WHERE e > 1"),
+        );
+        check(
+            &lab,
+            &(source.clone() + "INSERT INTO s SELECT 1 / e FROM j LEFT JOIN UNNEST(l) AS u(e) ON TRUE"),
+        );
         check(&lab, &(source.clone() + "INSERT INTO s SELECT a FROM j WHERE FALSE"));
-        check(&lab, &(source + "INSERT INTO s SELECT a FROM j UNION ALL SELECT 1 / a FROM j WHERE a < 300 UNION ALL VALUES (1), (2)"));
+        check(
+            &lab,
+            &(source
+                + "INSERT INTO s SELECT a FROM j UNION ALL SELECT 1 / a FROM j WHERE a < 300 UNION ALL VALUES (1), (2)"),
+        );
     }
     for options in [&[][..], &[("on-error", "skip")], &[("csv.ignore-parse-errors", "true")]] {
         check(&lab, &(csv(options) + &s + "INSERT INTO s SELECT a + b FROM c WHERE MOD(a, 2) = 0"));
     }
     let both = json(&[]) + &csv(&[]) + &two;
-    let summary = check(&lab, &(both.clone() + "EXECUTE STATEMENT SET BEGIN
-        INSERT INTO s SELECT CAST(s AS INT) FROM j WHERE a > 5; INSERT INTO u SELECT UPPER(s) FROM j; END"));
+    let summary = check(
+        &lab,
+        &(both.clone()
+            + "EXECUTE STATEMENT SET BEGIN
+        INSERT INTO s SELECT CAST(s AS INT) FROM j WHERE a > 5; INSERT INTO u SELECT UPPER(s) FROM j; END"),
+    );
     let edges = summary["edges"].as_array().unwrap();
     // A row that fails for one sink is written to the other.
     assert_eq!((&edges[0]["dead_lettered"], &edges[1]["dead_lettered"]), (&1_200.into(), &800.into()));
@@ -97,11 +116,17 @@ fn formats_read_back_as_many_rows_as_were_written() {
         let sink = table("s", "a INT, s STRING", &format!("out/{format}"), format, &[]);
         let summary = lab.run(&(json(&[]) + &sink + "INSERT INTO s SELECT a, s FROM j"));
         let written = summary["sinks"][0]["written"].as_u64().unwrap();
-        assert_eq!(lab.query(&(sink + "SELECT a FROM s WHERE s IS NOT NULL")).len() as u64, written, "{format}");
+        assert_eq!(
+            lab.query(&(sink + "SELECT a FROM s WHERE s IS NOT NULL")).len() as u64,
+            written,
+            "{format}"
+        );
     }
-    let raw = table("r", "line STRING", "in.json", "raw", &[]) + &table("s", "line STRING", "out/raw", "raw", &[]);
+    let raw =
+        table("r", "line STRING", "in.json", "raw", &[]) + &table("s", "line STRING", "out/raw", "raw", &[]);
     lab.run(&(raw + "INSERT INTO s SELECT line FROM r"));
-    let mut expected: Vec<_> = fs::read_to_string(lab.path("in.json")).unwrap().lines().map(str::to_string).collect();
+    let mut expected: Vec<_> =
+        fs::read_to_string(lab.path("in.json")).unwrap().lines().map(str::to_string).collect();
     expected.sort();
     assert!(lab.lines("out/raw") == expected);
 }
@@ -128,11 +153,12 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
     let record = (any::<i32>(), "[a-z\"\\\\\u{e4}\u{1f600}]{0,6}").prop_map(|(a, s)| {
         serde_json::json!({"a": a % 4, "s": s, "other": [a, {"deep": s}]}).to_string().into_bytes()
     });
-    let damaged = (record.clone(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
-        let at = at.index(bytes.len());
-        bytes[at] = if byte == b'\n' || byte == b'\r' { b'?' } else { byte };
-        bytes
-    });
+    let damaged =
+        (record.clone(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
+            let at = at.index(bytes.len());
+            bytes[at] = if byte == b'\n' || byte == b'\r' { b'?' } else { byte };
+            bytes
+        });
     let cut = (record.clone(), any::<prop::sample::Index>()).prop_map(|(mut bytes, at)| {
         bytes.truncate(at.index(bytes.len()));
         bytes
@@ -142,8 +168,14 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
 
 #[test]
 fn any_csv_is_counted_and_kept() {
-    let mut runner = TestRunner::new(Config { cases: 20, failure_persistence: None, max_shrink_iters: 40, ..Config::default() });
-    let input = (prop::collection::vec(prop::sample::select(&b"1123a,,\"\n\n\r #\xff"[..]), 0..400), any::<bool>());
+    let mut runner = TestRunner::new(Config {
+        cases: 20,
+        failure_persistence: None,
+        max_shrink_iters: 40,
+        ..Config::default()
+    });
+    let input =
+        (prop::collection::vec(prop::sample::select(&b"1123a,,\"\n\n\r #\xff"[..]), 0..400), any::<bool>());
     runner
         .run(&input, |(bytes, ignore)| {
             let lab = Lab::new();
@@ -169,7 +201,12 @@ fn any_csv_is_counted_and_kept() {
 
 #[test]
 fn any_damage_is_counted_and_kept() {
-    let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, max_shrink_iters: 40, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 24,
+        failure_persistence: None,
+        max_shrink_iters: 40,
+        ..Config::default()
+    });
     let input = (prop::collection::vec(line(), 0..60), any::<bool>());
     runner
         .run(&input, |(lines, last_line_ends)| {

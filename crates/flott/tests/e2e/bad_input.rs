@@ -50,7 +50,8 @@ fn a_dead_letter_has_the_bytes_the_place_and_the_reason() {
 #[test]
 fn places_are_exact_behind_a_byte_order_mark_a_header_and_chunks() {
     let lab = Lab::new();
-    let line = |at: u32| if at % 10_000 == 77 { format!("bad{at},\"x\ny\"\n") } else { format!("{at},\"x\ny\"\n") };
+    let line =
+        |at: u32| if at % 10_000 == 77 { format!("bad{at},\"x\ny\"\n") } else { format!("{at},\"x\ny\"\n") };
     let text = format!("\u{feff}number,text\n{}", (0..300_000).map(line).collect::<String>());
     lab.write("in.csv", &text);
     let sql = table("t", "n INT, s STRING", "in.csv", "csv", &[("csv.ignore-first-line", "true")])
@@ -101,7 +102,9 @@ fn on_error_fail_stops_and_publishes_nothing() {
 fn on_error_skip_counts_and_forgets() {
     let lab = Lab::new();
     lab.write("in.json", DIRTY);
-    let sql = dirty(&[("on-error", "skip")]) + &table("s", "a INT", "out", "json", &[]) + "INSERT INTO s SELECT 6 / a FROM t";
+    let sql = dirty(&[("on-error", "skip")])
+        + &table("s", "a INT", "out", "json", &[])
+        + "INSERT INTO s SELECT 6 / a FROM t";
     let summary = lab.run(&sql);
     let edge = &summary["edges"][0];
     assert_eq!((&edge["in"], &edge["out"], &edge["skipped"]), (&7.into(), &2.into(), &5.into()));
@@ -116,7 +119,10 @@ fn ignore_parse_errors_makes_fields_null_and_skips_records() {
     lab.write("in.json", DIRTY);
     // It wins over on-error for what the format decodes, not for what an expression does.
     let options = [("json.ignore-parse-errors", "true"), ("on-error", "fail")];
-    let outcome = lab.flott.run(["run", "--json", "-o", "csv", "-e", &(dirty(&options) + "SELECT a, s FROM t")]).unwrap();
+    let outcome = lab
+        .flott
+        .run(["run", "--json", "-o", "csv", "-e", &(dirty(&options) + "SELECT a, s FROM t")])
+        .unwrap();
     assert_eq!(outcome.stdout, "a,s\n1,1\n,2\n2,two\n0,3\n");
     assert_eq!(summary_of(&outcome)["edges"][0]["skipped"], 3);
     let said = lab.fails(1, &(dirty(&options) + "SELECT 1 / a FROM t"));
@@ -194,17 +200,26 @@ fn a_full_disk_fails_the_run_and_shows_nothing() {
     };
     let outcomes = [run("json"), run("parquet")];
     // The dead letters' disk may be full too.
-    let sql = table("t", "a DATE", "in.json", "json", &[]) + "SET 'dead-letter.path' = 'small/dlq'; SELECT * FROM t";
+    let sql = table("t", "a DATE", "in.json", "json", &[])
+        + "SET 'dead-letter.path' = 'small/dlq'; SELECT * FROM t";
     let letters = lab.flott.run_sql(&sql).unwrap();
     assert!(Command::new("umount").arg(lab.path("small")).status().unwrap().success());
     for (outcome, visible) in outcomes {
         assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
-        assert!(outcome.stderr.contains("FLT-2003") && outcome.stderr.contains("disk is full"), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("FLT-2003") && outcome.stderr.contains("disk is full"),
+            "{}",
+            outcome.stderr
+        );
         assert!(visible.is_empty(), "{visible:?}");
         assert_eq!(outcome.summary.unwrap()["status"], "failed");
     }
     assert_eq!(letters.status, Some(1), "{}", letters.stderr);
-    assert!(letters.stderr.contains("FLT-2006") && letters.stderr.contains("dead-letter.path"), "{}", letters.stderr);
+    assert!(
+        letters.stderr.contains("FLT-2006") && letters.stderr.contains("dead-letter.path"),
+        "{}",
+        letters.stderr
+    );
 }
 
 #[test]
@@ -249,9 +264,15 @@ fn mistakes_in_a_script_are_found_before_anything_runs() {
     let good = table("t", "a INT, s STRING", "in.json", "json", &[]);
     let sink = table("s", "a INT", "out", "json", &[]);
     let cases = [
-        (table("w", "a INT", "in.json", "json", &[("json.ignore-parse-error", "true")]) + "SELECT * FROM w",
-         vec!["FLT-1202", "did you mean 'json.ignore-parse-errors'"]),
-        (table("w", "a INT", "in.json", "jsn", &[]) + "SELECT * FROM w", vec!["FLT-1201", "did you mean 'json'"]),
+        (
+            table("w", "a INT", "in.json", "json", &[("json.ignore-parse-error", "true")])
+                + "SELECT * FROM w",
+            vec!["FLT-1202", "did you mean 'json.ignore-parse-errors'"],
+        ),
+        (
+            table("w", "a INT", "in.json", "jsn", &[]) + "SELECT * FROM w",
+            vec!["FLT-1201", "did you mean 'json'"],
+        ),
         (good.clone() + "SELECT aa FROM t", vec!["FLT-1102", "^^"]),
         (good.clone() + "SELECT * FROM tt", vec!["FLT-1101", "^^", "did you mean 't'"]),
         (good.clone() + "SELECT a AND s FROM t", vec!["FLT-110", "^"]),
@@ -264,7 +285,11 @@ fn mistakes_in_a_script_are_found_before_anything_runs() {
     ];
     for (sql, parts) in cases {
         // The mistake stands behind a good INSERT, which must not run.
-        let sql = format!("{}{}INSERT INTO early SELECT * FROM i;\n{sql}", table("i", "a INT", "in.json", "json", &[]), table("early", "a INT", "early", "json", &[]));
+        let sql = format!(
+            "{}{}INSERT INTO early SELECT * FROM i;\n{sql}",
+            table("i", "a INT", "in.json", "json", &[]),
+            table("early", "a INT", "early", "json", &[])
+        );
         let said = lab.fails(2, &sql);
         for part in parts {
             assert!(said.contains(part), "no {part} in:\n{said}");
@@ -288,6 +313,11 @@ fn validate_shows_all_mistakes_at_once() {
             assert!(outcome.stderr.contains(part), "no {part} in:\n{}", outcome.stderr);
         }
         let errors = outcome.stderr.matches("error[").count();
-        assert!(outcome.stdout.contains(&format!("{errors} errors")), "{}\n{}", outcome.stdout, outcome.stderr);
+        assert!(
+            outcome.stdout.contains(&format!("{errors} errors")),
+            "{}\n{}",
+            outcome.stdout,
+            outcome.stderr
+        );
     }
 }

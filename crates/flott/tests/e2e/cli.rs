@@ -58,7 +58,8 @@ fn scripts_come_from_files_text_and_standard_input() {
     lab.write("binary.sql", b"SELECT \xff");
     assert_eq!(lab.flott.run(["run", "binary.sql"]).unwrap().status, Some(2));
     // Rows on standard input, through a table.
-    let sql = "CREATE TABLE i (a INT) WITH ('connector' = 'stdin', 'format' = 'json'); SELECT a + 1 AS a FROM i";
+    let sql =
+        "CREATE TABLE i (a INT) WITH ('connector' = 'stdin', 'format' = 'json'); SELECT a + 1 AS a FROM i";
     let rows = lab.flott.run_with_input(["run", "-o", "csv", "-e", sql], b"{\"a\":1}\n{\"a\":2}").unwrap();
     assert_eq!(rows.stdout, "a\n2\n3\n");
 }
@@ -72,10 +73,17 @@ fn variables_and_options_fill_the_script() {
     assert_eq!(run(&["-e", "SELECT '$${X}' AS x -- ${UNDEFINED}"]), "x\n${X}\n");
     let zone = "SELECT CAST(TO_TIMESTAMP_LTZ(0, 3) AS STRING) AS t";
     assert_eq!(run(&["-D", "table.local-time-zone=Asia/Tokyo", "-e", zone]), "t\n1970-01-01 09:00:00.000\n");
-    assert_eq!(run(&["-e", &format!("SET 'table.local-time-zone' = 'Asia/Tokyo'; {zone}")]), "t\n1970-01-01 09:00:00.000\n");
+    assert_eq!(
+        run(&["-e", &format!("SET 'table.local-time-zone' = 'Asia/Tokyo'; {zone}")]),
+        "t\n1970-01-01 09:00:00.000\n"
+    );
     let undefined = lab.flott.run(["validate", "-e", "SELECT ${A}, ${B}"]).unwrap();
     assert_eq!(undefined.status, Some(2));
-    assert!(undefined.stderr.contains("FLT-1003") && undefined.stderr.contains("-v A="), "{}", undefined.stderr);
+    assert!(
+        undefined.stderr.contains("FLT-1003") && undefined.stderr.contains("-v A="),
+        "{}",
+        undefined.stderr
+    );
     let typo = lab.flott.run(["run", "-D", "paralelism.default=2", "-e", "SELECT 1"]).unwrap();
     assert!(typo.stderr.contains("did you mean 'parallelism.default'"), "{}", typo.stderr);
 }
@@ -114,11 +122,17 @@ fn rows_are_printed_as_asked() {
 fn the_summary_is_for_people_or_for_machines() {
     let lab = Lab::new();
     lab.write("in.json", "{\"a\":1}\nbad\n{\"a\":2}\n");
-    let sql = table("t", "a INT", "in.json", "json", &[]) + &table("s", "a INT", "out", "json", &[]) + "INSERT INTO s SELECT a FROM t WHERE a > 1";
+    let sql = table("t", "a INT", "in.json", "json", &[])
+        + &table("s", "a INT", "out", "json", &[])
+        + "INSERT INTO s SELECT a FROM t WHERE a > 1";
     let people = lab.flott.run(["run", "-e", &sql]).unwrap();
-    let lines: Vec<_> = people.stderr.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let lines: Vec<_> =
+        people.stderr.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert!(lines[0].starts_with("finished in "), "{}", people.stderr);
-    assert_eq!(lines[1..4], ["read 3 from t, 20 B", "t → s: 3 in, 1 out, 1 filtered, 1 dead-lettered", "written 1 to s"]);
+    assert_eq!(
+        lines[1..4],
+        ["read 3 from t, 20 B", "t → s: 3 in, 1 out, 1 filtered, 1 dead-lettered", "written 1 to s"]
+    );
     assert!(lines[4].starts_with("dead letters 1 in ./flott-dlq/flott"), "{}", people.stderr);
     assert_eq!(people.stdout, "");
     let quiet = lab.flott.run(["run", "--quiet", "-e", &sql]).unwrap();
@@ -143,12 +157,20 @@ const EXPLAINED: &str = "CREATE TABLE t (a INT, b STRING, c DOUBLE) WITH ('conne
 fn plans_are_explained_in_three_ways() {
     let lab = Lab::new();
     let text = out(&lab, &["explain", "-e", EXPLAINED]);
-    for part in ["Sink s [filesystem]", "Sink p [print]", "Source t [filesystem]", "reads: 2 of 3 columns",
-        "guarantee: at-least-once", "filter: (a > 5)", "changelog: append", "state: none"]
-    {
+    for part in [
+        "Sink s [filesystem]",
+        "Sink p [print]",
+        "Source t [filesystem]",
+        "reads: 2 of 3 columns",
+        "guarantee: at-least-once",
+        "filter: (a > 5)",
+        "changelog: append",
+        "state: none",
+    ] {
         assert!(text.contains(part), "no {part} in:\n{text}");
     }
-    let json: serde_json::Value = serde_json::from_str(&out(&lab, &["explain", "--format", "json", "-e", EXPLAINED])).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&out(&lab, &["explain", "--format", "json", "-e", EXPLAINED])).unwrap();
     let nodes = json[0]["nodes"].as_array().unwrap();
     let kinds: Vec<_> = nodes.iter().map(|node| node["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds.iter().filter(|kind| **kind == "source").count(), 1, "one scan feeds both: {kinds:?}");
@@ -166,7 +188,13 @@ fn plans_are_explained_in_three_ways() {
 #[test]
 fn what_there_is_can_be_listed() {
     let lab = Lab::new();
-    for (topic, name) in [("connectors", "filesystem"), ("formats", "csv"), ("functions", "UPPER"), ("options", "pipeline.name"), ("types", "DECIMAL")] {
+    for (topic, name) in [
+        ("connectors", "filesystem"),
+        ("formats", "csv"),
+        ("functions", "UPPER"),
+        ("options", "pipeline.name"),
+        ("types", "DECIMAL"),
+    ] {
         let all = out(&lab, &["list", topic]);
         assert!(all.contains(name), "{topic}: {all}");
         assert!(out(&lab, &["list", topic, name]).len() > 20, "{topic} {name}");
@@ -226,7 +254,8 @@ fn any_parallelism_gives_the_same_rows_and_prints_them_in_order() {
     let mut seen: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for number in 1..=3 {
         let sink = table("s", "a BIGINT, n INT", &format!("out{number}"), "csv", &[]);
-        let sql = source.clone() + &sink + "INSERT INTO s SELECT a * 3, CHAR_LENGTH(s) FROM t WHERE MOD(a, 5) <> 1";
+        let sql =
+            source.clone() + &sink + "INSERT INTO s SELECT a * 3, CHAR_LENGTH(s) FROM t WHERE MOD(a, 5) <> 1";
         summary_of(&lab.flott.run(["run", "--json", "-D", &parallelism(number), "-e", &sql]).unwrap());
         seen.insert(number, lab.lines(&format!("out{number}")));
     }
@@ -234,7 +263,8 @@ fn any_parallelism_gives_the_same_rows_and_prints_them_in_order() {
 
     let in_order: Vec<_> = (0..count).map(|at| at.to_string()).collect();
     let run = |sql: &str| {
-        let outcome = lab.flott.run(["run", "--json", "-o", "csv", "-D", "parallelism.default=3", "-e", sql]).unwrap();
+        let outcome =
+            lab.flott.run(["run", "--json", "-o", "csv", "-D", "parallelism.default=3", "-e", sql]).unwrap();
         summary_of(&outcome);
         outcome.stdout.lines().map(str::to_string).collect::<Vec<_>>()
     };
@@ -245,8 +275,10 @@ fn any_parallelism_gives_the_same_rows_and_prints_them_in_order() {
     let printed: Vec<_> = (0..count).map(|at| format!("+I[{at}]")).collect();
     assert!(run(&(source.clone() + print)) == printed);
     // A table with itself: every row twice, none lost, however the chunks fall.
-    let mut twice: Vec<u64> =
-        run(&(source + "SELECT a FROM t UNION ALL SELECT a FROM t"))[1..].iter().map(|row| row.parse().unwrap()).collect();
+    let mut twice: Vec<u64> = run(&(source + "SELECT a FROM t UNION ALL SELECT a FROM t"))[1..]
+        .iter()
+        .map(|row| row.parse().unwrap())
+        .collect();
     twice.sort_unstable();
     assert!(twice == (0..2 * count as u64).map(|at| at / 2).collect::<Vec<_>>(), "{} rows", twice.len());
 }

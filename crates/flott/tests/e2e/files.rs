@@ -18,7 +18,8 @@ fn numbers(path: &str) -> String {
 #[test]
 fn a_file_of_a_gigabyte_takes_little_memory() {
     let lab = Lab::new();
-    let line = |at: u64| format!("{{\"id\":{at},\"name\":\"customer number {at}\",\"price\":{}.25}}\n", at % 1000);
+    let line =
+        |at: u64| format!("{{\"id\":{at},\"name\":\"customer number {at}\",\"price\":{}.25}}\n", at % 1000);
     let block: String = (0..10_000).map(line).collect();
     let blocks = (1u64 << 30).div_ceil(block.len() as u64);
     let mut file = BufWriter::new(File::create(lab.path("big.json")).unwrap());
@@ -61,7 +62,10 @@ fn rows_that_become_many_take_little_memory() {
 #[test]
 fn more_partitions_than_open_files() {
     let lab = Lab::new();
-    lab.write("in.json", (0..6_000).map(|at| format!("{{\"a\":{},\"k\":{at}}}\n", at % 3_000)).collect::<String>());
+    lab.write(
+        "in.json",
+        (0..6_000).map(|at| format!("{{\"a\":{},\"k\":{at}}}\n", at % 3_000)).collect::<String>(),
+    );
     let columns = "k INT, a INT) PARTITIONED BY (a";
     let sql = table("t", "a INT, k INT", "in.json", "json", &[])
         + &table("s", columns, "out", "csv", &[])
@@ -99,7 +103,8 @@ fn empty_files_and_directories_hold_no_rows() {
     }
     let csv = table("t", "a BIGINT", "empty.json", "csv", &[("csv.ignore-first-line", "true")]);
     assert!(lab.query(&(csv + "SELECT * FROM t")).is_empty());
-    let out = numbers("empty.json") + &table("s", "a BIGINT", "out", "json", &[]) + "INSERT INTO s SELECT * FROM t";
+    let out =
+        numbers("empty.json") + &table("s", "a BIGINT", "out", "json", &[]) + "INSERT INTO s SELECT * FROM t";
     assert_eq!(lab.run(&out)["sinks"][0]["written"], 0);
     assert!(lab.lines("out").is_empty());
     assert!(lab.letters().is_empty());
@@ -127,7 +132,8 @@ fn a_line_of_fifty_megabytes() {
     lab.write("long.json", format!("{{\"s\":\"a\"}}\n{{\"s\":\"{long}\"}}\n{{\"s\":\"b\"}}\n"));
     let sql = table("t", "s STRING", "long.json", "json", &[]);
     assert_eq!(lab.query(&(sql.clone() + "SELECT CHAR_LENGTH(s) FROM t")), ["1", "52428800", "1"]);
-    let copied = lab.run(&(sql + &table("s", "s STRING", "out", "json", &[]) + "INSERT INTO s SELECT * FROM t"));
+    let copied =
+        lab.run(&(sql + &table("s", "s STRING", "out", "json", &[]) + "INSERT INTO s SELECT * FROM t"));
     assert_eq!(copied["sinks"][0]["written"], 3);
     assert!(lab.lines("out")[2].contains(&long));
 }
@@ -137,7 +143,10 @@ fn text_that_is_not_utf8_goes_to_the_dead_letters_as_it_is() {
     let lab = Lab::new();
     let bad: &[u8] = b"{\"s\":\"\xff\xfe\x80\"}";
     lab.write("in.json", [b"{\"s\":\"good\"}\n", bad, b"\n{\"s\":\"\xc3\xa4\"}\n"].concat());
-    assert_eq!(lab.query(&(table("t", "s STRING", "in.json", "json", &[]) + "SELECT s FROM t")), ["good", "ä"]);
+    assert_eq!(
+        lab.query(&(table("t", "s STRING", "in.json", "json", &[]) + "SELECT s FROM t")),
+        ["good", "ä"]
+    );
     let letters = lab.letters();
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].record().unwrap().as_slice(), letters[0].offset), (bad, 13));
@@ -164,7 +173,9 @@ fn json_nested_without_end_is_one_dead_letter() {
 fn a_file_that_grows_is_read_in_whole_records() {
     let lab = Lab::new();
     let path = lab.write("in.json", "{\"a\":0}\n".repeat(200_000));
-    let mut run = lab.start(&(numbers("in.json") + &table("s", "a BIGINT", "out", "json", &[]) + "INSERT INTO s SELECT * FROM t"));
+    let mut run = lab.start(
+        &(numbers("in.json") + &table("s", "a BIGINT", "out", "json", &[]) + "INSERT INTO s SELECT * FROM t"),
+    );
     let mut file = OpenOptions::new().append(true).open(&path).unwrap();
     let mut appended = 0;
     // Pieces that end in the middle of a record.
@@ -219,7 +230,8 @@ fn a_truncated_archive_fails_the_run_and_shows_nothing() {
     lab.write("in.json.gz", &whole[..whole.len() / 2]);
     lab.write("other.json.zst", &zstd::encode_all(text.as_bytes(), 1).unwrap()[..1000]);
     for path in ["in.json.gz", "other.json.zst"] {
-        let sql = numbers(path) + &table("s", "a BIGINT", "out", "json", &[]) + "INSERT INTO s SELECT * FROM t";
+        let sql =
+            numbers(path) + &table("s", "a BIGINT", "out", "json", &[]) + "INSERT INTO s SELECT * FROM t";
         let outcome = lab.flott.run_sql(&sql).unwrap();
         assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
         assert!(outcome.stderr.contains("FLT-2002") && outcome.stderr.contains(path), "{}", outcome.stderr);
@@ -242,15 +254,23 @@ fn a_damaged_parquet_file_fails_the_run_and_is_named() {
         let mut bad = good.clone();
         bad[start..start + 40].fill(0xff);
         lab.write("bad.parquet", bad);
-        let sql = table("p", "a BIGINT", "bad.parquet", "parquet", &[]) + &table("s", "a BIGINT", "out", "json", &[]);
+        let sql = table("p", "a BIGINT", "bad.parquet", "parquet", &[])
+            + &table("s", "a BIGINT", "out", "json", &[]);
         let outcome = lab.flott.run_sql(&(sql + "INSERT INTO s SELECT a FROM p")).unwrap();
         assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
         if outcome.status == Some(0) {
             // Values without a checksum may have changed; no row may be lost.
-            assert_eq!(outcome.summary.unwrap()["sinks"][0]["written"], fs::read_to_string(lab.path("in.json")).unwrap().lines().count());
+            assert_eq!(
+                outcome.summary.unwrap()["sinks"][0]["written"],
+                fs::read_to_string(lab.path("in.json")).unwrap().lines().count()
+            );
         } else {
             assert_eq!(outcome.status, Some(1));
-            assert!(outcome.stderr.contains("FLT-2002") && outcome.stderr.contains("bad.parquet"), "{}", outcome.stderr);
+            assert!(
+                outcome.stderr.contains("FLT-2002") && outcome.stderr.contains("bad.parquet"),
+                "{}",
+                outcome.stderr
+            );
             assert!(visible_files(&lab.path("out")).is_empty());
         }
         let _ = fs::remove_dir_all(lab.path("out"));

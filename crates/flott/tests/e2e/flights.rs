@@ -77,8 +77,7 @@ fn flights_arrive_in_parquet_as_they_stand_in_the_csv() {
         Tool::Ready(python) => python,
         Tool::Skipped(why) => return println!("{why}"),
     };
-    let output =
-        Command::new(python).args(["-c", COMPARE]).arg(lab.path("typed")).arg(csv).output().unwrap();
+    let output = Command::new(python).args(["-c", COMPARE]).arg(lab.path("typed")).arg(csv).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }

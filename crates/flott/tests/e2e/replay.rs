@@ -9,7 +9,8 @@ fn list_show_and_replay_through_a_fixed_script() {
     let lab = Lab::new();
     lab.write("in.json", INPUT);
     let sink = table("out", "a BIGINT, s INT", "out", "json", &[]) + "INSERT INTO out ";
-    let first = table("t", "a INT, s STRING", "in.json", "json", &[]) + &sink + "SELECT a, CAST(s AS INT) FROM t";
+    let first =
+        table("t", "a INT, s STRING", "in.json", "json", &[]) + &sink + "SELECT a, CAST(s AS INT) FROM t";
     assert_eq!(lab.run(&first)["dlq"], 2);
 
     let dlq = |arguments: &[&str]| {
@@ -18,9 +19,15 @@ fn list_show_and_replay_through_a_fixed_script() {
         outcome
     };
     let listed = dlq(&["list", "flott-dlq/flott"]).stdout;
-    assert!(listed.contains("FLT-2004") && listed.contains("FLT-2005") && listed.contains("2 dead letters"), "{listed}");
+    assert!(
+        listed.contains("FLT-2004") && listed.contains("FLT-2005") && listed.contains("2 dead letters"),
+        "{listed}"
+    );
     let shown = dlq(&["show", "flott-dlq/flott"]).stdout;
-    assert!(shown.contains("in.json at 16") && shown.contains("record: broken") && shown.contains("'two'"), "{shown}");
+    assert!(
+        shown.contains("in.json at 16") && shown.contains("record: broken") && shown.contains("'two'"),
+        "{shown}"
+    );
     let limited = dlq(&["show", "--limit", "1", "flott-dlq/flott"]).stdout;
     assert!(limited.contains("1 more"), "{limited}");
     let json = dlq(&["list", "--json", "flott-dlq/flott"]).stdout;
@@ -37,11 +44,17 @@ fn list_show_and_replay_through_a_fixed_script() {
     assert_eq!(lab.lines("out"), rows);
     let letters = lab.letters();
     assert_eq!(letters.len(), 1);
-    assert_eq!((letters[0].text.as_deref(), letters[0].offset), (Some("broken"), 16), "it keeps its first place");
+    assert_eq!(
+        (letters[0].text.as_deref(), letters[0].offset),
+        (Some("broken"), 16),
+        "it keeps its first place"
+    );
     assert!(letters[0].split.ends_with("in.json"));
 
     // Now it is taken for what it is; then nothing is left.
-    let tolerant = table("t", "a INT, s STRING", "in.json", "json", &[("json.ignore-parse-errors", "true")]) + &sink + "SELECT a, 0 FROM t";
+    let tolerant = table("t", "a INT, s STRING", "in.json", "json", &[("json.ignore-parse-errors", "true")])
+        + &sink
+        + "SELECT a, 0 FROM t";
     dlq(&["replay", "flott-dlq/flott", "--json", "-e", &tolerant]);
     assert!(lab.letters().is_empty());
     assert_eq!(lab.lines("out"), rows);
@@ -56,7 +69,9 @@ fn a_letter_goes_only_to_the_sinks_that_missed_it() {
         table("t", "a INT, s STRING", "in.json", "json", &[])
             + &table("texts", "a INT, s STRING", "texts", "json", &[])
             + &table("numbers", "a INT, s INT", "numbers", "json", &[])
-            + &format!("EXECUTE STATEMENT SET BEGIN INSERT INTO texts SELECT a, s FROM t; INSERT INTO numbers SELECT a, {number} FROM t; END;")
+            + &format!(
+                "EXECUTE STATEMENT SET BEGIN INSERT INTO texts SELECT a, s FROM t; INSERT INTO numbers SELECT a, {number} FROM t; END;"
+            )
     };
     let summary = lab.run(&script("CAST(s AS INT)"));
     assert_eq!(summary["dlq"], 2);
@@ -84,7 +99,8 @@ fn a_replay_adds_to_what_an_overwrite_wrote() {
     };
     lab.run(&script("CAST(s AS INT)"));
     assert_eq!(lab.lines("out").len(), 2);
-    let outcome = lab.flott.run(["dlq", "replay", "flott-dlq/flott", "-e", &script("TRY_CAST(s AS INT)")]).unwrap();
+    let outcome =
+        lab.flott.run(["dlq", "replay", "flott-dlq/flott", "-e", &script("TRY_CAST(s AS INT)")]).unwrap();
     assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
     assert_eq!(lab.lines("out").len(), 3, "the rows that came before are still there");
 }
@@ -95,7 +111,11 @@ fn damaged_letters_and_missing_directories_say_so() {
     for command in ["list", "show"] {
         let outcome = lab.flott.run(["dlq", command, "nowhere"]).unwrap();
         assert_eq!(outcome.status, Some(1));
-        assert!(outcome.stderr.contains("FLT-2006") && outcome.stderr.contains("nowhere"), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("FLT-2006") && outcome.stderr.contains("nowhere"),
+            "{}",
+            outcome.stderr
+        );
     }
     lab.write("letters/run.ndjson", "{\"time\":\"");
     let outcome = lab.flott.run(["dlq", "show", "letters"]).unwrap();

@@ -15,7 +15,9 @@ fn secrets_are_never_printed() {
     let lab = Lab::new();
     lab.write("secret", format!("{SECRET}\n"));
     let table = |name: &str, path: &str, more: &str| {
-        format!("CREATE TABLE {name} (a INT) WITH ('connector' = 'filesystem', 'path' = '{path}', 'format' = 'json'{more});\n")
+        format!(
+            "CREATE TABLE {name} (a INT) WITH ('connector' = 'filesystem', 'path' = '{path}', 'format' = 'json'{more});\n"
+        )
     };
     for secret in ["${env:SECRET}", "${file:secret}"] {
         let scripts = [
@@ -37,7 +39,9 @@ fn secrets_are_never_printed() {
             table("t", secret, "") + &format!("EXPLAIN SELECT a, '{secret}' FROM t"),
         ];
         for script in &scripts {
-            for command in [vec!["run"], vec!["validate"], vec!["explain"], vec!["explain", "--format", "json"]] {
+            for command in
+                [vec!["run"], vec!["validate"], vec!["explain"], vec!["explain", "--format", "json"]]
+            {
                 let text = printed(&lab, &[command, vec!["-e", script]].concat());
                 assert!(!text.is_empty() && !text.contains(SECRET), "{script}\n{text}");
             }

@@ -38,7 +38,10 @@ fn a_signal_stops_an_unbounded_run_and_publishes_its_rows() {
             .collect();
         rows.sort_unstable();
         assert_eq!(summary["sinks"][0]["written"], rows.len());
-        assert!(rows.iter().enumerate().all(|(at, row)| *row == at as u64 * 2), "each row once, none left out");
+        assert!(
+            rows.iter().enumerate().all(|(at, row)| *row == at as u64 * 2),
+            "each row once, none left out"
+        );
         assert!(hidden_files(&lab.path("out")).is_empty());
     }
 }
@@ -104,7 +107,8 @@ fn a_query_stops_with_whole_rows() {
     for output in ["csv", "json", "table"] {
         let rows = fs::File::create(lab.path("rows")).unwrap();
         let sql = GENERATED.to_string() + "SELECT a FROM g";
-        let child = lab.flott.command(["run", "--json", "-o", output, "-e", &sql]).stdout(rows).spawn().unwrap();
+        let child =
+            lab.flott.command(["run", "--json", "-o", output, "-e", &sql]).stdout(rows).spawn().unwrap();
         let printed = || fs::read_to_string(lab.path("rows")).unwrap();
         wait_until("rows", || printed().lines().count() > 1000);
         let id = child.id().to_string();
