@@ -232,7 +232,7 @@ pub static INVENTORY: &[Entry] = &[
     registered("currentRowTimestamp", "CURRENT_ROW_TIMESTAMP"),
     registered("currentTime", "CURRENT_TIME"),
     registered("currentTimestamp", "CURRENT_TIMESTAMP"),
-    registered("dateFormat", "dateFormat"),
+    registered("dateFormat", "DATE_FORMAT"),
     registered("decode", "DECODE"),
     registered("degrees", "DEGREES"),
     internal("desc"),

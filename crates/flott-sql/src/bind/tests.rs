@@ -194,7 +194,7 @@ fn constants_are_folded_unless_they_fail() {
 fn clauses_of_json_functions_become_arguments() {
     assert_eq!(
         plan("SELECT JSON_VALUE(s, '$.a' RETURNING INT DEFAULT 0 ON EMPTY) AS x FROM t").lines().next(),
-        Some("Project `x` INT = CAST(JSON_VALUE(s, '$.a', 'DEFAULT', '0', 'NULL', NULL) AS INT)")
+        Some("Project `x` INT = CAST(JSON_VALUE(s, '$.a', 'DEFAULT', '0', 'NULL', NULL, 'INT') AS INT)")
     );
 }
 
