@@ -37,7 +37,10 @@ fn append_present(out: &mut Vec<u8>, array: &dyn Array, row: usize, data_type: &
     match &data_type.kind {
         TypeKind::Null => return None,
         TypeKind::Boolean => show(out, array.as_boolean_opt()?.value(row)),
-        TypeKind::Char(_) | TypeKind::Varchar(_) => {
+        TypeKind::Bitmap => {
+            flott_expr::functions::append_bitmap(out, array.as_binary_opt::<i32>()?.value(row));
+        }
+        TypeKind::Char(_) | TypeKind::Varchar(_) | TypeKind::Variant => {
             out.extend_from_slice(array.as_string_opt::<i32>()?.value(row).as_bytes());
         }
         TypeKind::Binary(_) | TypeKind::Varbinary(_) => {

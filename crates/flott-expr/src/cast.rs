@@ -86,7 +86,7 @@ pub fn cast_array(
         TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Multiset(_) | TypeKind::Row(_) => {
             cast.to_nested(array)
         }
-        TypeKind::Null | TypeKind::Interval(_) => Err(cast.unknown()),
+        TypeKind::Null | TypeKind::Interval(_) | TypeKind::Variant | TypeKind::Bitmap => Err(cast.unknown()),
     }
 }
 

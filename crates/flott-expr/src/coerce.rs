@@ -35,7 +35,7 @@ pub fn common_type(types: &[DataType]) -> Option<DataType> {
 
 fn common_kind(a: &TypeKind, b: &TypeKind) -> Option<TypeKind> {
     use TypeKind::{
-        Array, Binary, Char, Date, Decimal, Double, Float, Map, Multiset, Row, Time, Timestamp, TimestampLtz,
+        Array, Binary, Char, Decimal, Double, Float, Map, Multiset, Row, Time, Timestamp, TimestampLtz,
         Varbinary, Varchar,
     };
     if a == b {
@@ -54,8 +54,6 @@ fn common_kind(a: &TypeKind, b: &TypeKind) -> Option<TypeKind> {
         (TimestampLtz(p), TimestampLtz(q) | Timestamp(q)) | (Timestamp(q), TimestampLtz(p)) => {
             TimestampLtz(*p.max(q))
         }
-        (Date, Timestamp(_)) | (Date, TimestampLtz(_)) => b.clone(),
-        (Timestamp(_) | TimestampLtz(_), Date) => a.clone(),
         (Array(x), Array(y)) => Array(Box::new(common_pair(x, y)?)),
         (Multiset(x), Multiset(y)) => Multiset(Box::new(common_pair(x, y)?)),
         (Map(k, v), Map(l, w)) => Map(Box::new(common_pair(k, l)?), Box::new(common_pair(v, w)?)),
@@ -167,6 +165,8 @@ pub fn can_cast(from: &DataType, to: &DataType) -> bool {
     };
     match (&from.kind, &to.kind) {
         (a, b) if a == b => true,
+        // As in Flink there is no way out of a VARIANT but JSON_STRING.
+        (TypeKind::Variant, _) => false,
         (Null, _) | (_, Char(_) | Varchar(_)) => true,
         (Char(_) | Varchar(_) | Binary(_) | Varbinary(_), Binary(_) | Varbinary(_)) => true,
         (_, Boolean | TinyInt | SmallInt | Int | BigInt | Decimal(..) | Float | Double) => {

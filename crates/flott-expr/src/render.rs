@@ -40,7 +40,8 @@ pub fn append_value(out: &mut Vec<u8>, array: &dyn Array, row: usize, data_type:
         TypeKind::Boolean => {
             out.extend_from_slice(if array.as_boolean().value(row) { b"TRUE" } else { b"FALSE" })
         }
-        TypeKind::Char(_) | TypeKind::Varchar(_) => {
+        TypeKind::Bitmap => super::functions::append_bitmap(out, array.as_binary::<i32>().value(row)),
+        TypeKind::Char(_) | TypeKind::Varchar(_) | TypeKind::Variant => {
             out.extend_from_slice(array.as_string::<i32>().value(row).as_bytes());
         }
         TypeKind::Binary(_) | TypeKind::Varbinary(_) => {

@@ -80,10 +80,10 @@ impl Value {
             }
             (Value::Double(it), TypeKind::Float) => repeat::<Float32Type>(*it as f32, rows),
             (Value::Double(it), TypeKind::Double) => repeat::<Float64Type>(*it, rows),
-            (Value::String(it), TypeKind::Char(_) | TypeKind::Varchar(_)) => {
+            (Value::String(it), TypeKind::Char(_) | TypeKind::Varchar(_) | TypeKind::Variant) => {
                 Arc::new(StringArray::from_iter_values(std::iter::repeat_n(it.as_str(), rows)))
             }
-            (Value::Bytes(it), TypeKind::Binary(_) | TypeKind::Varbinary(_)) => {
+            (Value::Bytes(it), TypeKind::Binary(_) | TypeKind::Varbinary(_) | TypeKind::Bitmap) => {
                 Arc::new(BinaryArray::from_iter_values(std::iter::repeat_n(it.as_slice(), rows)))
             }
             (Value::Date(it), TypeKind::Date) => repeat::<Date32Type>(*it, rows),

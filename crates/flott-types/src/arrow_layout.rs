@@ -9,6 +9,7 @@
 //! | TIMESTAMP(p), TIMESTAMP_LTZ(p) | `Timestamp(unit)` / with zone `UTC` | p ≤ 3: ms, p ≤ 6: µs, else ns |
 //! | INTERVAL months / ms | `Interval(YearMonth)` / `Duration(Millisecond)` | |
 //! | ARRAY, MAP, ROW | `List`, `Map`, `Struct` | children named `item`; `entries` of `key`, `value` |
+//! | VARIANT, BITMAP | `Utf8`, `Binary` | JSON text; bytes of a Roaring bitmap |
 //! | MULTISET<t> | `Map` from t to INT | |
 //!
 //! Arrow nanoseconds span 1677 to 2262, Flink's TIMESTAMP(9) years 0 to 9999, so the unit
@@ -69,6 +70,8 @@ impl DataType {
             TypeKind::Interval(IntervalUnit::Milliseconds) => ArrowType::Duration(TimeUnit::Millisecond),
             TypeKind::Array(element) => ArrowType::List(Arc::new(element.arrow_field("item"))),
             TypeKind::Map(key, value) => map_of(key, value),
+            TypeKind::Variant => ArrowType::Utf8,
+            TypeKind::Bitmap => ArrowType::Binary,
             TypeKind::Multiset(element) => map_of(element, &DataType::int().not_null()),
             TypeKind::Row(fields) => ArrowType::Struct(
                 fields.iter().map(|field| field.data_type.arrow_field(&field.name)).collect(),

@@ -73,6 +73,10 @@ pub enum TypeKind {
     Multiset(Box<DataType>),
     /// `ROW<name type, …>`
     Row(Vec<RowField>),
+    /// `VARIANT`: a value of JSON, as its text.
+    Variant,
+    /// `BITMAP`: a set of numbers of 32 bits, as the portable bytes of a Roaring bitmap.
+    Bitmap,
 }
 
 /// A logical type: a kind, and whether it may be NULL.
@@ -226,6 +230,8 @@ impl fmt::Display for TypeKind {
             TypeKind::Array(element) => write!(f, "ARRAY<{element}>"),
             TypeKind::Map(key, value) => write!(f, "MAP<{key}, {value}>"),
             TypeKind::Multiset(element) => write!(f, "MULTISET<{element}>"),
+            TypeKind::Variant => write!(f, "VARIANT"),
+            TypeKind::Bitmap => write!(f, "BITMAP"),
             TypeKind::Row(fields) => {
                 write!(f, "ROW<")?;
                 for (i, field) in fields.iter().enumerate() {

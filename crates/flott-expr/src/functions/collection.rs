@@ -21,7 +21,7 @@ use arrow::{
 };
 use flott_types::{DataType, RowField, TypeKind};
 
-use super::{Call, Function, FunctionKind, Signature, kernel, signature};
+use super::{Call, Function, FunctionKind, Signature, kernel, signature, variant};
 use crate::{EvalError, Expr};
 
 const KIND: FunctionKind = FunctionKind::Collection;
@@ -78,7 +78,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     Function::define(
         KIND,
         "ITEM",
-        &["array[index]", "map[key]"],
+        &["array[index]", "map[key]", "variant[index]", "variant[key]"],
         item_types,
         item,
         "The element at an index, counted from 1, or the value of a key; NULL if there is none.",
@@ -298,6 +298,9 @@ fn make_row(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 
 fn item_types(args: &[Expr]) -> Option<Signature> {
     let [whole, at] = args else { return None };
+    if whole.data_type.kind == TypeKind::Variant {
+        return variant::item_types(args);
+    }
     if let Some(element) = element_of(whole) {
         // An index that can't exist is a mistake, as Flink says.
         if !signature::is_integer(at) || signature::literal_int(at).is_some_and(|it| it < 1) {
@@ -322,6 +325,7 @@ fn item_types(args: &[Expr]) -> Option<Signature> {
 fn item(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     match call.args.first().map(|it| it.data_type()) {
         Some(ArrowType::List(_)) => array_item(call),
+        Some(ArrowType::Utf8) => variant::item(call),
         _ => map_item(call),
     }
 }

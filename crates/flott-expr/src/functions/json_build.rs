@@ -119,7 +119,7 @@ fn insertable(arg: &Expr) -> bool {
 /// Whether JSON has a form for the type.
 fn convertible(data_type: &DataType) -> bool {
     match &data_type.kind {
-        TypeKind::Null | TypeKind::Date | TypeKind::Time(_) | TypeKind::Interval(_) => false,
+        TypeKind::Null | TypeKind::Date | TypeKind::Time(_) | TypeKind::Interval(_) | TypeKind::Bitmap => false,
         TypeKind::Array(element) => convertible(element),
         TypeKind::Map(key, value) => key.is_character() && convertible(value),
         TypeKind::Multiset(element) => element.is_character(),
@@ -281,7 +281,8 @@ fn write(array: &dyn Array, row: usize, of: &DataType, out: &mut String) -> Resu
             }
             object(members, out);
         }
-        TypeKind::Null | TypeKind::Date | TypeKind::Time(_) | TypeKind::Interval(_) => {
+        TypeKind::Variant => out.push_str(array.as_string::<i32>().value(row)),
+        TypeKind::Null | TypeKind::Date | TypeKind::Time(_) | TypeKind::Interval(_) | TypeKind::Bitmap => {
             return Err(EvalError::internal(format!("{} has no form in JSON", of.kind)));
         }
     }

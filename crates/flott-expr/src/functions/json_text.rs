@@ -28,6 +28,11 @@ impl<'a> Json<'a> {
         reader.rest.is_empty().then_some(value)
     }
 
+    /// The value that the text begins with, whatever follows; `None` if it doesn't begin with JSON.
+    pub(super) fn read_first(text: &'a str) -> Option<Self> {
+        Reader { rest: text }.value(0)
+    }
+
     /// Appends the value as JSON text without spaces.
     pub(super) fn write(&self, out: &mut String) {
         match self {

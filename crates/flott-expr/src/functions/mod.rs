@@ -11,6 +11,7 @@
 
 pub(crate) mod arithmetic;
 mod array;
+mod bitmap;
 pub(crate) mod calendar;
 mod collection;
 pub(crate) mod comparison;
@@ -42,6 +43,7 @@ mod string_search;
 mod temporal;
 mod temporal_text;
 mod url;
+mod variant;
 
 use std::{
     collections::HashMap,
@@ -49,6 +51,7 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
+pub use bitmap::append_bitmap;
 pub use json_build::is_json_constructor;
 
 use arrow::array::ArrayRef;
@@ -227,6 +230,8 @@ static TABLES: &[&[Function]] = &[
     map::FUNCTIONS,
     json::FUNCTIONS,
     json_build::FUNCTIONS,
+    variant::FUNCTIONS,
+    bitmap::FUNCTIONS,
     hash::FUNCTIONS,
 ];
 

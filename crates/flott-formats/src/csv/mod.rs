@@ -173,5 +173,7 @@ fn is_simple(data_type: &DataType) -> bool {
             | TypeKind::Row(_)
             | TypeKind::Interval(_)
             | TypeKind::Null
+            | TypeKind::Variant
+            | TypeKind::Bitmap
     )
 }

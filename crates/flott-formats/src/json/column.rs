@@ -193,7 +193,9 @@ pub(super) fn internal(error: impl fmt::Display) -> Box<Diagnostic> {
 /// Why the `json` format can't hold a type; `None` if it can.
 pub(super) fn unsupported(data_type: &DataType) -> Option<String> {
     match &data_type.kind {
-        TypeKind::Interval(_) | TypeKind::Null => Some(format!("the json format has no {data_type}")),
+        TypeKind::Interval(_) | TypeKind::Null | TypeKind::Variant | TypeKind::Bitmap => {
+            Some(format!("the json format has no {data_type}"))
+        }
         TypeKind::Array(element) => unsupported(element),
         TypeKind::Map(key, value) if key.is_character() => unsupported(value),
         TypeKind::Multiset(key) if key.is_character() => None,

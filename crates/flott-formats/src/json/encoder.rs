@@ -136,7 +136,12 @@ impl Node {
             TypeKind::Row(fields) => {
                 Node::Row(named(fields.iter().map(|field| (field.name.clone(), field.data_type.clone())))?)
             }
-            TypeKind::Null | TypeKind::Interval(_) | TypeKind::Char(_) | TypeKind::Varchar(_) => Node::Text,
+            TypeKind::Null
+            | TypeKind::Interval(_)
+            | TypeKind::Char(_)
+            | TypeKind::Varchar(_)
+            | TypeKind::Variant
+            | TypeKind::Bitmap => Node::Text,
         })
     }
 

@@ -146,7 +146,7 @@ impl Format for Parquet {
 /// Whether Parquet has a type for it.
 fn holds(data_type: &DataType) -> bool {
     match &data_type.kind {
-        TypeKind::Null | TypeKind::Interval(_) => false,
+        TypeKind::Null | TypeKind::Interval(_) | TypeKind::Variant | TypeKind::Bitmap => false,
         TypeKind::Array(element) | TypeKind::Multiset(element) => holds(element),
         TypeKind::Map(key, value) => holds(key) && holds(value),
         // Parquet has no empty groups.

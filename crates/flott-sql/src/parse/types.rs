@@ -146,7 +146,9 @@ fn parse_kind(parser: &mut Parser) -> Result<TypeKind, ParserError> {
             TypeKind::Map(Box::new(key), Box::new(value))
         }
         "ROW" => row(parser)?,
-        name @ ("RAW" | "VARIANT" | "BITMAP" | "TIMESTAMP_TZ" | "STRUCTURED") => {
+        "VARIANT" => TypeKind::Variant,
+        "BITMAP" => TypeKind::Bitmap,
+        name @ ("RAW" | "TIMESTAMP_TZ" | "STRUCTURED") => {
             return Err(fail(Code::NotSupported, &format!("not supported yet: type {name}"), span, &[]));
         }
         _ => return Err(unknown_type(&word.value, span)),
