@@ -42,6 +42,23 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         differences: Option<PathBuf>,
     },
+    /// Measure rows per second and core, and print them as a table
+    Speed {
+        /// What to measure
+        set: SpeedSet,
+        /// Measure Flink too (several seconds per function)
+        #[arg(long)]
+        flink: bool,
+        /// Only functions whose name contains this
+        filter: Option<String>,
+    },
+}
+
+/// What `speed` measures.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum SpeedSet {
+    /// Every scalar function that takes arguments
+    Functions,
 }
 
 /// What `conformance` compares.
@@ -68,6 +85,7 @@ fn main() -> ExitCode {
             };
             conformance(set, mode, differences.as_deref())
         }
+        Task::Speed { set: SpeedSet::Functions, flink, filter } => speed_of_functions(flink, filter),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -130,6 +148,17 @@ fn conformance(set: ConformanceSet, mode: &str, differences: Option<&Path>) -> R
     match test.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err("the comparison failed".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn speed_of_functions(flink: bool, filter: Option<String>) -> Result<(), String> {
+    let mut run = Command::new("cargo");
+    run.args(["run", "--quiet", "--release", "-p", "flott-sql", "--example", "function_speed", "--"]);
+    run.args(filter).args(flink.then_some("--flink")).current_dir(root());
+    match run.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err("the measurement failed".into()),
         Err(error) => Err(error.to_string()),
     }
 }

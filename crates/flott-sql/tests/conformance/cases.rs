@@ -18,7 +18,7 @@ pub struct Case {
 }
 
 /// Values by the name of their pool.
-type Pools = BTreeMap<String, Vec<String>>;
+pub type Pools = BTreeMap<String, Vec<String>>;
 
 /// Mixtures per template of several places.
 const MIXTURES: usize = 4;
@@ -44,6 +44,20 @@ pub fn functions(directory: &Path) -> Vec<Case> {
     cases
 }
 
+/// The first template of every function that has one with places, over columns `p0`, `p1` …, with
+/// the values that each may take.
+#[allow(dead_code, reason = "for measuring speed, which is a program of its own")]
+pub fn typical_calls(directory: &Path) -> Vec<Case> {
+    let mut calls: Vec<Case> = Vec::new();
+    for case in functions(directory) {
+        let has_places = !case.over_columns.1.is_empty();
+        if has_places && calls.last().is_none_or(|it| it.subject != case.subject) {
+            calls.push(case);
+        }
+    }
+    calls
+}
+
 /// The cases of `casts.txt`: every value to every type.
 pub fn casts(directory: &Path) -> Vec<Case> {
     let text = fs::read_to_string(directory.join("casts.txt")).unwrap();
@@ -63,6 +77,13 @@ pub fn casts(directory: &Path) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// The pools of `functions.txt`.
+#[allow(dead_code, reason = "for measuring speed, which is a program of its own")]
+pub fn pools(directory: &Path) -> Pools {
+    let text = fs::read_to_string(directory.join("functions.txt")).unwrap();
+    read_pools(text.split_once("@functions\n").unwrap().0)
 }
 
 fn read_pools(text: &str) -> Pools {

@@ -1,6 +1,6 @@
 //! Where the answers agree: counts per function, and each difference.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
 use crate::{
     FLINK,
@@ -36,12 +36,14 @@ struct Difference {
 pub struct Report {
     counts: Vec<Count>,
     differences: Vec<Difference>,
+    needless: Vec<String>,
 }
 
 impl Report {
     pub fn new(cases: &[Case], recorded: &Recorded, directory: &Path) -> Self {
         let reasons = Reasons::read(&directory.join("differences.tsv"));
-        let mut report = Self { counts: Vec::new(), differences: Vec::new() };
+        let mut report = Self { counts: Vec::new(), differences: Vec::new(), needless: Vec::new() };
+        let mut needed = BTreeSet::new();
         for case in cases {
             let Some(flink) = recorded.get(&case.expression) else { continue };
             let (found, message) = flott::answer(&case.expression);
@@ -51,7 +53,10 @@ impl Report {
                 count.equal += 1;
                 continue;
             }
-            let reason = reasons.find(case, flink);
+            let reason = reasons.find(case, flink).map(|(at, reason)| {
+                needed.insert(at);
+                reason
+            });
             let meant = reason.as_ref().is_some_and(|it| it.meant);
             *if meant { &mut count.explained } else { &mut count.different } += 1;
             report.differences.push(Difference {
@@ -63,7 +68,14 @@ impl Report {
                 reason,
             });
         }
+        let rows = reasons.0.into_iter().enumerate().filter(|(at, _)| !needed.contains(at));
+        report.needless = rows.map(|(_, (patterns, _))| patterns.join("  ")).collect();
         report
+    }
+
+    /// Lines of `differences.tsv` that none of these cases needs.
+    pub fn needless(&self) -> &[String] {
+        &self.needless
     }
 
     /// The count of a subject; casts are counted by the type they start from.
@@ -166,14 +178,15 @@ impl Reasons {
         Self(rows.map(row).collect())
     }
 
-    fn find(&self, case: &Case, flink: &Answer) -> Option<Reason> {
+    fn find(&self, case: &Case, flink: &Answer) -> Option<(usize, Reason)> {
         let answer = flink.value_text();
         let fits = |([subject, expression, value], _): &&([String; 3], Reason)| {
             matches(subject, &case.subject)
                 && matches(expression, &case.expression)
                 && matches(value, &answer)
         };
-        self.0.iter().find(fits).map(|(_, reason)| reason.clone())
+        let at = self.0.iter().position(|row| fits(&row))?;
+        Some((at, self.0[at].1.clone()))
     }
 }
 
