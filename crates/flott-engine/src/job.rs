@@ -295,7 +295,7 @@ impl<'a> Build<'a> {
             failure.set(error);
         }
         if !failure.is_set()
-            && let Some(error) = self.unfinished_overwrite()
+            && let Some(error) = self.unpublishable_part()
         {
             failure.set(error);
         }
@@ -317,15 +317,24 @@ impl<'a> Build<'a> {
         committers.iter_mut().try_for_each(|committer| committer.finish())
     }
 
-    /// A stop may publish a part of the rows, but a part must not replace the whole that was there.
-    fn unfinished_overwrite(&self) -> Option<Box<Diagnostic>> {
+    /// A stop may publish a part of the rows, but a part must not replace the whole that was there,
+    /// and nobody could tell which letters of a replay it holds.
+    fn unpublishable_part(&self) -> Option<Box<Diagnostic>> {
+        if !self.job.stop.is_stopped() {
+            return None;
+        }
+        let failed = |message: String| Diagnostic::error(Code::OutputFailed, message);
+        if self.job.replay.is_some() {
+            let message = "stopped before all dead letters were replayed: nothing was written";
+            return Some(failed(message.into()).help("the letters are still there: replay them again"));
+        }
         let nodes = self.sink_ids.iter().map(|id| &self.job.plan.nodes[*id].kind);
         let mut sinks =
             nodes.filter_map(|kind| if let NodeKind::Sink(sink) = kind { Some(sink) } else { None });
-        let sink = sinks.find(|sink| sink.overwrite && self.job.stop.is_stopped())?;
-        let message =
-            format!("stopped before INSERT OVERWRITE had all rows: '{}' keeps the rows it had", sink.name);
-        Some(Diagnostic::error(Code::OutputFailed, message).help("run it again to replace them"))
+        let sink = sinks.find(|sink| sink.overwrite)?;
+        let name = &sink.name;
+        let message = format!("stopped before INSERT OVERWRITE had all rows: '{name}' keeps the rows it had");
+        Some(failed(message).help("run it again to replace them"))
     }
 
     fn ordered_writers(&self) -> Result<Vec<Option<Arc<OrderedWriter>>>> {

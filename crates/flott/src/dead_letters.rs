@@ -1,7 +1,8 @@
 //! `flott dlq`: what is in a dead-letter directory, and running it again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -37,17 +38,41 @@ fn failed(path: &Path, error: impl std::fmt::Display) -> Box<Diagnostic> {
     )
 }
 
-/// Files of letters, oldest first. A directory of pipelines is searched one level deep.
+/// Where what was replayed is put.
+const REPLAYED: &str = "replayed";
+
+/// Files of letters, oldest first.
 fn files(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
+    let is_letters = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "ndjson");
+    Ok(entries(directory)?.into_iter().filter(is_letters).collect())
+}
+
+/// What is in a directory, by name.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(directory).map_err(|error| failed(directory, error))?;
-    for entry in entries {
-        let path = entry.map_err(|error| failed(directory, error))?.path();
-        if path.extension().is_some_and(|ending| ending == "ndjson") {
-            found.push(path);
+    let mut found = entries
+        .map(|entry| Ok(entry.map_err(|error| failed(directory, error))?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    found.sort();
+    Ok(found)
+}
+
+/// Directories with letters and their files: this one, or, if it has none, those of pipelines in it.
+fn directories(directory: &Path) -> Result<Vec<(PathBuf, Vec<PathBuf>)>> {
+    let own = files(directory)?;
+    let mut found = Vec::new();
+    if own.is_empty() {
+        let is_pipeline = |path: &PathBuf| path.is_dir() && path.file_name().is_some_and(|name| name != REPLAYED);
+        for path in entries(directory)?.into_iter().filter(is_pipeline) {
+            let letters = files(&path)?;
+            if !letters.is_empty() {
+                found.push((path, letters));
+            }
         }
     }
-    found.sort();
+    if found.is_empty() {
+        found.push((directory.to_path_buf(), own));
+    }
     Ok(found)
 }
 
@@ -65,10 +90,14 @@ fn letters(path: &Path, each: &mut dyn FnMut(&str, Line) -> Result<()>) -> Resul
 }
 
 fn list(directory: &Path, json: bool) -> Result<()> {
+    directories(directory)?.iter().try_for_each(|(directory, files)| list_files(directory, files, json))
+}
+
+fn list_files(directory: &Path, files: &[PathBuf], json: bool) -> Result<()> {
     let mut all = 0;
-    for path in files(directory)? {
+    for path in files {
         let mut counts: BTreeMap<(String, String), (u64, String)> = BTreeMap::new();
-        letters(&path, &mut |_, letter| {
+        letters(path, &mut |_, letter| {
             let entry = counts.entry((letter.source, letter.code)).or_insert((0, letter.error));
             entry.0 += 1;
             Ok(())
@@ -79,7 +108,7 @@ fn list(directory: &Path, json: bool) -> Result<()> {
             if json {
                 console::out(format_args!(
                     "{}\n",
-                    serde_json::json!({"run": run, "source": source, "code": code, "count": count, "example": example})
+                    serde_json::json!({"directory": directory.display().to_string(), "run": run, "source": source, "code": code, "count": count, "example": example})
                 ));
             } else {
                 console::out(format_args!(
@@ -90,14 +119,15 @@ fn list(directory: &Path, json: bool) -> Result<()> {
         }
     }
     if !json {
-        console::out(format_args!("{} dead letters in {}\n", grouped(all), directory.display()));
+        let letters = if all == 1 { "dead letter" } else { "dead letters" };
+        console::out(format_args!("{} {letters} in {}\n", grouped(all), directory.display()));
     }
     Ok(())
 }
 
 fn show(directory: &Path, limit: usize, json: bool) -> Result<()> {
     let (mut shown, mut more) = (0, 0);
-    for path in files(directory)? {
+    for path in directories(directory)?.into_iter().flat_map(|(_, files)| files) {
         letters(&path, &mut |line, letter| {
             if shown >= limit {
                 more += 1;
@@ -152,11 +182,16 @@ fn replay(directory: &Path, arguments: &Run) -> ExitCode {
         console::out(format_args!("no dead letters in {}\n", directory.display()));
         return ExitCode::SUCCESS;
     }
-    for set in sets.values() {
+    let mut replayed = BTreeSet::new();
+    for (sinks, set) in &sets {
         let (code, done) = run::execute(arguments, Some(set));
         if !done {
-            return code;
+            return match put_some_aside(directory, &paths, &replayed) {
+                Ok(()) => code,
+                Err(error) => diagnostics::show(&[error], None),
+            };
         }
+        replayed.insert(sinks.clone());
     }
     match put_aside(directory, &paths) {
         Ok(()) => ExitCode::SUCCESS,
@@ -164,13 +199,49 @@ fn replay(directory: &Path, arguments: &Run) -> ExitCode {
     }
 }
 
+/// Moves the letters for these sinks out of the way: what has arrived must not come a second time.
+fn put_some_aside(directory: &Path, paths: &[PathBuf], replayed: &BTreeSet<Vec<String>>) -> Result<()> {
+    if replayed.is_empty() {
+        return Ok(());
+    }
+    let aside = directory.join(REPLAYED);
+    fs::create_dir_all(&aside).map_err(|error| failed(&aside, error))?;
+    for path in paths {
+        let (mut gone, mut left) = (String::new(), String::new());
+        letters(path, &mut |line, letter| {
+            let to = if replayed.contains(&letter.sinks) { &mut gone } else { &mut left };
+            to.extend([line, "\n"]);
+            Ok(())
+        })?;
+        let Some(name) = path.file_name() else { continue };
+        // The rest takes the file's place in one step.
+        let rest = path.with_extension("rest");
+        let moved = fs::write(unused_name(&aside, name), gone)
+            .and_then(|()| fs::write(&rest, left))
+            .and_then(|()| fs::rename(&rest, path));
+        moved.map_err(|error| failed(path, error))?;
+    }
+    Ok(())
+}
+
+/// The name in this directory, or one like it if an earlier replay has taken it.
+fn unused_name(directory: &Path, name: &OsStr) -> PathBuf {
+    let mut path = directory.join(name);
+    while path.exists() {
+        let mut longer = OsString::from("again-");
+        longer.push(path.file_name().unwrap_or(name));
+        path.set_file_name(longer);
+    }
+    path
+}
+
 /// Moves the files that were replayed out of the way.
 fn put_aside(directory: &Path, paths: &[PathBuf]) -> Result<()> {
-    let aside = directory.join("replayed");
+    let aside = directory.join(REPLAYED);
     fs::create_dir_all(&aside).map_err(|error| failed(&aside, error))?;
     for path in paths {
         if let Some(name) = path.file_name() {
-            fs::rename(path, aside.join(name)).map_err(|error| failed(path, error))?;
+            fs::rename(path, unused_name(&aside, name)).map_err(|error| failed(path, error))?;
         }
     }
     Ok(())

@@ -88,6 +88,38 @@ fn a_letter_goes_only_to_the_sinks_that_missed_it() {
 }
 
 #[test]
+fn letters_that_arrived_are_not_replayed_again_when_others_fail() {
+    let lab = Lab::new();
+    lab.write("in.json", INPUT);
+    let script = |number: &str, on_error: &str| {
+        table("t", "a INT, s STRING", "in.json", "json", &[("on-error", on_error)])
+            + &table("x", "s STRING", "x", "json", &[])
+            + &table("y", "s INT", "y", "json", &[])
+            + &format!(
+                "EXECUTE STATEMENT SET BEGIN INSERT INTO x SELECT CAST({number} AS STRING) FROM t;
+                 INSERT INTO y SELECT 6 / (a - 3) + {number} FROM t; END;"
+            )
+    };
+    // `two` fails for both, one letter each; `3` fails for y only, `broken` is nobody's.
+    lab.run(&script("CAST(s AS INT)", "dead-letter"));
+    let sinks: Vec<_> = lab.letters().into_iter().map(|letter| letter.sinks.join(",")).collect();
+    assert_eq!(sinks, ["x,y", "x", "y", "y"]);
+
+    // Letters for x arrive; then the broken one stops the replay.
+    let replay = |script: &str| lab.flott.run(["dlq", "replay", "flott-dlq/flott", "--json", "-e", script]).unwrap();
+    let failed = replay(&script("TRY_CAST(s AS INT)", "fail"));
+    assert_eq!(failed.status, Some(1), "{}", failed.stderr);
+    assert_eq!(lab.lines("x").len(), 3);
+    let sinks: Vec<_> = lab.letters().into_iter().map(|letter| letter.sinks.join(",")).collect();
+    assert_eq!(sinks, ["x,y", "y", "y"]);
+
+    let again = replay(&script("TRY_CAST(s AS INT)", "skip"));
+    assert_eq!(again.status, Some(0), "{}", again.stderr);
+    assert_eq!(lab.lines("x").len(), 3);
+    assert!(lab.letters().is_empty());
+}
+
+#[test]
 fn a_replay_adds_to_what_an_overwrite_wrote() {
     let lab = Lab::new();
     lab.write("in.json", INPUT);
