@@ -82,6 +82,9 @@ impl Connector for FilesystemConnector {
     fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>) {
         validate::validate(table, registry, errors);
     }
+    fn validate_sink(&self, table: &TableDescription) -> Result<()> {
+        validate::validate_sink(table)
+    }
     fn check_source(&self, table: &TableDescription, errors: &mut Vec<Box<Diagnostic>>) {
         let checked = settings::SourceSettings::new(table).and_then(|settings| settings.location.check());
         errors.extend(checked.err());

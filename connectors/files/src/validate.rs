@@ -1,7 +1,7 @@
 //! What can be said about a table from its definition alone.
 
 use flott_connector::{ColumnKind, FormatRequest, Registry, TableColumn, TableDescription};
-use flott_types::{Code, Diagnostic, Schema};
+use flott_types::{Code, Diagnostic, Result, Schema};
 
 use crate::{
     settings::{self, SinkSettings, SourceSettings},
@@ -33,6 +33,21 @@ pub(crate) fn validate(table: &TableDescription, registry: &Registry, errors: &m
         }
         fresh
     });
+}
+
+/// A sink's path names one directory; one with the signs of a glob names many. Brackets may be part
+/// of a name.
+pub(crate) fn validate_sink(table: &TableDescription) -> Result<()> {
+    let path = settings::local_path(&table.options)?;
+    match path.chars().find(|sign| matches!(sign, '*' | '?' | '{')) {
+        Some(sign) => {
+            let message = format!("option 'path' = '{path}': the path of a sink can't hold '{sign}'");
+            Err(Diagnostic::error(Code::InvalidOption, message)
+                .at(table.options.span("path"))
+                .help("a glob reads many files; to write, name one directory"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The columns that stand in the files: no metadata, no partition columns.
@@ -193,6 +208,16 @@ mod tests {
             [Code::NotSupported]
         );
         assert_eq!(codes(&["line"], &[]), [Code::InvalidDefinition]);
+    }
+
+    #[test]
+    fn a_sink_has_no_glob() {
+        let check = |path: &str| super::validate_sink(&table(Path::new(path), &[], &[]));
+        assert!(check("/data/[old]/out").is_ok());
+        for path in ["/data/*.json", "/data/2026-??", "/data/{a,b}"] {
+            let error = check(path).unwrap_err();
+            assert!(error.code == Code::InvalidOption && error.message.contains("can't hold"), "{error:?}");
+        }
     }
 
     #[test]

@@ -112,4 +112,16 @@ pub trait Encoder: Send {
     fn buffered(&self) -> usize {
         0
     }
+    /// Memory that grows with what was encoded, for many files open at once.
+    fn memory(&self) -> usize {
+        self.buffered()
+    }
+    /// Appends what is held back, if the file may go on afterwards: an early end of a row group.
+    ///
+    /// # Errors
+    /// `OutputFailed`
+    fn flush_group(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let _ = out;
+        Ok(())
+    }
 }

@@ -82,6 +82,17 @@ impl OptionDef {
     }
 }
 
+/// Which command lists a table's options.
+fn where_options_are(options: &Options) -> String {
+    let connector = options.get("connector").unwrap_or("NAME");
+    match options.get("format") {
+        Some(format) => {
+            format!("`flott list connectors {connector}` and `flott list formats {format}` show all options")
+        }
+        None => format!("`flott list connectors {connector}` shows all options"),
+    }
+}
+
 /// Checks a table's options against what its connector and formats know.
 ///
 /// Every problem is reported: unknown keys (with "did you mean"), malformed values, missing keys.
@@ -97,7 +108,7 @@ pub fn check_options(
                 Diagnostic::error(Code::UnknownOption, format!("{owner} has no option '{key}'"))
                     .at(entry.key_span)
                     .did_you_mean(key, known.iter().map(|def| def.key))
-                    .help("`flott list options` shows all options"),
+                    .help(where_options_are(options)),
             );
             continue;
         };

@@ -41,6 +41,14 @@ pub trait Connector: Send + Sync {
     }
     /// Looks at the script only. Every problem is reported.
     fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>);
+    /// Looks at the script only: whether the table can be written, for tables that are.
+    ///
+    /// # Errors
+    /// `InvalidOption`
+    fn validate_sink(&self, table: &TableDescription) -> Result<()> {
+        let _ = table;
+        Ok(())
+    }
     /// Looks at the outside (does the path exist?). Every problem is reported.
     fn check_source(&self, table: &TableDescription, errors: &mut Vec<Box<Diagnostic>>) {
         let _ = (table, errors);

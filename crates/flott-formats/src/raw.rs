@@ -234,7 +234,7 @@ impl RawDecoder {
             None => {
                 let message = match self.values {
                     Values::Text(_) => "the record is not valid UTF-8".to_string(),
-                    _ => format!("{} bytes are not a {}", record.len(), self.data_type),
+                    _ => format!("{} bytes are no {}", record.len(), self.data_type),
                 };
                 self.rejected.push(Reject { record: place, code: Code::DecodeFailed, message });
             }
@@ -446,7 +446,7 @@ mod tests {
             let bytes = if little_endian { b"DCBA\nABC\n" } else { b"ABCD\nABC\n" };
             let decoded = decode(&table, bytes);
             assert_eq!(decoded.batch.column(0).as_primitive::<Int32Type>().values(), &[1_094_861_636]);
-            assert_eq!(decoded.rejected[0].message, "3 bytes are not a INT");
+            assert_eq!(decoded.rejected[0].message, "3 bytes are no INT");
             let request = FormatRequest { table: &table, schema: table.physical_schema() };
             let mut out = Vec::new();
             let mut encoder = RawFormat.encoder(&request, &crate::json::test_context()).unwrap();

@@ -217,6 +217,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
             sinks.push((SinkTarget::Collect, false, Span::default(), query.schema()));
         }
         Pipeline::Inserts(inserts) => {
+            check_overwrites(inserts)?;
             for insert in inserts {
                 let (index, schema) = (sinks.len(), insert.plan.schema());
                 add_paths(&insert.plan, index, &mut paths)?;
@@ -234,6 +235,29 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         add_sink(&mut plan, target, overwrite, span, schema, inputs, registry, options)?;
     }
     Ok(plan)
+}
+
+/// What runs together is published together: an INSERT OVERWRITE would remove the rows of any
+/// other INSERT into its table, or leave them, as it happens.
+fn check_overwrites(inserts: &[Insert]) -> Result<()> {
+    for (at, insert) in inserts.iter().enumerate() {
+        let path = |it: &Insert| it.sink.options.get("path").map(str::to_string);
+        let same = |it: &&Insert| {
+            it.sink.name == insert.sink.name || (path(it).is_some() && path(it) == path(insert))
+        };
+        let earlier = inserts.iter().take(at).filter(same).find(|it| it.overwrite || insert.overwrite);
+        if let Some(earlier) = earlier {
+            let message = format!(
+                "INSERT OVERWRITE and another INSERT of the same statement set write table '{}'",
+                insert.sink.name
+            );
+            return Err(Diagnostic::error(Code::InvalidDefinition, message)
+                .at(insert.span)
+                .related(earlier.span, "written here too")
+                .help("the one would delete the rows of the other: use UNION ALL, or separate statements"));
+        }
+    }
+    Ok(())
 }
 
 fn add_paths(plan: &LogicalPlan, sink: usize, paths: &mut Vec<Path>) -> Result<()> {
@@ -403,6 +427,7 @@ fn add_sink(
             if !connector.writes() {
                 return Err(guarantee::unsupported_use(table, span, "written", connector.name()));
             }
+            connector.validate_sink(table)?;
             if overwrite && !connector.overwrites() {
                 return Err(guarantee::unsupported_use(table, span, "overwritten", connector.name()));
             }

@@ -3,6 +3,9 @@
 //! Jobs come through a bounded queue and are done in order. Writing to disk is begun early
 //! and in pieces, so that the `fsync` at an epoch's end finds little left to do. Syncing a file
 //! earlier would hold up the shard behind the bounded queue for as long as the disk takes.
+//!
+//! A shard may have more files open than there are descriptors: of those unused for longest the
+//! descriptor is closed, and opened again when more bytes come.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -26,6 +29,8 @@ use super::{durable::sync_files, failed};
 const QUEUE_MAX: usize = 8;
 /// Complete files that wait for their fsync, each with an open descriptor.
 const UNSYNCED_FILES_MAX: usize = 256;
+/// Descriptors of files that may still grow.
+const DESCRIPTORS_MAX: usize = 128;
 /// How much is written before the disk is told to begin.
 const WRITEBACK_BYTES: u64 = 8 << 20;
 
@@ -68,7 +73,7 @@ impl Output {
         let (queue, jobs) = bounded(QUEUE_MAX);
         let status = Arc::new(Status::default());
         let buffers = BufferPool::default();
-        let disk = Disk { open: BTreeMap::new(), unsynced: Vec::new(), buffers: buffers.clone() };
+        let disk = Disk { buffers: buffers.clone(), ..Disk::default() };
         let theirs = status.clone();
         let thread = io::spawn(name, move || run(disk, &jobs, &theirs))?;
         Ok(Self { queue: Some(queue), outbox: VecDeque::new(), status, buffers, thread: Some(thread) })
@@ -161,14 +166,20 @@ impl Status {
 }
 
 /// The thread's files.
+#[derive(Default)]
 struct Disk {
     open: BTreeMap<u64, PartFile>,
+    /// Parts with a descriptor, by their last use.
+    recent: BTreeMap<u64, u64>,
+    uses: u64,
     unsynced: Vec<PartFile>,
     buffers: BufferPool,
 }
 
 struct PartFile {
-    file: File,
+    /// `None`: closed for a while.
+    file: Option<File>,
+    last_use: u64,
     path: PathBuf,
     written: u64,
     writeback_from: u64,
@@ -178,16 +189,15 @@ impl Disk {
     fn perform(&mut self, job: Job, status: &Status) -> Result<()> {
         match job {
             Job::Write { part, path, bytes } => {
-                let file = match self.open.entry(part) {
-                    std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(free) => free.insert(PartFile::create(&path)?),
-                };
-                let written = file.write(&bytes);
+                let written = self.file(part, &path).and_then(|file| file.write(&bytes));
                 self.buffers.give(bytes);
                 written
             }
             Job::Close { part } => {
-                self.unsynced.extend(self.open.remove(&part).map(PartFile::closed));
+                if let Some(file) = self.open.remove(&part) {
+                    self.recent.remove(&file.last_use);
+                    self.unsynced.push(file.closed());
+                }
                 if self.unsynced.len() < UNSYNCED_FILES_MAX { Ok(()) } else { self.sync() }
             }
             Job::Sync { epoch } => {
@@ -198,10 +208,36 @@ impl Disk {
         }
     }
 
+    /// The file of a part, with a descriptor.
+    fn file(&mut self, part: u64, path: &Path) -> Result<&mut PartFile> {
+        use std::collections::btree_map::Entry;
+        let known = self.open.get(&part);
+        if known.is_none_or(|it| it.file.is_none())
+            && self.recent.len() >= DESCRIPTORS_MAX
+            && let Some((_, oldest)) = self.recent.pop_first()
+            && let Some(oldest) = self.open.get_mut(&oldest)
+        {
+            oldest.file = None;
+        }
+        let file = match self.open.entry(part) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(free) => free.insert(PartFile::create(path)?),
+        };
+        file.reopen()?;
+        self.recent.remove(&file.last_use);
+        self.uses += 1;
+        file.last_use = self.uses;
+        self.recent.insert(self.uses, part);
+        Ok(file)
+    }
+
     /// Makes all complete files durable and lets go of them.
     fn sync(&mut self) -> Result<()> {
-        let files: Vec<PartFile> = mem::take(&mut self.unsynced);
-        sync_files(files.iter().map(|part| (&part.file, part.path.as_path())))
+        let mut files: Vec<PartFile> = mem::take(&mut self.unsynced);
+        files.iter_mut().try_for_each(PartFile::reopen)?;
+        let open: Vec<(&File, &Path)> =
+            files.iter().filter_map(|part| Some((part.file.as_ref()?, part.path.as_path()))).collect();
+        sync_files(open.into_iter())
     }
 
     /// Files that were never closed belong to no epoch.
@@ -216,11 +252,23 @@ impl PartFile {
     fn create(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).open(path);
         let file = file.map_err(|error| failed("create", path, &error))?;
-        Ok(Self { file, path: path.to_path_buf(), written: 0, writeback_from: 0 })
+        Ok(Self { file: Some(file), last_use: 0, path: path.to_path_buf(), written: 0, writeback_from: 0 })
+    }
+
+    /// Opens the file again if its descriptor was closed.
+    fn reopen(&mut self) -> Result<()> {
+        if self.file.is_none() {
+            let file = OpenOptions::new().append(true).open(&self.path);
+            self.file = Some(file.map_err(|error| failed("write", &self.path, &error))?);
+        }
+        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|error| failed("write", &self.path, &error))?;
+        let Some(file) = &mut self.file else {
+            return Err(Diagnostic::error(Code::Internal, "a part file has no descriptor"));
+        };
+        file.write_all(bytes).map_err(|error| failed("write", &self.path, &error))?;
         self.written += bytes.len() as u64;
         if self.written - self.writeback_from >= WRITEBACK_BYTES {
             self.begin_writeback();
@@ -229,7 +277,9 @@ impl PartFile {
     }
 
     fn begin_writeback(&mut self) {
-        begin_writeback(&self.file, self.writeback_from, self.written - self.writeback_from);
+        if let Some(file) = &self.file {
+            begin_writeback(file, self.writeback_from, self.written - self.writeback_from);
+        }
         self.writeback_from = self.written;
     }
 

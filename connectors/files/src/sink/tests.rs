@@ -183,6 +183,33 @@ fn long_runs_of_equal_keys_are_cut_and_many_partitions_share_few_open_files() {
 }
 
 #[test]
+fn a_partition_has_one_file_a_shard_however_many_there_are() {
+    let directory = tempdir().unwrap();
+    let sink = sink(&table(directory.path(), &["k"], &[]), &job("r1"));
+    let mut committer = sink.committer().unwrap();
+    let rows: Vec<String> = (0..6_000).map(|row| row.to_string()).collect();
+    let keys: Vec<String> = (0..6_000).map(|row| (row * 7_919 % 2_000).to_string()).collect();
+    let mut committables = Vec::new();
+    for shard in 0..2 {
+        let mut writer = sink.writer(shard, 2).unwrap();
+        for (rows, keys) in rows.chunks(1_500).zip(keys.chunks(1_500)) {
+            let column = |texts: &'_ [String]| batch(&[texts.iter().map(|it| Some(it.as_str())).collect()]);
+            let (line, key) = (column(rows), column(keys));
+            let both = [("line", line.column(0).clone()), ("k", key.column(0).clone())];
+            writer.write(&RecordBatch::try_from_iter(both).unwrap()).unwrap();
+        }
+        committables.extend(prepare(writer.as_mut(), 1).unwrap());
+    }
+    committer.commit(&committables).unwrap();
+    committer.finish().unwrap();
+    let files = visible(directory.path());
+    assert_eq!(files.len(), 4_000);
+    let lines: usize = files.values().map(|text| text.lines().count()).sum();
+    assert_eq!(lines, 12_000 + 4_000, "each file ends once");
+    assert!(files.values().all(|text| text.ends_with("end\n")));
+}
+
+#[test]
 fn files_are_ended_by_size_and_by_time() {
     let directory = tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(0));

@@ -22,12 +22,13 @@ use super::{
 const ENCODE_ROWS: usize = 2048;
 /// Bytes handed over at once.
 const BUFFER_BYTES: usize = 512 << 10;
-/// Part files open at once; the one unused for longest is ended.
-const OPEN_PARTS_MAX: usize = 256;
+/// Part files begun and not ended; beyond, those unused for longest are ended. Far fewer have a
+/// descriptor, see [`Output`].
+const OPEN_PARTS_MAX: usize = 20_000;
 /// With many files open at once each gets a smaller buffer.
 const BUFFERED_BYTES_MAX: usize = 32 << 20;
-/// What all open files together may hold back, row groups of columnar files included; beyond,
-/// the file that holds most is ended.
+/// What all open files together may hold in memory, row groups of columnar files included; beyond,
+/// those that hold most hand it over.
 const HELD_BYTES_MAX: usize = 128 << 20;
 
 /// Writes one shard's rows.
@@ -122,16 +123,12 @@ impl FileSinkWriter {
         if part.buffer.len() >= buffer_bytes {
             part.hand_over(&mut self.output)?;
         }
-        let held_bytes = part.buffer.len() + part.encoder.buffered();
-        self.held_bytes = (self.held_bytes + held_bytes).saturating_sub(part.held_bytes);
-        part.held_bytes = held_bytes;
+        self.held_bytes = part.count_held(self.held_bytes);
         if part.size() >= self.plan.settings.file_size_bytes_max {
             self.end_part(&routed.partition)?;
         }
         if self.held_bytes > HELD_BYTES_MAX && self.open.len() > 1 {
-            let largest =
-                self.open.iter().max_by_key(|(_, part)| part.held_bytes).map(|(key, _)| key.clone());
-            largest.map_or(Ok(()), |key| self.end_part(&key))?;
+            self.let_go()?;
         }
         Ok(())
     }
@@ -162,13 +159,36 @@ impl FileSinkWriter {
         })
     }
 
-    /// Ends the file unused for longest if too many are open.
+    /// Ends files unused for longest if too many are open: an eighth, as finding them takes a while.
     fn make_room(&mut self) -> Result<()> {
         if self.open.len() < OPEN_PARTS_MAX {
             return Ok(());
         }
-        let oldest = self.open.iter().min_by_key(|(_, part)| part.last_use).map(|(key, _)| key.clone());
-        oldest.map_or(Ok(()), |key| self.end_part(&key))
+        let mut keys: Vec<(u64, OwnedRow)> =
+            self.open.iter().map(|(key, part)| (part.last_use, key.clone())).collect();
+        keys.sort_unstable_by_key(|(last_use, _)| *last_use);
+        keys.iter().take(OPEN_PARTS_MAX / 8).try_for_each(|(_, key)| self.end_part(key))
+    }
+
+    /// Has the files that hold most hand it over, until half of what may be held is left. A file
+    /// that can't is ended.
+    fn let_go(&mut self) -> Result<()> {
+        let mut keys: Vec<(usize, u64, OwnedRow)> =
+            self.open.iter().map(|(key, part)| (part.held_bytes, part.number, key.clone())).collect();
+        keys.sort_unstable_by_key(|(held, number, _)| (std::cmp::Reverse(*held), *number));
+        for (held, _, key) in keys {
+            if self.held_bytes <= HELD_BYTES_MAX / 2 {
+                break;
+            }
+            let Some(part) = self.open.get_mut(&key) else { continue };
+            part.encoder.flush_group(&mut part.buffer)?;
+            part.hand_over(&mut self.output)?;
+            self.held_bytes = part.count_held(self.held_bytes);
+            if part.held_bytes > held / 2 {
+                self.end_part(&key)?;
+            }
+        }
+        Ok(())
     }
 
     fn end_part(&mut self, partition: &OwnedRow) -> Result<()> {
@@ -210,6 +230,13 @@ impl FileSinkWriter {
 impl Part {
     fn size(&self) -> u64 {
         self.handed_over_bytes + (self.buffer.len() + self.encoder.buffered()) as u64
+    }
+
+    /// Looks up what is held; `all` is the sum over all parts, before and after.
+    fn count_held(&mut self, all: usize) -> usize {
+        let before = self.held_bytes;
+        self.held_bytes = self.buffer.len() + self.encoder.memory();
+        (all + self.held_bytes).saturating_sub(before)
     }
 
     fn hand_over(&mut self, output: &mut Output) -> Result<()> {

@@ -107,7 +107,8 @@ impl SourceReader for FileReader {
         while !context.stop.is_stopped() {
             let Some(current) = &mut self.current else {
                 let Some(file) = self.next_file(context)? else { return Ok(None) };
-                if file.size != Some(0) {
+                // Text without a byte has no rows; what is columnar has at least a footer.
+                if file.size != Some(0) || self.framing == Framing::RowGroups {
                     self.current = Some(self.open(file)?);
                 }
                 continue;

@@ -1,3 +1,5 @@
+//! Parquet there and back.
+
 use std::{fs::File, path::Path, sync::Arc};
 
 use arrow::{
@@ -54,6 +56,29 @@ fn read(path: &Path, schema: &Schema) -> Result<Vec<Decoded>> {
         })?;
     }
     Ok(all)
+}
+
+#[test]
+fn a_row_group_can_end_early() {
+    let (table, schema) =
+        (TableDescription::default(), Schema::new(vec![Field::new("a", DataType::bigint())]));
+    let request = FormatRequest { table: &table, schema: schema.clone() };
+    let mut encoder = Parquet.encoder(&request, &context()).unwrap();
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1_000));
+    let batch = RecordBatch::try_new(schema.arrow_schema(), vec![column]).unwrap();
+    let mut out = Vec::new();
+    encoder.encode(&batch, &mut out).unwrap();
+    let before = encoder.memory();
+    encoder.flush_group(&mut out).unwrap();
+    assert!(encoder.memory() < before / 2 && encoder.buffered() == 0);
+    encoder.flush_group(&mut out).unwrap();
+    encoder.encode(&batch, &mut out).unwrap();
+    encoder.finish(&mut out).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("two.parquet");
+    std::fs::write(&path, out).unwrap();
+    assert_eq!(row_groups(&path).unwrap().iter().map(|it| it.rows).collect::<Vec<_>>(), [1_000, 1_000]);
+    assert_eq!(read(&path, &schema).unwrap().iter().map(|it| it.batch.num_rows()).sum::<usize>(), 2_000);
 }
 
 fn write(path: &Path, options: &[(&str, &str)], schema: &Schema, batches: &[RecordBatch]) -> Result<()> {

@@ -23,6 +23,8 @@ use super::convert::convert;
 
 /// Rows of a row group at the most.
 const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
+/// About what a column chunk costs until the footer is written.
+const CHUNK_METADATA_BYTES: usize = 512;
 
 /// Encodes a Parquet file.
 pub struct ParquetEncoder {
@@ -74,6 +76,15 @@ impl Encoder for ParquetEncoder {
     }
     fn buffered(&self) -> usize {
         self.writer.in_progress_size()
+    }
+    fn memory(&self) -> usize {
+        let chunks = self.writer.flushed_row_groups().len() * self.schema.fields().len();
+        self.writer.memory_size() + chunks * CHUNK_METADATA_BYTES
+    }
+    fn flush_group(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.writer.flush().map_err(|error| failed(&error))?;
+        out.append(self.writer.inner_mut());
+        Ok(())
     }
 }
 
