@@ -1,3 +1,5 @@
+//! Evaluation: sharing, laziness, three-valued logic.
+
 use arrow::array::{Int64Array, StringArray};
 use flott_types::{Code, Span, TypeKind};
 

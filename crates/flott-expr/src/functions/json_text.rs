@@ -22,15 +22,17 @@ const DEPTH_MAX: usize = 128;
 impl<'a> Json<'a> {
     /// The value that the text spells; `None` if it isn't JSON.
     pub(super) fn read(text: &'a str) -> Option<Self> {
-        let mut reader = Reader { rest: text };
+        let mut reader = Reader { rest: text, repeated: false };
         let value = reader.value(0)?;
         reader.skip_space();
         reader.rest.is_empty().then_some(value)
     }
 
-    /// The value that the text begins with, whatever follows; `None` if it doesn't begin with JSON.
-    pub(super) fn read_first(text: &'a str) -> Option<Self> {
-        Reader { rest: text }.value(0)
+    /// The value that the text begins with, whatever follows, and whether an object in it has a
+    /// name twice; `None` if it doesn't begin with JSON.
+    pub(super) fn read_first(text: &'a str) -> Option<(Self, bool)> {
+        let mut reader = Reader { rest: text, repeated: false };
+        Some((reader.value(0)?, reader.repeated))
     }
 
     /// Appends the value as JSON text without spaces.
@@ -90,6 +92,8 @@ pub(super) fn write_string(text: &str, out: &mut String) {
 
 struct Reader<'a> {
     rest: &'a str,
+    /// An object had a name twice; the last value counts.
+    repeated: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -157,7 +161,10 @@ impl<'a> Reader<'a> {
             }
             let value = self.value(depth + 1)?;
             match members.iter_mut().find(|(known, _)| *known == name) {
-                Some(member) => member.1 = value,
+                Some(member) => {
+                    self.repeated = true;
+                    member.1 = value;
+                }
                 None => members.push((name, value)),
             }
             self.skip_space();

@@ -74,7 +74,13 @@ fn parse(call: &Call<'_>, lenient: bool) -> Result<ArrayRef, EvalError> {
         let text = texts.value(row);
         let read = match Json::read_first(text) {
             None => Err(EvalError::new(format!("PARSE_JSON: '{text}' is not JSON"))),
-            Some(json) => write(&json, duplicates(row)?, out),
+            Some((_, true)) if !duplicates(row)? => {
+                Err(EvalError::new(format!("PARSE_JSON: an object in '{text}' has a key twice")))
+            }
+            Some((json, _)) => {
+                write(&json, out);
+                Ok(())
+            }
         };
         match read {
             Ok(()) => Ok(true),
@@ -85,7 +91,7 @@ fn parse(call: &Call<'_>, lenient: bool) -> Result<ArrayRef, EvalError> {
 }
 
 /// The value in the spelling of a VARIANT.
-fn write(json: &Json<'_>, duplicates: bool, out: &mut String) -> Result<(), EvalError> {
+fn write(json: &Json<'_>, out: &mut String) {
     match json {
         Json::Number(spelled) => out.push_str(&number(spelled)),
         Json::Array(elements) => {
@@ -94,35 +100,26 @@ fn write(json: &Json<'_>, duplicates: bool, out: &mut String) -> Result<(), Eval
                 if i > 0 {
                     out.push(',');
                 }
-                write(element, duplicates, out)?;
+                write(element, out);
             }
             out.push(']');
         }
         Json::Object(members) => {
-            // Stable: of equal names the last stays last.
             let mut sorted: Vec<&(String, Json<'_>)> = members.iter().collect();
             sorted.sort_by(|a, b| a.0.cmp(&b.0));
-            if !duplicates && sorted.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-                return Err(EvalError::new("PARSE_JSON: an object has a key twice"));
-            }
             out.push('{');
-            let mut first = true;
-            for (i, (name, value)) in sorted.iter().enumerate() {
-                if sorted.get(i + 1).is_some_and(|next| next.0 == *name) {
-                    continue;
-                }
-                if !std::mem::take(&mut first) {
+            for (i, (name, value)) in sorted.into_iter().enumerate() {
+                if i > 0 {
                     out.push(',');
                 }
                 write_string(name, out);
                 out.push(':');
-                write(value, duplicates, out)?;
+                write(value, out);
             }
             out.push('}');
         }
         Json::Null | Json::Boolean(_) | Json::String(_) => json.write(out),
     }
-    Ok(())
 }
 
 fn number(spelled: &str) -> Cow<'_, str> {
