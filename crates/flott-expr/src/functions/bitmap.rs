@@ -82,7 +82,8 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         |args| bitmaps(args, 1, DataType::bigint()),
         |call| {
             let sets = sets(call, 0)?;
-            let counts = sets.iter().map(|it| it.as_ref().map(|it| i64::try_from(it.len()).unwrap_or(i64::MAX)));
+            let counts =
+                sets.iter().map(|it| it.as_ref().map(|it| i64::try_from(it.len()).unwrap_or(i64::MAX)));
             Ok(Arc::new(counts.collect::<Int64Array>()))
         },
         "How many numbers are in the set.",
@@ -159,7 +160,15 @@ const fn of_two(
     doc: &'static str,
     examples: &'static [(&'static str, &'static str)],
 ) -> Function {
-    Function::define(KIND, name, signatures, |args| bitmaps(args, 2, TypeKind::Bitmap.into()), evaluate, doc, examples)
+    Function::define(
+        KIND,
+        name,
+        signatures,
+        |args| bitmaps(args, 2, TypeKind::Bitmap.into()),
+        evaluate,
+        doc,
+        examples,
+    )
 }
 
 fn bitmaps(args: &[Expr], count: usize, result: DataType) -> Option<Signature> {
@@ -301,9 +310,8 @@ fn read(bytes: &[u8]) -> Option<Set> {
             }
         } else if count > ARRAY_LENGTH_MAX {
             let bits = reader.take(8192)?;
-            let held = (0..=0xFFFFu32).filter(|low| {
-                bits.get((low / 8) as usize).is_some_and(|byte| byte >> (low % 8) & 1 == 1)
-            });
+            let held = (0..=0xFFFFu32)
+                .filter(|low| bits.get((low / 8) as usize).is_some_and(|byte| byte >> (low % 8) & 1 == 1));
             set.extend(held.map(|low| high | low));
         } else {
             for _ in 0..count {

@@ -89,8 +89,8 @@ pub(crate) static FUNCTIONS: &[Function] = &[
                 if text.is_empty() {
                     return Ok(false);
                 }
-                let json = Json::read(text)
-                    .ok_or_else(|| EvalError::new(format!("JSON: '{text}' is not JSON")))?;
+                let json =
+                    Json::read(text).ok_or_else(|| EvalError::new(format!("JSON: '{text}' is not JSON")))?;
                 write_sorted(&json, out);
                 Ok(true)
             })
@@ -119,7 +119,9 @@ fn insertable(arg: &Expr) -> bool {
 /// Whether JSON has a form for the type.
 fn convertible(data_type: &DataType) -> bool {
     match &data_type.kind {
-        TypeKind::Null | TypeKind::Date | TypeKind::Time(_) | TypeKind::Interval(_) | TypeKind::Bitmap => false,
+        TypeKind::Null | TypeKind::Date | TypeKind::Time(_) | TypeKind::Interval(_) | TypeKind::Bitmap => {
+            false
+        }
         TypeKind::Array(element) => convertible(element),
         TypeKind::Map(key, value) => key.is_character() && convertible(value),
         TypeKind::Multiset(element) => element.is_character(),

@@ -604,7 +604,9 @@ fn difference(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     }
     let millis = kernel::build_primitive::<DurationMillisecondType>(call.rows, nulls.as_ref(), |row| {
         let ((to_day, from_day), (to_nanos, from_nanos)) = (days(row), nanos(row));
-        Ok(Some((to_day - from_day) * SECONDS_PER_DAY * 1_000 + (to_nanos - from_nanos).div_euclid(1_000_000)))
+        Ok(Some(
+            (to_day - from_day) * SECONDS_PER_DAY * 1_000 + (to_nanos - from_nanos).div_euclid(1_000_000),
+        ))
     })?;
     Ok(Arc::new(millis))
 }

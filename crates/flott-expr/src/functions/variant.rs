@@ -170,7 +170,8 @@ pub(super) fn item(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
                 members.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
             }
             (Some(Json::Array(mut elements)), false) => {
-                let index = call.bigints(1)?.value(row).checked_sub(1).and_then(|it| usize::try_from(it).ok());
+                let index =
+                    call.bigints(1)?.value(row).checked_sub(1).and_then(|it| usize::try_from(it).ok());
                 index.filter(|it| *it < elements.len()).map(|it| elements.swap_remove(it))
             }
             (_, true) => return Err(EvalError::new("only an object VARIANT has members: v['name']")),
@@ -194,9 +195,14 @@ mod tests {
 
     #[test]
     fn numbers_tell_what_they_are() {
-        for (spelled, kept) in
-            [("1", "1"), ("1.50", "1.5"), ("10.00", "10"), ("1e3", "1000.0"), ("-0.0", "0"), ("1e400", "Infinity")]
-        {
+        for (spelled, kept) in [
+            ("1", "1"),
+            ("1.50", "1.5"),
+            ("10.00", "10"),
+            ("1e3", "1000.0"),
+            ("-0.0", "0"),
+            ("1e400", "Infinity"),
+        ] {
             assert_eq!(number(spelled), kept, "{spelled}");
         }
     }

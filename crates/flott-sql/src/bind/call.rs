@@ -150,7 +150,9 @@ fn arguments<'q>(
     }
     let json = json::default_on_null(&name.to_ascii_uppercase()).is_some();
     let plain = binder.binder.all(plain.into_iter().map(|arg| match arg {
-        Ast::Function(call) if json && function_name(call).is_some_and(|it| it.eq_ignore_ascii_case("JSON")) => {
+        Ast::Function(call)
+            if json && function_name(call).is_some_and(|it| it.eq_ignore_ascii_case("JSON")) =>
+        {
             json_text(binder, call, binder.binder.place(arg))
         }
         arg => binder.bind(arg),

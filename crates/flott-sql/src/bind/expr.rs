@@ -352,7 +352,8 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
         };
         let in_order = self.binder.fold(self.operator("<=", vec![from.clone(), to.clone()], span)?);
         let either = |yes: &Expr, no: &Expr| {
-            let data_type = yes.data_type.clone().with_nullable(yes.data_type.nullable || no.data_type.nullable);
+            let data_type =
+                yes.data_type.clone().with_nullable(yes.data_type.nullable || no.data_type.nullable);
             let branches = vec![(in_order.clone(), convert(yes.clone(), &data_type))];
             let otherwise = Box::new(convert(no.clone(), &data_type));
             self.binder.fold(Expr::new(ExprKind::Case { branches, otherwise }, data_type, span))

@@ -109,9 +109,7 @@ fn returned_as(binder: ExprBinder<'_, '_>, name: &str, clauses: &[Clause<'_>], s
 
 fn returned_type(binder: ExprBinder<'_, '_>, clauses: &[Clause<'_>]) -> Result<DataType> {
     match (text_of(clauses, "$returning"), clause(clauses, "$returning")) {
-        (Some(text), Some(Ast::Value(value))) => {
-            parse_data_type_at(text, binder.binder.span(value.span))
-        }
+        (Some(text), Some(Ast::Value(value))) => parse_data_type_at(text, binder.binder.span(value.span)),
         _ => Ok(DataType::string()),
     }
 }
@@ -146,7 +144,10 @@ fn default(binder: ExprBinder<'_, '_>, clauses: &[Clause<'_>], name: &str, span:
 /// `RETURNING type`
 fn returning(binder: ExprBinder<'_, '_>, call: Expr, clauses: &[Clause<'_>], span: Span) -> Result<Expr> {
     let to = returned_type(binder, clauses)?;
-    if clause(clauses, "$returning").is_none() || to.kind == call.data_type.kind || !call.data_type.is_character() {
+    if clause(clauses, "$returning").is_none()
+        || to.kind == call.data_type.kind
+        || !call.data_type.is_character()
+    {
         return Ok(call);
     }
     Ok(coerce::cast_expr(binder.binder.fold(call), &to, CastMode::Strict).at(span))

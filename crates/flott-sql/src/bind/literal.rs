@@ -106,7 +106,8 @@ pub(super) fn typed(typed: &ast::TypedString, span: Span) -> Result<Expr> {
         ast::DataType::Time(..) => {
             let form = || malformed("TIME", "TIME '23:59:59.123'");
             // `TIME '9:30:00'`: the hour may have one digit.
-            let padded = if trimmed.find(':') == Some(1) { format!("0{trimmed}") } else { trimmed.to_string() };
+            let padded =
+                if trimmed.find(':') == Some(1) { format!("0{trimmed}") } else { trimmed.to_string() };
             let millis = text::parse_time(padded.as_bytes()).ok_or_else(form)?;
             let precision = decimals(trimmed).ok_or_else(form)?;
             Ok(constant(Value::Time(millis), TypeKind::Time(precision), span))

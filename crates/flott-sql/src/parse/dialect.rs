@@ -299,10 +299,8 @@ fn parse_between(
 
 /// `a IS [NOT] DISTINCT FROM b`: what follows ends where a weaker operator begins.
 fn parse_distinct_from(parser: &mut Parser, expr: &Expr, negated: bool) -> Result<Expr, ParserError> {
-    let (left, right) = (
-        Box::new(expr.clone()),
-        Box::new(parser.parse_subexpr(FlinkDialect.prec_value(Precedence::Is))?),
-    );
+    let (left, right) =
+        (Box::new(expr.clone()), Box::new(parser.parse_subexpr(FlinkDialect.prec_value(Precedence::Is))?));
     Ok(if negated { Expr::IsNotDistinctFrom(left, right) } else { Expr::IsDistinctFrom(left, right) })
 }
 

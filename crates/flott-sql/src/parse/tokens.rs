@@ -80,7 +80,8 @@ fn rewrite(raw: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
 
 /// Puts the items of VALUES that stand without parentheses into some.
 fn with_rows(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let is_values = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::VALUES);
+    let is_values =
+        |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::VALUES);
     if !tokens.iter().any(is_values) {
         return tokens;
     }
@@ -95,14 +96,20 @@ fn with_rows(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         if expects_item {
             expects_item = false;
             if starts_bare_item(&token.token) {
-                out.push(TokenWithSpan::new(Token::LParen, TokenSpan::new(token.span.start, token.span.start)));
+                out.push(TokenWithSpan::new(
+                    Token::LParen,
+                    TokenSpan::new(token.span.start, token.span.start),
+                ));
                 opened = Some(0);
             }
         }
         if let Some(depth) = opened {
             let ends = depth == 0 && ends_item(&token.token);
             if ends {
-                out.push(TokenWithSpan::new(Token::RParen, TokenSpan::new(token.span.start, token.span.start)));
+                out.push(TokenWithSpan::new(
+                    Token::RParen,
+                    TokenSpan::new(token.span.start, token.span.start),
+                ));
                 opened = None;
                 expects_item = token.token == Token::Comma;
             } else {
