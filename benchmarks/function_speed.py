@@ -14,6 +14,8 @@ import time
 
 # A rate that can't be told from none, in rows per second.
 RATE_MAX = 1e9
+# How often each job is timed.
+RUNS = 3
 
 
 def environment(rows):
@@ -42,37 +44,41 @@ def column(at, values):
     return f"CASE MOD(id, {len(values)}) {parts} END AS p{at}"
 
 
-def seconds(flink, name, select, source):
-    """The time of a job with these columns into a blackhole; the faster of two runs."""
-    java = flink.sql_query(f"SELECT {select} FROM {source}")._j_table.getResolvedSchema()
-    types = [column.getDataType().getLogicalType().asSerializableString() for column in java.getColumns()]
+def job(flink, name, select, source):
+    """A job with these columns into a blackhole, to be run several times; gives its seconds."""
+    schema = flink.sql_query(f"SELECT {select} FROM {source}")._j_table.getResolvedSchema()
+    types = [column.getDataType().getLogicalType().asSerializableString() for column in schema.getColumns()]
     columns = ", ".join(f"c{at} {of}" for at, of in enumerate(types))
     flink.execute_sql(f"CREATE TABLE {name} ({columns}) WITH ('connector' = 'blackhole')")
-    best = None
-    for _ in range(2):
+
+    def run():
         start = time.perf_counter()
         flink.execute_sql(f"INSERT INTO {name} SELECT {select} FROM {source}").wait()
-        took = time.perf_counter() - start
-        best = took if best is None else min(best, took)
-    return best
+        return time.perf_counter() - start
+
+    return run
+
+
+def difference(plain, call):
+    """How much longer the call's job takes: run in turn, the fastest of each, after one to warm up."""
+    plain()
+    times = [(plain(), call()) for _ in range(RUNS)]
+    return min(took for _, took in times) - min(took for took, _ in times)
 
 
 def main():
     rows = int(sys.argv[1])
     flink = environment(rows)
-    plain = {}
     for at, line in enumerate(sys.stdin):
         call = json.loads(line)
         columns = [column(place, values) for place, values in enumerate(call["columns"])]
-        key = tuple(columns)
         rate = None
         try:
             source = f"source{at}"
             flink.execute_sql(f"CREATE VIEW {source} AS SELECT id, {', '.join(columns)} FROM numbers")
-            if key not in plain:
-                names = ", ".join(f"p{place}" for place in range(len(columns)))
-                plain[key] = seconds(flink, f"plain{at}", names, source)
-            took = seconds(flink, f"call{at}", call["expression"], source) - plain[key]
+            names = ", ".join(f"p{place}" for place in range(len(columns)))
+            plain = job(flink, f"plain{at}", names, source)
+            took = difference(plain, job(flink, f"call{at}", call["expression"], source))
             rate = rows / took if took > rows / RATE_MAX else None
         except Exception as error:
             print(f"{call['function']}: {str(error).splitlines()[0]}", file=sys.stderr)

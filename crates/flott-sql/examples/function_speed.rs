@@ -10,6 +10,7 @@
 #![expect(clippy::disallowed_methods, reason = "it measures")]
 #![expect(clippy::unwrap_used, reason = "a program for developers")]
 
+#[allow(dead_code, reason = "the conformance tests use the rest")]
 #[path = "../tests/conformance/cases.rs"]
 mod cases;
 
@@ -39,7 +40,7 @@ const BATCH_ROWS: usize = 8192;
 /// How long a function is measured at least.
 const AT_LEAST: Duration = Duration::from_millis(200);
 /// Rows that Flink gets.
-const FLINK_ROWS: u64 = 2_000_000;
+const FLINK_ROWS: u64 = 5_000_000;
 
 /// A call that both sides evaluate.
 struct Call {

@@ -46,7 +46,6 @@ pub fn functions(directory: &Path) -> Vec<Case> {
 
 /// The first template of every function that has one with places, over columns `p0`, `p1` …, with
 /// the values that each may take.
-#[allow(dead_code, reason = "for measuring speed, which is a program of its own")]
 pub fn typical_calls(directory: &Path) -> Vec<Case> {
     let mut calls: Vec<Case> = Vec::new();
     for case in functions(directory) {
@@ -80,7 +79,6 @@ pub fn casts(directory: &Path) -> Vec<Case> {
 }
 
 /// The pools of `functions.txt`.
-#[allow(dead_code, reason = "for measuring speed, which is a program of its own")]
 pub fn pools(directory: &Path) -> Pools {
     let text = fs::read_to_string(directory.join("functions.txt")).unwrap();
     read_pools(text.split_once("@functions\n").unwrap().0)
