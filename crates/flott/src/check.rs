@@ -24,7 +24,13 @@ pub fn command(arguments: &Validate) -> ExitCode {
     let count = errors.iter().filter(|it| it.severity == Severity::Error).count();
     let name = &script.source.name;
     match count {
-        0 => console::out(format_args!("{name}: no errors in {} statements\n", script.statements.len())),
+        0 => {
+            let statements = match script.statements.len() {
+                1 => "1 statement".to_string(),
+                many => format!("{many} statements"),
+            };
+            console::out(format_args!("{name}: no errors in {statements}\n"));
+        }
         1 => console::out(format_args!("{name}: 1 error\n")),
         _ => console::out(format_args!("{name}: {count} errors\n")),
     }

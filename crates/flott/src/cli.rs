@@ -179,7 +179,8 @@ pub struct List {
 pub enum Dlq {
     /// Count dead letters by run, source and error
     List {
-        /// The dead-letter directory.
+        /// The dead-letter directory, a pipeline's or all of them
+        #[arg(value_name = "DIR", default_value = "./flott-dlq")]
         directory: PathBuf,
         /// One JSON object a line.
         #[arg(long)]
@@ -187,7 +188,8 @@ pub enum Dlq {
     },
     /// Show dead letters: time, place, error, record
     Show {
-        /// The dead-letter directory.
+        /// The dead-letter directory, a pipeline's or all of them
+        #[arg(value_name = "DIR", default_value = "./flott-dlq")]
         directory: PathBuf,
         /// Show at most this many
         #[arg(long, default_value = "20")]

@@ -20,6 +20,7 @@ mod list;
 mod live;
 mod logging;
 mod metrics;
+mod printable;
 mod report;
 mod results;
 mod run;

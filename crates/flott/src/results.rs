@@ -3,7 +3,7 @@
 //! Values are spelled as Flink's `CAST(… AS STRING)` spells them (JSON: as the `json` format does).
 //! A first column `op` would stand before the others if the query updated its rows.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use arrow::record_batch::RecordBatch;
 use flott_connector::{Encoder, FormatRequest, Registry, Sink};
@@ -11,7 +11,7 @@ use flott_connector_console::{NewEncoder, to_stdout};
 use flott_expr::{EvalContext, render};
 use flott_types::{Result, Schema, TableDescription};
 
-use crate::{cli::Output, console};
+use crate::{cli::Output, console, printable};
 
 /// Where a query's rows go.
 pub fn sink(
@@ -25,7 +25,14 @@ pub fn sink(
     let encoder: NewEncoder = Arc::new(move || match output {
         Output::Json => {
             let table = TableDescription::default();
-            json.encoder(&FormatRequest { table: &table, schema: schema.clone() }, &context)
+            let printable = printable::schema(&schema);
+            let request = FormatRequest { table: &table, schema: printable.clone() };
+            let inner = json.encoder(&request, &context)?;
+            Ok(if printable == schema {
+                inner
+            } else {
+                Box::new(Printable { inner, schema: schema.clone(), printable, time_zone: context.time_zone })
+            })
         }
         Output::Csv => Ok(Box::new(CsvEncoder { rows: Rows::new(&schema, &context), header: false }) as _),
         Output::Table => {
@@ -60,6 +67,23 @@ impl Rows {
             &mut out,
         );
         Some(out)
+    }
+}
+
+/// JSON of columns that it has no form for.
+struct Printable {
+    inner: Box<dyn Encoder>,
+    schema: Schema,
+    printable: Schema,
+    time_zone: chrono_tz::Tz,
+}
+
+impl Encoder for Printable {
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        self.inner.encode(&printable::batch(batch, &self.schema, &self.printable, self.time_zone)?, out)
+    }
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.inner.finish(out)
     }
 }
 
@@ -115,6 +139,27 @@ impl Encoder for CsvEncoder {
         self.header(out);
         Ok(())
     }
+}
+
+/// A cell of a table is one line, and does nothing to the terminal: control characters are escaped.
+fn shown(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        match character {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            _ if character.is_control() => {
+                // Writing to a String does not fail.
+                let _ = write!(out, "\\u{:04X}", u32::from(character));
+            }
+            _ => out.push(character),
+        }
+    }
+    out
 }
 
 /// A table whose widths come from the header and the first batch; what is longer sticks out.
@@ -173,8 +218,9 @@ impl TableEncoder {
 
 impl Encoder for TableEncoder {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        let cell =
-            |row: usize, column: usize| self.rows.text(batch, row, column).unwrap_or_else(|| "NULL".into());
+        let cell = |row: usize, column: usize| {
+            self.rows.text(batch, row, column).map_or_else(|| "NULL".into(), shown)
+        };
         let cells: Vec<Vec<String>> = (0..batch.num_rows())
             .map(|row| (0..batch.num_columns()).map(|column| cell(row, column)).collect())
             .collect();
@@ -217,4 +263,15 @@ pub fn print_text(schema: &Schema, rows: &[Vec<Option<String>>], output: Output)
     encoder.finish(&mut out)?;
     console::out(String::from_utf8_lossy(&out));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_cell_is_one_line() {
+        assert_eq!(shown("a\nb\tc\r\u{1b}[31m\u{0}".into()), "a\\nb\\tc\\r\\u001B[31m\\u0000");
+        assert_eq!(shown("süß".into()), "süß");
+    }
 }

@@ -165,6 +165,22 @@ fn what_is_no_input_says_so() {
 }
 
 #[test]
+fn an_empty_file_is_not_parquet() {
+    let lab = Lab::new();
+    lab.write("in/empty.parquet", "");
+    let said = lab.fails(1, &(table("t", "a INT", "in", "parquet", &[]) + "SELECT * FROM t"));
+    assert!(said.contains("in/empty.parquet' is not a Parquet file"), "{said}");
+}
+
+#[test]
+fn the_path_of_a_sink_is_no_glob() {
+    let lab = Lab::new();
+    let sql = table("s", "a INT", "out/*.json", "json", &[]) + "INSERT INTO s VALUES (1)";
+    let said = lab.fails(2, &sql);
+    assert!(said.contains("can't hold '*'") && !lab.path("out").exists(), "{said}");
+}
+
+#[test]
 fn an_output_that_cannot_be_written_says_so() {
     let lab = Lab::new();
     lab.write("in.json", "{\"a\":1}\n");

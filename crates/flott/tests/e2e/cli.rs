@@ -282,3 +282,35 @@ fn any_parallelism_gives_the_same_rows_and_prints_them_in_order() {
     twice.sort_unstable();
     assert!(twice == (0..2 * count as u64).map(|at| at / 2).collect::<Vec<_>>(), "{} rows", twice.len());
 }
+
+#[test]
+fn json_shows_every_type() {
+    let lab = Lab::new();
+    let sql = "SELECT ROW(1, NULL) AS r, INTERVAL '1' DAY AS i, MAP[1, INTERVAL '2' MONTH] AS m, ARRAY[MAP[DATE '2026-01-01', 2]] AS l";
+    let printed = out(&lab, &["run", "-q", "-o", "json", "-e", sql]);
+    assert_eq!(
+        printed,
+        "{\"r\":{\"EXPR$0\":1,\"EXPR$1\":null},\"i\":\"+1 00:00:00.000\",\"m\":{\"1\":\"+0-02\"},\"l\":[{\"2026-01-01\":2}]}\n"
+    );
+}
+
+#[test]
+fn dead_letters_are_found_from_the_directory_above() {
+    let lab = Lab::new();
+    lab.write("in.json", "{\"a\":1}\nbroken\n");
+    lab.run(&(table("t", "a INT", "in.json", "json", &[("on-error", "dead-letter")]) + "SELECT a FROM t"));
+    lab.write("flott-dlq/flott/replayed/old.ndjson", "not looked at");
+    for directory in [&[][..], &["flott-dlq"], &["flott-dlq/flott"]] {
+        let listed = out(&lab, &[&["dlq", "list"], directory].concat());
+        assert!(listed.contains("1 dead letter in ") && listed.contains("flott-dlq/flott"), "{listed}");
+        let shown = out(&lab, &[&["dlq", "show"], directory].concat());
+        assert!(shown.contains("record: broken"), "{shown}");
+    }
+}
+
+#[test]
+fn an_unknown_option_leads_to_the_list_of_those_there_are() {
+    let lab = Lab::new();
+    let said = lab.fails(2, &(table("t", "a INT", "in.json", "json", &[("pth", "x")]) + "SELECT a FROM t"));
+    assert!(said.contains("flott list connectors filesystem` and `flott list formats json"), "{said}");
+}
