@@ -36,7 +36,7 @@ for r in $(seq "$RUNS"); do
 done
 "$PY" - <<PYTHON
 import duckdb
-q = "SELECT count(*), sum(dep_delay), sum(arr_delay), sum(air_time), count(tailnum), bit_xor(hash(carrier, flight, tailnum, time_hour)) FROM '{}'"
+q = "SELECT count(*), sum(dep_delay), sum(arr_delay), sum(air_time), count(tailnum), sum(hash(carrier, flight, tailnum, time_hour)::HUGEINT) FROM '{}'"
 a, b = (duckdb.sql(q.format(p)).fetchall()[0] for p in ("$out/flott/*.parquet", "$out/duckdb.parquet"))
 print("same" if a == b else "DIFFERENT", a, b)
 PYTHON
