@@ -103,7 +103,9 @@ fn every_error_code_has_a_page_and_every_page_a_code() {
         let path = directory.join(format!("{code}.md"));
         match fs::read_to_string(&path) {
             Ok(text) if text.starts_with(&format!("# {code}: ")) && text.contains("## What to do") => {}
-            Ok(_) => problems.push(format!("{}: begin with `# {code}: …`, have `## What to do`", path.display())),
+            Ok(_) => {
+                problems.push(format!("{}: begin with `# {code}: …`, have `## What to do`", path.display()))
+            }
             Err(_) => problems.push(format!("{} is missing", path.display())),
         }
     }

@@ -25,6 +25,7 @@ pub mod source;
 
 pub use clock::{Clock, ManualClock, StopSignal, SystemClock};
 pub use dead_letter::{DeadLetter, DeadLetterQueue, Stage};
+pub use flott_types::{ColumnKind, TableColumn, TableDescription};
 pub use format::{Encoder, ExtraColumn, Format, FormatRequest, Framing};
 pub use option::{OptionDef, OptionKind};
 pub use registry::{Connector, Registry};
@@ -33,4 +34,3 @@ pub use source::{
     BufferPool, Chunk, Decoded, Decoder, OnError, Origin, Payload, ReadContext, Reject, ScanRequest, Source,
     SourceReader, SplitInfo,
 };
-pub use flott_types::{ColumnKind, TableColumn, TableDescription};

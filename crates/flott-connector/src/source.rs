@@ -147,7 +147,16 @@ impl Decoded {
     /// A batch whose rows are the records from `first_record` on, none lost.
     pub fn all(batch: RecordBatch, first_record: u32) -> Self {
         let read = batch.num_rows() as u64;
-        Self { batch, rows: Vec::new(), first_record, read, filtered: 0, skipped: 0, nulled: 0, rejected: Vec::new() }
+        Self {
+            batch,
+            rows: Vec::new(),
+            first_record,
+            read,
+            filtered: 0,
+            skipped: 0,
+            nulled: 0,
+            rejected: Vec::new(),
+        }
     }
 }
 

@@ -62,7 +62,8 @@ fn directories(directory: &Path) -> Result<Vec<(PathBuf, Vec<PathBuf>)>> {
     let own = files(directory)?;
     let mut found = Vec::new();
     if own.is_empty() {
-        let is_pipeline = |path: &PathBuf| path.is_dir() && path.file_name().is_some_and(|name| name != REPLAYED);
+        let is_pipeline =
+            |path: &PathBuf| path.is_dir() && path.file_name().is_some_and(|name| name != REPLAYED);
         for path in entries(directory)?.into_iter().filter(is_pipeline) {
             let letters = files(&path)?;
             if !letters.is_empty() {

@@ -220,8 +220,16 @@ fn type_entries() -> Vec<Entry> {
         ("MAP", "MAP<k, v>", "Keys with values."),
         ("MULTISET", "MULTISET<t>", "Elements with how often they occur."),
         ("ROW", "ROW<name t, …>", "Named fields."),
-        ("VARIANT", "VARIANT", "A value of any JSON shape: `PARSE_JSON`, `v['key']`, `v[1]`. In queries; no format reads or writes it."),
-        ("BITMAP", "BITMAP", "A set of 32-bit numbers, compressed: the `BITMAP_…` functions. In queries; no format reads or writes it."),
+        (
+            "VARIANT",
+            "VARIANT",
+            "A value of any JSON shape: `PARSE_JSON`, `v['key']`, `v[1]`. In queries; no format reads or writes it.",
+        ),
+        (
+            "BITMAP",
+            "BITMAP",
+            "A set of 32-bit numbers, compressed: the `BITMAP_…` functions. In queries; no format reads or writes it.",
+        ),
     ];
     TYPES
         .iter()

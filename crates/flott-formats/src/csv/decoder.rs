@@ -203,7 +203,8 @@ impl CsvDecoder {
 
     /// Hands over what has gathered.
     fn flush(&mut self, call: &mut Call<'_>) -> Result<()> {
-        let Pending { rows, mut faults, mut rejected, skipped, nulled, .. } = std::mem::take(&mut self.pending);
+        let Pending { rows, mut faults, mut rejected, skipped, nulled, .. } =
+            std::mem::take(&mut self.pending);
         if rows.is_empty() && rejected.is_empty() && skipped == 0 {
             return Ok(());
         }

@@ -262,7 +262,8 @@ fn values_are_spelled_as_flink_spells_them() {
         (row, Value::Row(vec![Value::Int(1), Value::String("x y".into())])),
         (DataType::string(), Value::Null),
     ];
-    let expected = "\"2020-01-02 03:04:05.12\",\"2020-01-02 03:04:05Z\",12:30:45.12,10:00:00,YWI=,1;NA,\"1;x y\",NA\n";
+    let expected =
+        "\"2020-01-02 03:04:05.12\",\"2020-01-02 03:04:05Z\",12:30:45.12,10:00:00,YWI=,1;NA,\"1;x y\",NA\n";
     assert_eq!(line(&[("null-literal", "NA")], &nested), expected);
 }
 

@@ -189,7 +189,10 @@ fn a_file_that_grows_is_read_in_whole_records() {
     assert!((200_000..=200_000 + appended).contains(&read), "{summary}");
     // Only the record that was being written when the end was reached can be a piece.
     let letters = lab.letters();
-    assert!(letters.len() <= 1 && letters.iter().all(|it| it.text.as_deref() == Some("{\"a\"")), "{letters:?}");
+    assert!(
+        letters.len() <= 1 && letters.iter().all(|it| it.text.as_deref() == Some("{\"a\"")),
+        "{letters:?}"
+    );
     assert_eq!(lab.lines("out").len() as u64, read - letters.len() as u64);
 }
 

@@ -106,7 +106,8 @@ fn letters_that_arrived_are_not_replayed_again_when_others_fail() {
     assert_eq!(sinks, ["x,y", "x", "y", "y"]);
 
     // Letters for x arrive; then the broken one stops the replay.
-    let replay = |script: &str| lab.flott.run(["dlq", "replay", "flott-dlq/flott", "--json", "-e", script]).unwrap();
+    let replay =
+        |script: &str| lab.flott.run(["dlq", "replay", "flott-dlq/flott", "--json", "-e", script]).unwrap();
     let failed = replay(&script("TRY_CAST(s AS INT)", "fail"));
     assert_eq!(failed.status, Some(1), "{}", failed.stderr);
     assert_eq!(lab.lines("x").len(), 3);
