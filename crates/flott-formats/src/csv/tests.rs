@@ -157,6 +157,7 @@ fn with_ignore_parse_errors_bad_fields_are_null_and_bad_rows_skipped() {
     let rows: Vec<_> = decoded.iter().flat_map(|decoded| show(&decoded.batch)).collect();
     assert_eq!(rows, ["1|x|∅", "∅|x|y", "∅|∅|∅"]);
     assert_eq!(decoded.iter().map(|it| it.skipped).sum::<u64>(), 2);
+    assert_eq!(decoded.iter().map(|it| it.nulled).sum::<u64>(), 2);
     assert_eq!(decoded.iter().map(|it| it.read).sum::<u64>(), 5);
 }
 

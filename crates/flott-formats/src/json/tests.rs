@@ -166,6 +166,8 @@ fn with_ignore_parse_errors_a_bad_field_is_null_and_a_bad_record_skipped() {
     let decoded = decode(&table, "{\"a\":\"x\",\"b\":[1,\"y\",3]}\nnonsense\n{\"a\":5,\"b\":7}\n");
     assert_eq!(rows(&decoded.batch), ["NULL | [1, , 3]", "5 | NULL"]);
     assert_eq!((decoded.read, decoded.skipped, decoded.rejected.len()), (3, 1, 0));
+    // "x", the element "y", and the 7 that is no array.
+    assert_eq!(decoded.nulled, 3);
 }
 
 #[test]
