@@ -13,6 +13,7 @@
 //!
 //! This crate knows nothing of SQL text, tables or threads.
 
+mod aggregate;
 pub mod cast;
 pub mod coerce;
 mod display;
@@ -24,6 +25,7 @@ pub mod text;
 mod value;
 pub mod zone;
 
+pub use aggregate::{AggregateCall, AggregateFunction, all_aggregates, lookup_aggregate};
 pub use eval::{EvalContext, EvalError, Program, evaluate_constant};
 pub use expr::{CastMode, Expr, ExprKind};
 pub use functions::{Call, Function, FunctionKind, Signature, lookup};

@@ -57,6 +57,7 @@ fn title(node: &Node) -> String {
             SourceInput::Values(rows) => format!("Values [{} rows]", rows.len()),
         },
         NodeKind::Calc(_) => "Calc".to_string(),
+        NodeKind::Operator(operator) => operator.name().to_string(),
         NodeKind::Sink(sink) => match &sink.target {
             SinkTarget::Table(table) => {
                 format!("Sink {} [{}]", sink.name, table.options.get("connector").unwrap_or("?"))
@@ -91,6 +92,7 @@ fn properties(plan: &StreamPlan, id: usize) -> Vec<(&'static str, String)> {
             }
             out.push(("bounded", if source.bounded { "yes" } else { "no" }.to_string()));
         }
+        NodeKind::Operator(_) => {}
         NodeKind::Calc(calc) => {
             for step in &calc.steps {
                 match step {
@@ -137,6 +139,7 @@ fn as_json(plan: &StreamPlan) -> Json {
             let (kind, name, guarantee) = match &node.kind {
                 NodeKind::Source(source) => ("source", source.name.as_str(), None),
                 NodeKind::Calc(_) => ("calc", "", None),
+                NodeKind::Operator(operator) => (operator.name(), "", None),
                 NodeKind::Sink(sink) => ("sink", sink.name.as_str(), Some(sink.guarantee.word())),
             };
             let schema: Vec<Json> = node

@@ -3,7 +3,7 @@
 
 use flott_expr::Expr;
 use flott_sql::{LogicalPlan, WatermarkDef};
-use flott_types::{Schema, Span, TableDescription};
+use flott_types::{Diagnostic, Result, Schema, Span, TableDescription};
 
 use crate::Step;
 
@@ -39,8 +39,11 @@ impl Leaf {
 }
 
 /// The paths of a plan, in order.
-pub fn paths(plan: &LogicalPlan) -> Vec<(Leaf, Vec<Step>)> {
-    match plan {
+///
+/// # Errors
+/// `NotSupported`
+pub fn paths(plan: &LogicalPlan) -> Result<Vec<(Leaf, Vec<Step>)>> {
+    Ok(match plan {
         LogicalPlan::Scan { table, watermark, span } => {
             let leaf = Leaf::Table { table: table.clone(), watermark: watermark.clone(), span: *span };
             vec![(leaf, Vec::new())]
@@ -48,11 +51,14 @@ pub fn paths(plan: &LogicalPlan) -> Vec<(Leaf, Vec<Step>)> {
         LogicalPlan::Values { rows, schema } => {
             vec![(Leaf::Values { rows: rows.clone(), schema: schema.clone() }, Vec::new())]
         }
-        LogicalPlan::Union { inputs, .. } => inputs.iter().flat_map(paths).collect(),
-        LogicalPlan::Project { input, exprs, schema } => {
-            extended(input, &Step::Project { exprs: exprs.clone(), schema: schema.clone() })
+        LogicalPlan::Union { inputs, .. } => {
+            let all: Vec<_> = inputs.iter().map(paths).collect::<Result<_>>()?;
+            all.into_iter().flatten().collect()
         }
-        LogicalPlan::Filter { input, predicate } => extended(input, &Step::Filter(predicate.clone())),
+        LogicalPlan::Project { input, exprs, schema } => {
+            extended(input, &Step::Project { exprs: exprs.clone(), schema: schema.clone() })?
+        }
+        LogicalPlan::Filter { input, predicate } => extended(input, &Step::Filter(predicate.clone()))?,
         LogicalPlan::Unnest { input, collection, outer, ordinality, schema } => extended(
             input,
             &Step::Unnest {
@@ -61,14 +67,18 @@ pub fn paths(plan: &LogicalPlan) -> Vec<(Leaf, Vec<Step>)> {
                 ordinality: *ordinality,
                 schema: schema.clone(),
             },
-        ),
-    }
+        )?,
+        LogicalPlan::Window { .. }
+        | LogicalPlan::Aggregate { .. }
+        | LogicalPlan::Join { .. }
+        | LogicalPlan::Over { .. } => return Err(Diagnostic::not_supported("operators with state")),
+    })
 }
 
-fn extended(input: &LogicalPlan, step: &Step) -> Vec<(Leaf, Vec<Step>)> {
-    let mut all = paths(input);
+fn extended(input: &LogicalPlan, step: &Step) -> Result<Vec<(Leaf, Vec<Step>)>> {
+    let mut all = paths(input)?;
     for (_, steps) in &mut all {
         steps.push(step.clone());
     }
-    all
+    Ok(all)
 }

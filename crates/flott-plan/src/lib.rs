@@ -14,6 +14,7 @@
 mod explain;
 mod flatten;
 mod guarantee;
+mod operator;
 mod prune;
 mod rewrite;
 mod simplify;
@@ -21,7 +22,11 @@ mod stream;
 
 pub use explain::{ExplainFormat, explain};
 pub use guarantee::Guarantee;
+pub use operator::{
+    Call, Exchange, OperatorNode, Port, SessionWindow, WindowAggregate, WindowJoin, WindowProperty,
+    WindowRank, Windows,
+};
 pub use stream::{
     CalcNode, ChangelogMode, Distribution, Node, NodeId, NodeKind, Pipeline, SinkNode, SinkTarget,
-    SourceInput, SourceNode, Step, StreamPlan, plan,
+    SourceInput, SourceNode, SourceWatermark, Step, StreamPlan, plan,
 };

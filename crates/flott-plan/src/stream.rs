@@ -7,7 +7,7 @@ use flott_expr::Expr;
 use flott_sql::{Insert, LogicalPlan, WatermarkDef};
 use flott_types::{Code, Diagnostic, Options, Result, Schema, Span, TableDescription};
 
-use crate::{Guarantee, flatten, guarantee, prune, simplify};
+use crate::{Guarantee, OperatorNode, Port, flatten, guarantee, prune, simplify};
 
 /// A node's position in [`StreamPlan::nodes`].
 pub type NodeId = usize;
@@ -54,6 +54,8 @@ pub struct Node {
     pub kind: NodeKind,
     /// The nodes it gets rows from.
     pub inputs: Vec<NodeId>,
+    /// How it gets them, one for each of `inputs`.
+    pub ports: Vec<Port>,
     /// Its output's columns.
     pub schema: Schema,
     /// What its output rows mean.
@@ -69,6 +71,8 @@ pub enum NodeKind {
     Source(SourceNode),
     /// Computes row by row, without state.
     Calc(CalcNode),
+    /// Keeps state. Its inputs are sources, calcs or other operators.
+    Operator(OperatorNode),
     /// Writes.
     Sink(SinkNode),
 }
@@ -100,8 +104,24 @@ pub struct SourceNode {
     pub filter: Option<Expr>,
     /// Whether the input ends by itself.
     pub bounded: bool,
+    /// Its event time, if an operator needs it. The decoder then applies no filter: rows that are
+    /// filtered out move time on too.
+    pub watermark: Option<SourceWatermark>,
     /// Where the query names the table.
     pub span: Span,
+}
+
+/// A source's event time, over its projected columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceWatermark {
+    /// The time column.
+    pub time: Expr,
+    /// The watermark that each row stands for: no row at or before it comes any more.
+    pub watermark: Expr,
+    /// `'scan.watermark.max-ahead'`: rows further ahead of the wall clock are dead-lettered.
+    pub max_ahead_millis: Option<i64>,
+    /// `'late-rows' = 'dead-letter'`
+    pub late_rows_to_dead_letters: bool,
 }
 
 /// A step of a [`CalcNode`].
@@ -261,7 +281,7 @@ fn check_overwrites(inserts: &[Insert]) -> Result<()> {
 }
 
 fn add_paths(plan: &LogicalPlan, sink: usize, paths: &mut Vec<Path>) -> Result<()> {
-    for (leaf, steps) in flatten::paths(plan) {
+    for (leaf, steps) in flatten::paths(plan)? {
         let steps = simplify::simplify(steps);
         if let flatten::Leaf::Values { rows, .. } = &leaf {
             rows.iter().flatten().try_for_each(|expr| check_depth(expr, expr, 0))?;
@@ -340,6 +360,7 @@ fn add_source(
         stable_id: format!("source:{source_name}"),
         kind: NodeKind::Source(node),
         inputs: Vec::new(),
+        ports: Vec::new(),
         schema: schema.clone(),
         changelog: ChangelogMode::Append,
         distribution: Distribution::Any,
@@ -351,6 +372,7 @@ fn add_source(
             stable_id: calc_id_of(&source_name, &steps),
             kind: NodeKind::Calc(CalcNode { steps }),
             inputs: vec![source_id],
+            ports: vec![Port::default()],
             schema: output,
             changelog: ChangelogMode::Append,
             distribution: Distribution::Any,
@@ -407,7 +429,7 @@ fn source_node(
         count += 1;
         name = format!("{base}#{count}");
     }
-    Ok(SourceNode { name, input, projection, filter, bounded, span })
+    Ok(SourceNode { name, input, projection, filter, bounded, watermark: None, span })
 }
 
 #[expect(clippy::too_many_arguments, reason = "one call, each argument a part of the node")]
@@ -447,10 +469,12 @@ fn add_sink(
         Guarantee::AtLeastOnceImmediate => Distribution::Single,
         Guarantee::AtLeastOnceAtEnd | Guarantee::Nothing => Distribution::Any,
     };
+    let ports = vec![Port::default(); inputs.len()];
     plan.nodes.push(Node {
         stable_id: format!("sink:{name}"),
         kind: NodeKind::Sink(SinkNode { name, target, overwrite, guarantee, span }),
         inputs,
+        ports,
         schema,
         changelog: ChangelogMode::Append,
         distribution,

@@ -23,6 +23,6 @@ mod source;
 pub mod variables;
 
 pub use catalog::{Catalog, Entry, Table, View, WatermarkDef};
-pub use plan::{Insert, LogicalPlan};
+pub use plan::{Insert, JoinKind, LogicalPlan, OverCall, OverFunction, SortKey, WindowKind, WindowSpec};
 pub use session::{Outcome, Session};
 pub use source::Source;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use flott_expr::Expr;
-use flott_types::{Schema, Span, TableDescription, quote_identifier};
+use flott_expr::{AggregateCall, Expr};
+use flott_types::{Schema, Span, TableDescription, TimeAttribute, quote_identifier};
 
 use crate::catalog::WatermarkDef;
 
@@ -65,6 +65,164 @@ pub enum LogicalPlan {
         /// Input columns, then the element's.
         schema: Schema,
     },
+    /// A windowing table function: each row with `window_start`, `window_end`, `window_time`
+    /// appended, once per window that it belongs to.
+    Window {
+        /// The input.
+        input: Box<LogicalPlan>,
+        /// The windows.
+        window: WindowSpec,
+        /// Input columns, then the three of the window: start and end `TIMESTAMP(3) NOT NULL`, time
+        /// of the time column's type, a time attribute of its kind.
+        schema: Schema,
+    },
+    /// `GROUP BY`, `SELECT DISTINCT`. Windows of the older syntax (`TUMBLE(…)` as a key) are a
+    /// [`LogicalPlan::Window`] below and its columns among the keys.
+    Aggregate {
+        /// The input.
+        input: Box<LogicalPlan>,
+        /// The grouping expressions over the input's columns. None: one group of all rows.
+        keys: Vec<Expr>,
+        /// `GROUPING SETS`, `ROLLUP`, `CUBE`: positions in `keys` of each set. One set of all keys
+        /// for a plain `GROUP BY`.
+        sets: Vec<Vec<usize>>,
+        /// The aggregate calls over the input's columns.
+        calls: Vec<AggregateCall>,
+        /// Keys (nullable where a set lacks them), calls, and with more than one set a last column
+        /// `$set` INT NOT NULL, the position of the row's set in `sets`.
+        schema: Schema,
+    },
+    /// A join. `condition` is over the left's columns followed by the right's.
+    Join {
+        /// The left input.
+        left: Box<LogicalPlan>,
+        /// The right input.
+        right: Box<LogicalPlan>,
+        /// Which kind.
+        kind: JoinKind,
+        /// A BOOLEAN expression.
+        condition: Expr,
+        /// Left columns, then right ones (nullable where the kind makes them so); of a semi or anti
+        /// join the left columns only.
+        schema: Schema,
+        /// Where the join stands.
+        span: Span,
+    },
+    /// Functions over a window of rows: the input's columns, then one per call.
+    Over {
+        /// The input.
+        input: Box<LogicalPlan>,
+        /// `PARTITION BY`
+        partition_by: Vec<Expr>,
+        /// `ORDER BY`
+        order_by: Vec<SortKey>,
+        /// The calls, all over the same window.
+        calls: Vec<OverCall>,
+        /// Input columns, then the calls'.
+        schema: Schema,
+        /// Where the first call stands.
+        span: Span,
+    },
+}
+
+/// How time is cut into windows. Lengths in milliseconds.
+///
+/// Source: Flink documentation, "Windowing table-valued functions".
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowSpec {
+    /// Which kind, with its lengths.
+    pub kind: WindowKind,
+    /// Shifts all windows.
+    pub offset_millis: i64,
+    /// The input's time column.
+    pub time_column: usize,
+    /// Event or processing time.
+    pub time: TimeAttribute,
+    /// Where the call stands.
+    pub span: Span,
+}
+
+/// The kinds of windows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WindowKind {
+    /// Fixed windows that follow each other.
+    Tumble {
+        /// Length.
+        size_millis: i64,
+    },
+    /// Fixed windows that overlap.
+    Hop {
+        /// From one start to the next.
+        slide_millis: i64,
+        /// Length.
+        size_millis: i64,
+    },
+    /// Windows with the same start that grow by a step up to a size.
+    Cumulate {
+        /// By how much each is longer than the one before.
+        step_millis: i64,
+        /// The length of the longest.
+        size_millis: i64,
+    },
+    /// Windows that end when nothing has come for a while.
+    Session {
+        /// The while.
+        gap_millis: i64,
+        /// Input columns: sessions of their own for each value.
+        partition_by: Vec<usize>,
+    },
+}
+
+/// The kinds of join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinKind {
+    /// `JOIN`
+    Inner,
+    /// `LEFT JOIN`
+    Left,
+    /// `RIGHT JOIN`
+    Right,
+    /// `FULL JOIN`
+    Full,
+    /// `EXISTS`, `IN`
+    Semi,
+    /// `NOT EXISTS`, `NOT IN`
+    Anti,
+}
+
+/// `ORDER BY expr ASC NULLS FIRST`
+#[derive(Debug, Clone, PartialEq)]
+pub struct SortKey {
+    /// What is compared.
+    pub expr: Expr,
+    /// `DESC`
+    pub descending: bool,
+    /// NULLs before all values. Flink's default: NULL is the smallest value.
+    pub nulls_first: bool,
+}
+
+/// What is computed over a window of rows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OverFunction {
+    /// `ROW_NUMBER()`
+    RowNumber,
+    /// `RANK()`
+    Rank,
+    /// `DENSE_RANK()`
+    DenseRank,
+    /// An aggregate, or one of `LAG`, `LEAD`, … by name.
+    Aggregate(AggregateCall),
+}
+
+/// A call with `OVER (…)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OverCall {
+    /// The function.
+    pub function: OverFunction,
+    /// The frame, if it is not the default: its text (`ROWS BETWEEN 2 PRECEDING AND CURRENT ROW`).
+    pub frame: Option<String>,
+    /// Where the call stands.
+    pub span: Span,
 }
 
 impl LogicalPlan {
@@ -75,7 +233,11 @@ impl LogicalPlan {
             LogicalPlan::Values { schema, .. }
             | LogicalPlan::Project { schema, .. }
             | LogicalPlan::Union { schema, .. }
-            | LogicalPlan::Unnest { schema, .. } => schema.clone(),
+            | LogicalPlan::Unnest { schema, .. }
+            | LogicalPlan::Window { schema, .. }
+            | LogicalPlan::Aggregate { schema, .. }
+            | LogicalPlan::Join { schema, .. }
+            | LogicalPlan::Over { schema, .. } => schema.clone(),
             LogicalPlan::Filter { input, .. } => input.schema(),
         }
     }
@@ -85,7 +247,11 @@ impl LogicalPlan {
             LogicalPlan::Scan { .. } | LogicalPlan::Values { .. } => Vec::new(),
             LogicalPlan::Project { input, .. }
             | LogicalPlan::Filter { input, .. }
-            | LogicalPlan::Unnest { input, .. } => vec![input],
+            | LogicalPlan::Unnest { input, .. }
+            | LogicalPlan::Window { input, .. }
+            | LogicalPlan::Aggregate { input, .. }
+            | LogicalPlan::Over { input, .. } => vec![input],
+            LogicalPlan::Join { left, right, .. } => vec![left, right],
             LogicalPlan::Union { inputs, .. } => inputs.iter().collect(),
         }
     }
@@ -142,6 +308,18 @@ impl LogicalPlan {
             }
             LogicalPlan::Filter { predicate, .. } => write!(f, "Filter {predicate}")?,
             LogicalPlan::Union { schema, .. } => write!(f, "Union ({schema})")?,
+            LogicalPlan::Window { window, .. } => write!(f, "Window {window:?}")?,
+            LogicalPlan::Aggregate { keys, sets, calls, schema, .. } => {
+                let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+                let calls: Vec<String> = calls.iter().map(ToString::to_string).collect();
+                write!(f, "Aggregate [{}] {}", keys.join(", "), calls.join(", "))?;
+                if sets.len() > 1 {
+                    write!(f, " sets {sets:?}")?;
+                }
+                write!(f, " ({schema})")?;
+            }
+            LogicalPlan::Join { kind, condition, .. } => write!(f, "Join {kind:?} {condition}")?,
+            LogicalPlan::Over { calls, schema, .. } => write!(f, "Over {calls:?} ({schema})")?,
             LogicalPlan::Unnest { input, collection, outer, ordinality, schema } => {
                 let outer = if *outer { " outer" } else { "" };
                 let ordinality = if *ordinality { " with ordinality" } else { "" };

@@ -21,5 +21,5 @@ pub use arrow_layout::TimestampUnit;
 pub use data_type::{DataType, IntervalUnit, RowField, TypeKind, quote_identifier};
 pub use diagnostic::{Category, Code, Diagnostic, Label, Result, Severity, Span};
 pub use options::{OptionValue, Options, closest, parse_boolean, parse_duration, parse_memory_size};
-pub use schema::{Field, Schema};
+pub use schema::{Field, Schema, TimeAttribute};
 pub use table::{ColumnKind, TableColumn, TableDescription};

@@ -6,6 +6,17 @@ use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 
 use crate::{DataType, quote_identifier};
 
+/// What makes a timestamp column a time attribute.
+///
+/// Source: Flink documentation, "Time Attributes".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimeAttribute {
+    /// Event time: the column that a `WATERMARK` is declared for.
+    Rowtime,
+    /// Processing time: `PROCTIME()`.
+    Proctime,
+}
+
 /// A column: a name and a type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Field {
@@ -13,12 +24,20 @@ pub struct Field {
     pub name: String,
     /// The column's type.
     pub data_type: DataType,
+    /// Whether the column is a time attribute. Survives plain references, lost in any computation.
+    pub time: Option<TimeAttribute>,
 }
 
 impl Field {
     /// A column.
     pub fn new(name: impl Into<String>, data_type: DataType) -> Self {
-        Self { name: name.into(), data_type }
+        Self { name: name.into(), data_type, time: None }
+    }
+    /// The same column as a time attribute, or none.
+    #[must_use]
+    pub fn with_time(mut self, time: Option<TimeAttribute>) -> Self {
+        self.time = time;
+        self
     }
 }
 

@@ -171,7 +171,7 @@ impl Function {
 
 /// The argument in the type that the signature asks for. A string that fits into a longer
 /// VARCHAR is laid out the same and stays as it is.
-fn pass_as(arg: Expr, to: &DataType) -> Expr {
+pub(crate) fn pass_as(arg: Expr, to: &DataType) -> Expr {
     let same_layout = match (&arg.data_type.kind, &to.kind) {
         (TypeKind::Char(n) | TypeKind::Varchar(n), TypeKind::Varchar(m))
         | (TypeKind::Binary(n) | TypeKind::Varbinary(n), TypeKind::Varbinary(m)) => n <= m,

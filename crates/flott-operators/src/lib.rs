@@ -1,0 +1,17 @@
+//! Operators that keep state.
+//!
+//! ```text
+//!   rows ─────────► on_rows ──┐
+//!   watermark ────► on_watermark ├─► Output: rows, late rows
+//!   wall clock ───► on_time ──┘
+//!   barrier ──────► snapshot ───► flott_state::OperatorSnapshot
+//!   restart ──────► restore  ◄─── flott_state::OperatorState
+//! ```
+//!
+//! Each lives in its own file, which opens with: what it keeps, when it emits, what a watermark
+//! does to it. They know nothing of threads, exchanges and connectors: the engine brings every row
+//! to the shard that has its key group, calls one method at a time, and carries what they emit on.
+
+mod operator;
+
+pub use operator::{Context, Operator, Output, Rows, build, pre_aggregation};

@@ -1,0 +1,137 @@
+//! What every operator is: driven by rows, watermarks and the clock, snapshot at barriers.
+
+use std::{ops::Range, sync::Arc};
+
+use arrow::{
+    array::{BooleanArray, Int8Array},
+    record_batch::RecordBatch,
+};
+use flott_expr::EvalContext;
+use flott_plan::OperatorNode;
+use flott_state::{KeyGroups, OperatorSnapshot, OperatorState};
+use flott_types::{Diagnostic, Result, Schema};
+
+/// Rows on their way between operators.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The rows. Partial results of a two-phase aggregation have the columns that
+    /// [`pre_aggregation`] gave them.
+    pub batch: RecordBatch,
+    /// What each row does (0 +I, 1 -U, 2 +U, 3 -D, as Flink numbers its `RowKind`); none: all +I.
+    pub kinds: Option<Int8Array>,
+    /// The batch holds partial results of a pre-aggregation.
+    pub partial: bool,
+    /// How many input rows the batch stands for: more than it has if it holds partial results.
+    pub count: u64,
+}
+
+impl Rows {
+    /// Rows that are added.
+    pub fn insert(batch: RecordBatch) -> Self {
+        let count = batch.num_rows() as u64;
+        Self { batch, kinds: None, partial: false, count }
+    }
+}
+
+/// Where an operator's output goes.
+pub struct Output<'a> {
+    /// Takes rows on, at once.
+    pub emit: &'a mut dyn FnMut(Rows) -> Result<()>,
+    /// Takes rows that are too late for every window they belong to: the batch that they came in,
+    /// and which of its rows (none: all).
+    pub late: &'a mut dyn FnMut(&RecordBatch, Option<&BooleanArray>) -> Result<()>,
+    /// Input rows behind late partial results, which have no rows to show any more.
+    pub late_partial: &'a mut u64,
+}
+
+/// What an operator gets from the engine.
+#[derive(Clone)]
+pub struct Context {
+    /// Time zone, clock reading, seed.
+    pub eval: EvalContext,
+    /// Key groups of the job.
+    pub groups: KeyGroups,
+    /// Those that this shard has.
+    pub owned: Range<u16>,
+    /// Rows in a batch at the most.
+    pub batch_rows: usize,
+    /// The wall clock, in milliseconds since the epoch.
+    pub now_millis: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// All rows are there before the first result is wanted (`execution.runtime-mode = 'batch'`).
+    pub batch_mode: bool,
+}
+
+/// An operator on one shard. Never blocks.
+pub trait Operator: Send {
+    /// Takes rows of an input.
+    ///
+    /// # Errors
+    /// What stops the run.
+    fn on_rows(&mut self, input: usize, rows: Rows, out: &mut Output<'_>) -> Result<()>;
+    /// Time has come this far on all inputs: no row with a time at or before it comes any more
+    /// (milliseconds; `i64::MAX` at the end of the input). Never goes back. The engine passes the
+    /// watermark on behind what this emits.
+    ///
+    /// # Errors
+    /// What stops the run.
+    fn on_watermark(&mut self, watermark: i64, out: &mut Output<'_>) -> Result<()>;
+    /// When the operator wants to be woken: wall clock, milliseconds.
+    fn next_timer(&self) -> Option<i64> {
+        None
+    }
+    /// The wall clock has come this far (called at or after `next_timer`, and with `i64::MAX` at the
+    /// end of a bounded input, so that windows on processing time close as Flink's do).
+    ///
+    /// # Errors
+    /// What stops the run.
+    fn on_time(&mut self, now_millis: i64, out: &mut Output<'_>) -> Result<()> {
+        let _ = (now_millis, out);
+        Ok(())
+    }
+    /// Hands over what is held back (a pre-aggregation's groups): after each chunk of input, before
+    /// each watermark and barrier.
+    ///
+    /// # Errors
+    /// What stops the run.
+    fn flush(&mut self, out: &mut Output<'_>) -> Result<()> {
+        let _ = out;
+        Ok(())
+    }
+    /// Hands over what has changed since the last snapshot. Copies, does no I/O.
+    ///
+    /// # Errors
+    /// `Internal`
+    fn snapshot(&mut self, snapshot: &mut OperatorSnapshot) -> Result<()>;
+    /// Takes back what snapshots handed over, for this shard's key groups; called once, before
+    /// the first row. May be the state of several shards of another parallelism.
+    ///
+    /// # Errors
+    /// State that can't be read.
+    fn restore(&mut self, state: &OperatorState) -> Result<()>;
+    /// Bytes of state in memory, about.
+    fn memory(&self) -> usize;
+}
+
+/// The operator of a plan's node, empty. `inputs`: the schema of each input.
+///
+/// # Errors
+/// `NotSupported`
+pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Result<Box<dyn Operator>> {
+    let _ = (inputs, context);
+    Err(Diagnostic::not_supported(format_args!("operator {}", node.name())))
+}
+
+/// The stage before the exchange of a two-phase aggregation: takes the node's input rows, emits
+/// partial results (`Rows::partial`). Its state is empty after `flush`. `keys` tells in which of its
+/// output columns the keys stand, for the exchange.
+///
+/// # Errors
+/// `NotSupported`: the node has no two-phase form.
+pub fn pre_aggregation(
+    node: &OperatorNode,
+    input: &Schema,
+    context: &Context,
+) -> Result<(Box<dyn Operator>, Vec<usize>)> {
+    let _ = (input, context);
+    Err(Diagnostic::not_supported(format_args!("two phases of {}", node.name())))
+}

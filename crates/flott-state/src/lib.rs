@@ -1,0 +1,47 @@
+//! Keyed state, its snapshots, and the protocol by which checkpoints become final.
+//!
+//! ```text
+//!   operator ──keys, values──► table, buckets          (memory, one shard, one thread)
+//!                                 │ barrier: what changed since the last one
+//!                                 ▼
+//!                              snapshot ──► segment     (bytes with checksums, in the background)
+//!                                              │
+//!                 chain: which blocks are still needed, what to write whole next time
+//!                                              ▼
+//!                              manifest ──► sequence ──► storage   (put-if-absent, claims, retention)
+//! ```
+//!
+//! Invariants
+//! - Every row of state belongs to a key group, and a key group to one shard: state written at one
+//!   parallelism is read at any other.
+//! - Saving never consumes: a snapshot leaves the state as it was.
+//! - No clock and no randomness in here: times and nonces come in as arguments, so that a run can
+//!   be repeated.
+//! - What is read back from storage is checked against its checksum before it is believed.
+//!
+//! This crate knows nothing of operators, SQL or connectors.
+
+mod bits;
+mod bitmap;
+pub mod buckets;
+pub mod column;
+pub mod hash;
+mod index;
+pub mod keys;
+mod rows;
+pub mod table;
+
+pub use buckets::Buckets;
+pub use column::{ArrowColumn, BoolColumn, ListColumn, LongColumn, StateColumn};
+pub use hash::{DEFAULT_KEY_GROUPS, KeyGroups, hash_rows};
+pub use keys::{KeyTable, NO_SLOT};
+pub use table::{Changes, Table};
+
+use arrow::error::ArrowError;
+use flott_types::{Code, Diagnostic};
+
+/// A failure inside the Arrow library, as a diagnostic: on data that this crate laid out itself it
+/// can only be a bug.
+pub(crate) fn arrow_failed(error: ArrowError) -> Box<Diagnostic> {
+    Diagnostic::error(Code::Internal, format!("keyed state could not be laid out: {error}"))
+}
