@@ -65,11 +65,6 @@ impl Bitmap {
         })
     }
 
-    /// How many bits are set.
-    pub(crate) fn count(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
     /// Bytes of memory.
     pub(crate) fn memory(&self) -> usize {
         self.words.capacity() * 8

@@ -80,7 +80,8 @@ pub(crate) fn column_of_words(
     let rows = words.len();
     let buffer = match word_width(data_type) {
         Some(_) if *data_type == DataType::Boolean => {
-            let values = BooleanBuffer::collect_bool(rows, |row| words.get(row).is_some_and(|word| *word != 0));
+            let values =
+                BooleanBuffer::collect_bool(rows, |row| words.get(row).is_some_and(|word| *word != 0));
             return Ok(std::sync::Arc::new(BooleanArray::new(values, nulls)));
         }
         Some(8) => Buffer::from_vec(words),

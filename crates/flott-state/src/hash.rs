@@ -265,7 +265,15 @@ mod tests {
         assert_eq!(seen, FIXED, "{seen:?}");
     }
 
-    const FIXED: [&str; 7] = ["", "", "", "", "", "", ""];
+    const FIXED: [&str; 7] = [
+        "b4bb6ce5f2967cf1",
+        "9b8334bf7ba82d3c",
+        "ca2f9c644d9cb1d2",
+        "304d6e8a3f5c3269",
+        "cae1eb4230c3d6c2",
+        "09280594e9aeb787",
+        "304d6e8a3f5c3269",
+    ];
 
     #[test]
     fn equal_values_have_equal_hashes() {

@@ -21,8 +21,8 @@
 //!
 //! This crate knows nothing of operators, SQL or connectors.
 
-mod bits;
 mod bitmap;
+mod bits;
 pub mod buckets;
 pub mod column;
 pub mod hash;
@@ -30,6 +30,7 @@ mod index;
 pub mod keys;
 mod rows;
 pub mod table;
+mod wide;
 
 pub use buckets::Buckets;
 pub use column::{ArrowColumn, BoolColumn, ListColumn, LongColumn, StateColumn};

@@ -98,6 +98,12 @@ pub enum Code {
     DeadLetterFailed,
     /// FLT-2007: a record is larger than the limit.
     RecordTooLarge,
+    /// FLT-2101: a checkpoint is damaged, foreign, of another query or of a newer format.
+    CheckpointUnusable,
+    /// FLT-2102: a checkpoint could not be written.
+    CheckpointFailed,
+    /// FLT-2103: a newer run of the same job has taken over.
+    Superseded,
     /// FLT-2901: a bug in Flott.
     Internal,
 }
@@ -130,6 +136,9 @@ impl Code {
         Code::EvaluationFailed,
         Code::DeadLetterFailed,
         Code::RecordTooLarge,
+        Code::CheckpointUnusable,
+        Code::CheckpointFailed,
+        Code::Superseded,
         Code::Internal,
     ];
 
@@ -161,6 +170,9 @@ impl Code {
             Code::EvaluationFailed => "FLT-2005",
             Code::DeadLetterFailed => "FLT-2006",
             Code::RecordTooLarge => "FLT-2007",
+            Code::CheckpointUnusable => "FLT-2101",
+            Code::CheckpointFailed => "FLT-2102",
+            Code::Superseded => "FLT-2103",
             Code::Internal => "FLT-2901",
         }
     }
