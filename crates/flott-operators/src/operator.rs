@@ -40,6 +40,9 @@ pub struct Output<'a> {
     /// Takes rows that are too late for every window they belong to: the batch that they came in,
     /// and which of its rows (none: all).
     pub late: &'a mut dyn FnMut(&RecordBatch, Option<&BooleanArray>) -> Result<()>,
+    /// Takes rows that no window can be found for (a NULL time): the batch that they came in, which of
+    /// its rows, and what is wrong. The engine counts them and dead-letters, skips or fails.
+    pub reject: &'a mut dyn FnMut(&RecordBatch, &BooleanArray, &str) -> Result<()>,
     /// Input rows behind late partial results, which have no rows to show any more.
     pub late_partial: &'a mut u64,
 }
