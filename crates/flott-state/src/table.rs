@@ -55,6 +55,8 @@ impl Changes {
 /// Keys with columns of values. `C` is `dyn StateColumn`, or a trait object that extends it.
 pub struct Table<C: ?Sized + StateColumn> {
     keys: KeyTable,
+    /// How many of the key columns, from the first on, are hashed.
+    hashed: usize,
     columns: Vec<Box<C>>,
     dirty: Bitmap,
     written: Bitmap,
@@ -83,12 +85,22 @@ impl<C: ?Sized + StateColumn> Table<C> {
     pub fn new(key_types: &[DataType], columns: Vec<Box<C>>) -> Result<Self> {
         Ok(Self {
             keys: KeyTable::new(key_types)?,
+            hashed: key_types.len(),
             columns,
             dirty: Bitmap::default(),
             written: Bitmap::default(),
             tombstones: Vec::new(),
             inserted: Vec::new(),
         })
+    }
+
+    /// Keys that agree in this many of their first columns share a hash, and with it their key group.
+    /// The caller passes hashes of those columns only. For key columns that few rows differ in
+    /// besides, such as a window's start.
+    #[must_use]
+    pub fn hashed_by(mut self, columns: usize) -> Self {
+        self.hashed = columns.min(self.hashed);
+        self
     }
 
     /// Appends the slot of every row to `slots`; keys that are new get a slot with initial values.
@@ -332,7 +344,7 @@ impl<C: ?Sized + StateColumn> Table<C> {
             let gone = filter_record_batch(batch, &gone.into()).map_err(arrow_failed)?;
             let keys = self.key_columns(&gone);
             let mut slots = Vec::new();
-            self.keys.find(&keys, &hash_rows(&keys, gone.num_rows()), &mut slots)?;
+            self.keys.find(&keys, &self.hashes(&keys, gone.num_rows()), &mut slots)?;
             slots.retain(|slot| *slot != NO_SLOT);
             self.forget(&slots);
         }
@@ -348,7 +360,8 @@ impl<C: ?Sized + StateColumn> Table<C> {
     fn load(&mut self, batch: &RecordBatch) -> Result<()> {
         let keys = self.key_columns(batch);
         let (mut slots, mut inserted) = (Vec::new(), Vec::new());
-        self.keys.find_or_insert(&keys, &hash_rows(&keys, batch.num_rows()), &mut slots, &mut inserted)?;
+        let hashes = self.hashes(&keys, batch.num_rows());
+        self.keys.find_or_insert(&keys, &hashes, &mut slots, &mut inserted)?;
         let end = self.keys.slots_end();
         self.dirty.grow(end);
         self.written.grow(end);
@@ -359,6 +372,10 @@ impl<C: ?Sized + StateColumn> Table<C> {
             column.load(&slots, saved)?;
         }
         Ok(())
+    }
+
+    fn hashes(&self, keys: &[ArrayRef], rows: usize) -> Vec<u64> {
+        hash_rows(keys.get(..self.hashed).unwrap_or(keys), rows)
     }
 
     fn key_columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
