@@ -15,11 +15,12 @@ use std::{
 };
 
 use flott_connector::{
-    Chunk, Connector, Decoder, Format, FormatRequest, OptionDef, Payload, ReadContext, Registry, ScanRequest,
-    Sink, SinkRequest, Source, SourceReader, SplitInfo, TableDescription,
+    Chunk, Connector, Decoder, Format, FormatRequest, Idleness, OptionDef, Payload, ReadContext, Registry,
+    ScanRequest, Sink, SinkRequest, Source, SourceReader, SplitInfo, SplitTime, TableDescription,
 };
 use flott_formats::framing::Cutter;
 use flott_types::{Code, Diagnostic, Result};
+use serde_json::{Value, json};
 
 use crate::{
     stdout::{FORMAT_OPTION, validate_record_stream},
@@ -96,7 +97,17 @@ impl Source for StdinSource {
     fn applies_filter(&self) -> bool {
         true
     }
-    fn reader(&self) -> Result<Box<dyn SourceReader>> {
+    fn reader(&self, resume: Option<&Value>) -> Result<Box<dyn SourceReader>> {
+        if let Some(offset) = resume.and_then(|it| it.get("offset")).and_then(Value::as_u64)
+            && offset > 0
+        {
+            let name = &self.table.name;
+            let message =
+                format!("'{name}' cannot go on at byte {offset}: standard input cannot be read twice");
+            return Err(Diagnostic::error(Code::CheckpointUnusable, message)
+                .at(self.table.span)
+                .help("start anew with `--resume never`, or read a file: connector 'filesystem'"));
+        }
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(|error| unreadable(&error))?;
         let options = &self.table.options;
         Ok(Box::new(StdinReader {
@@ -114,6 +125,8 @@ impl Source for StdinSource {
             dropped: 0,
             sequence: 0,
             ended: false,
+            idle: Idleness::default(),
+            told_end: false,
         }))
     }
     fn decoder(&self) -> Result<Box<dyn Decoder>> {
@@ -143,6 +156,9 @@ struct StdinReader {
     dropped: u64,
     sequence: u64,
     ended: bool,
+    idle: Idleness,
+    /// A chunk has said that the input ends.
+    told_end: bool,
 }
 
 impl SourceReader for StdinReader {
@@ -152,20 +168,37 @@ impl SourceReader for StdinReader {
                 return Ok(None);
             }
             if self.ended {
-                return Ok(self.hand_over(self.held.len(), context));
+                let rest = self.hand_over(self.held.len(), context);
+                let told = std::mem::replace(&mut self.told_end, true);
+                return Ok(if told { rest } else { rest.or_else(|| Some(self.control(false))) });
+            }
+            let now = context.clock.monotonic();
+            if self.whole == 0 && self.idle.begins(now, context) {
+                return Ok(Some(self.control(true)));
             }
             let patience = self.patience(context);
             if self.whole > 0 && (self.held.len() >= CHUNK_BYTES || patience.is_zero()) {
                 return Ok(self.hand_over(self.whole, context));
             }
-            if is_readable(&self.input, patience.min(WAIT_MAX))? {
+            let wait = self.idle.shorten(patience.min(WAIT_MAX), now, context);
+            if is_readable(&self.input, wait)? {
                 self.read(context)?;
             }
         }
     }
+    fn position(&self) -> Value {
+        json!({"offset": self.offset})
+    }
 }
 
 impl StdinReader {
+    /// A chunk without records: the input has ended, or nothing comes.
+    fn control(&mut self, idle: bool) -> Chunk {
+        self.sequence += 1;
+        let time = SplitTime { finished: self.ended, idle, ..SplitTime::default() };
+        Chunk::control(self.split.clone(), self.sequence - 1, time)
+    }
+
     /// How much longer what is held may wait for more.
     fn patience(&self, context: &ReadContext) -> Duration {
         match self.since {
@@ -253,7 +286,9 @@ impl StdinReader {
             offset: self.offset,
             bytes_in: length as u64 + std::mem::take(&mut self.dropped),
             payload: Payload::Bytes(bytes),
+            time: SplitTime { finished: self.ended, ..SplitTime::default() },
         };
+        self.idle.ends(context);
         self.sequence += 1;
         self.offset += length as u64;
         self.whole = 0;
@@ -309,9 +344,15 @@ mod tests {
             dropped: 0,
             sequence: 0,
             ended: false,
+            idle: Idleness::default(),
+            told_end: false,
         };
         let (buffers, stop) = (BufferPool::default(), StopSignal::new());
-        (input, reader, ReadContext { buffers, stop, clock: Arc::new(SystemClock::new()) })
+        (
+            input,
+            reader,
+            ReadContext { buffers, stop, clock: Arc::new(SystemClock::new()), idle_timeout: None },
+        )
     }
 
     fn next(reader: &mut StdinReader, context: &ReadContext) -> Option<(u64, String)> {

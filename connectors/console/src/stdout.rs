@@ -124,8 +124,10 @@ impl SinkWriter for StdoutWriter {
     fn flush(&mut self) -> Result<()> {
         self.output.flush()
     }
+    fn finish(&mut self) -> Result<()> {
+        self.encoder.finish(self.output.buffer())
+    }
     fn prepare(&mut self, _: u64) -> Result<()> {
-        self.encoder.finish(self.output.buffer())?;
         self.output.mark()
     }
     fn poll_prepared(&mut self) -> Result<Option<Vec<Committable>>> {

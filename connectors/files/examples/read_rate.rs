@@ -4,7 +4,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use flott_connector::{Clock, Framing, Payload, ReadContext, StopSignal, SystemClock};
+use flott_connector::{Clock, Framing, Payload, ReadContext, SystemClock};
 use flott_types::{Options, Result};
 
 fn main() -> ExitCode {
@@ -32,7 +32,8 @@ fn measure(path: String, framing: Framing) -> Result<()> {
     let mut options = Options::new();
     options.set("path", path);
     let clock = Arc::new(SystemClock::new());
-    let context = ReadContext { buffers: Default::default(), stop: StopSignal::new(), clock: clock.clone() };
+    let (buffers, stop) = Default::default();
+    let context = ReadContext { buffers, stop, clock: clock.clone(), idle_timeout: None };
     for _ in 0..3 {
         let started = clock.monotonic();
         let mut reader = flott_connector_files::reader(&options, framing)?;

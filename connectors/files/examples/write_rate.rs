@@ -81,6 +81,10 @@ fn measure(path: String, megabytes: usize) -> Result<()> {
         clock: clock.clone(),
         overwrite: false,
         checkpoints: false,
+        generation: 0,
+        first_generation: 0,
+        job_id: String::new(),
+        sink_number: 0,
     };
     let batch = lines();
     let batches = (megabytes << 20) / batch.get_array_memory_size().max(1);

@@ -130,7 +130,8 @@ pub(crate) fn eval_context() -> EvalContext {
 }
 
 pub(crate) fn read_context() -> ReadContext {
-    ReadContext { buffers: Default::default(), stop: StopSignal::new(), clock: Arc::new(SystemClock::new()) }
+    let (clock, stop) = (Arc::new(SystemClock::new()), StopSignal::new());
+    ReadContext { buffers: Default::default(), stop, clock, idle_timeout: None }
 }
 
 pub(crate) fn job(run_id: &str) -> SinkRequest {
@@ -142,5 +143,9 @@ pub(crate) fn job(run_id: &str) -> SinkRequest {
         clock: Arc::new(SystemClock::new()),
         overwrite: false,
         checkpoints: false,
+        generation: 0,
+        first_generation: 0,
+        job_id: String::new(),
+        sink_number: 0,
     }
 }

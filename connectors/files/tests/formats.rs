@@ -61,6 +61,10 @@ fn write(table: &TableDescription, batch: &RecordBatch) {
         clock: Arc::new(SystemClock::new()),
         overwrite: false,
         checkpoints: false,
+        generation: 0,
+        first_generation: 0,
+        job_id: String::new(),
+        sink_number: 0,
     };
     let sink = FilesystemConnector.sink(table, &job, &registry()).unwrap();
     let (mut committer, mut writer) = (sink.committer().unwrap(), sink.writer(0, 1).unwrap());
@@ -85,11 +89,12 @@ fn read(table: &TableDescription) -> RecordBatch {
         job_options: Options::new(),
     };
     let source = FilesystemConnector.source(table, scan, &registry()).unwrap();
-    let (mut reader, mut decoder) = (source.reader().unwrap(), source.decoder().unwrap());
+    let (mut reader, mut decoder) = (source.reader(None).unwrap(), source.decoder().unwrap());
     let reading = ReadContext {
         buffers: Default::default(),
         stop: StopSignal::new(),
         clock: Arc::new(SystemClock::new()),
+        idle_timeout: None,
     };
     let mut batches = Vec::new();
     while let Some(chunk) = reader.next_chunk(&reading).unwrap() {

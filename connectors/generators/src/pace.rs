@@ -2,17 +2,20 @@
 //!
 //! Row n is due n / rate seconds after the first. A chunk is given out when its first row is due,
 //! ten chunks a second or more, so the rate is smooth; after a jam the rows that are overdue
-//! follow at once.
+//! follow at once. A reader that goes on at a later row counts the time from that row on.
+//!
+//! Values depend on their row's number alone, so the number is all that a position has to hold.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use arrow::{
     array::ArrayRef,
     datatypes::SchemaRef,
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use flott_connector::{Chunk, Payload, ReadContext, SourceReader, SplitInfo};
+use flott_connector::{Chunk, Idleness, Payload, ReadContext, SourceReader, SplitInfo, SplitTime};
 use flott_types::{Code, Diagnostic, Result};
+use serde_json::{Value, json};
 
 /// Rows in a chunk at the most.
 const CHUNK_ROWS_MAX: u64 = 32 << 10;
@@ -23,40 +26,79 @@ const CHUNKS_PER_SECOND: u64 = 10;
 pub(crate) struct Pacer {
     split: Arc<SplitInfo>,
     rows_per_second: Option<u64>,
+    first: u64,
     next: u64,
     end: u64,
     sequence: u64,
     started: Option<Duration>,
+    idle: Idleness,
 }
 
 impl Pacer {
-    /// Rows 0 to `rows`, or without an end.
-    pub(crate) fn new(name: &str, rows_per_second: Option<u64>, rows: Option<u64>) -> Self {
-        Self {
+    /// Rows 0 to `rows`, or without an end; from the row on that a position tells.
+    ///
+    /// # Errors
+    /// `CheckpointUnusable`
+    pub(crate) fn new(
+        name: &str,
+        rows_per_second: Option<u64>,
+        rows: Option<u64>,
+        resume: Option<&Value>,
+    ) -> Result<Self> {
+        let first = match resume {
+            None => 0,
+            Some(position) => position.get("row").and_then(Value::as_u64).ok_or_else(|| {
+                let message = format!("not a position of '{name}': {position}");
+                Diagnostic::error(Code::CheckpointUnusable, message)
+            })?,
+        };
+        Ok(Self {
             split: Arc::new(SplitInfo { name: name.into(), ..SplitInfo::default() }),
             rows_per_second: rows_per_second.map(|rate| rate.max(1)),
-            next: 0,
+            first,
+            next: first,
             end: rows.unwrap_or(u64::MAX),
             sequence: 0,
             started: None,
+            idle: Idleness::default(),
+        })
+    }
+
+    /// Waits until the next row is due.
+    fn wait(&mut self, rate: u64, context: &ReadContext) -> Waited {
+        let now = context.clock.monotonic();
+        let started = *self.started.get_or_insert(now);
+        let since_start = u128::from(self.next - self.first) * 1_000_000 / u128::from(rate);
+        let due = started + Duration::from_micros(u64::try_from(since_start).unwrap_or(u64::MAX));
+        loop {
+            let now = context.clock.monotonic();
+            let left = due.saturating_sub(now);
+            if context.stop.is_stopped() {
+                return Waited::Stopped;
+            }
+            if left.is_zero() {
+                return Waited::Due;
+            }
+            if self.idle.begins(now, context) {
+                return Waited::Idle;
+            }
+            context.stop.wait(self.idle.shorten(left, now, context));
         }
     }
 
-    /// Waits until the next row is due. True if the run stops.
-    fn wait(&mut self, rate: u64, context: &ReadContext) -> bool {
-        let started = *self.started.get_or_insert_with(|| context.clock.monotonic());
-        let since_start = u128::from(self.next) * 1_000_000 / u128::from(rate);
-        let due = started + Duration::from_micros(u64::try_from(since_start).unwrap_or(u64::MAX));
-        loop {
-            let left = due.saturating_sub(context.clock.monotonic());
-            if left.is_zero() {
-                return context.stop.is_stopped();
-            }
-            if context.stop.wait(left) {
-                return true;
-            }
-        }
+    fn chunk(&mut self, rows: Range<u64>) -> Chunk {
+        let time = SplitTime { finished: rows.end >= self.end, ..SplitTime::default() };
+        let (split, sequence) = (self.split.clone(), self.sequence);
+        self.sequence += 1;
+        Chunk { split, sequence, offset: rows.start, payload: Payload::Rows(rows), bytes_in: 0, time }
     }
+}
+
+/// How a wait has ended.
+enum Waited {
+    Due,
+    Idle,
+    Stopped,
 }
 
 impl SourceReader for Pacer {
@@ -67,21 +109,23 @@ impl SourceReader for Pacer {
         let mut rows = CHUNK_ROWS_MAX.min(self.end - self.next);
         if let Some(rate) = self.rows_per_second {
             rows = rows.min((rate / CHUNKS_PER_SECOND).max(1));
-            if self.wait(rate, context) {
-                return Ok(None);
+            match self.wait(rate, context) {
+                Waited::Due => self.idle.ends(context),
+                Waited::Idle => {
+                    let split = self.split.clone();
+                    let time = SplitTime { idle: true, ..SplitTime::default() };
+                    self.sequence += 1;
+                    return Ok(Some(Chunk::control(split, self.sequence - 1, time)));
+                }
+                Waited::Stopped => return Ok(None),
             }
         }
         let first = self.next;
         self.next += rows;
-        let chunk = Chunk {
-            split: self.split.clone(),
-            sequence: self.sequence,
-            offset: first,
-            payload: Payload::Rows(first..self.next),
-            bytes_in: 0,
-        };
-        self.sequence += 1;
-        Ok(Some(chunk))
+        Ok(Some(self.chunk(first..self.next)))
+    }
+    fn position(&self) -> Value {
+        json!({"row": self.next})
     }
 }
 
@@ -131,8 +175,8 @@ mod tests {
     fn rows_come_at_their_rate() {
         let clock = Arc::new(SystemClock::new());
         let (buffers, stop) = (BufferPool::default(), StopSignal::new());
-        let context = ReadContext { buffers, stop, clock: clock.clone() };
-        let mut pacer = Pacer::new("test", Some(100), Some(25));
+        let context = ReadContext { buffers, stop, clock: clock.clone(), idle_timeout: None };
+        let mut pacer = Pacer::new("test", Some(100), Some(25), None).unwrap();
         assert_eq!(ranges(&mut pacer, &context), [0..10, 10..20, 20..25]);
         // Row 20 is due after 0.2 s.
         assert!(clock.monotonic() >= Duration::from_millis(200));
@@ -141,8 +185,13 @@ mod tests {
     #[test]
     fn a_stop_ends_an_endless_generator() {
         let (buffers, stop) = (BufferPool::default(), StopSignal::new());
-        let context = ReadContext { buffers, stop: stop.clone(), clock: Arc::new(ManualClock::at(0)) };
-        let mut pacer = Pacer::new("test", None, None);
+        let context = ReadContext {
+            buffers,
+            stop: stop.clone(),
+            clock: Arc::new(ManualClock::at(0)),
+            idle_timeout: None,
+        };
+        let mut pacer = Pacer::new("test", None, None, None).unwrap();
         assert!(pacer.next_chunk(&context).unwrap().is_some());
         stop.stop();
         assert_eq!(ranges(&mut pacer, &context), []);

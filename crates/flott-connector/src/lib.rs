@@ -31,6 +31,6 @@ pub use option::{OptionDef, OptionKind};
 pub use registry::{Connector, Registry};
 pub use sink::{Committable, Committer, Sink, SinkGuarantee, SinkRequest, SinkWriter};
 pub use source::{
-    BufferPool, Chunk, Decoded, Decoder, OnError, Origin, Payload, ReadContext, Reject, ScanRequest, Source,
-    SourceReader, SplitInfo,
+    BufferPool, Chunk, Decoded, Decoder, Idleness, OnError, Origin, Payload, ReadContext, Reject,
+    ScanRequest, Source, SourceReader, SplitInfo, SplitTime,
 };

@@ -1,9 +1,17 @@
 //! Writing: shards encode, an I/O thread writes, an epoch commits.
 //!
 //! ```text
-//!   write* ─► prepare(epoch) ─► poll_prepared ─► Committable ─► Committer::commit (as often as needed)
-//!                                                            └► Committer::abort
+//!   write* ─► prepare(n) ─► poll_prepared ─► Committable ─► Committer::commit (as often as needed)
+//!     ▲           │                                      └► Committer::abort
+//!     └───────────┘ the next epoch's rows
+//!   write* ─► finish ─► prepare(last) ─► …                  at the end of the input
+//!
+//!   start:  commit what the tip of the checkpoints names ─► rollback (a damaged tip) ─► sweep
 //! ```
+//!
+//! With checkpoints, epochs are the numbers of their manifests. They rise, but not one by one, and
+//! the first one is above the generation (the number of the incarnation's claim). Whatever a sink
+//! names it names by (generation, number), so that no name is used twice.
 //!
 //! Invariants
 //! - `write` never blocks: it encodes and queues. `is_ready` false asks the engine to stop
@@ -11,6 +19,8 @@
 //! - What a writer has written is invisible to readers until its committable is committed
 //!   (for sinks that can hide; `SinkGuarantee` says which can't).
 //! - `commit` may be repeated after a crash and changes nothing the second time.
+//! - Several epochs may be prepared and not committed yet.
+//! - Nobody removes what belongs to a higher generation.
 
 use std::sync::Arc;
 
@@ -57,6 +67,16 @@ pub struct SinkRequest {
     pub overwrite: bool,
     /// With checkpoints every epoch publishes; without, only the end of the run does.
     pub checkpoints: bool,
+    /// With checkpoints: the number of this incarnation's claim.
+    pub generation: u64,
+    /// With checkpoints: the generation in which the job started from nothing. What it has
+    /// published since then is its own also after a resume (`INSERT OVERWRITE` keeps it).
+    pub first_generation: u64,
+    /// With checkpoints: what tells the job's checkpoints from all others, for ever: two jobs, or
+    /// a job whose checkpoints were deleted, may well count the same generations.
+    pub job_id: String,
+    /// Which sink of the job it is: two statements may write the same table.
+    pub sink_number: usize,
 }
 
 /// Writes one shard's rows.
@@ -77,12 +97,21 @@ pub trait SinkWriter: Send {
     fn flush(&mut self) -> Result<()> {
         Ok(())
     }
-    /// Begins to make everything written so far durable, as this epoch. Never blocks.
+    /// The input has ended: no row comes any more. Called once, before the last `prepare`.
+    ///
+    /// # Errors
+    /// `OutputFailed`
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+    /// Begins to make everything written so far durable, as this epoch; rows that come afterwards
+    /// belong to a later one. Never blocks.
     ///
     /// # Errors
     /// `OutputFailed`
     fn prepare(&mut self, epoch: u64) -> Result<()>;
-    /// The committables of the epoch given to `prepare`, once they are durable; `None`: not yet.
+    /// The committables of the oldest epoch given to `prepare` and not returned yet, once they are
+    /// durable; `None`: not yet.
     ///
     /// # Errors
     /// `OutputFailed`
@@ -101,6 +130,26 @@ pub trait Committer: Send {
     /// # Errors
     /// `OutputFailed`
     fn abort(&mut self, committables: &[Committable]) -> Result<()>;
+    /// Removes what this job's incarnations up to `generation` (mine) have left behind hidden: all
+    /// of older generations, and of mine what has a number up to `number`. Never what is in `keep`
+    /// (every committable that may still be published) nor what a higher generation has made.
+    ///
+    /// # Errors
+    /// `OutputFailed`
+    fn sweep(&mut self, generation: u64, number: u64, keep: &[Committable]) -> Result<()> {
+        let _ = (generation, number, keep);
+        Ok(())
+    }
+    /// Takes back what this job's incarnations up to `generation` have published with a number
+    /// above `after`: the newest checkpoint is damaged, and the job goes on from that one. Readers
+    /// may have seen it. Returns how many files (rows, …) were taken back, for a warning.
+    ///
+    /// # Errors
+    /// `OutputFailed`
+    fn rollback(&mut self, generation: u64, after: u64) -> Result<u64> {
+        let _ = (generation, after);
+        Ok(0)
+    }
     /// The input has ended and everything is committed (e.g. write `_SUCCESS`).
     ///
     /// # Errors

@@ -11,10 +11,15 @@
 //! - Every record of a chunk ends up in exactly one of `Decoded::batch`, `filtered`,
 //!   `skipped` or `rejected`: `read` is their sum. Row accounting depends on it.
 //! - Readers block only on their own thread; decoders never block.
+//! - A reader opened at the position that another one told behind a chunk hands out the records
+//!   that follow that chunk, the same ones in the same order. Where it cuts chunks may differ.
+//! - Every split that is opened has a number of its own, and a chunk with `SplitTime::finished`
+//!   once it is through, if need be one without records.
 
 use std::{
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use arrow::record_batch::RecordBatch;
@@ -83,6 +88,40 @@ pub struct Chunk {
     pub payload: Payload,
     /// Bytes read from outside for it (compressed size where compressed).
     pub bytes_in: u64,
+    /// What it says about the event time of its split and of those behind it.
+    pub time: SplitTime,
+}
+
+impl Chunk {
+    /// A chunk without records, that only says something about time.
+    pub fn control(split: Arc<SplitInfo>, sequence: u64, time: SplitTime) -> Self {
+        Self { split, sequence, offset: 0, payload: Payload::Rows(0..0), bytes_in: 0, time }
+    }
+    /// Whether it has no records at all: there is nothing to decode.
+    pub fn is_control(&self) -> bool {
+        matches!(&self.payload, Payload::Rows(rows) if rows.is_empty())
+    }
+}
+
+/// What a chunk says about time. Watermarks are made per split; the source's is the least of them.
+///
+/// ```text
+///   split 0:  ▇▇▇▇ finished      no longer counts
+///   split 1:       ▇▇▇▇ …        its watermark is the source's,
+///   split 2:            (unopened: as long as there is one, the source's doesn't rise)
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SplitTime {
+    /// The split's number: counts up as splits are opened, also over a resume.
+    pub split_number: u32,
+    /// The split ends with this chunk.
+    pub finished: bool,
+    /// Splits are known that aren't opened yet: what they hold may be older than anything read,
+    /// so they hold the watermark back.
+    pub unopened: bool,
+    /// Nothing has come for [`ReadContext::idle_timeout`]: until the next chunk nobody should wait
+    /// for this source.
+    pub idle: bool,
 }
 
 /// What a chunk holds.
@@ -194,6 +233,11 @@ pub trait SourceReader: Send {
     /// `InputMissing`, `InputUnreadable`.
     fn next_chunk(&mut self, context: &ReadContext) -> Result<Option<Chunk>>;
 
+    /// Where to go on behind the chunk handed out last (before the first one: where it began), for
+    /// [`Source::reader`]. JSON; the engine asks after every chunk and keeps the answer at a
+    /// barrier, so it should be cheap.
+    fn position(&self) -> serde_json::Value;
+
     /// Bytes in all, when known: for progress.
     fn total_bytes(&self) -> Option<u64> {
         None
@@ -209,6 +253,40 @@ pub struct ReadContext {
     pub stop: StopSignal,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// `table.exec.source.idle-timeout`: how long nothing must come until the source counts as
+    /// idle. `None`: never.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// For readers: notices that nothing has come for [`ReadContext::idle_timeout`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Idleness {
+    /// When something came last, or waiting began.
+    since: Option<Duration>,
+    idle: bool,
+}
+
+impl Idleness {
+    /// Something has come.
+    pub fn ends(&mut self, context: &ReadContext) {
+        if context.idle_timeout.is_some() {
+            *self = Self { since: Some(context.clock.monotonic()), idle: false };
+        }
+    }
+    /// Whether the source becomes idle now: true once, until something comes.
+    pub fn begins(&mut self, now: Duration, context: &ReadContext) -> bool {
+        let Some(timeout) = context.idle_timeout.filter(|_| !self.idle) else { return false };
+        let since = *self.since.get_or_insert(now);
+        self.idle = now.saturating_sub(since) >= timeout;
+        self.idle
+    }
+    /// How long a wait may last so that the source becomes idle in time.
+    pub fn shorten(&self, wait: Duration, now: Duration, context: &ReadContext) -> Duration {
+        match (context.idle_timeout, self.since) {
+            (Some(timeout), Some(since)) if !self.idle => wait.min((since + timeout).saturating_sub(now)),
+            _ => wait,
+        }
+    }
 }
 
 /// Byte buffers that go round: reader → decoder → back. Fresh memory costs page faults, which
@@ -249,11 +327,17 @@ pub trait Source: Send + Sync {
     fn applies_filter(&self) -> bool {
         false
     }
-    /// Starts reading from the beginning.
+    /// Whether a reader can go on exactly where another one was. If not, what was read and not
+    /// committed when the run dies is lost.
+    fn replays(&self) -> bool {
+        false
+    }
+    /// Starts reading: from the beginning, or behind the place that [`SourceReader::position`] told.
     ///
     /// # Errors
-    /// `InputMissing`, `InputUnreadable`.
-    fn reader(&self) -> Result<Box<dyn SourceReader>>;
+    /// `InputMissing`, `InputUnreadable`. `CheckpointUnusable`: what is there now isn't what the
+    /// position is a place in.
+    fn reader(&self, resume: Option<&serde_json::Value>) -> Result<Box<dyn SourceReader>>;
     /// A decoder for one shard.
     ///
     /// # Errors

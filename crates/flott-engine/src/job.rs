@@ -250,6 +250,10 @@ impl<'a> Build<'a> {
                         clock: self.job.clock.clone(),
                         overwrite: node.overwrite,
                         checkpoints: false,
+                        generation: 0,
+                        first_generation: 0,
+                        job_id: String::new(),
+                        sink_number: self.sinks.len(),
                     };
                     self.job.registry.connector_of(table)?.sink(table, &request, &self.job.registry)?
                 }
@@ -356,7 +360,7 @@ impl<'a> Build<'a> {
         for (index, (source, _)) in self.sources.iter().enumerate() {
             readers.push(match &self.job.replay {
                 Some(replay) => Box::new(ReplayReader::new(&self.source_nodes[index].1, replay)),
-                None => source.reader()?,
+                None => source.reader(None)?,
             });
         }
         for (index, reader) in readers.into_iter().enumerate() {
@@ -364,6 +368,7 @@ impl<'a> Build<'a> {
                 buffers: buffers.clone(),
                 stop: self.job.stop.clone(),
                 clock: self.job.clock.clone(),
+                idle_timeout: None,
             };
             let started =
                 reader::start(index, reader, shards, context, self.counters.clone(), failure.clone());
@@ -546,6 +551,7 @@ fn finish_ordered(
 ) -> Result<()> {
     for (index, writer) in ordered.iter().enumerate() {
         let Some(writer) = writer else { continue };
+        writer.finish()?;
         writer.prepare(1)?;
         loop {
             if let Some(committables) = writer.poll_prepared()? {
@@ -589,6 +595,10 @@ impl SourceReader for ReplayReader {
         self.sequence += 1;
         let bytes_in = batch.iter().map(|(bytes, _)| bytes.len() as u64).sum();
         let split = Arc::new(SplitInfo { name: "dead letters".into(), ..SplitInfo::default() });
-        Ok(Some(Chunk { split, sequence, offset: 0, payload: Payload::Records(batch), bytes_in }))
+        Ok(Some(Chunk { split, sequence, offset: 0, payload: Payload::Records(batch), bytes_in, time: Default::default() }))
+    }
+    fn position(&self) -> serde_json::Value {
+        // A replay isn't checkpointed.
+        serde_json::Value::Null
     }
 }

@@ -75,6 +75,13 @@ impl OrderedWriter {
     pub fn flush(&self) -> Result<()> {
         self.lock().writer.flush()
     }
+    /// See [`SinkWriter::finish`].
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn finish(&self) -> Result<()> {
+        self.lock().writer.finish()
+    }
     /// See [`SinkWriter::prepare`].
     ///
     /// # Errors

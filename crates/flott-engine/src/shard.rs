@@ -258,9 +258,11 @@ impl Shard {
         self.context.random_seed = self.context.random_seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let Shard { inputs, sinks, context, counters, .. } = self;
         let Input { index: source, decoder, policy, edges, .. } = &mut inputs[index];
-        decoder.decode(&chunk, context, &mut |decoded| {
-            deliver(*source, &chunk, decoded, policy, edges, sinks, counters)
-        })?;
+        if !chunk.is_control() {
+            decoder.decode(&chunk, context, &mut |decoded| {
+                deliver(*source, &chunk, decoded, policy, edges, sinks, counters)
+            })?;
+        }
         // Once per sink, however many edges lead there (UNION ALL of a table with itself).
         for (at, edge) in edges.iter().enumerate() {
             if edges.iter().take(at).all(|before| before.sink != edge.sink) {
@@ -288,6 +290,7 @@ impl Shard {
         }
         self.inputs.clear();
         for sink in &mut self.sinks {
+            sink.finish()?;
             sink.prepare(LAST_EPOCH)?;
         }
         let mut prepared = Vec::new();

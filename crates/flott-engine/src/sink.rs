@@ -69,6 +69,13 @@ impl SinkTask {
             Writer::Ordered { shared, .. } => shared.flush(),
         }
     }
+    /// No row comes any more. A shared writer is the job's to finish.
+    pub fn finish(&mut self) -> Result<()> {
+        match &mut self.writer {
+            Writer::Own(writer) => writer.finish(),
+            Writer::Ordered { .. } => Ok(()),
+        }
+    }
     /// Begins to make durable what this shard wrote. A shared writer is the job's to prepare.
     pub fn prepare(&mut self, epoch: u64) -> Result<()> {
         match &mut self.writer {

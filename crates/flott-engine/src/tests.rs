@@ -72,7 +72,7 @@ fn decoded(lines: &[String]) -> (Chunk, Decoded) {
         Arc::new(lines.iter().map(|line| (line != "NULL").then_some(line)).collect::<StringArray>());
     let batch = RecordBatch::try_from_iter_with_nullable([("s", texts, true)]).unwrap();
     let split = Arc::new(SplitInfo { name: "in".into(), ..SplitInfo::default() });
-    let chunk = Chunk { split, sequence: 0, offset: 1000, payload: Payload::Bytes(bytes), bytes_in: 0 };
+    let chunk = Chunk { split, sequence: 0, offset: 1000, payload: Payload::Bytes(bytes), bytes_in: 0, time: Default::default() };
     (chunk, Decoded { rows, ..Decoded::all(batch, 0) })
 }
 

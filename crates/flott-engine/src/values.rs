@@ -6,7 +6,7 @@ use arrow::{
     array::RecordBatchOptions, compute::concat_batches, datatypes::SchemaRef, record_batch::RecordBatch,
 };
 use flott_connector::{
-    Chunk, Decoded, Decoder, Payload, ReadContext, Reject, Source, SourceReader, SplitInfo,
+    Chunk, Decoded, Decoder, Payload, ReadContext, Reject, Source, SourceReader, SplitInfo, SplitTime,
 };
 use flott_expr::{EvalContext, EvalError, Expr, Program};
 use flott_types::{Code, Diagnostic, Result, Schema};
@@ -36,8 +36,12 @@ impl Source for ValuesSource {
     fn is_bounded(&self) -> bool {
         true
     }
-    fn reader(&self) -> Result<Box<dyn SourceReader>> {
-        Ok(Box::new(ValuesReader { rows: self.rows.len() as u64, done: self.rows.is_empty() }))
+    fn replays(&self) -> bool {
+        true
+    }
+    fn reader(&self, resume: Option<&serde_json::Value>) -> Result<Box<dyn SourceReader>> {
+        let done = self.rows.is_empty() || resume.is_some_and(|position| *position == true);
+        Ok(Box::new(ValuesReader { rows: self.rows.len() as u64, done }))
     }
     fn decoder(&self) -> Result<Box<dyn Decoder>> {
         Ok(Box::new(ValuesDecoder { rows: self.rows.clone(), schema: self.schema.clone() }))
@@ -55,7 +59,11 @@ impl SourceReader for ValuesReader {
             return Ok(None);
         }
         let split = Arc::new(SplitInfo { name: NAME.into(), ..SplitInfo::default() });
-        Ok(Some(Chunk { split, sequence: 0, offset: 0, payload: Payload::Rows(0..self.rows), bytes_in: 0 }))
+        let time = SplitTime { finished: true, ..SplitTime::default() };
+        Ok(Some(Chunk { split, sequence: 0, offset: 0, payload: Payload::Rows(0..self.rows), bytes_in: 0, time }))
+    }
+    fn position(&self) -> serde_json::Value {
+        self.done.into()
     }
 }
 

@@ -86,8 +86,14 @@ fn work(chunks: &Mutex<Chunks>, mode: &str, out: Option<File>) -> Result<(u64, u
     loop {
         let next = chunks.lock().map_err(|_| "a thread failed")?.next()?;
         let Some((bytes, offset)) = next else { break };
-        let chunk =
-            Chunk { split: split.clone(), sequence: 0, offset, bytes_in: 0, payload: Payload::Bytes(bytes) };
+        let chunk = Chunk {
+            split: split.clone(),
+            sequence: 0,
+            offset,
+            bytes_in: 0,
+            payload: Payload::Bytes(bytes),
+            time: Default::default(),
+        };
         decoder.decode(&chunk, &context, &mut |decoded| {
             rows += decoded.batch.num_rows() as u64;
             rejected += decoded.rejected.len() as u64;

@@ -52,7 +52,14 @@ fn chunks(bytes: Vec<u8>) -> Vec<Chunk> {
         };
         let payload = Payload::Bytes(bytes[at..end].to_vec());
         let (sequence, offset, bytes_in) = (out.len() as u64, at as u64, (end - at) as u64);
-        out.push(Chunk { split: split.clone(), sequence, offset, payload, bytes_in });
+        out.push(Chunk {
+            split: split.clone(),
+            sequence,
+            offset,
+            payload,
+            bytes_in,
+            time: Default::default(),
+        });
         at = end;
     }
     out

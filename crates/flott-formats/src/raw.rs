@@ -418,8 +418,14 @@ mod tests {
             job_options: Options::new(),
         };
         let split = Arc::new(SplitInfo::default());
-        let chunk =
-            Chunk { split, sequence: 0, offset: 0, payload: Payload::Bytes(bytes.into()), bytes_in: 0 };
+        let chunk = Chunk {
+            split,
+            sequence: 0,
+            offset: 0,
+            payload: Payload::Bytes(bytes.into()),
+            bytes_in: 0,
+            time: Default::default(),
+        };
         let mut out = Vec::new();
         let mut decoder = RawFormat.decoder(&request, &scan, Vec::new()).unwrap();
         let mut emit = |decoded| {

@@ -69,7 +69,7 @@ impl Source for FileSource {
         // Formats' decoders do, all of them.
         true
     }
-    fn reader(&self) -> Result<Box<dyn SourceReader>> {
+    fn reader(&self, _: Option<&serde_json::Value>) -> Result<Box<dyn SourceReader>> {
         let framing = self.format.framing(&self.table.options)?;
         let header_lines = self.format.header_lines(&self.table.options)?;
         Ok(Box::new(reader::FileReader::new(self.settings.clone(), framing, header_lines)?))

@@ -122,6 +122,10 @@ impl SourceReader for FileReader {
         Ok(None)
     }
 
+    fn position(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
     fn total_bytes(&self) -> Option<u64> {
         self.settings.monitor_interval.is_none().then_some(self.total_bytes)
     }
@@ -139,6 +143,7 @@ impl OpenSplit {
                     offset: cut.offset,
                     payload: Payload::Bytes(cut.bytes),
                     bytes_in: cut.bytes_in,
+                    time: Default::default(),
                 }))
             }
         }
@@ -174,6 +179,13 @@ impl RowGroups {
         let offset = self.first_row;
         self.next += 1;
         self.first_row += rows;
-        Some(Chunk { split: self.split.clone(), sequence, offset, payload, bytes_in })
+        Some(Chunk {
+            split: self.split.clone(),
+            sequence,
+            offset,
+            payload,
+            bytes_in,
+            time: Default::default(),
+        })
     }
 }

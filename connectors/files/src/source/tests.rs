@@ -32,7 +32,7 @@ fn read(table: &TableDescription) -> Result<Vec<String>> {
 
 fn batches(table: &TableDescription) -> Result<Vec<RecordBatch>> {
     let source = FileSource::new(table, scan(table), &registry())?;
-    let (mut reader, mut decoder) = (source.reader()?, source.decoder()?);
+    let (mut reader, mut decoder) = (source.reader(None)?, source.decoder()?);
     let mut batches = Vec::new();
     while let Some(chunk) = reader.next_chunk(&read_context())? {
         decoder.decode(&chunk, &eval_context(), &mut |decoded| {

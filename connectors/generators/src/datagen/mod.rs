@@ -19,6 +19,7 @@ use flott_connector::{
 };
 use flott_expr::EvalContext;
 use flott_types::{Diagnostic, Result};
+use serde_json::Value;
 
 use self::{column::Column, settings::Settings};
 use crate::{
@@ -137,8 +138,11 @@ impl Source for DatagenSource {
     fn is_bounded(&self) -> bool {
         self.rows.is_some()
     }
-    fn reader(&self) -> Result<Box<dyn SourceReader>> {
-        Ok(Box::new(Pacer::new("datagen", Some(self.rows_per_second), self.rows)))
+    fn replays(&self) -> bool {
+        true
+    }
+    fn reader(&self, resume: Option<&Value>) -> Result<Box<dyn SourceReader>> {
+        Ok(Box::new(Pacer::new("datagen", Some(self.rows_per_second), self.rows, resume)?))
     }
     fn decoder(&self) -> Result<Box<dyn Decoder>> {
         let row_bytes = self.columns.iter().fold(0usize, |sum, it| sum.saturating_add(it.row_bytes()));

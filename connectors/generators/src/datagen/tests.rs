@@ -37,7 +37,14 @@ fn rows(table: &TableDescription, range: std::ops::Range<u64>) -> Vec<Vec<Value>
     };
     let source = Datagen.source(table, scan, &Registry::new()).unwrap();
     let split = Arc::new(SplitInfo::default());
-    let chunk = Chunk { split, sequence: 0, offset: 0, payload: Payload::Rows(range), bytes_in: 0 };
+    let chunk = Chunk {
+        split,
+        sequence: 0,
+        offset: 0,
+        payload: Payload::Rows(range),
+        bytes_in: 0,
+        time: Default::default(),
+    };
     let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0 };
     let mut all = Vec::new();
     let mut keep = |decoded: Decoded| {

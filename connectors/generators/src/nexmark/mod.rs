@@ -27,6 +27,7 @@ use flott_connector::{
 };
 use flott_expr::EvalContext;
 use flott_types::{Code, Diagnostic, Result};
+use serde_json::Value;
 
 use self::{
     events::{Generate, Kind},
@@ -96,9 +97,12 @@ impl Source for NexmarkSource {
     fn is_bounded(&self) -> bool {
         self.settings.events.is_some()
     }
-    fn reader(&self) -> Result<Box<dyn SourceReader>> {
+    fn replays(&self) -> bool {
+        true
+    }
+    fn reader(&self, resume: Option<&Value>) -> Result<Box<dyn SourceReader>> {
         let rate = self.settings.is_rate_limited.then_some(self.settings.rate);
-        Ok(Box::new(Pacer::new("nexmark", rate, self.settings.events)))
+        Ok(Box::new(Pacer::new("nexmark", rate, self.settings.events, resume)?))
     }
     fn decoder(&self) -> Result<Box<dyn Decoder>> {
         Ok(Box::new(NexmarkDecoder {

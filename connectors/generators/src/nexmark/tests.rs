@@ -55,7 +55,14 @@ fn events(columns: &[(&str, DataType)], range: Range<u64>) -> RecordBatch {
     };
     let source = Nexmark.source(&table, scan, &Registry::new()).unwrap();
     let split = Arc::new(SplitInfo::default());
-    let chunk = Chunk { split, sequence: 0, offset: 0, payload: Payload::Rows(range), bytes_in: 0 };
+    let chunk = Chunk {
+        split,
+        sequence: 0,
+        offset: 0,
+        payload: Payload::Rows(range),
+        bytes_in: 0,
+        time: Default::default(),
+    };
     let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0 };
     let mut batches = Vec::new();
     let mut keep = |decoded: Decoded| {

@@ -50,7 +50,14 @@ fn decode_payload(options: &[(&str, &str)], schema: &Schema, payload: Payload) -
         job_options: Options::new(),
     };
     let mut decoder = Csv.decoder(&request, &scan, Vec::new()).unwrap();
-    let chunk = Chunk { split: Arc::new(SplitInfo::default()), sequence: 0, offset: 0, payload, bytes_in: 0 };
+    let chunk = Chunk {
+        split: Arc::new(SplitInfo::default()),
+        sequence: 0,
+        offset: 0,
+        payload,
+        bytes_in: 0,
+        time: Default::default(),
+    };
     let mut all = Vec::new();
     decoder
         .decode(&chunk, &context(), &mut |decoded| {

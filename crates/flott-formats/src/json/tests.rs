@@ -33,7 +33,7 @@ fn decode_payload(table: &TableDescription, payload: Payload, batch_rows: usize)
     let job_options = Options::new();
     let scan = ScanRequest { projection, schema, filter: None, batch_rows, parallelism: 1, job_options };
     let split = Arc::new(SplitInfo::default());
-    let chunk = Chunk { split, sequence: 0, offset: 0, payload, bytes_in: 0 };
+    let chunk = Chunk { split, sequence: 0, offset: 0, payload, bytes_in: 0, time: Default::default() };
     let mut out = Vec::new();
     let mut decoder = JsonFormat.decoder(&request, &scan, Vec::new()).unwrap();
     let mut emit = |decoded| {
@@ -394,7 +394,7 @@ fn text_that_the_filter_does_not_read_is_copied_for_kept_rows_only() {
     let records = text.lines().map(|line| (line.as_bytes().to_vec(), Origin::default())).collect();
     for payload in [bytes, Payload::Records(records)] {
         let split = Arc::new(SplitInfo::default());
-        let chunk = Chunk { split, sequence: 0, offset: 0, payload, bytes_in: 0 };
+        let chunk = Chunk { split, sequence: 0, offset: 0, payload, bytes_in: 0, time: Default::default() };
         let (mut kept, mut read, mut filtered, mut codes) = (Vec::new(), 0, 0, Vec::new());
         let mut decoder = JsonFormat.decoder(&request, &scan, Vec::new()).unwrap();
         let mut emit = |decoded: Decoded| {

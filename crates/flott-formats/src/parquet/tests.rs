@@ -49,6 +49,7 @@ fn read(path: &Path, schema: &Schema) -> Result<Vec<Decoded>> {
             offset: 0,
             payload: Payload::RowGroup(group),
             bytes_in: 0,
+            time: Default::default(),
         };
         decoder.decode(&chunk, &context(), &mut |decoded| {
             all.push(decoded);
