@@ -190,6 +190,13 @@ fn wide(value: i128) -> u64 {
     }
 }
 
+/// The hash, moved into the key group of another one: tables look up by the low half, the group
+/// comes from the high one.
+#[inline]
+pub fn with_group_of(hash: u64, group: u64) -> u64 {
+    (hash & 0xffff_ffff) | (group & !0xffff_ffff)
+}
+
 /// The fixed number of key groups of a job: the grain in which keyed state moves between shards.
 ///
 /// ```text

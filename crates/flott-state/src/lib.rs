@@ -34,7 +34,7 @@ mod wide;
 
 pub use buckets::Buckets;
 pub use column::{ArrowColumn, BoolColumn, ListColumn, LongColumn, StateColumn};
-pub use hash::{DEFAULT_KEY_GROUPS, KeyGroups, hash_rows};
+pub use hash::{DEFAULT_KEY_GROUPS, KeyGroups, hash_rows, with_group_of};
 pub use keys::{KeyTable, NO_SLOT};
 pub use table::{Changes, Table};
 

@@ -26,7 +26,7 @@ use flott_types::{Code, Diagnostic, Result};
 
 use crate::bitmap::Bitmap;
 use crate::column::wrong_shape;
-use crate::hash::{KeyGroups, hash_rows};
+use crate::hash::{KeyGroups, hash_rows, with_group_of};
 use crate::keys::{KeyTable, NO_SLOT};
 use crate::{StateColumn, arrow_failed};
 
@@ -55,8 +55,8 @@ impl Changes {
 /// Keys with columns of values. `C` is `dyn StateColumn`, or a trait object that extends it.
 pub struct Table<C: ?Sized + StateColumn> {
     keys: KeyTable,
-    /// How many of the key columns, from the first on, are hashed.
-    hashed: usize,
+    /// How many of the key columns, from the first on, decide the key group.
+    grouping: usize,
     columns: Vec<Box<C>>,
     dirty: Bitmap,
     written: Bitmap,
@@ -85,7 +85,7 @@ impl<C: ?Sized + StateColumn> Table<C> {
     pub fn new(key_types: &[DataType], columns: Vec<Box<C>>) -> Result<Self> {
         Ok(Self {
             keys: KeyTable::new(key_types)?,
-            hashed: key_types.len(),
+            grouping: key_types.len(),
             columns,
             dirty: Bitmap::default(),
             written: Bitmap::default(),
@@ -94,13 +94,24 @@ impl<C: ?Sized + StateColumn> Table<C> {
         })
     }
 
-    /// Keys that agree in this many of their first columns share a hash, and with it their key group.
-    /// The caller passes hashes of those columns only. For key columns that few rows differ in
-    /// besides, such as a window's start.
+    /// The first `columns` of the key decide its key group, the others only tell keys apart: such as
+    /// the values of a group's distinct set, which must stay with their group.
     #[must_use]
-    pub fn hashed_by(mut self, columns: usize) -> Self {
-        self.hashed = columns.min(self.hashed);
+    pub fn grouped_by(mut self, columns: usize) -> Self {
+        self.grouping = columns.min(self.grouping);
         self
+    }
+
+    /// The hashes that this table wants: of all key columns, but with the key group of the grouping
+    /// ones.
+    pub fn hashes(&self, keys: &[ArrayRef], rows: usize) -> Vec<u64> {
+        let mut hashes = hash_rows(keys, rows);
+        if let Some(grouping) = keys.get(..self.grouping).filter(|grouping| grouping.len() < keys.len()) {
+            for (hash, group) in hashes.iter_mut().zip(hash_rows(grouping, rows)) {
+                *hash = with_group_of(*hash, group);
+            }
+        }
+        hashes
     }
 
     /// Appends the slot of every row to `slots`; keys that are new get a slot with initial values.
@@ -372,10 +383,6 @@ impl<C: ?Sized + StateColumn> Table<C> {
             column.load(&slots, saved)?;
         }
         Ok(())
-    }
-
-    fn hashes(&self, keys: &[ArrayRef], rows: usize) -> Vec<u64> {
-        hash_rows(keys.get(..self.hashed).unwrap_or(keys), rows)
     }
 
     fn key_columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
