@@ -18,10 +18,22 @@
 //! Names, types and documentation of the functions stand in `flott-expr`; this crate knows
 //! nothing of windows, shards and SQL text.
 
-use arrow::array::{ArrayRef, BooleanArray};
+mod cells;
+mod count;
+mod native;
+mod selection;
+mod single;
+mod total;
+
+use arrow::{
+    array::{ArrayRef, BooleanArray},
+    datatypes::DataType as ArrowType,
+};
 use flott_expr::{AggregateFunction, EvalError};
 use flott_state::StateColumn;
 use flott_types::{DataType, Diagnostic, Result};
+
+use crate::{cells::Cells, count::Count, total::Which};
 
 /// One aggregate call's values for all groups of a table.
 ///
@@ -73,6 +85,19 @@ pub fn accumulator(
     data_type: &DataType,
     retracts: bool,
 ) -> Result<Box<dyn Accumulator>> {
-    let _ = (arg_types, data_type, retracts);
-    Err(Diagnostic::not_supported(format_args!("aggregate function {}", function.name)))
+    let types: Vec<ArrowType> = arg_types.iter().map(DataType::arrow_type).collect();
+    let result = data_type.arrow_type();
+    let found = match (function.name, types.as_slice()) {
+        ("COUNT", _) => Some(Cells::boxed(Count)),
+        ("SUM", [of]) => total::accumulator(Which::Sum, of, &result),
+        ("$SUM0", [of]) => total::accumulator(Which::Sum0, of, &result),
+        ("AVG", [of]) => total::accumulator(Which::Avg, of, &result),
+        ("MIN", [of]) if !retracts => single::accumulator::<single::Min>(of),
+        ("MAX", [of]) if !retracts => single::accumulator::<single::Max>(of),
+        _ => None,
+    };
+    found.ok_or_else(|| {
+        let types: Vec<String> = arg_types.iter().map(|it| it.kind.to_string()).collect();
+        Diagnostic::not_supported(format_args!("{}({})", function.name, types.join(", ")))
+    })
 }
