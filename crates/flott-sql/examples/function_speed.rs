@@ -2,11 +2,14 @@
 //!
 //! ```text
 //!   functions.txt ─► first call of each function, over columns ─┬─► Program, batch after batch
-//!                                                               └─► function_speed.py: datagen ─► blackhole,
+//!                                                               └─► function_speed.py: a job of one thread,
 //!                                                                   less the same job without the call
 //! ```
 //!
-//! `cargo xtask speed functions` runs it. Arguments: a part of a name; `--flink` asks Flink too.
+//! Both sides count the processor time of the one thread that evaluates, so that what else the machine
+//! does matters little. `cargo xtask speed functions` runs it. Arguments: a part of a name; `--flink`
+//! asks Flink too. Flink's answers are kept in the target directory: a run that was stopped goes on where
+//! it was, and `function_speed.jsonl` has to be deleted to ask anew.
 #![expect(clippy::disallowed_methods, reason = "it measures")]
 #![expect(clippy::unwrap_used, reason = "a program for developers")]
 
@@ -20,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use arrow::{
@@ -37,10 +40,14 @@ use serde_json::{Value as Json, json};
 
 /// Rows of a batch, as the engine's.
 const BATCH_ROWS: usize = 8192;
+/// Batches between looks at the clock.
+const BATCHES: usize = 16;
+/// Rows that each function gets, on both sides.
+const ROWS: usize = 10_000_000;
 /// How long a function is measured at least.
-const AT_LEAST: Duration = Duration::from_millis(200);
-/// Rows that Flink gets.
-const FLINK_ROWS: u64 = 5_000_000;
+const AT_LEAST: Duration = Duration::from_millis(150);
+/// What can't be told from nothing in a job of Flink's, in seconds per row.
+const NOISE: f64 = 1e-9;
 
 /// A call that both sides evaluate.
 struct Call {
@@ -49,6 +56,12 @@ struct Call {
     /// For each column the values it takes in turn, as SQL.
     columns: Vec<Vec<String>>,
     rows_per_second: f64,
+}
+
+impl Call {
+    fn question(&self) -> Json {
+        json!({"function": self.function, "expression": self.expression, "columns": self.columns})
+    }
 }
 
 fn main() {
@@ -106,13 +119,22 @@ fn measure(case: &Case) -> Option<Call> {
     let program = Program::new(vec![expr]);
     let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 7 };
     program.evaluate(&batch, &context).ok()?;
-    let (start, mut rows) = (Instant::now(), 0);
-    while start.elapsed() < AT_LEAST {
-        std::hint::black_box(program.evaluate(&batch, &context).ok()?);
-        rows += BATCH_ROWS;
+    let (start, mut rows) = (thread_time(), 0);
+    while rows < ROWS || thread_time() < start + AT_LEAST {
+        for _ in 0..BATCHES {
+            std::hint::black_box(program.evaluate(&batch, &context).ok()?);
+        }
+        rows += BATCHES * BATCH_ROWS;
     }
-    let rows_per_second = rows as f64 / start.elapsed().as_secs_f64();
+    let rows_per_second = rows as f64 / (thread_time() - start).as_secs_f64();
     Some(Call { function: case.subject.clone(), expression: expression.clone(), columns, rows_per_second })
+}
+
+/// Processor time of this thread so far. The kernel brings it up to date when the thread yields.
+fn thread_time() -> Duration {
+    std::thread::yield_now();
+    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())
 }
 
 /// Values of the first one's type in turn, as text and as a batch's column.
@@ -154,29 +176,34 @@ fn bind(expression: &str, types: &[DataType]) -> Option<Expr> {
     Binder::new(&catalog, &options, &source).bind_column_expr(&parsed, &schema).ok()
 }
 
-/// Flink's rates by function.
+/// Flink's rates by function; a time that is lost in the noise counts as the noise.
 fn ask_flink(calls: &[Call]) -> BTreeMap<String, f64> {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../benchmarks/function_speed.py");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let answers = target.join("function_speed.jsonl");
     let python = std::env::var_os("FLOTT_FLINK_PYTHON").unwrap_or_else(|| "python3".into());
     let mut runner = Command::new(python)
-        .arg(script)
-        .arg(FLINK_ROWS.to_string())
+        .arg(root.join("benchmarks/function_speed.py"))
+        .arg(ROWS.to_string())
+        .arg(&answers)
         .env("TZ", "UTC")
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut input = runner.stdin.take().unwrap();
     for call in calls {
-        let question =
-            json!({"function": call.function, "expression": call.expression, "columns": call.columns});
-        writeln!(input, "{question}").unwrap();
+        writeln!(input, "{}", call.question()).unwrap();
     }
     drop(input);
-    let output = runner.wait_with_output().unwrap();
-    let answers = String::from_utf8_lossy(&output.stdout).into_owned();
-    let answers = answers.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
-    answers
-        .filter_map(|it| Some((it["function"].as_str()?.to_string(), it["rows_per_second"].as_f64()?)))
-        .collect()
+    runner.wait().unwrap();
+    let known = std::fs::read_to_string(&answers).unwrap_or_default();
+    let known: Vec<Json> = known.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let rate = |call: &Call| {
+        let question = call.question();
+        let keys = ["function", "expression", "columns"];
+        let answer = known.iter().find(|it| keys.iter().all(|key| it[key] == question[key]))?;
+        let (rows, seconds) = (answer["rows"].as_f64()?, answer["seconds"].as_f64()?);
+        Some((call.function.clone(), rows / seconds.max(rows * NOISE)))
+    };
+    calls.iter().filter_map(rate).collect()
 }

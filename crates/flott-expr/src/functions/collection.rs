@@ -213,7 +213,7 @@ impl Gather {
         let keys = gather(keys, &self.picks, key.data_type())?;
         let values = gather(values, of_values, value.data_type())?;
         if keys.null_count() > 0 {
-            return Err(EvalError::new("not supported yet: a map with a key that is NULL"));
+            return Err(EvalError::new("a key of a map can't be NULL"));
         }
         let entries = StructArray::try_new(vec![key, value].into(), vec![keys, values], None)?;
         let (offsets, nulls) = (offset_buffer(self.offsets), NullBuffer::from(self.valid));

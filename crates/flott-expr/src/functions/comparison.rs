@@ -83,7 +83,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         )
     },
     Function {
-        resolve: |args| never_null(ordered_pair(args)),
+        resolve: |args| never_null(equal_pair(args)),
         ..comparison(
             "IS DISTINCT FROM",
             &[],
@@ -94,7 +94,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         )
     },
     Function {
-        resolve: |args| never_null(ordered_pair(args)),
+        resolve: |args| never_null(equal_pair(args)),
         ..comparison(
             "IS NOT DISTINCT FROM",
             &[],
@@ -152,7 +152,7 @@ const fn comparison(
         aliases,
         kind: FunctionKind::Comparison,
         signatures,
-        resolve: ordered_pair,
+        resolve: equal_pair,
         evaluate,
         deterministic: true,
         doc,
@@ -168,6 +168,14 @@ enum Comparison {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+}
+
+/// Two values of types that can be equal. A number equals no text, as in Flink, though both have a
+/// common order.
+fn equal_pair(args: &[Expr]) -> Option<Signature> {
+    let [a, b] = args else { return None };
+    let mixed = |a: &Expr, b: &Expr| a.data_type.is_character() && b.data_type.is_numeric();
+    if mixed(a, b) || mixed(b, a) { None } else { ordered_pair(args) }
 }
 
 fn ordered_pair(args: &[Expr]) -> Option<Signature> {

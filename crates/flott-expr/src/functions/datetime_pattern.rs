@@ -107,7 +107,9 @@ impl Pattern {
                 }
                 check_letter(c, style, text)?;
                 pieces.push(Piece::Field(c, count));
-            } else if style == Style::Formatter && "[]{}#".contains(c) {
+            } else if style == Style::Formatter && "{}#".contains(c) {
+                return Err(EvalError::new(format!("'{c}' is reserved in the date pattern '{text}'")));
+            } else if style == Style::Formatter && "[]".contains(c) {
                 return Err(EvalError::new(format!("not supported yet: '{c}' in the date pattern '{text}'")));
             } else {
                 literal(c, &mut pieces);

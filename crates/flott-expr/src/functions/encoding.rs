@@ -214,6 +214,9 @@ fn unhex(input: &StringArray) -> Result<ArrayRef, EvalError> {
 fn push_unhexed(text: &str, out: &mut Vec<u8>) -> bool {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|it| it as u8);
     let (first, pairs) = text.as_bytes().split_at(text.len() % 2);
+    if !first.iter().all(u8::is_ascii_hexdigit) {
+        return false;
+    }
     out.extend(first.iter().map(|_| 0));
     for pair in pairs.chunks_exact(2) {
         match (digit(&pair[0]), digit(&pair[1])) {

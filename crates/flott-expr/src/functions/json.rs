@@ -1,7 +1,8 @@
 //! JSON text: reaching into it, making it, testing it.
 //!
 //! Paths are `[lax | strict] $.name['name'][0].*`; `lax` takes a missing member for "empty",
-//! `strict` (the default, as in Flink) for an error.
+//! `strict` (the default, as in Flink) for an error. Text that isn't JSON is the same to them as a
+//! missing member; the text `null` is an error to both.
 //!
 //! What SQL says in clauses comes as constants after the path, always all of them:
 //!
@@ -114,7 +115,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
 enum Missing {
     /// Nothing there, and `lax`.
     Empty,
-    /// Not JSON, or nothing there and `strict`.
+    /// `null` itself; or not JSON, or nothing there, and `strict`.
     Wrong(String),
 }
 
@@ -154,7 +155,12 @@ impl Path {
 
     /// What lies at the path. `*` gives an array of all.
     fn find<'a>(&self, text: &'a str) -> Result<Json<'a>, Missing> {
-        let json = Json::read(text).ok_or_else(|| Missing::Wrong("invalid JSON".to_owned()))?;
+        let json = match Json::read(text) {
+            Some(Json::Null) => return Err(Missing::Wrong("there is only null".to_owned())),
+            Some(json) => json,
+            None if self.strict => return Err(Missing::Wrong("invalid JSON".to_owned())),
+            None => return Err(Missing::Empty),
+        };
         let mut found = vec![json];
         let mut several = false;
         for step in &self.steps {
@@ -168,6 +174,8 @@ impl Path {
             return Ok(Json::Array(found));
         }
         match found.pop() {
+            Some(Json::Null) if self.strict => Err(Missing::Wrong("there is only null".to_owned())),
+            Some(Json::Null) => Err(Missing::Empty),
             Some(json) => Ok(json),
             None if self.strict => Err(Missing::Wrong("there is nothing at the path".to_owned())),
             None => Err(Missing::Empty),
@@ -259,7 +267,6 @@ fn json_value(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     kernel::build_strings(call.rows, nulls_of_text_and_path(call).as_ref(), |row, out| {
         let text = texts.value(row);
         let missing = match paths.find(row, text)? {
-            Ok(Json::Null) => Missing::Empty,
             Ok(Json::Object(_) | Json::Array(_)) if !paths.strict() => Missing::Empty,
             Ok(json @ (Json::Object(_) | Json::Array(_))) => {
                 Missing::Wrong(format!("{} is no scalar", shown(&json)))
@@ -326,7 +333,6 @@ fn json_query(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let found = kernel::build_strings(call.rows, nulls_of_text_and_path(call).as_ref(), |row, out| {
         let text = texts.value(row);
         let missing = match paths.find(row, text)? {
-            Ok(Json::Null) => Missing::Empty,
             Ok(json)
                 if wrapper == "UNCONDITIONAL"
                     || (wrapper == "CONDITIONAL" && !matches!(json, Json::Array(_))) =>
@@ -391,7 +397,7 @@ fn json_exists(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         }
         let text = texts.value(row);
         match paths.find(row, text)? {
-            Ok(json) => out.append_value(json != Json::Null),
+            Ok(_) => out.append_value(true),
             Err(Missing::Empty) => out.append_value(false),
             Err(missing) => match on_error {
                 "ERROR" => return Err(failed("JSON_EXISTS", &missing, text)),

@@ -121,7 +121,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "LOG2",
         &["LOG2(number)"],
         one_double,
-        |call| single(call, f64::log2),
+        |call| single(call, |it| it.ln() / std::f64::consts::LN_2),
         "Logarithm to base 2.",
         &[("LOG2(8)", "3.0")],
     ),

@@ -25,6 +25,7 @@ mod hash;
 pub mod inventory;
 mod java_random;
 mod java_regex;
+mod java_zone;
 mod json;
 mod json_build;
 mod json_text;

@@ -484,24 +484,29 @@ fn round_to(call: &Call<'_>, up: bool) -> Result<ArrayRef, EvalError> {
     let (input, unit) = (argument(call, 0)?, unit_of(call, 1)?);
     let Instants { mut values, per_second } = Instants::of(input, call.context.time_zone)?;
     let day = per_second * SECONDS_PER_DAY;
-    match unit.length() {
+    // What lies beyond the first or last nanosecond that fits, `None`.
+    let (step, rounded): (i64, &dyn Fn(i64, i64) -> Option<i64>) = match unit.length() {
         Some(Length::Nanos(nanos)) if unit != Unit::Week => {
-            // A unit finer than the column's own changes nothing.
             let step = (i128::from(nanos) * i128::from(per_second) / i128::from(NANOS_PER_SECOND)) as i64;
-            if step > 1 {
-                for value in &mut values {
-                    let rest = value.rem_euclid(step);
-                    *value = value.saturating_sub(rest).saturating_add(if up && rest > 0 { step } else { 0 });
-                }
-            }
+            (step, &|value, step| {
+                let rest = value.rem_euclid(step);
+                value.checked_sub(rest)?.checked_add(if up && rest > 0 { step } else { 0 })
+            })
         }
-        _ => {
-            for value in &mut values {
-                let days = value.div_euclid(day);
-                let first = unit.first_day(days).unwrap_or(days);
-                let first = if up && first < days { unit.next_first_day(first) } else { first };
-                *value = first.saturating_mul(day);
-            }
+        _ => (day, &|value, day| {
+            let days = value.div_euclid(day);
+            let first = unit.first_day(days).unwrap_or(days);
+            let first = if up && first < days { unit.next_first_day(first) } else { first };
+            first.checked_mul(day)
+        }),
+    };
+    // A unit finer than the column's own changes nothing.
+    if step > 1 {
+        for (_, value) in values.iter_mut().enumerate().filter(|(row, _)| input.is_valid(*row)) {
+            *value = rounded(*value, step).ok_or_else(|| {
+                let (what, of) = (if up { "CEIL" } else { "FLOOR" }, &call.data_type.kind);
+                EvalError::new(format!("{what} of the time is out of the range of {of}"))
+            })?;
         }
     }
     datetimes(call, values, per_second, input.nulls().cloned())

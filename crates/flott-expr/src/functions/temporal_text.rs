@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, make_array},
+    array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, StringArray, make_array},
     datatypes::{DataType as ArrowType, Date32Type, Float64Type, Int64Type},
 };
 use flott_types::{DataType, TimestampUnit, TypeKind};
@@ -15,6 +15,7 @@ use super::{
     },
     datetime_pattern::{Pattern, Style},
     define::{Param, shaped, shaped_nullable},
+    java_zone::JavaZone,
     kernel, signature,
 };
 use crate::{EvalError, Expr};
@@ -55,9 +56,14 @@ pub(crate) static FUNCTIONS: &[Function] = &[
             let (texts, mut patterns) = (call.strings(0)?, Patterns::of(call, 1, Style::Formatter)?);
             let values = kernel::build_primitive::<Int64Type>(call.rows, call.nulls().as_ref(), |row| {
                 let text = texts.value(row);
-                let found = match patterns.at(row)? {
-                    Some(pattern) => pattern.parse(text).or_else(|| plain_timestamp(text.trim(), Some(31))),
-                    None => plain_timestamp(text, None),
+                // A pattern that Java doesn't know fits nothing.
+                let found = match patterns.at(row) {
+                    Ok(Some(pattern)) => {
+                        pattern.parse(text).or_else(|| plain_timestamp(text.trim(), Some(31)))
+                    }
+                    Ok(None) => plain_timestamp(text, None),
+                    Err(error) if error.message.starts_with("not supported") => return Err(error),
+                    Err(_) => None,
                 };
                 Ok(found.map(millis_of))
             })?;
@@ -126,14 +132,14 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         &["CONVERT_TZ(string, from_zone, to_zone)"],
         |args| shaped_nullable(args, 3, &[Param::Text; 3], DataType::string()),
         convert_tz,
-        "A time of the form `yyyy-MM-dd HH:mm:ss` in another time zone. A zone that doesn't exist is UTC, as in Flink.",
+        "A time of the form `yyyy-MM-dd HH:mm:ss` in another time zone. Zones are named (`Europe/Berlin`) or counted (`GMT+08:00`). A zone that doesn't exist is UTC, as in Flink.",
         &[("CONVERT_TZ('1970-01-01 00:00:00', 'UTC', 'America/Los_Angeles')", "1969-12-31 16:00:00")],
     ),
 ];
 
 /// The patterns of an argument, compiled when they change.
 struct Patterns<'a> {
-    texts: Option<&'a arrow::array::StringArray>,
+    texts: Option<&'a StringArray>,
     style: Style,
     last: Option<(&'a str, Pattern)>,
 }
@@ -177,7 +183,8 @@ fn date_format(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     }
     let input = call.args.first().ok_or_else(missing)?;
     let instants = Instants::of(input, call.context.time_zone)?;
-    if let Some(text) = call.literal_text(1) {
+    let any = call.nulls().is_none_or(|it| it.null_count() < call.rows);
+    if let Some(text) = call.literal_text(1).filter(|_| any) {
         let pattern = Pattern::new(text, Style::Formatter)?;
         if pattern.is_date_only() {
             return format_days(call, &pattern, &instants);
@@ -227,11 +234,15 @@ fn plain_timestamp(text: &str, roll_over: Option<i64>) -> Option<(i64, i64)> {
     let (hour, rest) = digits(rest.strip_prefix(' ')?, 2)?;
     let (minute, rest) = digits(rest.strip_prefix(':')?, 2)?;
     let (second, rest) = digits(rest.strip_prefix(':')?, 2)?;
+    let fraction = fraction(rest)?;
+    if hour == 24 && (minute, second, fraction) == (0, 0, 0) {
+        return Some((days + 1, 0));
+    }
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let seconds = (hour * 60 + minute) * 60 + second;
-    Some((days, seconds * NANOS_PER_SECOND + fraction(rest)?))
+    Some((days, seconds * NANOS_PER_SECOND + fraction))
 }
 
 /// Nanoseconds of `.123`, also of nothing and of the dot alone.
@@ -307,7 +318,9 @@ fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
             let text = texts.value(row);
             let found = match patterns.at(row)? {
                 Some(pattern) => pattern.parse(text).or_else(|| plain_timestamp(text.trim(), Some(31))),
-                None => plain_timestamp(text, None),
+                None => Some(plain_timestamp(text, None).ok_or_else(|| {
+                    EvalError::new(format!("TO_TIMESTAMP_LTZ: '{text}' is no time of the form yyyy-MM-dd HH:mm:ss"))
+                })?),
             };
             Ok(found.map(|it| {
                 let millis = millis_of(it);
@@ -384,16 +397,35 @@ fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 fn convert_tz(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (texts, from, to) = (call.strings(0)?, call.strings(1)?, call.strings(2)?);
     let pattern = Pattern::new(DEFAULT_PATTERN, Style::Simple)?;
+    let (mut from_zones, mut to_zones) = (Zones::new(from), Zones::new(to));
     kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
         let Some(parsed) = pattern.parse(texts.value(row)) else { return Ok(false) };
-        let zone = |name: &str| name.parse().unwrap_or(chrono_tz::UTC);
         let local = millis_of(parsed).div_euclid(1_000);
-        let instant = local - local_offset(local, zone(from.value(row)));
-        let local = instant + utc_offset(instant, zone(to.value(row)));
+        let instant = local - from_zones.at(row).offset_at_local(local);
+        let local = instant + to_zones.at(row).offset_at(instant);
         let (days, nanos) =
             (local.div_euclid(SECONDS_PER_DAY), local.rem_euclid(SECONDS_PER_DAY) * NANOS_PER_SECOND);
         pattern.format(days, nanos, None, out).map(|()| true)
     })
+}
+
+/// The zones of a column, looked up when they change.
+struct Zones<'a> {
+    names: &'a StringArray,
+    last: Option<(&'a str, JavaZone)>,
+}
+
+impl<'a> Zones<'a> {
+    fn new(names: &'a StringArray) -> Self {
+        Self { names, last: None }
+    }
+    fn at(&mut self, row: usize) -> JavaZone {
+        let name = self.names.value(row);
+        match self.last {
+            Some((last, zone)) if last == name => zone,
+            _ => self.last.insert((name, JavaZone::of(name))).1,
+        }
+    }
 }
 
 #[cfg(test)]
