@@ -25,6 +25,8 @@ pub struct Column {
 pub struct WatermarkDef {
     /// Position of the time column in the table's declared columns.
     pub column: usize,
+    /// Its position among the columns that the connector reads, unless it is computed.
+    pub read_column: Option<usize>,
     /// The watermark over the declared columns.
     pub expr: Expr,
     /// The expression's text.

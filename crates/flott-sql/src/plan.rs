@@ -229,7 +229,14 @@ impl LogicalPlan {
     /// The output's columns.
     pub fn schema(&self) -> Schema {
         match self {
-            LogicalPlan::Scan { table, .. } => table.schema(),
+            LogicalPlan::Scan { table, watermark, .. } => {
+                let mut schema = table.schema();
+                let time = watermark.as_ref().and_then(|it| it.read_column);
+                if let Some(field) = time.and_then(|at| schema.fields.get_mut(at)) {
+                    field.time = Some(TimeAttribute::Rowtime);
+                }
+                schema
+            }
             LogicalPlan::Values { schema, .. }
             | LogicalPlan::Project { schema, .. }
             | LogicalPlan::Union { schema, .. }

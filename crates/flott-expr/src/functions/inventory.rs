@@ -301,7 +301,7 @@ pub static INVENTORY: &[Entry] = &[
     registered("plus", "+"),
     registered("position", "POSITION"),
     registered("power", "POWER"),
-    time("proctime", "PROCTIME"),
+    registered("proctime", "PROCTIME"),
     registered("radians", "RADIANS"),
     registered("rand", "RAND"),
     registered("randInteger", "RAND_INTEGER"),

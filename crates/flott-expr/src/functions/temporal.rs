@@ -209,6 +209,16 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     .varying(),
     Function::define(
         KIND,
+        "PROCTIME",
+        &["PROCTIME()"],
+        |args| nothing(args, TypeKind::TimestampLtz(3)),
+        |call| now(call, false),
+        "The current instant as a time attribute: windows over it are of processing time.",
+        &[("TYPEOF(PROCTIME())", "TIMESTAMP_LTZ(3) NOT NULL")],
+    )
+    .varying(),
+    Function::define(
+        KIND,
         "LOCALTIMESTAMP",
         &["LOCALTIMESTAMP"],
         |args| nothing(args, TypeKind::Timestamp(3)),

@@ -4,7 +4,7 @@ use flott_expr::{CastMode, Expr, ExprKind, Value, coerce, functions, lookup};
 use flott_types::{Code, DataType, Diagnostic, Result, Span};
 use sqlparser::ast::{self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments};
 
-use super::{expr::ExprBinder, interval, json, literal};
+use super::{calls, expr::ExprBinder, interval, json, literal};
 use crate::parse::{internal_name, parse_data_type_at};
 
 /// Functions that are called without parentheses.
@@ -30,6 +30,9 @@ pub(super) fn bind(binder: ExprBinder<'_, '_>, ast: &Ast, function: &ast::Functi
     let name = function_name(function).ok_or_else(|| {
         Diagnostic::not_supported(format_args!("functions in catalogs ({})", function.name)).at(span)
     })?;
+    if let Some(bound) = calls::by_name(binder, &name.to_ascii_uppercase(), function, span) {
+        return bound;
+    }
     refuse_clauses(&name, function, span)?;
     let args = match &function.args {
         FunctionArguments::None => &[][..],
@@ -88,9 +91,7 @@ fn function_name(function: &ast::Function) -> Option<String> {
 }
 
 fn refuse_clauses(name: &str, function: &ast::Function, span: Span) -> Result<()> {
-    let what = if function.over.is_some() {
-        "OVER windows"
-    } else if function.filter.is_some() {
+    let what = if function.filter.is_some() {
         "FILTER (WHERE …)"
     } else if !function.within_group.is_empty() {
         "WITHIN GROUP"
@@ -158,6 +159,24 @@ fn arguments<'q>(
         arg => binder.bind(arg),
     }))?;
     Ok((plain, clauses))
+}
+
+/// The arguments of an aggregate function; what it does about NULL comes last, as a text.
+pub(super) fn aggregate_arguments(
+    binder: ExprBinder<'_, '_>,
+    name: &str,
+    args: &[FunctionArg],
+    span: Span,
+) -> Result<Vec<Expr>> {
+    let (mut args, clauses) = arguments(binder, name, args, span)?;
+    for (clause, value) in clauses {
+        if clause.value != "$on_null" {
+            let at = binder.binder.span(clause.span);
+            return Err(Diagnostic::not_supported(format_args!("clauses of {name}")).at(at));
+        }
+        args.push(binder.bind(value)?);
+    }
+    Ok(args)
 }
 
 /// `JSON(text)` as an argument of JSON_OBJECT or JSON_ARRAY.
@@ -247,8 +266,9 @@ fn cast(binder: ExprBinder<'_, '_>, input: &Ast, to: &Ast, mode: CastMode, span:
         return Err(Diagnostic::error(Code::TypeMismatch, message).at(span));
     }
     let nullable = input.data_type.nullable || mode == CastMode::Try;
-    // A value of the type already is not converted; only its declared nullability may differ.
-    if input.data_type.kind == to.kind {
+    // A value of the type already is not converted; only its declared nullability may differ. The
+    // cast of a time attribute stays: what it gives is a plain timestamp.
+    if input.data_type.kind == to.kind && binder.scope.time_of(&input).is_none() {
         input.data_type.nullable = nullable;
         return Ok(input.at(span));
     }

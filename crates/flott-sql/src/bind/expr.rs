@@ -5,7 +5,9 @@ use flott_types::{Code, DataType, Diagnostic, Result, Span, TypeKind};
 use sqlparser::ast::{self, AccessExpr, BinaryOperator, Expr as Ast, Ident, Subscript, UnaryOperator};
 
 use super::{
-    Binder, call, interval, literal,
+    Binder, call,
+    calls::Calls,
+    interval, literal,
     scope::{Scope, span_of},
 };
 
@@ -17,11 +19,20 @@ const OPERATORS_WITHOUT_NULL: &[&str] = &["+", "-", "*", "/", "%", "||", "AND", 
 pub(super) struct ExprBinder<'b, 'a> {
     pub(super) binder: &'b Binder<'a>,
     pub(super) scope: &'b Scope,
+    /// Where calls of aggregates and OVER go; `None` where they cannot stand.
+    pub(super) calls: Option<&'b Calls>,
+    /// What the expression stands in, for messages.
+    pub(super) clause: &'static str,
 }
 
 impl<'b, 'a> ExprBinder<'b, 'a> {
     pub(super) fn new(binder: &'b Binder<'a>, scope: &'b Scope) -> Self {
-        Self { binder, scope }
+        Self { binder, scope, calls: None, clause: "this place" }
+    }
+
+    /// The same, in this clause.
+    pub(super) fn within(self, clause: &'static str) -> Self {
+        Self { clause, ..self }
     }
 
     /// The typed expression, constants folded.
@@ -43,8 +54,8 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
     }
 
     /// A condition: BOOLEAN, or an error that names the clause.
-    pub(super) fn condition(self, ast: &Ast, clause: &str) -> Result<Expr> {
-        let expr = self.bind(ast)?;
+    pub(super) fn condition(self, ast: &Ast, clause: &'static str) -> Result<Expr> {
+        let expr = self.within(if clause == "WHEN" { self.clause } else { clause }).bind(ast)?;
         match expr.data_type.kind {
             TypeKind::Boolean | TypeKind::Null => Ok(expr),
             _ => {
@@ -142,8 +153,8 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
             Ast::Tuple(items) => self.function("ROW", ast, &items.iter().collect::<Vec<_>>()),
             Ast::Function(function) => call::bind(self, ast, function),
             Ast::Subquery(_) => not_supported("sub-queries in expressions"),
-            Ast::InSubquery { .. } => not_supported("IN (SELECT …)"),
-            Ast::Exists { .. } => not_supported("EXISTS"),
+            Ast::InSubquery { .. } => not_supported("IN (SELECT …) but as a condition of WHERE of its own"),
+            Ast::Exists { .. } => not_supported("EXISTS but as a condition of WHERE of its own"),
             Ast::AnyOp { .. } | Ast::AllOp { .. } => not_supported("comparison with ANY, SOME or ALL"),
             Ast::AtTimeZone { .. } => not_supported("AT TIME ZONE"),
             Ast::Collate { .. } => not_supported("COLLATE"),

@@ -2,9 +2,14 @@
 //!
 //! ```text
 //!   Query ─ query.rs ─► LogicalPlan ─ insert.rs ─► Insert
-//!              │  FROM: relation.rs, names: scope.rs
-//!              └─ expressions: expr.rs, literal.rs, interval.rs, call.rs,
-//!              │                json.rs, constants: fold.rs
+//!              │
+//!              └─ SELECT: select.rs
+//!                  │  FROM: relation.rs, join.rs, window.rs, names: scope.rs
+//!                  │  WHERE: filter.rs
+//!                  │  GROUP BY: grouping.rs, group_window.rs
+//!                  │  aggregates: calls.rs, OVER: over.rs
+//!                  └─ expressions: expr.rs, literal.rs, interval.rs, call.rs,
+//!                                  json.rs, constants: fold.rs
 //! ```
 //!
 //! A binder looks at one statement. An expression stops at its first error, but its neighbours
@@ -15,18 +20,26 @@
 //! parser's places are those of single tokens, `place.rs` widens them to whole constructs.
 
 mod call;
+mod calls;
 mod expr;
+mod filter;
 mod fold;
+mod group_window;
+mod grouping;
 mod insert;
 mod interval;
+mod join;
 mod json;
 mod literal;
+mod over;
 mod place;
 mod query;
 mod relation;
 mod scope;
+mod select;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::cell::RefCell;
 
@@ -37,6 +50,7 @@ use sqlparser::ast;
 use crate::{Catalog, Insert, LogicalPlan, Source, parse::ast::InsertStatement};
 use expr::ExprBinder;
 use query::Ctes;
+pub(crate) use relation::column_time;
 use scope::Scope;
 
 /// Binds one statement's queries and expressions.

@@ -130,7 +130,7 @@ impl Binder<'_> {
         upper.find(word).map_or(inner, |at| Span::new(inner.start, inner.end + at + word.len()))
     }
 
-    fn to_bracket(&self, inner: Span, close: u8) -> Span {
+    pub(super) fn to_bracket(&self, inner: Span, close: u8) -> Span {
         let end = self.skip_space(inner.end);
         if self.byte(end) == Some(close) { Span::new(inner.start, end + 1) } else { inner }
     }

@@ -1,14 +1,14 @@
-//! Queries: WITH, SELECT, VALUES, UNION ALL.
+//! Queries: WITH, VALUES, UNION ALL. A SELECT is `select.rs`'s.
 
 use std::collections::HashSet;
 
 use flott_expr::{Expr, ExprKind, Value, coerce};
 use flott_types::{Code, DataType, Diagnostic, Field, Result, Schema, Span, TypeKind};
-use sqlparser::ast::{self, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned};
+use sqlparser::ast::{self, SetExpr, SetOperator, SetQuantifier, Spanned};
 
 use super::{
     Binder,
-    expr::{ExprBinder, convert, field_at, no_common_type},
+    expr::{ExprBinder, convert, no_common_type},
     scope::Scope,
 };
 use crate::LogicalPlan;
@@ -168,229 +168,6 @@ impl Binder<'_> {
         let fields = types.into_iter().enumerate().map(|(at, it)| Field::new(format!("EXPR${at}"), it));
         Ok(LogicalPlan::Values { rows, schema: Schema::new(fields.collect()) })
     }
-
-    // --- SELECT ---------------------------------------------------------------------------------
-
-    fn select(&self, select: &ast::Select, ctes: &Ctes) -> Result<LogicalPlan> {
-        self.refuse_select_clauses(select)?;
-        if select.from.is_empty() {
-            return self.select_without_from(select);
-        }
-        let (input, scope) = self.from(&select.from, ctes)?;
-        let binder = ExprBinder::new(self, &scope);
-        let predicate = select.selection.as_ref().map(|it| binder.condition(it, "WHERE")).transpose();
-        let items = self.select_items(select, binder);
-        let (predicate, items) = match (predicate, items) {
-            (Ok(predicate), Ok(items)) => (predicate, items),
-            (Err(a), Err(b)) => {
-                self.report(*a);
-                return Err(b);
-            }
-            (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),
-        };
-        let input = match predicate {
-            Some(predicate) => LogicalPlan::Filter { input: Box::new(input), predicate },
-            None => input,
-        };
-        Ok(project(input, items))
-    }
-
-    fn select_without_from(&self, select: &ast::Select) -> Result<LogicalPlan> {
-        if let Some(selection) = &select.selection {
-            let span = self.clause("WHERE", self.place(selection));
-            return Err(Diagnostic::error(Code::Syntax, "WHERE needs a FROM").at(span));
-        }
-        let scope = Scope::default();
-        let items = self.select_items(select, ExprBinder::new(self, &scope))?;
-        let (fields, row) = items
-            .into_iter()
-            .map(|item| (Field::new(item.name, item.expr.data_type.clone()), item.expr))
-            .unzip();
-        Ok(LogicalPlan::Values { rows: vec![row], schema: Schema::new(fields) })
-    }
-
-    fn refuse_select_clauses(&self, select: &ast::Select) -> Result<()> {
-        let grouped = match &select.group_by {
-            ast::GroupByExpr::All(_) => true,
-            ast::GroupByExpr::Expressions(exprs, modifiers) => !exprs.is_empty() || !modifiers.is_empty(),
-        };
-        let start = self.span(select.select_token.0.span);
-        let from_end = select.from.iter().map(|it| self.span(it.span())).fold(start, Span::union).end;
-        let refused = if let Some(ast::Distinct::Distinct | ast::Distinct::On(_)) = &select.distinct {
-            Some(("DISTINCT", "SELECT DISTINCT", start.end))
-        } else if grouped {
-            Some(("GROUP BY", "GROUP BY", from_end))
-        } else if select.having.is_some() {
-            Some(("HAVING", "HAVING", from_end))
-        } else if select.qualify.is_some() {
-            Some(("QUALIFY", "QUALIFY", from_end))
-        } else if !select.named_window.is_empty() {
-            Some(("WINDOW", "WINDOW", from_end))
-        } else if !select.lateral_views.is_empty() {
-            Some(("LATERAL VIEW", "LATERAL VIEW", start.end))
-        } else if select.top.is_some() {
-            Some(("TOP", "TOP", start.end))
-        } else if !(select.cluster_by.is_empty()
-            && select.distribute_by.is_empty()
-            && select.sort_by.is_empty())
-        {
-            Some(("BY", "CLUSTER BY, DISTRIBUTE BY and SORT BY", from_end))
-        } else {
-            None
-        };
-        match refused {
-            Some((word, what, from)) => Err(Diagnostic::not_supported(what).at(self.word_behind(word, from))),
-            None => Ok(()),
-        }
-    }
-
-    fn select_items(&self, select: &ast::Select, binder: ExprBinder<'_, '_>) -> Result<Vec<Item>> {
-        let mut position = 0;
-        let items = self.all(select.projection.iter().map(|item| {
-            let bound = self.select_item(item, binder, position);
-            position += bound.as_ref().map_or(1, Vec::len);
-            bound
-        }))?;
-        Ok(items.into_iter().flatten().collect())
-    }
-
-    fn select_item(
-        &self,
-        item: &SelectItem,
-        binder: ExprBinder<'_, '_>,
-        position: usize,
-    ) -> Result<Vec<Item>> {
-        match item {
-            SelectItem::UnnamedExpr(expr) => {
-                let name = implicit_name(expr).unwrap_or_else(|| format!("EXPR${position}"));
-                Ok(vec![Item { expr: binder.bind(expr)?, name }])
-            }
-            SelectItem::ExprWithAlias { expr, alias } => {
-                Ok(vec![Item { expr: binder.bind(expr)?, name: alias.value.clone() }])
-            }
-            SelectItem::ExprWithAliases { expr, .. } => {
-                Err(Diagnostic::not_supported("several aliases of one expression").at(self.place(expr)))
-            }
-            SelectItem::Wildcard(options) => {
-                let span = self.span(options.wildcard_token.0.span);
-                refuse_wildcard_options(options, span)?;
-                self.star(binder.scope, span)
-            }
-            SelectItem::QualifiedWildcard(kind, options) => {
-                let span = self.span(item.span());
-                refuse_wildcard_options(options, span)?;
-                match kind {
-                    ast::SelectItemQualifiedWildcardKind::ObjectName(name) => {
-                        let names: Vec<ast::Ident> =
-                            name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
-                        if let Some(relation) = binder.scope.relation(&names) {
-                            return Ok(relation
-                                .columns()
-                                .map(|(name, expr)| Item::new(name, expr.at(span)))
-                                .collect());
-                        }
-                        spread(binder.path(&names)?)
-                    }
-                    ast::SelectItemQualifiedWildcardKind::Expr(expr) => spread(binder.bind(expr)?),
-                }
-            }
-        }
-    }
-
-    fn star(&self, scope: &Scope, span: Span) -> Result<Vec<Item>> {
-        if scope.relations.is_empty() {
-            return Err(Diagnostic::error(Code::Syntax, "SELECT * needs a FROM").at(span));
-        }
-        for relation in &scope.relations {
-            let mut seen = HashSet::new();
-            if let Some(twice) = relation.fields.iter().find(|field| !seen.insert(field.name.as_str())) {
-                let message = format!("column '{}' is ambiguous: the sub-query has it twice", twice.name);
-                return Err(Diagnostic::error(Code::AmbiguousColumn, message)
-                    .at(span)
-                    .help("give the columns of the sub-query different names with AS"));
-            }
-        }
-        let columns = scope.relations.iter().flat_map(|relation| relation.columns());
-        Ok(columns.map(|(name, expr)| Item::new(name, expr.at(span))).collect())
-    }
-}
-
-fn refuse_wildcard_options(options: &ast::WildcardAdditionalOptions, span: Span) -> Result<()> {
-    let refused = options.opt_ilike.is_some()
-        || options.opt_exclude.is_some()
-        || options.opt_except.is_some()
-        || options.opt_replace.is_some()
-        || options.opt_rename.is_some()
-        || options.opt_alias.is_some();
-    if refused {
-        return Err(Diagnostic::error(Code::Syntax, "nothing may follow * in Flink SQL").at(span));
-    }
-    Ok(())
-}
-
-/// An output column.
-#[derive(Debug)]
-pub(super) struct Item {
-    pub(super) expr: Expr,
-    pub(super) name: String,
-}
-
-impl Item {
-    fn new(name: &str, expr: Expr) -> Self {
-        Self { expr, name: name.to_string() }
-    }
-}
-
-/// `row.*`
-fn spread(row: Expr) -> Result<Vec<Item>> {
-    let TypeKind::Row(fields) = &row.data_type.kind else {
-        let message = format!("* takes the fields of a ROW, but this is of type {}", row.data_type.kind);
-        return Err(Diagnostic::error(Code::TypeMismatch, message).at(row.span));
-    };
-    let names: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
-    let items = names.into_iter().enumerate();
-    Ok(items.map(|(at, name)| Item { expr: field_at(row.clone(), at, row.span), name }).collect())
-}
-
-/// The name of a column that is given none: that of the column or field, if it is just one.
-fn implicit_name(expr: &ast::Expr) -> Option<String> {
-    match expr {
-        ast::Expr::Identifier(ident) => Some(ident.value.clone()),
-        ast::Expr::CompoundIdentifier(names) => names.last().map(|it| it.value.clone()),
-        ast::Expr::Function(function) if function.args == ast::FunctionArguments::None => {
-            Some(function.name.to_string())
-        }
-        // `a.b.c` with a ROW in it; `a[1].b` has no name.
-        ast::Expr::CompoundFieldAccess { root, access_chain } => {
-            let plain = matches!(**root, ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_));
-            let mut name = None;
-            for step in access_chain {
-                match step {
-                    ast::AccessExpr::Dot(ast::Expr::Identifier(ident)) if plain => {
-                        name = Some(ident.value.clone())
-                    }
-                    _ => return None,
-                }
-            }
-            name
-        }
-        _ => None,
-    }
-}
-
-/// The items over the input; just the input if they are its columns as they are.
-fn project(input: LogicalPlan, items: Vec<Item>) -> LogicalPlan {
-    let schema = input.schema();
-    let unchanged = items.len() == schema.len()
-        && items.iter().zip(&schema.fields).enumerate().all(|(at, (item, field))| {
-            matches!(item.expr.kind, ExprKind::Column { index, .. } if index == at) && item.name == field.name
-        });
-    if unchanged {
-        return input;
-    }
-    let fields = items.iter().map(|item| Field::new(&item.name, item.expr.data_type.clone())).collect();
-    let exprs = items.into_iter().map(|item| item.expr).collect();
-    LogicalPlan::Project { input: Box::new(input), exprs, schema: Schema::new(fields) }
 }
 
 /// The inputs' rows one after the other, in the columns' common types, with the first's names.
@@ -420,7 +197,11 @@ fn union(inputs: Vec<LogicalPlan>, span: Span) -> Result<LogicalPlan> {
                 .at(span)
                 .help("convert them with CAST(… AS type)"));
         };
-        fields.push(Field::new(&field.name, common.with_nullable(nullable)));
+        // The column is a time attribute if it is one of the same kind in all inputs.
+        let time = field
+            .time
+            .filter(|_| schemas.iter().all(|it| it.fields.get(at).is_some_and(|it| it.time == field.time)));
+        fields.push(Field::new(&field.name, common.with_nullable(nullable)).with_time(time));
     }
     let schema = Schema::new(fields);
     let inputs = inputs.into_iter().map(|input| as_types(input, &schema)).collect();

@@ -1,17 +1,20 @@
 //! `FROM`: tables, views, sub-queries, UNNEST.
 
 use flott_expr::{Expr, ExprKind, Value};
-use flott_types::{Code, DataType, Diagnostic, Field, Options, Result, Schema, Span, TypeKind};
+use flott_types::{
+    Code, DataType, Diagnostic, Field, Options, Result, Schema, Span, TimeAttribute, TypeKind,
+};
 use sqlparser::ast::{self, Ident, JoinConstraint, JoinOperator, Spanned, TableFactor};
 
 use super::{
     Binder,
     expr::ExprBinder,
-    literal,
     query::Ctes,
     scope::{Relation, Scope, span_of},
+    select::{is_proctime, one_row},
+    window::is_window,
 };
-use crate::{Entry, LogicalPlan, Table, parse::split_hints};
+use crate::{Entry, LogicalPlan, Table, catalog::Column, parse::split_hints};
 
 /// `UNNEST(array) [WITH ORDINALITY] [AS alias]`, however the parser wrote it.
 struct Unnest<'q> {
@@ -27,56 +30,51 @@ impl Binder<'_> {
         for item in items {
             let joined = match plan {
                 None => self.first(&item.relation, ctes)?,
-                Some((input, scope)) => self.next(input, scope, &item.relation, false)?,
+                Some((input, scope)) => self.next(input, scope, &item.relation, ctes)?,
             };
-            plan = Some(
-                item.joins.iter().try_fold(joined, |(input, scope), join| self.join(input, scope, join))?,
-            );
+            let mut joins = item.joins.iter();
+            plan = Some(joins.try_fold(joined, |(input, scope), join| self.join(input, scope, join, ctes))?);
         }
         plan.ok_or_else(|| Diagnostic::error(Code::Internal, "FROM without items"))
     }
 
     fn first(&self, factor: &TableFactor, ctes: &Ctes) -> Result<(LogicalPlan, Scope)> {
         if self.unnest_of(factor)?.is_some() {
-            // One row to start from; its column has no name and is never seen.
-            let one = literal::constant(Value::Int(0), TypeKind::Int, Span::default());
-            let schema = Schema::new(vec![Field::new("$row", one.data_type.clone())]);
-            let rows = LogicalPlan::Values { rows: vec![vec![one]], schema };
-            return self.next(rows, Scope::default(), factor, false);
+            return self.next(one_row(), Scope::default(), factor, ctes);
         }
         self.table_factor(factor, ctes)
     }
 
-    /// `input, UNNEST(…)`
+    /// `input, factor`
     fn next(
         &self,
         input: LogicalPlan,
         scope: Scope,
         factor: &TableFactor,
-        outer: bool,
+        ctes: &Ctes,
     ) -> Result<(LogicalPlan, Scope)> {
         match self.unnest_of(factor)? {
-            Some(unnest) => self.unnest(input, scope, &unnest, outer),
-            None => {
-                let what = if matches!(factor, TableFactor::Function { lateral: true, .. }) {
-                    "LATERAL TABLE"
-                } else {
-                    "joins"
-                };
-                Err(Diagnostic::not_supported(what).at(self.factor_span(factor)))
-            }
+            Some(unnest) => self.unnest(input, scope, &unnest, false),
+            None => self.cross(input, scope, factor, ctes),
         }
     }
 
-    fn join(&self, input: LogicalPlan, scope: Scope, join: &ast::Join) -> Result<(LogicalPlan, Scope)> {
-        if self.unnest_of(&join.relation)?.is_none() {
-            return self.next(input, scope, &join.relation, false);
-        }
+    /// `input JOIN factor …`
+    fn join(
+        &self,
+        input: LogicalPlan,
+        scope: Scope,
+        join: &ast::Join,
+        ctes: &Ctes,
+    ) -> Result<(LogicalPlan, Scope)> {
+        let Some(unnest) = self.unnest_of(&join.relation)? else {
+            return self.join_tables(input, scope, join, ctes);
+        };
         let span = self.factor_span(&join.relation);
         match &join.join_operator {
-            JoinOperator::CrossJoin(_) => self.next(input, scope, &join.relation, false),
+            JoinOperator::CrossJoin(_) => self.unnest(input, scope, &unnest, false),
             JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
-                let (plan, scope) = self.next(input, scope, &join.relation, false)?;
+                let (plan, scope) = self.unnest(input, scope, &unnest, false)?;
                 let JoinConstraint::On(on) = constraint else { return Ok((plan, scope)) };
                 let predicate = ExprBinder::new(self, &scope).condition(on, "ON")?;
                 if is_true(&predicate) {
@@ -85,7 +83,7 @@ impl Binder<'_> {
                 Ok((LogicalPlan::Filter { input: Box::new(plan), predicate }, scope))
             }
             JoinOperator::Left(JoinConstraint::On(on)) | JoinOperator::LeftOuter(JoinConstraint::On(on)) => {
-                let (plan, scope) = self.next(input, scope, &join.relation, true)?;
+                let (plan, scope) = self.unnest(input, scope, &unnest, true)?;
                 let predicate = ExprBinder::new(self, &scope).condition(on, "ON")?;
                 if is_true(&predicate) {
                     return Ok((plan, scope));
@@ -99,9 +97,15 @@ impl Binder<'_> {
         }
     }
 
-    fn table_factor(&self, factor: &TableFactor, ctes: &Ctes) -> Result<(LogicalPlan, Scope)> {
+    pub(super) fn table_factor(&self, factor: &TableFactor, ctes: &Ctes) -> Result<(LogicalPlan, Scope)> {
         let span = self.factor_span(factor);
         let not_supported = |what: &str| Err(Diagnostic::not_supported(what).at(span));
+        if let Some((name, args, alias)) = table_function(factor)
+            && is_window(&name)
+        {
+            let plan = self.window_function(&name, args, span, ctes)?;
+            return self.relation(plan, Vec::new(), alias);
+        }
         match factor {
             TableFactor::Table { args: Some(_), name, .. } => {
                 not_supported(&format!("table function {}", name.to_string().to_ascii_uppercase()))
@@ -132,8 +136,12 @@ impl Binder<'_> {
         }
     }
 
-    fn factor_span(&self, factor: &TableFactor) -> Span {
+    pub(super) fn factor_span(&self, factor: &TableFactor) -> Span {
         match factor {
+            TableFactor::Table { name, args: Some(args), .. } => {
+                let args = args.args.iter().map(|it| self.span(it.span()));
+                self.to_bracket(args.fold(self.span(name.span()), Span::union), b')')
+            }
             TableFactor::Table { name, .. } => self.span(name.span()),
             TableFactor::TableFunction { expr, .. } => self.place(expr),
             TableFactor::Function { name, args, .. } => {
@@ -148,7 +156,7 @@ impl Binder<'_> {
 
     // --- tables and views -----------------------------------------------------------------------
 
-    fn named(
+    pub(super) fn named(
         &self,
         name: &ast::ObjectName,
         alias: Option<&ast::TableAlias>,
@@ -195,7 +203,7 @@ impl Binder<'_> {
     }
 
     /// A plan under its alias, or its own name.
-    fn relation(
+    pub(super) fn relation(
         &self,
         plan: LogicalPlan,
         path: Vec<String>,
@@ -209,7 +217,7 @@ impl Binder<'_> {
                 field.name.clone_from(&column.name.value);
             }
         }
-        Ok((plan, Scope { relations: vec![Relation { path, fields, start: 0 }] }))
+        Ok((plan, Scope::of(Relation { path, fields, start: 0 })))
     }
 
     // --- UNNEST ---------------------------------------------------------------------------------
@@ -316,6 +324,7 @@ fn scan(table: &Table, hints: &Options, span: Span) -> LogicalPlan {
     if table.columns.iter().all(|column| column.computed.is_none()) {
         return scan;
     }
+    let rowtime = table.watermark.as_ref().map(|it| it.column);
     let mut read = table.description.columns.iter().enumerate();
     let exprs = table.columns.iter().map(|column| match &column.computed {
         Some((expr, _)) => expr.clone(),
@@ -324,12 +333,37 @@ fn scan(table: &Table, hints: &Options, span: Span) -> LogicalPlan {
             Expr::column(index, &column.name, column.data_type.clone())
         }
     });
-    let fields = table.columns.iter().map(|column| Field::new(&column.name, column.data_type.clone()));
+    let fields = table.columns.iter().enumerate().map(|(at, column)| {
+        Field::new(&column.name, column.data_type.clone()).with_time(column_time(column, at, rowtime))
+    });
     LogicalPlan::Project {
         input: Box::new(scan),
         exprs: exprs.collect(),
         schema: Schema::new(fields.collect()),
     }
+}
+
+/// Of which kind a declared column is a time attribute; `rowtime` is the watermark's column.
+pub(crate) fn column_time(column: &Column, at: usize, rowtime: Option<usize>) -> Option<TimeAttribute> {
+    let proctime = column.computed.as_ref().is_some_and(|(expr, _)| is_proctime(expr));
+    match (rowtime == Some(at), proctime) {
+        (true, _) => Some(TimeAttribute::Rowtime),
+        (false, true) => Some(TimeAttribute::Proctime),
+        (false, false) => None,
+    }
+}
+
+/// `TABLE(f(…)) AS t`, `f(…) AS t`: the name in capitals, arguments, alias.
+fn table_function(factor: &TableFactor) -> Option<(String, &[ast::FunctionArg], Option<&ast::TableAlias>)> {
+    let (name, args, alias) = match factor {
+        TableFactor::TableFunction { expr: ast::Expr::Function(function), alias } => match &function.args {
+            ast::FunctionArguments::List(list) => (&function.name, list.args.as_slice(), alias),
+            _ => return None,
+        },
+        TableFactor::Table { name, args: Some(args), alias, .. } => (name, args.args.as_slice(), alias),
+        _ => return None,
+    };
+    Some((name.to_string().to_ascii_uppercase(), args, alias.as_ref()))
 }
 
 fn refuse_hints(hints: &Options, what: &str) -> Result<()> {
@@ -344,6 +378,6 @@ fn refuse_hints(hints: &Options, what: &str) -> Result<()> {
     }
 }
 
-fn is_true(expr: &Expr) -> bool {
+pub(super) fn is_true(expr: &Expr) -> bool {
     matches!(expr.kind, ExprKind::Literal(Value::Boolean(true)))
 }

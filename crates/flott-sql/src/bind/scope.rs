@@ -4,11 +4,14 @@
 //!   FROM t AS a, UNNEST(a.xs) AS u (x)      Relation a: columns 0..3, Relation u: column 3
 //! ```
 //!
+//! `JOIN … USING (k)` has one more column, `k`, that hides those of both sides behind `*` and the
+//! bare name. A sub-query's scope has the enclosing query's around it, for what it doesn't know.
+//!
 //! A name `p.q.r` is first tried as a relation followed by a column, the longest relation name
 //! first, then as a column followed by fields of its ROW.
 
-use flott_expr::Expr;
-use flott_types::{Code, Diagnostic, Field, Result, Schema, Span};
+use flott_expr::{Expr, ExprKind};
+use flott_types::{Code, Diagnostic, Field, Result, Schema, Span, TimeAttribute};
 use sqlparser::ast::Ident;
 
 use crate::Source;
@@ -24,17 +27,79 @@ pub(super) struct Relation {
     pub(super) start: usize,
 }
 
+/// A column that `USING` or `NATURAL` makes of two.
+#[derive(Debug, Clone)]
+pub(super) struct Merged {
+    /// Its name.
+    pub(super) name: String,
+    /// Its value, over the columns of the input.
+    pub(super) expr: Expr,
+    /// Positions of the columns that it stands for.
+    pub(super) hides: Vec<usize>,
+}
+
 /// All items of a `FROM`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scope {
     pub(super) relations: Vec<Relation>,
+    /// Columns of `USING` and `NATURAL`.
+    pub(super) merged: Vec<Merged>,
+    /// The scope of the enclosing query, for a sub-query that looks into it.
+    pub(super) outer: Option<Box<Scope>>,
 }
 
 impl Scope {
     /// One nameless relation.
     pub(super) fn of_table(schema: &Schema) -> Self {
-        let relation = Relation { path: Vec::new(), fields: schema.fields.clone(), start: 0 };
-        Self { relations: vec![relation] }
+        Self::of(Relation { path: Vec::new(), fields: schema.fields.clone(), start: 0 })
+    }
+
+    /// One relation.
+    pub(super) fn of(relation: Relation) -> Self {
+        Self { relations: vec![relation], ..Self::default() }
+    }
+
+    /// The same names for columns that stand this many places further on.
+    #[must_use]
+    pub(super) fn shifted(mut self, by: usize) -> Self {
+        for relation in &mut self.relations {
+            relation.start += by;
+        }
+        for merged in &mut self.merged {
+            shift(&mut merged.expr, by);
+            merged.hides.iter_mut().for_each(|at| *at += by);
+        }
+        self
+    }
+
+    /// The columns may be NULL: the side of an outer join that rows may lack.
+    pub(super) fn make_nullable(&mut self) {
+        for field in self.relations.iter_mut().flat_map(|it| &mut it.fields) {
+            field.data_type.nullable = true;
+        }
+        for merged in &mut self.merged {
+            merged.expr.walk_mut(&mut |node| node.data_type.nullable = true);
+        }
+    }
+
+    /// Of which kind a plain column reference is a time attribute.
+    pub(super) fn time_of(&self, expr: &Expr) -> Option<TimeAttribute> {
+        let ExprKind::Column { index, .. } = expr.kind else { return None };
+        self.relations
+            .iter()
+            .find_map(|it| it.fields.get(index.checked_sub(it.start)?))
+            .and_then(|it| it.time)
+    }
+
+    /// What `*` stands for: merged columns first.
+    pub(super) fn star(&self) -> impl Iterator<Item = (&str, Expr)> {
+        let hidden = |expr: &Expr| match expr.kind {
+            ExprKind::Column { index, .. } => self.merged.iter().any(|it| it.hides.contains(&index)),
+            _ => false,
+        };
+        let merged = self.merged.iter().map(|it| (it.name.as_str(), it.expr.clone()));
+        let rest = self.relations.iter().flat_map(Relation::columns);
+        merged.chain(rest.filter(move |(_, expr)| !hidden(expr)))
     }
 
     /// The relation that these names stand for.
@@ -47,6 +112,16 @@ impl Scope {
 
     /// The column that the names start with, and how many of them it took.
     pub(super) fn resolve(&self, names: &[Ident], source: &Source) -> Result<(Expr, usize)> {
+        let found = self.resolve_here(names, source);
+        match (&self.outer, found) {
+            (Some(outer), Err(error)) if error.code == Code::UnknownColumn => {
+                outer.resolve(names, source).map_err(|_| error)
+            }
+            (_, found) => found,
+        }
+    }
+
+    fn resolve_here(&self, names: &[Ident], source: &Source) -> Result<(Expr, usize)> {
         for taken in (1..names.len()).rev() {
             if let (Some(relation), Some(name)) = (self.relation(&names[..taken]), names.get(taken)) {
                 let column = relation.column(name, source)?;
@@ -63,9 +138,14 @@ impl Scope {
     /// Whether some relation has a column of this name.
     pub(super) fn has_column(&self, name: &str) -> bool {
         self.relations.iter().any(|it| it.fields.iter().any(|field| field.name == name))
+            || self.outer.as_ref().is_some_and(|it| it.has_column(name))
     }
 
-    fn column(&self, name: &Ident, qualified: bool, source: &Source) -> Result<Expr> {
+    /// The column of this name alone.
+    pub(super) fn column(&self, name: &Ident, qualified: bool, source: &Source) -> Result<Expr> {
+        if let Some(merged) = self.merged.iter().rev().find(|it| it.name == name.value) {
+            return Ok(merged.expr.clone());
+        }
         let mut found = self.relations.iter().flat_map(|relation| relation.named(&name.value));
         let span = source.span(name.span);
         match (found.next(), found.next()) {
@@ -138,6 +218,15 @@ impl Relation {
             }
         }
     }
+}
+
+/// Moves every column reference.
+pub(super) fn shift(expr: &mut Expr, by: usize) {
+    expr.walk_mut(&mut |node| {
+        if let ExprKind::Column { index, .. } = &mut node.kind {
+            *index += by;
+        }
+    });
 }
 
 /// From the first to the last of the names.

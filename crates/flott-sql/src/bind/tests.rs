@@ -292,19 +292,17 @@ fn every_item_reports_its_own_error() {
 #[test]
 fn what_comes_later_says_so() {
     let cases = [
-        ("SELECT COUNT(*) FROM u", "aggregate function COUNT", "COUNT(*)"),
-        ("SELECT a FROM u GROUP BY a", "GROUP BY", "GROUP BY"),
-        ("SELECT DISTINCT a FROM u", "SELECT DISTINCT", "DISTINCT"),
         ("SELECT a FROM u ORDER BY a", "ORDER BY", "ORDER BY"),
         ("SELECT a FROM u LIMIT 3", "LIMIT", "LIMIT"),
-        ("SELECT * FROM u, t", "joins", "t"),
-        ("SELECT * FROM u JOIN t ON u.a = t.a", "joins", "t"),
         ("SELECT a FROM u UNION SELECT a FROM u", "UNION without ALL", "UNION"),
         ("SELECT a FROM u INTERSECT SELECT a FROM u", "INTERSECT", "INTERSECT"),
         ("SELECT (SELECT 1) FROM u", "sub-queries in expressions", "(SELECT 1)"),
-        ("SELECT a FROM u WHERE a IN (SELECT a FROM u)", "IN (SELECT …)", "a IN (SELECT a FROM u)"),
-        ("SELECT PROCTIME()", "function PROCTIME", "PROCTIME()"),
-        ("SELECT ROW_NUMBER() OVER (ORDER BY a) FROM u", "OVER windows (ROW_NUMBER)", "ROW_NUMBER()"),
+        (
+            "SELECT a FROM u WHERE n = 1 OR a IN (SELECT a FROM u)",
+            "IN (SELECT …) but as a condition of WHERE of its own",
+            "a IN (SELECT a FROM u)",
+        ),
+        ("SELECT LAG(a) OVER (ORDER BY a) FROM u", "window function LAG", "LAG(a)"),
     ];
     for (sql, what, underlined) in cases {
         assert_error(sql, &format!("not supported yet: {what}"), underlined);

@@ -215,7 +215,9 @@ impl Session {
             );
             return Err(Diagnostic::error(Code::TypeMismatch, message).at(span));
         }
-        Ok(WatermarkDef { column, expr, text })
+        let before = columns.iter().take(column).filter(|it| it.computed.is_none()).count();
+        let read_column = columns[column].computed.is_none().then_some(before);
+        Ok(WatermarkDef { column, read_column, expr, text })
     }
 
     pub(super) fn create_view(&mut self, source: &Source, create: &CreateView) -> Result<Outcome> {
@@ -477,7 +479,6 @@ fn rename(plan: LogicalPlan, create: &CreateView) -> Result<LogicalPlan> {
     }
     let column = |(at, field): (usize, &Field)| Expr::column(at, &field.name, field.data_type.clone());
     let exprs = schema.fields.iter().enumerate().map(column).collect();
-    let fields =
-        names.into_iter().zip(&schema.fields).map(|(name, field)| Field::new(name, field.data_type.clone()));
+    let fields = names.into_iter().zip(&schema.fields).map(|(name, field)| Field { name, ..field.clone() });
     Ok(LogicalPlan::Project { input: Box::new(plan), exprs, schema: Schema::new(fields.collect()) })
 }

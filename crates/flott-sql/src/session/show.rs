@@ -1,10 +1,14 @@
 //! `SHOW` and `DESCRIBE`, with Flink's columns.
 
-use flott_types::{Code, ColumnKind, Diagnostic, Options, Result, TableDescription, quote_identifier};
+use flott_types::{
+    Code, ColumnKind, DataType, Diagnostic, Options, Result, TableDescription, TimeAttribute,
+    quote_identifier,
+};
 
 use super::{MASK, Outcome, Session, check_kind, is_sensitive};
 use crate::{
     Entry, Table,
+    bind::column_time,
     catalog::{Path, View},
     parse::ast::{Like, ObjectKind, QualifiedName, Show, ShowWhat},
 };
@@ -122,7 +126,7 @@ fn describe(entry: &Entry, like: Option<&Like>) -> Outcome {
     let mut rows = match entry {
         Entry::Table(table) => describe_table(table),
         Entry::View(view) => {
-            view.plan.schema().fields.iter().map(|field| row(&field.name, &field.data_type)).collect()
+            view.plan.schema().fields.iter().map(|it| row(&it.name, &it.data_type, it.time)).collect()
         }
     };
     rows.retain(|row| like.is_none_or(|like| matches(like, row[0].as_deref().unwrap_or(""))));
@@ -137,9 +141,14 @@ fn describe(entry: &Entry, like: Option<&Like>) -> Outcome {
     Outcome::Rows { columns, rows }
 }
 
-fn row(name: &str, data_type: &flott_types::DataType) -> Vec<Option<String>> {
+fn row(name: &str, data_type: &DataType, time: Option<TimeAttribute>) -> Vec<Option<String>> {
     let nullable = if data_type.nullable { "TRUE" } else { "FALSE" };
-    vec![Some(name.into()), Some(data_type.kind.to_string()), Some(nullable.into()), None, None, None, None]
+    let shown = match time {
+        Some(TimeAttribute::Rowtime) => format!("{} *ROWTIME*", data_type.kind),
+        Some(TimeAttribute::Proctime) => format!("{} *PROCTIME*", data_type.kind),
+        None => data_type.kind.to_string(),
+    };
+    vec![Some(name.into()), Some(shown), Some(nullable.into()), None, None, None, None]
 }
 
 fn describe_table(table: &Table) -> Vec<Vec<Option<String>>> {
@@ -147,9 +156,9 @@ fn describe_table(table: &Table) -> Vec<Vec<Option<String>>> {
     let key = format!("PRI({})", description.primary_key.join(", "));
     let watermark = table.watermark.as_ref();
     let of_column = |(at, column): (usize, &crate::catalog::Column)| {
-        let mut row = row(&column.name, &column.data_type);
+        let time = column_time(column, at, watermark.map(|it| it.column));
+        let mut row = row(&column.name, &column.data_type, time);
         if let Some(watermark) = watermark.filter(|it| it.column == at) {
-            row[1] = Some(format!("{} *ROWTIME*", column.data_type.kind));
             row[5] = Some(watermark.text.clone());
         }
         if description.primary_key.contains(&column.name) {

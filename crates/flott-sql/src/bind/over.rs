@@ -1,0 +1,213 @@
+//! `ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts)` and its kin.
+//!
+//! Calls over the same window make one [`LogicalPlan::Over`], calls over another one more above it.
+//! NULL is the smallest value, as in Flink: first in ascending order, last in descending.
+
+use flott_expr::{AggregateCall, Expr, lookup_aggregate};
+use flott_types::{Code, DataType, Diagnostic, Field, Result, Span};
+use sqlparser::ast::{self, FunctionArguments};
+
+use super::{
+    calls::{OVERS, aggregate_call, make_nullable_if_empty, same, same_all, same_call, stand_in},
+    expr::ExprBinder,
+    grouping::Aggregation,
+};
+use crate::{
+    LogicalPlan,
+    plan::{OverCall, OverFunction, SortKey},
+};
+
+/// A call and its window, over the columns of the SELECT's input (or of its groups).
+#[derive(Debug, Clone)]
+pub(super) struct OverDraft {
+    call: OverCall,
+    data_type: DataType,
+    partition_by: Vec<Expr>,
+    order_by: Vec<SortKey>,
+}
+
+/// Functions that only stand with OVER.
+pub(super) fn is_window_function(upper: &str) -> bool {
+    matches!(
+        upper,
+        "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "NTILE" | "PERCENT_RANK" | "CUME_DIST" | "LAG" | "LEAD"
+    )
+}
+
+/// The call's stand-in.
+pub(super) fn call(
+    binder: ExprBinder<'_, '_>,
+    upper: &str,
+    ast: &ast::Function,
+    window: &ast::WindowType,
+    span: Span,
+) -> Result<Expr> {
+    let Some(calls) = binder.calls.filter(|_| binder.clause == "SELECT") else {
+        let message = format!("{upper} … OVER cannot stand in {}", binder.clause);
+        return Err(Diagnostic::error(Code::InvalidDefinition, message).at(span).help(
+            "name it in a sub-query: SELECT … FROM (SELECT *, ROW_NUMBER() OVER (…) AS rn FROM …) WHERE rn <= 3",
+        ));
+    };
+    let spec = named_window(binder, window, &calls.named_windows)?;
+    let inner = ExprBinder { clause: "a window of OVER", ..binder };
+    let partition_by = binder.binder.all(spec.partition_by.iter().map(|it| inner.bind(it)))?;
+    let order_by = binder.binder.all(spec.order_by.iter().map(|it| sort_key(inner, it)))?;
+    if order_by.is_empty() && upper != "ROW_NUMBER" && is_window_function(upper) {
+        let message = format!("{upper} needs an order: OVER (PARTITION BY … ORDER BY …)");
+        return Err(Diagnostic::error(Code::InvalidDefinition, message).at(span));
+    }
+    let (function, data_type) = function(binder, upper, ast, span)?;
+    let frame = spec.window_frame.as_ref().map(frame_text);
+    let call = OverCall { function, frame, span };
+    let draft = OverDraft { call, data_type: data_type.clone(), partition_by, order_by };
+    Ok(stand_in(&calls.overs, OVERS, draft, same_draft, (upper, data_type, span)))
+}
+
+fn function(
+    binder: ExprBinder<'_, '_>,
+    upper: &str,
+    ast: &ast::Function,
+    span: Span,
+) -> Result<(OverFunction, DataType)> {
+    let rank = match upper {
+        "ROW_NUMBER" => Some(OverFunction::RowNumber),
+        "RANK" => Some(OverFunction::Rank),
+        "DENSE_RANK" => Some(OverFunction::DenseRank),
+        _ => None,
+    };
+    if let Some(rank) = rank {
+        if matches!(&ast.args, FunctionArguments::List(list) if !list.args.is_empty()) {
+            let message = format!("{upper} has no arguments");
+            return Err(Diagnostic::error(Code::NoMatchingSignature, message).at(span));
+        }
+        return Ok((rank, DataType::bigint().not_null()));
+    }
+    let Some(function) = lookup_aggregate(upper) else {
+        let known = is_window_function(upper) || flott_expr::functions::inventory::missing(upper).is_some();
+        return Err(if known {
+            Diagnostic::not_supported(format_args!("window function {upper}")).at(span)
+        } else {
+            let message = format!("{upper} is no function for OVER");
+            Diagnostic::error(Code::UnknownFunction, message)
+                .at(span)
+                .help("aggregate functions, ROW_NUMBER, RANK and DENSE_RANK are")
+        });
+    };
+    let mut call: AggregateCall = aggregate_call(binder, function, ast, false, span)?;
+    let window = match &ast.over {
+        Some(ast::WindowType::WindowSpec(spec)) => spec.window_frame.is_some(),
+        _ => false,
+    };
+    if window {
+        make_nullable_if_empty(&mut call);
+    }
+    let data_type = call.data_type.clone();
+    Ok((OverFunction::Aggregate(call), data_type))
+}
+
+fn sort_key(binder: ExprBinder<'_, '_>, ast: &ast::OrderByExpr) -> Result<SortKey> {
+    let descending = ast.options.asc == Some(false);
+    let nulls_first = ast.options.nulls_first.unwrap_or(!descending);
+    Ok(SortKey { expr: binder.bind(&ast.expr)?, descending, nulls_first })
+}
+
+fn frame_text(frame: &ast::WindowFrame) -> String {
+    match &frame.end_bound {
+        Some(end) => format!("{} BETWEEN {} AND {end}", frame.units, frame.start_bound),
+        None => format!("{} {}", frame.units, frame.start_bound),
+    }
+}
+
+/// The window as written, or as the WINDOW clause has it.
+fn named_window<'w>(
+    binder: ExprBinder<'_, '_>,
+    window: &'w ast::WindowType,
+    named: &'w [(String, ast::WindowSpec)],
+) -> Result<&'w ast::WindowSpec> {
+    let find = |name: &ast::Ident| {
+        named.iter().find(|(it, _)| *it == name.value).map(|(_, spec)| spec).ok_or_else(|| {
+            let message = format!("there is no window '{}' in the WINDOW clause", name.value);
+            Diagnostic::error(Code::InvalidDefinition, message)
+                .at(binder.binder.span(name.span))
+                .did_you_mean(&name.value, named.iter().map(|(it, _)| it.as_str()))
+        })
+    };
+    match window {
+        ast::WindowType::NamedWindow(name) => find(name),
+        ast::WindowType::WindowSpec(spec) => {
+            match &spec.window_name {
+                None => Ok(spec),
+                Some(name) if spec.partition_by.is_empty() && spec.order_by.is_empty() => find(name),
+                Some(name) => Err(Diagnostic::not_supported("a window made from a named one")
+                    .at(binder.binder.span(name.span))),
+            }
+        }
+    }
+}
+
+fn same_window(a: &OverDraft, b: &OverDraft) -> bool {
+    let orders = a.order_by.len() == b.order_by.len()
+        && a.order_by.iter().zip(&b.order_by).all(|(a, b)| {
+            same(&a.expr, &b.expr) && a.descending == b.descending && a.nulls_first == b.nulls_first
+        });
+    orders && same_all(&a.partition_by, &b.partition_by)
+}
+
+fn same_draft(a: &OverDraft, b: &OverDraft) -> bool {
+    let functions = match (&a.call.function, &b.call.function) {
+        (OverFunction::Aggregate(a), OverFunction::Aggregate(b)) => same_call(a, b),
+        (a, b) => a == b,
+    };
+    functions && a.call.frame == b.call.frame && same_window(a, b)
+}
+
+/// The nodes above the input, and the position of each call's column.
+pub(super) fn plan(
+    mut input: LogicalPlan,
+    mut drafts: Vec<OverDraft>,
+    aggregation: Option<&Aggregation>,
+) -> Result<(LogicalPlan, Vec<usize>)> {
+    if let Some(aggregation) = aggregation {
+        for draft in &mut drafts {
+            lift(draft, aggregation)?;
+        }
+    }
+    let mut places = vec![0; drafts.len()];
+    let mut open: Vec<usize> = (0..drafts.len()).collect();
+    while let Some(first) = open.first().copied() {
+        let Some(window) = drafts.get(first) else { break };
+        let (together, rest): (Vec<usize>, Vec<usize>) =
+            open.into_iter().partition(|at| drafts.get(*at).is_some_and(|it| same_window(it, window)));
+        open = rest;
+        let mut schema = input.schema();
+        let mut calls = Vec::new();
+        for draft in &together {
+            let Some(it) = drafts.get(*draft) else { continue };
+            places[*draft] = schema.len();
+            schema.fields.push(Field::new(format!("$over{draft}"), it.data_type.clone()));
+            calls.push(it.call.clone());
+        }
+        input = LogicalPlan::Over {
+            input: Box::new(input),
+            partition_by: window.partition_by.clone(),
+            order_by: window.order_by.clone(),
+            calls,
+            schema,
+            span: window.call.span,
+        };
+    }
+    Ok((input, places))
+}
+
+/// The draft's expressions, read above the groups.
+fn lift(draft: &mut OverDraft, aggregation: &Aggregation) -> Result<()> {
+    let arguments = match &mut draft.call.function {
+        OverFunction::Aggregate(call) => call.args.iter_mut().chain(call.filter.as_mut()).collect(),
+        _ => Vec::new(),
+    };
+    let sorts = draft.order_by.iter_mut().map(|it| &mut it.expr);
+    for expr in draft.partition_by.iter_mut().chain(sorts).chain(arguments) {
+        *expr = aggregation.lift(expr)?;
+    }
+    Ok(())
+}
