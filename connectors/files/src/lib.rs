@@ -45,7 +45,7 @@ pub fn all() -> Vec<Arc<dyn Connector>> {
 pub fn reader(options: &Options, framing: Framing) -> Result<Box<dyn SourceReader>> {
     let table = TableDescription { options: options.clone(), ..TableDescription::default() };
     let settings = settings::SourceSettings::new(&table)?;
-    Ok(Box::new(source::reader::FileReader::new(settings, framing, 0)?))
+    Ok(Box::new(source::reader::FileReader::new(settings, framing, 0, None)?))
 }
 
 impl Connector for FilesystemConnector {

@@ -9,19 +9,31 @@
 //!  "error":"…","split":"/data/bids.ndjson","offset":1234,"bytes":"<base64>","text":"…"}
 //! ```
 //! `bytes` is exact; `text` is there only if the bytes are UTF-8, for reading.
+//!
+//! With checkpoints there is one file per epoch that has letters, hidden until the epoch commits:
+//! a resumed run reads the records again, so what it had sent before must not count.
+//!
+//! ```text
+//!   send_in(n) ─► .letters-<tag>-<generation>-<n>.inprogress ── prepare, commit ──► letters-….ndjson
+//! ```
 
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     fs::{self, File, OpenOptions},
-    io::{BufWriter, Write},
+    io::{BufWriter, ErrorKind, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flott_types::{Code, Diagnostic, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::Origin;
+use crate::{
+    Committable, Committer, Origin,
+    epoch_name::{self, EpochName},
+};
 
 /// Where a record failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,20 +148,46 @@ fn rfc3339(micros: i64) -> String {
 #[derive(Debug)]
 pub struct DeadLetterQueue {
     directory: PathBuf,
-    file_name: String,
+    names: Names,
     state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum Names {
+    /// Without checkpoints: the run's file.
+    Run(String),
+    /// With checkpoints: the job's tag, and its generation.
+    Epochs(String, u64),
 }
 
 #[derive(Debug, Default)]
 struct State {
-    file: Option<BufWriter<File>>,
+    /// By epoch; without checkpoints one, at 0.
+    files: BTreeMap<u64, BufWriter<File>>,
     written: u64,
 }
+
+/// Where the queue stands among a job's sinks: behind all of them.
+const SINK_NUMBER: usize = usize::MAX;
+const HIDDEN: &str = ".letters-";
+const PUBLISHED: &str = "letters-";
 
 impl DeadLetterQueue {
     /// A queue in this directory; nothing is created before the first letter.
     pub fn new(directory: impl Into<PathBuf>, run_id: &str) -> Self {
-        Self { directory: directory.into(), file_name: format!("{run_id}.ndjson"), state: Mutex::default() }
+        let names = Names::Run(format!("{run_id}.ndjson"));
+        Self { directory: directory.into(), names, state: Mutex::default() }
+    }
+    /// A queue whose letters stay hidden until their epoch is committed; what the arguments mean
+    /// says [`crate::SinkRequest`].
+    pub fn by_epoch(
+        directory: impl Into<PathBuf>,
+        pipeline_name: &str,
+        job_id: &str,
+        generation: u64,
+    ) -> Self {
+        let names = Names::Epochs(epoch_name::tag(pipeline_name, job_id, SINK_NUMBER), generation);
+        Self { directory: directory.into(), names, state: Mutex::default() }
     }
     /// The directory.
     pub fn directory(&self) -> &Path {
@@ -157,25 +195,35 @@ impl DeadLetterQueue {
     }
     /// Letters written so far.
     pub fn written(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).written
+        self.lock().written
     }
-    /// Writes letters.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Writes letters of a run without checkpoints.
     ///
     /// # Errors
     /// `DeadLetterFailed`: a letter that can't be kept stops the run, or it would be lost.
     pub fn send(&self, letters: &[DeadLetter]) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.append(&mut state, letters).map_err(|error| self.failed(&error))
+        self.send_in(0, letters)
     }
-    fn append(&self, state: &mut State, letters: &[DeadLetter]) -> std::io::Result<()> {
-        let file = match &mut state.file {
-            Some(file) => file,
-            None => {
-                fs::create_dir_all(&self.directory)?;
-                let path = self.directory.join(&self.file_name);
-                let file = OpenOptions::new().create(true).append(true).open(path)?;
-                state.file.insert(BufWriter::new(file))
-            }
+    /// Writes letters of records that belong to this epoch: shards pass a barrier one after the
+    /// other, so letters of two epochs may come in turn. Without checkpoints the number says nothing.
+    ///
+    /// # Errors
+    /// As [`DeadLetterQueue::send`].
+    pub fn send_in(&self, epoch: u64, letters: &[DeadLetter]) -> Result<()> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.lock();
+        self.append(&mut state, epoch, letters).map_err(|error| self.failed(&error))
+    }
+    fn append(&self, state: &mut State, epoch: u64, letters: &[DeadLetter]) -> std::io::Result<()> {
+        let key = if matches!(self.names, Names::Run(_)) { 0 } else { epoch };
+        let file = match state.files.entry(key) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(free) => free.insert(BufWriter::new(self.create(epoch)?)),
         };
         for letter in letters {
             serde_json::to_writer(&mut *file, &letter.line())?;
@@ -184,58 +232,287 @@ impl DeadLetterQueue {
         }
         Ok(())
     }
+    fn create(&self, epoch: u64) -> std::io::Result<File> {
+        fs::create_dir_all(&self.directory)?;
+        match &self.names {
+            Names::Run(name) => OpenOptions::new().create(true).append(true).open(self.directory.join(name)),
+            Names::Epochs(tag, generation) => {
+                // Never one that is there: it would be another epoch's.
+                let path = self.directory.join(hidden_name(tag, *generation, epoch));
+                OpenOptions::new().create_new(true).append(true).open(path)
+            }
+        }
+    }
     /// Hands what is buffered to the operating system, so that readers see it.
     ///
     /// # Errors
     /// `DeadLetterFailed`
     pub fn flush(&self) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.file.as_mut().map_or(Ok(()), Write::flush).map_err(|error| self.failed(&error))
+        self.lock().files.values_mut().try_for_each(Write::flush).map_err(|error| self.failed(&error))
     }
     /// Makes all letters durable.
     ///
     /// # Errors
     /// `DeadLetterFailed`
     pub fn sync(&self) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(file) = &mut state.file else { return Ok(()) };
-        let synced = file.flush().and_then(|()| file.get_ref().sync_all());
-        synced.and_then(|()| File::open(&self.directory)?.sync_all()).map_err(|error| self.failed(&error))
+        let mut state = self.lock();
+        state.files.values_mut().try_for_each(sync_file).map_err(|error| self.failed(&error))?;
+        if state.files.is_empty() { Ok(()) } else { self.sync_directory() }
+    }
+    /// Makes the letters of all epochs up to this one durable, once no more can come for them. For
+    /// the epoch's manifest; none if there are no letters.
+    ///
+    /// # Errors
+    /// `DeadLetterFailed`
+    pub fn prepare(&self, epoch: u64) -> Result<Vec<Committable>> {
+        let Names::Epochs(tag, generation) = &self.names else { return self.sync().map(|()| Vec::new()) };
+        let mut files = {
+            let mut state = self.lock();
+            let later = epoch.checked_add(1).map(|next| state.files.split_off(&next)).unwrap_or_default();
+            std::mem::replace(&mut state.files, later)
+        };
+        if files.is_empty() {
+            return Ok(Vec::new());
+        }
+        files.values_mut().try_for_each(sync_file).map_err(|error| self.failed(&error))?;
+        self.sync_directory()?;
+        let name = |number: &u64| json!({"letters": hidden_name(tag, *generation, *number)});
+        Ok(files.keys().map(|number| Committable { content: name(number) }).collect())
+    }
+    /// Publishes letters, or discards them.
+    pub fn committer(&self) -> LetterCommitter {
+        let tag = match &self.names {
+            Names::Run(_) => None,
+            Names::Epochs(tag, _) => Some(tag.clone()),
+        };
+        LetterCommitter { directory: self.directory.clone(), tag }
+    }
+    fn sync_directory(&self) -> Result<()> {
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|error| self.failed(&error))
     }
     fn failed(&self, error: &std::io::Error) -> Box<Diagnostic> {
-        let place = self.directory.display();
-        Diagnostic::error(Code::DeadLetterFailed, format!("cannot write dead letters to {place}: {error}"))
-            .help("set 'dead-letter.path' to a directory that can be written")
+        failed(&self.directory, error)
+    }
+}
+
+fn sync_file(file: &mut BufWriter<File>) -> std::io::Result<()> {
+    file.flush().and_then(|()| file.get_ref().sync_all())
+}
+
+fn hidden_name(tag: &str, generation: u64, number: u64) -> String {
+    format!("{HIDDEN}{}.inprogress", EpochName { generation, number }.text(tag))
+}
+
+fn failed(directory: &Path, error: &std::io::Error) -> Box<Diagnostic> {
+    let place = directory.display();
+    Diagnostic::error(Code::DeadLetterFailed, format!("cannot write dead letters to {place}: {error}"))
+        .help("set 'dead-letter.path' to a directory that can be written")
+}
+
+/// Publishes the letters of an epoch, by a rename.
+#[derive(Debug)]
+pub struct LetterCommitter {
+    directory: PathBuf,
+    /// Without checkpoints there is nothing to publish.
+    tag: Option<String>,
+}
+
+impl LetterCommitter {
+    fn hidden(&self, committable: &Committable) -> Result<String> {
+        let name = committable.content.get("letters").and_then(Value::as_str);
+        name.map(str::to_string).ok_or_else(|| {
+            let message = format!("not a committable of the dead-letter queue: {}", committable.content);
+            Diagnostic::error(Code::Internal, message)
+        })
+    }
+    /// Ours, with what their names say.
+    fn files(&self, prefix: &str) -> Result<Vec<(EpochName, String)>> {
+        let Some(tag) = &self.tag else { return Ok(Vec::new()) };
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| failed(&self.directory, &error))?,
+        };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        Ok(names.filter_map(|name| Some((EpochName::parse(&name, prefix, tag)?, name))).collect())
+    }
+    fn remove(&self, name: &str) -> Result<()> {
+        match fs::remove_file(self.directory.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&self.directory, &error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Committer for LetterCommitter {
+    fn commit(&mut self, committables: &[Committable]) -> Result<()> {
+        for committable in committables {
+            let hidden = self.hidden(committable)?;
+            let name = hidden.trim_start_matches('.').trim_end_matches(".inprogress");
+            let target = self.directory.join(format!("{name}.ndjson"));
+            match fs::rename(self.directory.join(&hidden), target) {
+                // Published before.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                renamed => renamed.map_err(|error| failed(&self.directory, &error))?,
+            }
+        }
+        if committables.is_empty() {
+            return Ok(());
+        }
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|error| failed(&self.directory, &error))
+    }
+    fn abort(&mut self, committables: &[Committable]) -> Result<()> {
+        committables.iter().try_for_each(|committable| self.remove(&self.hidden(committable)?))
+    }
+    fn sweep(&mut self, generation: u64, number: u64, keep: &[Committable]) -> Result<()> {
+        let keep: Vec<String> = keep.iter().map(|it| self.hidden(it)).collect::<Result<_>>()?;
+        for (file, name) in self.files(HIDDEN)? {
+            if file.is_left_behind(generation, number) && !keep.contains(&name) {
+                self.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+    fn rollback(&mut self, generation: u64, after: u64) -> Result<u64> {
+        let mut removed = 0;
+        for (file, name) in self.files(PUBLISHED)? {
+            if file.is_beyond(generation, after) {
+                self.remove(&name)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{collections::VecDeque, sync::Arc};
 
-    #[test]
-    fn a_letter_keeps_its_bytes_and_its_place() {
-        let directory = std::env::temp_dir().join(format!("flott-dlq-{}", std::process::id()));
-        let queue = DeadLetterQueue::new(&directory, "run-1");
-        let letter = DeadLetter {
+    use arrow::{
+        array::{ArrayRef, AsArray, StringArray},
+        record_batch::RecordBatch,
+    };
+
+    use super::*;
+    use crate::{Sink, SinkGuarantee, SinkWriter, conformance::RepeatableSink};
+
+    fn letter(message: &str) -> DeadLetter {
+        DeadLetter {
             time_micros: 1_767_225_600_123_000,
             source: "bids".into(),
             stage: Stage::Decode,
             code: Code::DecodeFailed,
-            message: "not JSON".into(),
+            message: message.into(),
             origin: Origin { split: "a.ndjson".into(), offset: 42 },
             bytes: vec![0xff, b'x'],
             sinks: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_letter_keeps_its_bytes_and_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = DeadLetterQueue::new(directory.path(), "run-1");
+        let letter = letter("not JSON");
         queue.send(std::slice::from_ref(&letter)).unwrap();
         queue.sync().unwrap();
-        let text = fs::read_to_string(directory.join("run-1.ndjson")).unwrap();
+        let text = fs::read_to_string(directory.path().join("run-1.ndjson")).unwrap();
         let line: Line = serde_json::from_str(text.trim_end()).unwrap();
         assert_eq!(
             (line.offset, line.time.as_str(), line.text.as_deref()),
             (42, "2026-01-01T00:00:00.123Z", None)
         );
         assert_eq!(line.record().unwrap(), letter.bytes);
-        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    /// The queue as a sink: each row is a letter's error.
+    struct AsSink(Arc<DeadLetterQueue>, u64);
+
+    impl Sink for AsSink {
+        fn guarantee(&self) -> SinkGuarantee {
+            SinkGuarantee::Repeatable
+        }
+        fn writer(&self, _: usize, _: usize) -> Result<Box<dyn SinkWriter>> {
+            Ok(Box::new(AsWriter { queue: self.0.clone(), epoch: self.1 + 1, prepared: VecDeque::new() }))
+        }
+        fn committer(&self) -> Result<Box<dyn Committer>> {
+            Ok(Box::new(self.0.committer()))
+        }
+    }
+
+    struct AsWriter {
+        queue: Arc<DeadLetterQueue>,
+        epoch: u64,
+        prepared: VecDeque<Vec<Committable>>,
+    }
+
+    impl SinkWriter for AsWriter {
+        fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+            let texts = batch.column(0).as_string::<i32>().iter().flatten();
+            self.queue.send_in(self.epoch, &texts.map(letter).collect::<Vec<_>>())
+        }
+        fn prepare(&mut self, epoch: u64) -> Result<()> {
+            self.prepared.push_back(self.queue.prepare(epoch)?);
+            self.epoch = epoch + 1;
+            Ok(())
+        }
+        fn poll_prepared(&mut self) -> Result<Option<Vec<Committable>>> {
+            Ok(self.prepared.pop_front())
+        }
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn letters_of_an_epoch_appear_once_whoever_dies_when() {
+        let directory = tempfile::tempdir().unwrap();
+        let visible = || {
+            let published = names(directory.path()).into_iter().filter(|name| name.ends_with(".ndjson"));
+            let read = |name: String| fs::read_to_string(directory.path().join(name)).unwrap();
+            let mut errors: Vec<String> = published
+                .flat_map(|name| read(name).lines().map(str::to_string).collect::<Vec<_>>())
+                .map(|line| serde_json::from_str::<Line>(&line).unwrap().error)
+                .collect();
+            errors.sort();
+            errors
+        };
+        let check = RepeatableSink {
+            open: &|generation| {
+                let queue = DeadLetterQueue::by_epoch(directory.path(), "job", "id", generation);
+                Ok(Arc::new(AsSink(Arc::new(queue), generation)))
+            },
+            row: &|text| {
+                let column: ArrayRef = Arc::new(StringArray::from(vec![text]));
+                RecordBatch::try_from_iter([("text", column)]).unwrap()
+            },
+            visible: &visible,
+            hidden: &|| names(directory.path()).iter().filter(|name| name.starts_with('.')).count(),
+        };
+        check.check().unwrap();
+    }
+
+    #[test]
+    fn shards_pass_a_barrier_one_after_the_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let queue = DeadLetterQueue::by_epoch(directory.path(), "job", "id", 1);
+        queue.send_in(2, &[letter("two")]).unwrap();
+        queue.send_in(3, &[letter("three")]).unwrap();
+        queue.send_in(2, &[letter("two again")]).unwrap();
+        queue.committer().commit(&queue.prepare(2).unwrap()).unwrap();
+        let [name] =
+            &names(directory.path()).into_iter().filter(|it| it.ends_with("ndjson")).collect::<Vec<_>>()[..]
+        else {
+            panic!("one file")
+        };
+        assert_eq!(fs::read_to_string(directory.path().join(name)).unwrap().lines().count(), 2);
+        assert_eq!(
+            (queue.written(), queue.prepare(3).unwrap().len(), queue.prepare(4).unwrap().len()),
+            (3, 1, 0)
+        );
     }
 }

@@ -15,7 +15,10 @@
 //! This crate knows no particular system, no SQL text and no operator.
 
 pub mod clock;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod dead_letter;
+pub mod epoch_name;
 pub mod format;
 pub mod io;
 pub mod option;
@@ -24,7 +27,8 @@ pub mod sink;
 pub mod source;
 
 pub use clock::{Clock, ManualClock, StopSignal, SystemClock};
-pub use dead_letter::{DeadLetter, DeadLetterQueue, Stage};
+pub use dead_letter::{DeadLetter, DeadLetterQueue, LetterCommitter, Stage};
+pub use epoch_name::EpochName;
 pub use flott_types::{ColumnKind, TableColumn, TableDescription};
 pub use format::{Encoder, ExtraColumn, Format, FormatRequest, Framing};
 pub use option::{OptionDef, OptionKind};

@@ -6,7 +6,11 @@
 //! ```
 //!
 //! Every step may be repeated. Old files are removed only after the new ones are in place: a
-//! crash in between leaves rows doubled, never lost.
+//! crash in between leaves rows doubled, never lost; with checkpoints the next incarnation repeats
+//! the commit, and old is all that this job has not published since it began.
+//!
+//! Partitions that wait for their marker are not part of a checkpoint: what is published and has no
+//! marker waits, so a resumed run finds them by looking. Their delay begins anew.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,8 +69,51 @@ pub(crate) struct FileCommitter {
 }
 
 impl FileCommitter {
-    pub(crate) fn new(plan: Arc<SinkPlan>, run: Arc<RunGuard>) -> Self {
-        Self { plan, run, touched: BTreeSet::new(), uncommitted: BTreeMap::new() }
+    /// A committer; after a resume it knows again which partitions wait for their marker.
+    ///
+    /// # Errors
+    /// `OutputFailed`
+    pub(crate) fn new(plan: Arc<SinkPlan>, run: Arc<RunGuard>) -> Result<Self> {
+        let mut it = Self { plan, run, touched: BTreeSet::new(), uncommitted: BTreeMap::new() };
+        if let Some(marker) = it.plan.settings.success_file.clone().filter(|_| it.run.is_resumed()) {
+            let now = it.plan.job.clock.monotonic();
+            let run = it.run.clone();
+            let mut directories = BTreeSet::new();
+            it.each_published("", &mut |directory, name| {
+                if run.has_published(name) {
+                    directories.insert(directory.to_string());
+                }
+                Ok(())
+            })?;
+            directories.retain(|directory| !it.path_of(directory).join(&marker).exists());
+            it.uncommitted = directories.into_iter().map(|directory| (directory, now)).collect();
+        }
+        Ok(it)
+    }
+
+    /// Every visible file below a directory (a path with a slash at its end, or none): its
+    /// directory, its name.
+    fn each_published(&self, directory: &str, each: &mut dyn FnMut(&str, &str) -> Result<()>) -> Result<()> {
+        let path = self.path_of(directory);
+        for entry in fs::read_dir(&path).map_err(|error| failed("read", &path, &error))?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(['.', '_']) {
+                continue;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => self.each_published(&format!("{directory}{name}/"), each)?,
+                Ok(_) => each(directory, &name)?,
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
+            _ => Ok(()),
+        }
     }
 
     fn path_of(&self, directory: &str) -> PathBuf {
@@ -82,6 +129,11 @@ impl FileCommitter {
     fn publish(&self, file: &Published) -> Result<()> {
         let hidden = self.plan.root.join(&file.hidden);
         let target = self.path_of(&file.directory).join(&file.name);
+        // A rename would replace it without a word.
+        if target.exists() && hidden.exists() {
+            let taken = io::Error::from(io::ErrorKind::AlreadyExists);
+            return Err(failed("write", &target, &taken).help("move that file away, then run again"));
+        }
         match fs::rename(&hidden, &target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !hidden.exists() => {
                 // Names are never used twice: it was published before, and if it isn't there,
@@ -101,11 +153,10 @@ impl FileCommitter {
             io::ErrorKind::NotFound => Ok(()),
             _ => Err(failed("remove the old files of", directory, &error)),
         };
-        let ours = self.run.final_prefix();
         for entry in fs::read_dir(directory).map_err(|error| failed("read", directory, &error))?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if name.starts_with(['.', '_']) || (!is_directory && name.starts_with(&ours)) {
+            if name.starts_with(['.', '_']) || (!is_directory && self.run.has_published(&name)) {
                 continue;
             }
             if is_directory {
@@ -159,15 +210,34 @@ impl Committer for FileCommitter {
 
     fn abort(&mut self, committables: &[Committable]) -> Result<()> {
         for committable in committables {
-            let path = self.plan.root.join(Published::from_committable(committable)?.hidden);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("remove", &path, &error));
-                }
-                _ => {}
-            }
+            self.remove(&self.plan.root.join(Published::from_committable(committable)?.hidden))?;
         }
         Ok(())
+    }
+
+    fn sweep(&mut self, generation: u64, number: u64, keep: &[Committable]) -> Result<()> {
+        let keep: BTreeSet<String> =
+            keep.iter().map(|it| Ok(Published::from_committable(it)?.hidden)).collect::<Result<_>>()?;
+        let left = self
+            .run
+            .hidden_files()
+            .filter(|(epoch, name)| epoch.is_left_behind(generation, number) && !keep.contains(name));
+        left.map(|(_, name)| self.plan.root.join(name)).try_for_each(|path| self.remove(&path))
+    }
+
+    fn rollback(&mut self, generation: u64, after: u64) -> Result<u64> {
+        let mut beyond = Vec::new();
+        self.each_published("", &mut |directory, name| {
+            if self.run.epoch_of(name, false).is_some_and(|epoch| epoch.is_beyond(generation, after)) {
+                beyond.push((self.path_of(directory), name.to_string()));
+            }
+            Ok(())
+        })?;
+        beyond.iter().try_for_each(|(directory, name)| self.remove(&directory.join(name)))?;
+        let removed = beyond.len() as u64;
+        let directories: BTreeSet<PathBuf> = beyond.into_iter().map(|(directory, _)| directory).collect();
+        sync_directories(&self.plan.root, directories)?;
+        Ok(removed)
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -9,7 +9,7 @@
 //! Invariants
 //! - A file gets its final name only by a rename, and only after its bytes are on disk: whoever
 //!   reads the directory sees whole files or none, whenever the process dies.
-//! - Names hold the run and are never used twice, so "the hidden file has gone" means
+//! - Names hold the run, or generation and epoch, and are never used twice, so "the hidden file has gone" means
 //!   "it is published", and a commit may be repeated.
 //! - Every epoch ends the files that are open: a file belongs to one epoch.
 
@@ -71,11 +71,6 @@ impl FileSink {
                     .help("declare the column as VIRTUAL"));
             }
         }
-        if job.overwrite && job.checkpoints {
-            return Err(Diagnostic::not_supported("INSERT OVERWRITE in a pipeline with checkpoints")
-                .at(table.span)
-                .help("switch checkpoints off for a pipeline that replaces files"));
-        }
         let text = local_path(&table.options)?;
         let root = std::path::absolute(&text).map_err(|error| failed("use", Path::new(&text), &error))?;
         let position = |name: &String| table.columns.iter().position(|column| &column.name == name);
@@ -118,7 +113,7 @@ impl Sink for FileSink {
         Ok(Box::new(writer::FileSinkWriter::new(self.plan.clone(), self.run()?, shard)?))
     }
     fn committer(&self) -> Result<Box<dyn Committer>> {
-        Ok(Box::new(commit::FileCommitter::new(self.plan.clone(), self.run()?)))
+        Ok(Box::new(commit::FileCommitter::new(self.plan.clone(), self.run()?)?))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which hidden files belong to whom, and who removes what a killed run left behind.
 //!
+//! Without checkpoints:
+//!
 //! ```text
 //!   .run-<token>.lock                         held (flock) as long as the process lives
 //!   .part-<token>-<shard>-<n>.inprogress      its part files in the making
@@ -9,6 +11,9 @@
 //! The operating system lets a lock go when its process dies, however it dies. So a run that
 //! starts may remove the hidden files of a token whose lock it can get. It does so only if the
 //! lock file names the same pipeline, and says that no checkpoint can refer to the files.
+//!
+//! With checkpoints there are no locks: files are named by [`EpochName`], and who may remove what
+//! follows from the generations (`FileCommitter::sweep`).
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,64 +22,93 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use flott_connector::epoch_name::{self, EpochName};
 use flott_types::Result;
 use serde_json::{Value, json};
 
 use super::{SinkPlan, durable::create_directory, failed};
 
-/// A run's claim on its hidden files in one directory.
+/// A run's hold on its files in one directory.
 pub(crate) struct RunGuard {
-    /// Part of every file name of this sink in this run.
-    pub token: String,
+    names: Names,
     root: PathBuf,
-    checkpoints: bool,
-    _lock: File,
+}
+
+enum Names {
+    /// Without checkpoints: the token is part of every file name of this sink in this run.
+    Run { token: String, _lock: File },
+    /// With checkpoints: names hold the job's tag, the generation and the epoch.
+    Epochs { tag: String, generation: u64, first_generation: u64 },
 }
 
 impl RunGuard {
-    /// Creates the directory if need be, removes what dead runs left, claims a token.
+    /// Creates the directory if need be, removes what dead runs left, claims a token. With
+    /// checkpoints there is nothing to claim: that was done where the checkpoints are.
     ///
     /// # Errors
     /// `OutputFailed`
     pub(crate) fn start(plan: &SinkPlan) -> Result<Self> {
-        let root = plan.root.clone();
+        let (root, job) = (plan.root.clone(), &plan.job);
         create_directory(&root)?;
-        let (pipeline, checkpoints) = (plan.job.pipeline_name.as_str(), plan.job.checkpoints);
-        sweep_dead(&root, pipeline);
-        let (token, lock) = claim(&root, &plan.job.run_id, pipeline, checkpoints)
+        sweep_dead(&root, &job.pipeline_name);
+        if job.checkpoints {
+            let tag = epoch_name::tag(&job.pipeline_name, &job.job_id, job.sink_number);
+            let (generation, first_generation) = (job.generation, job.first_generation);
+            return Ok(Self { names: Names::Epochs { tag, generation, first_generation }, root });
+        }
+        let (token, lock) = claim(&root, &job.run_id, &job.pipeline_name)
             .map_err(|error| failed("write into", &root, &error))?;
-        Ok(Self { token, root, checkpoints, _lock: lock })
+        Ok(Self { names: Names::Run { token, _lock: lock }, root })
     }
 
-    /// The hidden name of a part file.
-    pub(crate) fn hidden_name(&self, shard: usize, part: u64) -> String {
-        format!("{}{shard}-{part}.inprogress", hidden_prefix(&self.token))
+    /// A part file's name without ending. `number` is at most that of the epoch it will belong to.
+    pub(crate) fn stem(&self, number: u64, shard: usize, part: u64) -> String {
+        let begin = match &self.names {
+            Names::Run { token, .. } => token.clone(),
+            Names::Epochs { tag, generation, .. } => EpochName { generation: *generation, number }.text(tag),
+        };
+        format!("{PUBLISHED}{begin}-{shard}-{part}")
     }
-    /// The name under which it is published.
-    pub(crate) fn final_name(&self, shard: usize, part: u64, extension: &str) -> String {
-        format!("{}{shard}-{part}.{extension}", self.final_prefix())
+    /// Whether a file that is published comes from this run, or from what this run has resumed.
+    pub(crate) fn has_published(&self, name: &str) -> bool {
+        match &self.names {
+            Names::Run { token, .. } => name.starts_with(&format!("{PUBLISHED}{token}-")),
+            Names::Epochs { tag, first_generation, .. } => {
+                EpochName::parse(name, PUBLISHED, tag).is_some_and(|it| it.generation >= *first_generation)
+            }
+        }
     }
-    /// How the published files of this run begin.
-    pub(crate) fn final_prefix(&self) -> String {
-        format!("part-{}-", self.token)
+    /// Whether an earlier incarnation may have published something that this run goes on with.
+    pub(crate) fn is_resumed(&self) -> bool {
+        matches!(&self.names, Names::Epochs { generation, first_generation, .. } if first_generation < generation)
+    }
+    /// What the name of one of this job's files says.
+    pub(crate) fn epoch_of(&self, name: &str, is_hidden: bool) -> Option<EpochName> {
+        let Names::Epochs { tag, .. } = &self.names else { return None };
+        EpochName::parse(name, if is_hidden { HIDDEN } else { PUBLISHED }, tag)
+    }
+    /// The hidden files of this job's incarnations. They all lie in the table's own directory.
+    pub(crate) fn hidden_files(&self) -> impl Iterator<Item = (EpochName, String)> {
+        names(&self.root).into_iter().filter_map(|name| Some((self.epoch_of(&name, true)?, name)))
     }
 }
 
 impl Drop for RunGuard {
-    /// Without checkpoints nothing that is still hidden can ever be published.
+    /// Without checkpoints nothing that is still hidden can ever be published. With them only a
+    /// newer incarnation knows.
     fn drop(&mut self) {
-        if !self.checkpoints {
-            remove_hidden(&self.root, &self.token);
+        if let Names::Run { token, .. } = &self.names {
+            remove_hidden(&self.root, token);
+            let _ = fs::remove_file(lock_path(&self.root, token));
         }
-        if self.checkpoints && has_hidden(&self.root, &self.token) {
-            return;
-        }
-        let _ = fs::remove_file(lock_path(&self.root, &self.token));
     }
 }
 
+const HIDDEN: &str = ".part-";
+const PUBLISHED: &str = "part-";
+
 fn hidden_prefix(token: &str) -> String {
-    format!(".part-{token}-")
+    format!("{HIDDEN}{token}-")
 }
 
 fn lock_path(root: &Path, token: &str) -> PathBuf {
@@ -83,7 +117,7 @@ fn lock_path(root: &Path, token: &str) -> PathBuf {
 
 /// Claims the first free token of this run: one statement may write a table that another
 /// statement of the same run writes too.
-fn claim(root: &Path, run_id: &str, pipeline: &str, checkpoints: bool) -> io::Result<(String, File)> {
+fn claim(root: &Path, run_id: &str, pipeline: &str) -> io::Result<(String, File)> {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '.' { c } else { '_' };
     let run_id: String = run_id.chars().map(plain).collect();
     for number in 0.. {
@@ -93,9 +127,7 @@ fn claim(root: &Path, run_id: &str, pipeline: &str, checkpoints: bool) -> io::Re
                 // Until its content is there nobody takes it for a dead run's; whoever looks at
                 // it holds the lock for a moment only.
                 lock(&file, libc::LOCK_EX);
-                file.write_all(
-                    json!({"pipeline": pipeline, "checkpoints": checkpoints}).to_string().as_bytes(),
-                )?;
+                file.write_all(json!({"pipeline": pipeline, "checkpoints": false}).to_string().as_bytes())?;
                 return Ok((token, file));
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -147,10 +179,6 @@ fn names(root: &Path) -> Vec<String> {
 fn hidden(root: &Path, token: &str) -> impl Iterator<Item = String> {
     let prefix = hidden_prefix(token);
     names(root).into_iter().filter(move |name| name.starts_with(&prefix))
-}
-
-fn has_hidden(root: &Path, token: &str) -> bool {
-    hidden(root, token).next().is_some()
 }
 
 fn remove_hidden(root: &Path, token: &str) {

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use flott_connector::{Committable, ManualClock, Sink, SinkRequest, SinkWriter, TableDescription};
+use flott_connector::{
+    Committable, Committer, ManualClock, Sink, SinkRequest, SinkWriter, TableDescription,
+    conformance::RepeatableSink, epoch_name,
+};
 use flott_types::{Code, Result};
 use tempfile::tempdir;
 
@@ -87,7 +90,9 @@ fn a_file_appears_whole_when_its_epoch_is_committed() {
     assert_eq!(visible(&root), named(&[]));
 
     committer.commit(&first).unwrap();
-    let expected = named(&[("part-r1-0-0.txt", "a\nb\nend\n")]);
+    let tag = epoch_name::tag("test", "", 0);
+    let name = format!("part-{tag}-000000-000001-0-0.txt");
+    let expected = named(&[(&name, "a\nb\nend\n")]);
     assert_eq!(visible(&root), expected);
     committer.commit(&first).unwrap();
     assert_eq!(visible(&root), expected);
@@ -297,4 +302,83 @@ fn a_full_disk_says_what_to_do() {
     let error = super::failed("write", Path::new("/data/out"), &full);
     assert_eq!(error.code, Code::OutputFailed);
     assert!(error.message.contains("/data/out") && error.help[0].contains("free some space"), "{error:?}");
+}
+
+/// The job as its incarnation of this generation; it began in generation 1.
+fn incarnation(generation: u64) -> SinkRequest {
+    let job_id = "j".to_string();
+    SinkRequest { checkpoints: true, generation, first_generation: 1, job_id, ..job("unused") }
+}
+
+fn write_epoch(sink: &FileSink, committer: &mut dyn Committer, row: &RecordBatch, epoch: u64) {
+    let mut writer = sink.writer(0, 1).unwrap();
+    writer.write(row).unwrap();
+    committer.commit(&prepare(writer.as_mut(), epoch).unwrap()).unwrap();
+}
+
+#[test]
+fn epochs_are_published_once_whoever_dies_when() {
+    let directory = tempdir().unwrap();
+    let root = directory.path();
+    let table = table(root, &[], &[]);
+    let visible = || {
+        let text = visible(root).into_values().collect::<String>();
+        let mut rows: Vec<String> = text.lines().filter(|it| *it != "end").map(str::to_string).collect();
+        rows.sort();
+        rows
+    };
+    let check = RepeatableSink {
+        open: &|generation| Ok(Arc::new(sink(&table, &incarnation(generation)))),
+        row: &|text| lines(&[text]),
+        visible: &visible,
+        hidden: &|| files(root).keys().filter(|name| name.starts_with('.')).count(),
+    };
+    check.check().unwrap();
+    // Another job, and another statement of this one, leave them alone.
+    for job in [
+        SinkRequest { job_id: "other".into(), ..incarnation(99) },
+        SinkRequest { sink_number: 1, ..incarnation(99) },
+    ] {
+        let sink = sink(&table, &job);
+        sink.committer().unwrap().sweep(99, 99, &[]).unwrap();
+        assert_eq!(sink.committer().unwrap().rollback(99, 0).unwrap(), 0);
+    }
+    assert_eq!(visible(), ["a", "b"]);
+}
+
+#[test]
+fn overwrite_with_checkpoints_keeps_what_the_job_itself_has_published() {
+    let directory = tempdir().unwrap();
+    let table = table(directory.path(), &[], &[]);
+    let overwrite = |generation, first_generation| SinkRequest {
+        overwrite: true,
+        first_generation,
+        ..incarnation(generation)
+    };
+    let epoch = |job: SinkRequest, text: &str, epoch| {
+        let sink = sink(&table, &job);
+        let mut committer = sink.committer().unwrap();
+        write_epoch(&sink, committer.as_mut(), &lines(&[text]), epoch);
+        committer.finish().unwrap();
+        visible(directory.path()).into_values().collect::<Vec<_>>()
+    };
+    run(&table, &job("r1"), &[lines(&["old"])]);
+    assert_eq!(epoch(overwrite(1, 1), "a", 2), ["a\nend\n"]);
+    assert_eq!(epoch(overwrite(3, 1), "b", 4), ["a\nend\n", "b\nend\n"], "resumed");
+    assert_eq!(epoch(overwrite(5, 5), "c", 6), ["c\nend\n"], "started anew");
+}
+
+#[test]
+fn a_resumed_run_writes_the_markers_that_are_missing() {
+    let directory = tempdir().unwrap();
+    let options =
+        [("sink.partition-commit.policy.kind", "success-file"), ("sink.partition-commit.delay", "1 h")];
+    let table = table(directory.path(), &["k"], &options);
+    let first = sink(&table, &incarnation(1));
+    let row = batch(&[vec![Some("1")], vec![Some("a")]]);
+    write_epoch(&first, first.committer().unwrap().as_mut(), &row, 2);
+    let marker = directory.path().join("k=a/_SUCCESS");
+    assert!(!marker.exists());
+    sink(&table, &incarnation(3)).committer().unwrap().finish().unwrap();
+    assert!(marker.exists());
 }

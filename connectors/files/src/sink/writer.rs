@@ -50,6 +50,8 @@ pub(crate) struct FileSinkWriter {
     /// Epochs whose files are on their way to the disk.
     preparing: VecDeque<(u64, Vec<Published>)>,
     next_part: u64,
+    /// The least number that the next epoch can have.
+    epoch: u64,
     last_check: Duration,
     use_count: u64,
 }
@@ -77,6 +79,7 @@ impl FileSinkWriter {
     pub(crate) fn new(plan: Arc<SinkPlan>, run: Arc<RunGuard>, shard: usize) -> Result<Self> {
         let router = if plan.key_columns.is_empty() { None } else { Some(Router::new(&plan)?) };
         let last_check = plan.job.clock.monotonic();
+        let epoch = plan.job.generation.saturating_add(1);
         Ok(Self {
             output: Output::start(format!("files-out-{shard}"))?,
             plan,
@@ -89,6 +92,7 @@ impl FileSinkWriter {
             held_bytes: 0,
             preparing: VecDeque::new(),
             next_part: 0,
+            epoch,
             last_check,
             use_count: 0,
         })
@@ -141,8 +145,9 @@ impl FileSinkWriter {
         let number = self.next_part;
         self.next_part += 1;
         let format = &self.plan.format;
-        let hidden = self.run.hidden_name(self.shard, number);
-        let name = self.run.final_name(self.shard, number, format.extension());
+        let stem = self.run.stem(self.epoch, self.shard, number);
+        let hidden = format!(".{stem}.inprogress");
+        let name = format!("{stem}.{}", format.extension());
         let now = self.plan.job.clock.monotonic();
         Ok(Part {
             number,
@@ -281,6 +286,7 @@ impl SinkWriter for FileSinkWriter {
     fn prepare(&mut self, epoch: u64) -> Result<()> {
         self.end_parts(|_| true)?;
         self.preparing.push_back((epoch, mem::take(&mut self.ended)));
+        self.epoch = epoch.saturating_add(1);
         self.output.send(Job::Sync { epoch })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, BufReader, Read, Seek},
     os::fd::AsRawFd,
     path::Path,
 };
@@ -15,6 +15,8 @@ use super::location::failed;
 
 /// Compressed bytes read at once.
 const COMPRESSED_READ_BYTES: usize = 256 << 10;
+/// Text read at once to get to a place behind it.
+const SKIPPED_READ_BYTES: usize = 1 << 20;
 /// Smaller files are read before the kernel could make use of the advice.
 const ADVISE_BYTES_MIN: u64 = 4 << 20;
 
@@ -85,6 +87,29 @@ impl ByteStream {
             Self::Gzip(decoder) => decoder.get_ref().get_ref().read,
             Self::Zstd(decoder) => decoder.get_ref().get_ref().read,
         }
+    }
+
+    /// Goes on `bytes` further into the text; less far only if it ends before.
+    ///
+    /// # Errors
+    /// `InputUnreadable`
+    pub(crate) fn skip(&mut self, path: &Path, bytes: u64) -> Result<()> {
+        if let Self::Plain(file) = self {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            return file.file.seek_relative(bytes).map_err(|error| failed(path, &error));
+        }
+        let mut left = bytes;
+        let mut scratch = Vec::new();
+        while left > 0 {
+            scratch.clear();
+            let want = usize::try_from(left).unwrap_or(usize::MAX).min(SKIPPED_READ_BYTES);
+            let read = self.append(path, &mut scratch, want)?;
+            if read < want {
+                break;
+            }
+            left -= read as u64;
+        }
+        Ok(())
     }
 
     /// Appends up to `want` bytes; fewer only at the end of the file.

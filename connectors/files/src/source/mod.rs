@@ -9,11 +9,14 @@
 //! - Files are read in order of their path, one after the other; each is one split.
 //! - A file is read up to the size it had when it was listed, as Flink does; a record that
 //!   crosses that size is read to its end. What is appended later belongs to the next run.
+//! - A resumed reader reads the files that were listed when the job began, and no others; with
+//!   `source.monitor-interval` it then looks for those that have come since.
 
 pub(crate) mod bytes;
 pub(crate) mod listing;
 pub(crate) mod location;
 pub(crate) mod metadata;
+pub(crate) mod position;
 pub(crate) mod reader;
 pub(crate) mod text;
 
@@ -69,10 +72,14 @@ impl Source for FileSource {
         // Formats' decoders do, all of them.
         true
     }
-    fn reader(&self, _: Option<&serde_json::Value>) -> Result<Box<dyn SourceReader>> {
+    fn replays(&self) -> bool {
+        // A pipe gives its bytes once.
+        !matches!(self.settings.location.place(), Ok(location::Place::File(found)) if !found.is_file())
+    }
+    fn reader(&self, resume: Option<&serde_json::Value>) -> Result<Box<dyn SourceReader>> {
         let framing = self.format.framing(&self.table.options)?;
         let header_lines = self.format.header_lines(&self.table.options)?;
-        Ok(Box::new(reader::FileReader::new(self.settings.clone(), framing, header_lines)?))
+        Ok(Box::new(reader::FileReader::new(self.settings.clone(), framing, header_lines, resume)?))
     }
     fn decoder(&self) -> Result<Box<dyn Decoder>> {
         let request = FormatRequest { table: &self.table, schema: stored_schema(&self.table) };

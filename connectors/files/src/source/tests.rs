@@ -4,25 +4,38 @@ use std::{
     fs::{self, OpenOptions},
     io::Write,
     path::Path,
+    time::Duration,
 };
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
-use flott_connector::{BufferPool, ColumnKind, Connector, Payload, Source, SourceReader, TableDescription};
+use flott_connector::{
+    BufferPool, Chunk, ColumnKind, Connector, Decoder, Framing, Payload, ReadContext, Source, SourceReader,
+    SplitTime, TableDescription, conformance,
+};
 use flott_types::{Code, DataType, Result, Span, TypeKind};
+use serde_json::Value;
 use tempfile::tempdir;
 
-use super::{FileSource, reader::FileReader, text::TextFile};
+use super::{
+    FileSource,
+    listing::FoundFile,
+    position::{self, Place, Position},
+    reader::FileReader,
+    text::TextFile,
+};
 use crate::{FilesystemConnector, settings::SourceSettings, testing::*};
-use flott_connector::Framing;
 
 /// Everything a table holds, line by line, with the name of its file in front.
 fn read(table: &TableDescription) -> Result<Vec<String>> {
     let settings = SourceSettings::new(table)?;
-    let mut reader = FileReader::new(settings, Framing::Lines, 0)?;
+    let mut reader = FileReader::new(settings, Framing::Lines, 0, None)?;
     let context = read_context();
     let mut lines = Vec::new();
     while let Some(chunk) = reader.next_chunk(&context)? {
+        if chunk.is_control() {
+            continue;
+        }
         let Payload::Bytes(bytes) = chunk.payload else { panic!("bytes expected") };
         let file = Path::new(&chunk.split.name).file_name().unwrap().to_string_lossy().into_owned();
         lines.extend(String::from_utf8(bytes).unwrap().lines().map(|line| format!("{file}: {line}")));
@@ -269,7 +282,7 @@ fn a_growing_file_is_read_up_to_the_record_its_size_falls_into() {
     let path = directory.path().join("log.txt");
     fs::write(&path, "one\ntw").unwrap();
     let settings = SourceSettings::new(&table(&path, &[], &[])).unwrap();
-    let mut reader = FileReader::new(settings, Framing::Lines, 0).unwrap().with_chunk_bytes(4);
+    let mut reader = FileReader::new(settings, Framing::Lines, 0, None).unwrap().with_chunk_bytes(4);
     OpenOptions::new().append(true).open(&path).unwrap().write_all(b"o\nthree\n").unwrap();
     let mut text = Vec::new();
     while let Some(chunk) = reader.next_chunk(&read_context()).unwrap() {
@@ -285,7 +298,7 @@ fn a_monitored_directory_gives_each_new_file_once_until_stopped() {
     fs::write(directory.path().join("a.txt"), "1\n").unwrap();
     let table = table(directory.path(), &[], &[("source.monitor-interval", "1 ms")]);
     assert!(!FilesystemConnector.is_bounded(&table));
-    let mut reader = FileReader::new(SourceSettings::new(&table).unwrap(), Framing::Lines, 0).unwrap();
+    let mut reader = FileReader::new(SourceSettings::new(&table).unwrap(), Framing::Lines, 0, None).unwrap();
     let context = read_context();
     let mut next =
         || reader.next_chunk(&context).unwrap().map(|chunk| (chunk.sequence, chunk.split.name.clone()));
@@ -313,4 +326,155 @@ fn a_missing_path_is_named_with_its_place_and_a_guess() {
 
     let nothing = crate::testing::table(&directory.path().join("*.json"), &[], &[]);
     assert_eq!(read(&nothing).unwrap_err().code, Code::InputMissing);
+}
+
+/// A source whose reader cuts small chunks.
+struct SmallChunks(FileSource, SourceSettings);
+
+impl Source for SmallChunks {
+    fn is_bounded(&self) -> bool {
+        self.0.is_bounded()
+    }
+    fn replays(&self) -> bool {
+        self.0.replays()
+    }
+    fn reader(&self, resume: Option<&Value>) -> Result<Box<dyn SourceReader>> {
+        let reader = FileReader::new(self.1.clone(), Framing::Lines, 0, resume)?;
+        Ok(Box::new(reader.with_chunk_bytes(5)))
+    }
+    fn decoder(&self) -> Result<Box<dyn Decoder>> {
+        self.0.decoder()
+    }
+}
+
+fn small_chunks(table: &TableDescription) -> SmallChunks {
+    let source = FileSource::new(table, scan(table), &registry()).unwrap();
+    SmallChunks(source, SourceSettings::new(table).unwrap())
+}
+
+/// Lines until the next chunk would be the one of this number, and where to go on.
+fn read_some(source: &dyn Source, chunks: usize) -> (Vec<String>, Value) {
+    let mut reader = source.reader(None).unwrap();
+    let lines =
+        (0..chunks).flat_map(|_| lines_of(reader.next_chunk(&read_context()).unwrap().unwrap())).collect();
+    (lines, reader.position())
+}
+
+fn lines_of(chunk: Chunk) -> Vec<String> {
+    let Payload::Bytes(bytes) = chunk.payload else { return Vec::new() };
+    String::from_utf8(bytes).unwrap().lines().map(str::to_string).collect()
+}
+
+fn read_on(source: &dyn Source, position: &Value) -> Result<Vec<String>> {
+    let mut reader = source.reader(Some(position))?;
+    let mut lines = Vec::new();
+    while let Some(chunk) = reader.next_chunk(&read_context())? {
+        lines.extend(lines_of(chunk));
+    }
+    Ok(lines)
+}
+
+#[test]
+fn reading_goes_on_at_every_place_of_every_file() {
+    let directory = tempdir().unwrap();
+    let gzip = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let text: String = (0..9).map(|line| format!("line {line}\n")).collect();
+    for (name, bytes) in [
+        ("a.txt", text.clone().into_bytes()),
+        ("b.gz", gzip(&text)),
+        ("c.txt", Vec::new()),
+        ("d.zst", zstd::encode_all(text.as_bytes(), 1).unwrap()),
+        ("e.txt", "\u{feff}x\ny\nno line feed".into()),
+        ("f.txt", Vec::new()),
+    ] {
+        fs::write(directory.path().join(name), bytes).unwrap();
+    }
+    let source = small_chunks(&table(directory.path(), &[], &[]));
+    conformance::source_resumes(&source, &read_context(), &eval_context()).unwrap();
+}
+
+#[test]
+fn a_position_is_of_the_files_that_were_there() {
+    let directory = tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let write = |name: &str, text: &str| fs::write(path(name), text).unwrap();
+    write("a.txt", "a1\na2\na3\na4\n");
+    write("b.txt", "b1\n");
+    let source = small_chunks(&table(directory.path(), &[], &[]));
+    let (lines, position) = read_some(&source, 1);
+    assert_eq!(lines, ["a1"]);
+
+    // What comes later belongs to the next run; what has grown is read as far as it went.
+    write("aa.txt", "late\n");
+    write("a.txt", "a1\na2\na3\na4\na5\n");
+    assert_eq!(read_on(&source, &position).unwrap(), ["a2", "a3", "a4", "b1"]);
+
+    let refused = |what: &str| {
+        let error = read_on(&source, &position).unwrap_err();
+        assert_eq!(error.code, Code::CheckpointUnusable);
+        assert!(error.message.contains(what), "{error}");
+        assert!(error.help.iter().any(|help| help.contains("--resume never")), "{:?}", error.help);
+    };
+    write("a.txt", "A1\na2\na3\na4\n");
+    refused("a.txt' has changed since the checkpoint: what stands before byte 3");
+    write("a.txt", "a1\na2\n");
+    refused("a.txt' has become shorter since the checkpoint: 6 bytes, it had 12");
+    write("a.txt", "a1\na2\na3\na4\n");
+    fs::remove_file(path("b.txt")).unwrap();
+    refused("b.txt' is gone");
+    write("b.txt", "b1\n");
+    assert_eq!(read_on(&source, &position).unwrap(), ["a2", "a3", "a4", "b1"]);
+
+    let elsewhere = small_chunks(&table(&path("a.txt"), &[], &[]));
+    let error = read_on(&elsewhere, &position).unwrap_err();
+    assert!(error.message.contains("but the table's path is"), "{error}");
+    assert_eq!(read_on(&source, &Value::Null).unwrap_err().code, Code::CheckpointUnusable);
+}
+
+#[test]
+fn a_monitored_directory_goes_on_with_what_is_new() {
+    let directory = tempdir().unwrap();
+    let write = |name: &str| fs::write(directory.path().join(name), format!("{name}\n")).unwrap();
+    write("b");
+    let source = small_chunks(&table(directory.path(), &[], &[("source.monitor-interval", "1 ms")]));
+    let (lines, position) = read_some(&source, 1);
+    assert_eq!(lines, ["b"]);
+    // Done and gone: it may be.
+    fs::remove_file(directory.path().join("b")).unwrap();
+    write("a");
+    let mut reader = source.reader(Some(&position)).unwrap();
+    let context = ReadContext { idle_timeout: Some(Duration::from_millis(5)), ..read_context() };
+    let chunk = reader.next_chunk(&context).unwrap().unwrap();
+    let time = SplitTime { split_number: 1, finished: true, ..SplitTime::default() };
+    assert_eq!((chunk.time, lines_of(chunk)), (time, vec!["a".to_string()]));
+
+    let chunk = reader.next_chunk(&context).unwrap().unwrap();
+    assert!(chunk.is_control() && chunk.time.idle);
+    write("c");
+    let chunk = reader.next_chunk(&context).unwrap().unwrap();
+    assert_eq!(
+        (chunk.time.idle, chunk.time.split_number, lines_of(chunk)),
+        (false, 2, vec!["c".to_string()])
+    );
+}
+
+#[test]
+fn a_position_in_ten_thousand_files_is_small() {
+    let files: Vec<FoundFile> = (0..10_000)
+        .map(|number| FoundFile {
+            path: format!("/data/lake/events/day=2026-01-{:02}/part-{number:05}.ndjson.gz", number % 30)
+                .into(),
+            size: Some(1_000_000 + number * 7_919 % 100_000),
+            modified_millis: Some(1_767_225_600_000 + (number * 7_919 % 86_400_000) as i64),
+        })
+        .collect();
+    let packed = position::pack(&files).unwrap();
+    assert!(packed.len() < 300_000, "{}", packed.len());
+    let location = SourceSettings::new(&table(Path::new("/data/lake"), &[], &[])).unwrap().location;
+    let value = position::to_json(&location, &packed, 10_000, 10_000, Place::default());
+    assert_eq!(Position::from_json(&value, &location).unwrap().files, files);
 }

@@ -14,7 +14,10 @@ use flott_connector::{BufferPool, Framing, SplitInfo};
 use flott_formats::framing::Cutter;
 use flott_types::{Code, Diagnostic, Result};
 
-use super::bytes::ByteStream;
+use super::{
+    bytes::ByteStream,
+    position::{Place, Tail, changed},
+};
 
 /// Bytes read for a chunk: large enough that a chunk's fixed costs vanish, small enough that
 /// chunk and rows stay in the cache of the core that decodes it.
@@ -83,6 +86,31 @@ impl TextFile {
             ended: false,
             bytes_in: 0,
         })
+    }
+
+    /// Goes on at a place further on, if what precedes it is what was read before.
+    ///
+    /// # Errors
+    /// `CheckpointUnusable`, `InputUnreadable`
+    pub(crate) fn go_on_at(&mut self, place: Place) -> Result<()> {
+        let Place { offset, tail } = place;
+        let mut text = Vec::new();
+        self.stream.skip(&self.path, offset.saturating_sub(tail.bytes))?;
+        self.stream.append(&self.path, &mut text, usize::try_from(tail.bytes).unwrap_or(usize::MAX))?;
+        if Tail::of(&text) != tail {
+            return Err(changed(&self.path, offset));
+        }
+        self.remaining = self.remaining.map(|left| left.saturating_sub(offset));
+        self.offset = offset;
+        self.bytes_in = self.stream.bytes_in();
+        self.header_lines = 0;
+        self.started = true;
+        Ok(())
+    }
+
+    /// Whether the last record has been handed out.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
     }
 
     /// The file as a split.
