@@ -86,6 +86,7 @@ class Flink:
         from pyflink.table import StreamTableEnvironment
 
         stream = StreamExecutionEnvironment.get_execution_environment()
+        stream.set_parallelism(1)
         self.tables = StreamTableEnvironment.create(stream)
         for key, value in {
             "parallelism.default": "1",

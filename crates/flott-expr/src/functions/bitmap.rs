@@ -223,7 +223,8 @@ pub fn append_bitmap(out: &mut Vec<u8>, bytes: &[u8]) {
 
 // --- the format -----------------------------------------------------------------------------------
 
-fn write(set: &Set) -> Vec<u8> {
+/// The set as bytes.
+pub fn write(set: &BTreeSet<u32>) -> Vec<u8> {
     let mut groups: Vec<(u16, Vec<u16>)> = Vec::new();
     for number in set {
         let (key, low) = ((number >> 16) as u16, *number as u16);
@@ -279,7 +280,7 @@ impl Reader<'_> {
 }
 
 /// The numbers in the bytes; `None` if they are malformed.
-fn read(bytes: &[u8]) -> Option<Set> {
+pub fn read(bytes: &[u8]) -> Option<BTreeSet<u32>> {
     let mut reader = Reader(bytes);
     let cookie = reader.u32()?;
     let (groups, runs) = match cookie & 0xFFFF {

@@ -73,7 +73,7 @@ impl<'a> Json<'a> {
     }
 }
 
-pub(super) fn write_string(text: &str, out: &mut String) {
+pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {

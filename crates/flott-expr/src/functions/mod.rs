@@ -52,8 +52,9 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
-pub use bitmap::append_bitmap;
+pub use bitmap::{append_bitmap, read as read_bitmap, write as write_bitmap};
 pub use json_build::is_json_constructor;
+pub use json_text::write_string as append_json_string;
 
 use arrow::array::ArrayRef;
 use flott_types::{Code, DataType, Diagnostic, Result, Span, TypeKind};

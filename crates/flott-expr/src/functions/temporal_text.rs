@@ -319,7 +319,9 @@ fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
             let found = match patterns.at(row)? {
                 Some(pattern) => pattern.parse(text).or_else(|| plain_timestamp(text.trim(), Some(31))),
                 None => Some(plain_timestamp(text, None).ok_or_else(|| {
-                    EvalError::new(format!("TO_TIMESTAMP_LTZ: '{text}' is no time of the form yyyy-MM-dd HH:mm:ss"))
+                    EvalError::new(format!(
+                        "TO_TIMESTAMP_LTZ: '{text}' is no time of the form yyyy-MM-dd HH:mm:ss"
+                    ))
                 })?),
             };
             Ok(found.map(|it| {

@@ -40,7 +40,18 @@ impl Answer {
             return is_error(self) && is_error(other);
         }
         let types_known = self.data_type.is_some() && other.data_type.is_some();
-        self.outcome == other.outcome && (!types_known || self.data_type == other.data_type)
+        let same_type = !types_known || self.data_type == other.data_type;
+        same_type
+            && (self.outcome == other.outcome || self.entries().is_some_and(|it| Some(it) == other.entries()))
+    }
+
+    /// The entries of a map, sorted: a map has no order.
+    fn entries(&self) -> Option<Vec<&str>> {
+        let Outcome::Value(value) = &self.outcome else { return None };
+        self.data_type.as_ref().filter(|it| it.starts_with("MAP<"))?;
+        let mut entries: Vec<&str> = value.strip_prefix('{')?.strip_suffix('}')?.split(", ").collect();
+        entries.sort_unstable();
+        Some(entries)
     }
 
     /// As the file spells it.

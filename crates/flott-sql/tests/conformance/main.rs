@@ -109,6 +109,9 @@ fn compare(set: &str, cases: &[Case]) {
     let report = report::Report::new(cases, &recorded, &directory());
     if !mode.is_empty() {
         print!("{}", report.table());
+        if set == "functions" {
+            println!("{}", report::Report::standing());
+        }
         let needless = report.needless().join("\n   ");
         println!("lines of differences.tsv that no case of this set needs:\n   {needless}");
     }

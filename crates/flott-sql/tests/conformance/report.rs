@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
+use flott_expr::functions::inventory::{Entry, INVENTORY, Standing};
+
 use crate::{
     FLINK,
     answers::{Answer, Recorded},
@@ -9,8 +11,8 @@ use crate::{
     flott,
 };
 
-/// Registered, but nothing that a script can call.
-pub const UNCALLABLE: &[&str] = &["ENFORCE_NOT_NULL"];
+/// Registered, but nothing that a script can call, or nothing that is the same twice.
+pub const UNCALLABLE: &[&str] = &["ENFORCE_NOT_NULL", "PROCTIME"];
 
 /// How often a subject was asked about.
 #[derive(Debug, Default)]
@@ -102,20 +104,33 @@ impl Report {
         let cases = sum(|it| it.cases);
         let sums = [cases, sum(|it| it.equal), sum(|it| it.explained), sum(|it| it.different)];
         line("total", sums.map(|it| it.to_string()));
-        let listed = self.counts.len();
+        let asked = self.counts.len();
         let working = self.counts.iter().filter(|it| it.works()).count();
         let alike = self.counts.iter().filter(|it| it.different == 0).count();
         let percent = |part: usize, of: usize| 100.0 * part as f64 / of.max(1) as f64;
         writeln!(
             out,
-            "listed {listed}, working {working} ({:.1} %), without unexplained difference {alike} ({:.1} %), \
+            "asked about {asked}, working {working} ({:.1} %), without unexplained difference {alike} ({:.1} %), \
              cases alike {:.2} %, compared with Flink {FLINK}",
-            percent(working, listed),
-            percent(alike, listed),
+            percent(working, asked),
+            percent(alike, asked),
             percent(sums[1] + sums[2], cases),
         )
         .unwrap();
         out
+    }
+
+    /// How the functions that Flink lists stand here, aggregates and windows aside.
+    pub fn standing() -> String {
+        let scalar = |it: &&Entry| it.standing.works() || it.standing == Standing::Later;
+        let scalar: Vec<&Entry> = INVENTORY.iter().filter(|it| !it.flink.is_empty()).filter(scalar).collect();
+        let missing: Vec<&str> = scalar.iter().filter(|it| !it.standing.works()).map(|it| it.name).collect();
+        let (listed, works) = (scalar.len(), scalar.len() - missing.len());
+        let share = 100.0 * works as f64 / listed as f64;
+        let names = missing.join(", ");
+        format!(
+            "of {listed} scalar functions of SHOW FUNCTIONS {works} work ({share:.1} %); missing: {names}"
+        )
     }
 
     /// Every difference, its reason last.
