@@ -13,5 +13,15 @@
 //! to the shard that has its key group, calls one method at a time, and carries what they emit on.
 
 mod operator;
+mod window;
+
+use arrow::error::ArrowError;
+use flott_types::{Code, Diagnostic};
 
 pub use operator::{Context, Operator, Output, Rows, build, pre_aggregation};
+
+/// A failure inside the Arrow library: on columns that operators put together themselves it can
+/// only be a bug.
+pub(crate) fn arrow_failed(error: ArrowError) -> Box<Diagnostic> {
+    Diagnostic::error(Code::Internal, format!("an operator's columns do not fit: {error}"))
+}

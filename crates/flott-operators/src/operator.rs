@@ -7,9 +7,12 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use flott_expr::EvalContext;
-use flott_plan::OperatorNode;
+use flott_plan::{OperatorNode, Windows};
+use flott_sql::WindowKind;
 use flott_state::{KeyGroups, OperatorSnapshot, OperatorState};
-use flott_types::{Diagnostic, Result, Schema};
+use flott_types::{Code, Diagnostic, Result, Schema};
+
+use crate::window::{PreAggregation, WindowAggregateOperator, WindowJoinOperator};
 
 /// Rows on their way between operators.
 #[derive(Debug, Clone)]
@@ -120,13 +123,26 @@ pub trait Operator: Send {
 /// # Errors
 /// `NotSupported`
 pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Result<Box<dyn Operator>> {
-    let _ = (inputs, context);
-    Err(Diagnostic::not_supported(format_args!("operator {}", node.name())))
+    let input = |at: usize| {
+        inputs
+            .get(at)
+            .ok_or_else(|| Diagnostic::error(Code::Internal, format!("a {} lacks input {at}", node.name())))
+    };
+    Ok(match node {
+        OperatorNode::WindowAggregate(node) => {
+            Box::new(WindowAggregateOperator::new(node, input(0)?, context)?)
+        }
+        OperatorNode::WindowJoin(node) => {
+            Box::new(WindowJoinOperator::new(node, input(0)?, input(1)?, context)?)
+        }
+        other => return Err(Diagnostic::not_supported(format_args!("operator {}", other.name()))),
+    })
 }
 
 /// The stage before the exchange of a two-phase aggregation: takes the node's input rows, emits
-/// partial results (`Rows::partial`). Its state is empty after `flush`. `keys` tells in which of its
-/// output columns the keys stand, for the exchange.
+/// partial results (`Rows::partial`). Its state is empty after `flush`. The positions tell in which of
+/// the partial batches' columns the keys stand, for the exchange. Where aggregating does not pay,
+/// the input's rows come out as they are (not `partial`), with the node's own key columns.
 ///
 /// # Errors
 /// `NotSupported`: the node has no two-phase form.
@@ -135,6 +151,15 @@ pub fn pre_aggregation(
     input: &Schema,
     context: &Context,
 ) -> Result<(Box<dyn Operator>, Vec<usize>)> {
-    let _ = (input, context);
-    Err(Diagnostic::not_supported(format_args!("two phases of {}", node.name())))
+    match node {
+        OperatorNode::WindowAggregate(node) if !is_session(&node.windows) => {
+            let (operator, keys) = PreAggregation::new(node, input, context)?;
+            Ok((Box::new(operator), keys))
+        }
+        other => Err(Diagnostic::not_supported(format_args!("two phases of {}", other.name()))),
+    }
+}
+
+fn is_session(windows: &Windows) -> bool {
+    matches!(windows, Windows::Assigned { kind: WindowKind::Session { .. }, .. })
 }

@@ -1,0 +1,29 @@
+//! Windows: rows grouped by when they happened.
+//!
+//! ```text
+//!   local_time   whose clock, and when a window is over
+//!   assign       which slices and windows a time belongs to
+//!   split, place which rows of a batch go where
+//!   pane         the groups of a slice, and what is computed for them
+//!   emit         the rows that come out
+//!
+//!   aggregate    tumbling, hopping, cumulating windows      hop      merging long hops
+//!   partial      the phase before the exchange
+//!   join         rows of two inputs in the same window     rows     keeping rows
+//! ```
+
+mod aggregate;
+mod assign;
+mod emit;
+mod hop;
+mod join;
+mod local_time;
+mod pane;
+mod partial;
+mod place;
+mod rows;
+mod split;
+
+pub(crate) use aggregate::WindowAggregateOperator;
+pub(crate) use join::WindowJoinOperator;
+pub(crate) use partial::PreAggregation;
