@@ -1,4 +1,4 @@
-//! Filter, project and unnest, fused into one operator.
+//! Filter, project, unnest, windows and grouping sets, fused into one operator.
 //!
 //! Keeps nothing. Emits for every batch at once. Watermarks, barriers and the end pass through.
 //!
@@ -22,8 +22,10 @@ use flott_types::{Code, Diagnostic, Result, Schema};
 
 use crate::{
     accounting::{Counters, add},
+    expand::Expand,
     event::{Event, Lineage, Operator, Rows},
     unnest::Unnest,
+    window_step::WindowStep,
 };
 
 /// What becomes of a row that can't be evaluated.
@@ -40,6 +42,8 @@ enum Ready {
     Filter(Program),
     Project { program: Program, schema: SchemaRef },
     Unnest(Unnest),
+    Window(WindowStep),
+    Expand(Expand),
 }
 
 /// The operator.
@@ -84,6 +88,10 @@ impl Calc {
                     let used = used_by(steps.get(at + 1..).unwrap_or_default(), schema.len());
                     Ready::Unnest(Unnest::new(collection, *outer, *ordinality, output, used))
                 }
+                Step::Window { kind, offset_millis, time_column, local_time, schema } => {
+                    Ready::Window(WindowStep::new(kind, *offset_millis, *time_column, *local_time, schema))
+                }
+                Step::Expand { absent, schema } => Ready::Expand(Expand::new(absent, schema)),
             });
             if let Some(output) = step.schema() {
                 schema = output.clone();
@@ -159,6 +167,17 @@ impl Calc {
                     outcome.expanded += added;
                     unnested
                 }
+                Ready::Window(window) => {
+                    let assigned = window.apply(&batch, &self.context)?;
+                    outcome.filtered += before.saturating_sub(assigned.num_rows() as u64);
+                    outcome.expanded += (assigned.num_rows() as u64).saturating_sub(before);
+                    assigned
+                }
+                Ready::Expand(expand) => {
+                    let expanded = expand.apply(&batch)?;
+                    outcome.expanded += (expanded.num_rows() as u64).saturating_sub(before);
+                    expanded
+                }
             };
         }
         Ok((batch, outcome))
@@ -168,14 +187,16 @@ impl Calc {
 /// Which of the first columns these steps read. Without a projection all of them come out.
 fn used_by(steps: &[Step], columns: usize) -> Vec<bool> {
     let mut used = vec![false; columns];
-    let mut mark = |expr: &Expr| {
-        expr.columns().into_iter().filter(|column| *column < columns).for_each(|column| used[column] = true);
+    let mut mark = |read: Vec<usize>| {
+        read.into_iter().filter(|column| *column < columns).for_each(|column| used[column] = true);
     };
     for step in steps {
         match step {
-            Step::Filter(expr) | Step::Unnest { collection: expr, .. } => mark(expr),
+            Step::Filter(expr) | Step::Unnest { collection: expr, .. } => mark(expr.columns()),
+            Step::Window { time_column, .. } => mark(vec![*time_column]),
+            Step::Expand { .. } => {}
             Step::Project { exprs, .. } => {
-                exprs.iter().for_each(mark);
+                exprs.iter().for_each(|expr| mark(expr.columns()));
                 return used;
             }
         }

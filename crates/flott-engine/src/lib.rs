@@ -20,6 +20,7 @@
 pub mod accounting;
 pub mod calc;
 pub mod event;
+mod expand;
 mod job;
 pub mod order;
 mod reader;
@@ -27,6 +28,7 @@ mod shard;
 mod sink;
 mod unnest;
 mod values;
+mod window_step;
 
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,13 @@
 
 use std::fmt::Write;
 
+use flott_types::Schema;
 use serde_json::{Value as Json, json};
 
-use crate::{Node, NodeKind, SinkTarget, SourceInput, Step, StreamPlan};
+use crate::{
+    Exchange, Node, NodeKind, OperatorNode, Port, SinkTarget, SourceInput, SourceNode, Step, StreamPlan,
+    operator_text::{Labels, describe, state, window_kind},
+};
 
 /// How `explain` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,23 +32,32 @@ pub fn explain(plan: &StreamPlan, format: ExplainFormat) -> String {
 
 fn text(plan: &StreamPlan) -> String {
     let mut out = String::new();
+    let mut shown = vec![false; plan.nodes.len()];
     for (id, _) in plan.sinks() {
-        text_node(plan, id, 0, &mut out);
+        text_node(plan, id, 0, &mut shown, &mut out);
     }
     out
 }
 
-fn text_node(plan: &StreamPlan, id: usize, depth: usize, out: &mut String) {
+fn text_node(plan: &StreamPlan, id: usize, depth: usize, shown: &mut [bool], out: &mut String) {
     let node = &plan.nodes[id];
     let indent = "   ".repeat(depth);
     let arm = if depth == 0 { "" } else { "└─ " };
     let lead = if depth == 0 { String::new() } else { "   ".repeat(depth - 1) };
+    let is_operator = matches!(node.kind, NodeKind::Operator(_));
+    if is_operator && std::mem::replace(&mut shown[id], true) {
+        let _ = writeln!(out, "{lead}{arm}{} {} (as above)", title(node), node.stable_id);
+        return;
+    }
     let _ = writeln!(out, "{lead}{arm}{}", title(node));
+    if is_operator {
+        let _ = writeln!(out, "{indent}     id: {}", node.stable_id);
+    }
     for (name, value) in properties(plan, id) {
         let _ = writeln!(out, "{indent}     {name}: {value}");
     }
     for &input in &node.inputs {
-        text_node(plan, input, depth + 1, out);
+        text_node(plan, input, depth + 1, shown, out);
     }
 }
 
@@ -57,7 +70,7 @@ fn title(node: &Node) -> String {
             SourceInput::Values(rows) => format!("Values [{} rows]", rows.len()),
         },
         NodeKind::Calc(_) => "Calc".to_string(),
-        NodeKind::Operator(operator) => operator.name().to_string(),
+        NodeKind::Operator(operator) => capitalised(operator.name()),
         NodeKind::Sink(sink) => match &sink.target {
             SinkTarget::Table(table) => {
                 format!("Sink {} [{}]", sink.name, table.options.get("connector").unwrap_or("?"))
@@ -90,9 +103,13 @@ fn properties(plan: &StreamPlan, id: usize) -> Vec<(&'static str, String)> {
             if let Some(filter) = &source.filter {
                 out.push(("filter", format!("{filter} (pushed into the source)")));
             }
+            out.extend(event_time(source));
             out.push(("bounded", if source.bounded { "yes" } else { "no" }.to_string()));
         }
-        NodeKind::Operator(_) => {}
+        NodeKind::Operator(operator) => {
+            out.extend(describe(operator, &labels(plan, node)));
+            out.extend(exchanges(plan, node, operator));
+        }
         NodeKind::Calc(calc) => {
             for step in &calc.steps {
                 match step {
@@ -106,6 +123,13 @@ fn properties(plan: &StreamPlan, id: usize) -> Vec<(&'static str, String)> {
                     Step::Unnest { collection, outer, .. } => {
                         let kind = if *outer { "unnest outer" } else { "unnest" };
                         out.push((kind, collection.to_string()));
+                    }
+                    Step::Window { kind, offset_millis, time_column, schema, .. } => {
+                        let time = schema.fields.get(*time_column).map_or("?", |field| field.name.as_str());
+                        out.push(("window", window_kind(kind, *offset_millis, time)));
+                    }
+                    Step::Expand { absent, schema } => {
+                        out.push(("grouping sets", grouping_sets(absent, schema)));
                     }
                 }
             }
@@ -128,8 +152,86 @@ fn properties(plan: &StreamPlan, id: usize) -> Vec<(&'static str, String)> {
     out.push(("schema", node.schema.to_string()));
     out.push(("changelog", node.changelog.to_string()));
     out.push(("distribution", node.distribution.to_string()));
-    out.push(("state", "none".to_string()));
+    out.push(("state", state_of(node).unwrap_or("none").to_string()));
     out
+}
+
+fn state_of(node: &Node) -> Option<&'static str> {
+    match &node.kind {
+        NodeKind::Operator(operator) => Some(state(operator)),
+        _ => None,
+    }
+}
+
+fn capitalised(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// The columns of each of an operator's inputs.
+fn labels(plan: &StreamPlan, node: &Node) -> Labels {
+    let mut labels = [Vec::new(), Vec::new()];
+    for (&input, port) in node.inputs.iter().zip(&node.ports) {
+        labels[port.input] = plan.nodes[input].schema.fields.iter().map(|field| field.name.clone()).collect();
+    }
+    labels
+}
+
+/// How rows get to an operator, the same for all edges into it.
+fn exchanges(plan: &StreamPlan, node: &Node, operator: &OperatorNode) -> Vec<(&'static str, String)> {
+    let labels = labels(plan, node);
+    let Some(port) = node.ports.first() else { return Vec::new() };
+    let exchange = match &port.exchange {
+        Exchange::Forward => "none".to_string(),
+        Exchange::Single => "to one shard".to_string(),
+        Exchange::Hash(_) => {
+            let names = |input: usize| -> String {
+                let keys = operator.keys(input);
+                let names: Vec<&str> = keys.iter().filter_map(|&at| Some(labels[input].get(at)?.as_str())).collect();
+                format!("hash({})", names.join(", "))
+            };
+            (0..operator.inputs()).map(names).collect::<Vec<_>>().join(" and ")
+        }
+    };
+    let phases = if port.two_phase { "two (before and behind the exchange)" } else { "one" };
+    let mut out = vec![("exchange", exchange)];
+    if matches!(operator, OperatorNode::WindowAggregate(_)) {
+        out.push(("phases", phases.to_string()));
+    }
+    out
+}
+
+fn event_time(source: &SourceNode) -> Vec<(&'static str, String)> {
+    let Some(watermark) = &source.watermark else { return Vec::new() };
+    let mut out = vec![("event time", format!("{}, watermark {}", watermark.time, watermark.watermark))];
+    if let Some(millis) = watermark.max_ahead_millis {
+        out.push(("too far ahead", format!("more than {millis} ms ahead of the clock: dead letters")));
+    }
+    let late = if watermark.late_rows_to_dead_letters { "dead letters" } else { "dropped, counted" };
+    out.push(("late rows", late.to_string()));
+    out
+}
+
+/// `(a, b), (a), ()`
+fn grouping_sets(absent: &[Vec<usize>], schema: &Schema) -> String {
+    let mut keys: Vec<usize> = absent.iter().flatten().copied().collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let set = |absent: &Vec<usize>| {
+        let present = keys.iter().filter(|key| !absent.contains(key));
+        let names: Vec<&str> = present.filter_map(|&key| Some(schema.fields.get(key)?.name.as_str())).collect();
+        format!("({})", names.join(", "))
+    };
+    absent.iter().map(set).collect::<Vec<_>>().join(", ")
+}
+
+fn port_as_json(port: &Port) -> Json {
+    let (exchange, keys) = match &port.exchange {
+        Exchange::Forward => ("forward", Vec::new()),
+        Exchange::Single => ("single", Vec::new()),
+        Exchange::Hash(keys) => ("hash", keys.clone()),
+    };
+    json!({"input": port.input, "exchange": exchange, "keys": keys, "two_phase": port.two_phase})
 }
 
 fn as_json(plan: &StreamPlan) -> Json {
@@ -161,10 +263,11 @@ fn as_json(plan: &StreamPlan) -> Json {
                 "kind": kind,
                 "name": name,
                 "inputs": node.inputs,
+                "ports": node.ports.iter().map(port_as_json).collect::<Vec<_>>(),
                 "schema": schema,
                 "changelog": node.changelog.to_string(),
                 "distribution": node.distribution.to_string(),
-                "state": Json::Null,
+                "state": state_of(node),
                 "guarantee": guarantee,
                 "details": details,
             })
@@ -173,12 +276,18 @@ fn as_json(plan: &StreamPlan) -> Json {
     json!({ "bounded": plan.is_bounded(), "nodes": nodes })
 }
 
+/// What a box of a flow chart says.
+const IN_CHARTS: [&str; 13] = [
+    "filter", "project", "guarantee", "unnest", "unnest outer", "window", "grouping sets", "keys", "computes",
+    "join", "condition", "order", "ranks",
+];
+
 fn mermaid(plan: &StreamPlan) -> String {
     let mut out = String::from("flowchart LR\n");
     for (id, node) in plan.nodes.iter().enumerate() {
         let mut lines = vec![title(node)];
         for (name, value) in properties(plan, id) {
-            if matches!(name, "filter" | "project" | "guarantee" | "unnest" | "unnest outer") {
+            if IN_CHARTS.contains(&name) {
                 lines.push(format!("{name}: {value}"));
             }
         }

@@ -1,84 +1,233 @@
-//! A logical plan without joins is a set of paths from leaves to its root: `UNION ALL` is
-//! several paths into one sink.
+//! From the logical plan to the [`Graph`]: what works row by row becomes steps of branches, what
+//! keeps state becomes operators.
+//!
+//! ```text
+//!   Project                      branch: [Filter, Project]
+//!    └ Filter             ──►      from operator WindowAggregate
+//!       └ Aggregate                  └ branch: [Project]  from leaf t
+//!          └ Window                  └ branch: [Project]  from leaf u
+//!             └ Union t, u
+//! ```
 
-use flott_expr::Expr;
-use flott_sql::{LogicalPlan, WatermarkDef};
-use flott_types::{Diagnostic, Result, Schema, Span, TableDescription};
+use flott_expr::{Expr, ExprKind};
+use flott_sql::{LogicalPlan, WatermarkDef, WindowKind, WindowSpec};
+use flott_types::{Code, Diagnostic, Result, Schema, Span, TableDescription};
 
-use crate::Step;
+use crate::{
+    OperatorNode, SessionWindow, Step, Windows,
+    graph::{Branch, EventTime, Graph, Leaf, Operator},
+    rewrite::substitute,
+    simplify::simplify,
+    window_columns::is_local,
+};
 
-/// Where a path begins.
-#[derive(Debug, Clone)]
-pub enum Leaf {
-    /// A table.
-    Table { table: TableDescription, watermark: Option<WatermarkDef>, span: Span },
-    /// Constant rows.
-    Values { rows: Vec<Vec<Expr>>, schema: Schema },
+/// Builds a [`Graph`].
+#[derive(Debug, Default)]
+pub struct Flatten {
+    /// What is built.
+    pub graph: Graph,
 }
 
-impl Leaf {
-    /// All columns.
-    pub fn schema(&self) -> Schema {
-        match self {
-            Leaf::Table { table, .. } => table.schema(),
-            Leaf::Values { schema, .. } => schema.clone(),
-        }
-    }
-    /// Whether both read the same input with the same options, so that one scan serves both.
-    pub fn same_input(&self, other: &Leaf) -> bool {
-        match (self, other) {
-            (Leaf::Table { table: a, .. }, Leaf::Table { table: b, .. }) => {
-                let values = |table: &TableDescription| -> Vec<(String, String)> {
-                    table.options.iter().map(|(key, entry)| (key.to_string(), entry.value.clone())).collect()
-                };
-                a.name == b.name && a.columns == b.columns && values(a) == values(b)
+/// A plan without the row-by-row nodes on its top, and those as steps.
+pub fn peel(plan: &LogicalPlan) -> (&LogicalPlan, Vec<Step>) {
+    let (mut base, mut steps) = (plan, Vec::new());
+    loop {
+        let (input, step) = match base {
+            LogicalPlan::Project { input, exprs, schema } => {
+                (input, Step::Project { exprs: exprs.clone(), schema: schema.clone() })
             }
-            _ => false,
-        }
+            LogicalPlan::Filter { input, predicate } => (input, Step::Filter(predicate.clone())),
+            LogicalPlan::Unnest { input, collection, outer, ordinality, schema } => {
+                let (collection, schema) = (collection.clone(), schema.clone());
+                (input, Step::Unnest { collection, outer: *outer, ordinality: *ordinality, schema })
+            }
+            _ => break,
+        };
+        steps.push(step);
+        base = input;
     }
+    steps.reverse();
+    (base, steps)
 }
 
-/// The paths of a plan, in order.
-///
-/// # Errors
-/// `NotSupported`
-pub fn paths(plan: &LogicalPlan) -> Result<Vec<(Leaf, Vec<Step>)>> {
-    Ok(match plan {
-        LogicalPlan::Scan { table, watermark, span } => {
-            let leaf = Leaf::Table { table: table.clone(), watermark: watermark.clone(), span: *span };
-            vec![(leaf, Vec::new())]
+impl Flatten {
+    /// The branches whose rows together are the plan's, in order.
+    ///
+    /// # Errors
+    /// `NotSupported`
+    pub fn branches(&mut self, plan: &LogicalPlan) -> Result<Vec<Branch>> {
+        let (base, steps) = peel(plan);
+        self.with_steps(base, steps)
+    }
+
+    /// The branches of a plan with these steps on its top.
+    ///
+    /// # Errors
+    /// `NotSupported`
+    pub fn with_steps(&mut self, base: &LogicalPlan, steps: Vec<Step>) -> Result<Vec<Branch>> {
+        let branches = match base {
+            LogicalPlan::Scan { table, watermark, span } => {
+                let producer = self.graph.leaf(scan(table, watermark.as_ref(), *span, &steps));
+                extended(vec![Branch { producer, steps: Vec::new() }], &steps)
+            }
+            LogicalPlan::Values { rows, schema } => {
+                rows.iter().flatten().try_for_each(check_depth)?;
+                let leaf = Leaf::Values { rows: rows.clone(), schema: schema.clone() };
+                let producer = self.graph.leaf(leaf);
+                extended(vec![Branch { producer, steps: Vec::new() }], &steps)
+            }
+            LogicalPlan::Union { inputs, .. } => {
+                let mut all = Vec::new();
+                for input in inputs {
+                    all.extend(self.branches(input)?);
+                }
+                extended(all, &steps)
+            }
+            LogicalPlan::Window { input, window, schema } => {
+                extended(self.window(input, window, schema)?, &steps)
+            }
+            LogicalPlan::Aggregate { input, keys, sets, calls, schema } => {
+                extended(self.aggregate(input, keys, sets, calls, schema)?, &steps)
+            }
+            LogicalPlan::Join { left, right, kind, condition, schema, span } => {
+                let (conditions, steps) = match kind {
+                    flott_sql::JoinKind::Inner => leading_filters(simplify(steps)),
+                    _ => (Vec::new(), steps),
+                };
+                let conditions = std::iter::once(condition.clone()).chain(conditions).collect();
+                extended(self.join((left, right), *kind, conditions, schema, *span)?, &steps)
+            }
+            LogicalPlan::Over { input, partition_by, order_by, calls, schema, span } => {
+                let (conditions, steps) = leading_filters(simplify(steps));
+                let over = crate::rank::Over { input, partition_by, order_by, calls, schema, span: *span };
+                extended(self.rank(&over, conditions)?, &steps)
+            }
+            LogicalPlan::Project { .. } | LogicalPlan::Filter { .. } | LogicalPlan::Unnest { .. } => {
+                let (base, below) = peel(base);
+                self.with_steps(base, below.into_iter().chain(steps).collect())?
+            }
+        };
+        for step in branches.iter().flat_map(|branch| &branch.steps) {
+            step.exprs().iter().try_for_each(check_depth)?;
         }
-        LogicalPlan::Values { rows, schema } => {
-            vec![(Leaf::Values { rows: rows.clone(), schema: schema.clone() }, Vec::new())]
-        }
-        LogicalPlan::Union { inputs, .. } => {
-            let all: Vec<_> = inputs.iter().map(paths).collect::<Result<_>>()?;
-            all.into_iter().flatten().collect()
-        }
-        LogicalPlan::Project { input, exprs, schema } => {
-            extended(input, &Step::Project { exprs: exprs.clone(), schema: schema.clone() })?
-        }
-        LogicalPlan::Filter { input, predicate } => extended(input, &Step::Filter(predicate.clone()))?,
-        LogicalPlan::Unnest { input, collection, outer, ordinality, schema } => extended(
-            input,
-            &Step::Unnest {
-                collection: collection.clone(),
-                outer: *outer,
-                ordinality: *ordinality,
+        Ok(branches)
+    }
+
+    /// A windowing table function by itself.
+    fn window(&mut self, input: &LogicalPlan, window: &WindowSpec, schema: &Schema) -> Result<Vec<Branch>> {
+        let branches = self.branches(input)?;
+        let time_type = input.schema().fields.get(window.time_column).map(|it| it.data_type.clone());
+        let local_time = time_type.as_ref().is_some_and(is_local);
+        let WindowKind::Session { partition_by, .. } = &window.kind else {
+            let step = Step::Window {
+                kind: window.kind.clone(),
+                offset_millis: window.offset_millis,
+                time_column: window.time_column,
+                local_time,
                 schema: schema.clone(),
+            };
+            return Ok(extended(branches, &[step]));
+        };
+        let columns = identity(&input.schema());
+        let node = OperatorNode::SessionWindow(SessionWindow {
+            windows: Windows::Assigned {
+                kind: window.kind.clone(),
+                offset_millis: window.offset_millis,
+                time_column: window.time_column,
+                time: window.time,
+                local_time,
             },
-        )?,
-        LogicalPlan::Window { .. }
-        | LogicalPlan::Aggregate { .. }
-        | LogicalPlan::Join { .. }
-        | LogicalPlan::Over { .. } => return Err(Diagnostic::not_supported("operators with state")),
-    })
+            keys: partition_by.clone(),
+        });
+        Ok(vec![self.operator(node, vec![extended(branches, &[columns])], schema.clone())])
+    }
+
+    /// An operator over the branches of each of its inputs.
+    pub fn operator(&mut self, node: OperatorNode, inputs: Vec<Vec<Branch>>, schema: Schema) -> Branch {
+        let numbered = inputs.into_iter().enumerate();
+        let inputs = numbered.flat_map(|(input, all)| all.into_iter().map(move |it| (input, it))).collect();
+        Branch { producer: self.graph.operator(Operator { node, inputs, schema }), steps: Vec::new() }
+    }
 }
 
-fn extended(input: &LogicalPlan, step: &Step) -> Result<Vec<(Leaf, Vec<Step>)>> {
-    let mut all = paths(input)?;
-    for (_, steps) in &mut all {
-        steps.push(step.clone());
+/// The branches with these steps behind theirs.
+pub fn extended(branches: Vec<Branch>, steps: &[Step]) -> Vec<Branch> {
+    let more = |branch: Branch| {
+        let steps = branch.steps.into_iter().chain(steps.iter().cloned()).collect();
+        Branch { producer: branch.producer, steps: simplify(steps) }
+    };
+    branches.into_iter().map(more).collect()
+}
+
+/// A projection that changes nothing: where an operator's columns are counted from.
+pub fn identity(schema: &Schema) -> Step {
+    Step::Project { exprs: columns_of(schema), schema: schema.clone() }
+}
+
+/// A reference to each column.
+pub fn columns_of(schema: &Schema) -> Vec<Expr> {
+    let column = |(at, field): (usize, &flott_types::Field)| {
+        Expr::column(at, &field.name, field.data_type.clone())
+    };
+    schema.fields.iter().enumerate().map(column).collect()
+}
+
+/// The predicates that the steps begin with, and the other steps.
+fn leading_filters(steps: Vec<Step>) -> (Vec<Expr>, Vec<Step>) {
+    let (mut filters, mut rest) = (Vec::new(), Vec::new());
+    for step in steps {
+        match step {
+            Step::Filter(predicate) if rest.is_empty() && predicate.is_deterministic() => {
+                filters.push(predicate);
+            }
+            step => rest.push(step),
+        }
     }
-    Ok(all)
+    (filters, rest)
+}
+
+fn scan(table: &TableDescription, watermark: Option<&WatermarkDef>, span: Span, steps: &[Step]) -> Leaf {
+    let time = watermark.and_then(|watermark| event_time(table, watermark, steps));
+    Leaf::Table { table: table.clone(), watermark: watermark.cloned(), time, span }
+}
+
+/// The watermark over what the connector reads. It is declared over all columns; where some are
+/// computed, the first projection above the scan computes them.
+fn event_time(table: &TableDescription, watermark: &WatermarkDef, steps: &[Step]) -> Option<EventTime> {
+    let read = columns_of(&table.schema());
+    let declared = steps.iter().find_map(|step| match step {
+        Step::Project { exprs, .. } => Some(exprs.as_slice()),
+        _ => None,
+    });
+    let time = match watermark.read_column {
+        Some(column) => read.get(column)?.clone(),
+        None => declared?.get(watermark.column)?.clone(),
+    };
+    let mut only_read = true;
+    watermark.expr.walk(&mut |node| {
+        if let ExprKind::Column { index, name } = &node.kind {
+            only_read &= table.columns.get(*index).is_some_and(|column| column.name == *name);
+        }
+    });
+    let watermark = match only_read {
+        true => watermark.expr.clone(),
+        false => substitute(&watermark.expr, declared?),
+    };
+    Some(EventTime { time, watermark })
+}
+
+/// Expressions are evaluated by recursion on the stacks of shards.
+const DEPTH_MAX: usize = 10_000;
+
+fn check_depth(expr: &Expr) -> Result<()> {
+    fn below(expr: &Expr, whole: &Expr, depth: usize) -> Result<()> {
+        if depth > DEPTH_MAX {
+            let message = format!("an expression is nested more than {DEPTH_MAX} levels deep");
+            return Err(Diagnostic::error(Code::Syntax, message)
+                .at(whole.span)
+                .help("write a long chain of comparisons of one column as IN (…)"));
+        }
+        expr.children().into_iter().try_for_each(|child| below(child, whole, depth + 1))
+    }
+    below(expr, expr, 0)
 }

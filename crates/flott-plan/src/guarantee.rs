@@ -10,6 +10,8 @@ use crate::SinkTarget;
 /// A promise, and what it rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guarantee {
+    /// Every row once: rows are published with the checkpoint that they belong to.
+    ExactlyOnce,
     /// Every row at least once: a run that dies leaves nothing behind in this sink, and the next
     /// run begins anew.
     AtLeastOnceAtEnd,
@@ -22,6 +24,7 @@ pub enum Guarantee {
 impl fmt::Display for Guarantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Guarantee::ExactlyOnce => "exactly-once (rows are published with their checkpoint)",
             Guarantee::AtLeastOnceAtEnd => {
                 "at-least-once (published when the run ends; without checkpoints a run that dies is begun anew)"
             }
@@ -35,6 +38,7 @@ impl Guarantee {
     /// One word for scripts.
     pub fn word(self) -> &'static str {
         match self {
+            Guarantee::ExactlyOnce => "exactly-once",
             Guarantee::AtLeastOnceAtEnd | Guarantee::AtLeastOnceImmediate => "at-least-once",
             Guarantee::Nothing => "none",
         }
@@ -42,13 +46,19 @@ impl Guarantee {
 }
 
 /// The guarantee of a sink.
-pub fn of(target: &SinkTarget, registry: &Registry, _options: &Options) -> Result<Guarantee> {
+pub fn of(target: &SinkTarget, registry: &Registry, options: &Options) -> Result<Guarantee> {
     let SinkTarget::Table(table) = target else { return Ok(Guarantee::AtLeastOnceImmediate) };
     Ok(match registry.connector_of(table)?.sink_guarantee() {
+        flott_connector::SinkGuarantee::Repeatable if has_checkpoints(options) => Guarantee::ExactlyOnce,
         flott_connector::SinkGuarantee::Repeatable => Guarantee::AtLeastOnceAtEnd,
         flott_connector::SinkGuarantee::Immediate => Guarantee::AtLeastOnceImmediate,
         flott_connector::SinkGuarantee::Discards => Guarantee::Nothing,
     })
+}
+
+/// With a directory for them, checkpoints are on.
+fn has_checkpoints(options: &Options) -> bool {
+    options.get("execution.checkpointing.dir").is_some_and(|directory| !directory.is_empty())
 }
 
 /// `connector 'x' can't be read`

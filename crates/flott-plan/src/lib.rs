@@ -1,8 +1,9 @@
 //! Logical plan to stream plan.
 //!
 //! ```text
-//!   LogicalPlan ─ flatten ─► paths (leaf, steps) ─ simplify ─ prune ─► StreamPlan
-//!   (one per INSERT)                                                   Source ─► Calc ─► Sink
+//!   LogicalPlan ─ flatten ─► Graph: producers (leaves, operators) and ─ prune ─ build ─► StreamPlan
+//!   (one per INSERT)         branches (steps) between them                               Source ─► Calc ─► Operator
+//!                                                                                        ─► Calc ─► Sink
 //! ```
 //!
 //! The [`StreamPlan`] is the one place where a pipeline's meaning stands: `explain` prints it,
@@ -11,16 +12,30 @@
 //!
 //! This crate knows nothing of connectors' details and of threads.
 
+mod aggregate;
+mod build;
+mod event_time;
 mod explain;
 mod flatten;
+mod graph;
 mod guarantee;
+mod join;
 mod operator;
+mod operator_text;
 mod prune;
+mod push_below;
+mod rank;
 mod rewrite;
 mod simplify;
+mod stable_id;
 mod stream;
+mod window_columns;
+#[cfg(test)]
+mod tests;
 
+pub use build::plan;
 pub use explain::{ExplainFormat, explain};
+pub use flott_sql::{JoinKind, WindowKind};
 pub use guarantee::Guarantee;
 pub use operator::{
     Call, Exchange, OperatorNode, Port, SessionWindow, WindowAggregate, WindowJoin, WindowProperty,
@@ -28,5 +43,5 @@ pub use operator::{
 };
 pub use stream::{
     CalcNode, ChangelogMode, Distribution, Node, NodeId, NodeKind, Pipeline, SinkNode, SinkTarget,
-    SourceInput, SourceNode, SourceWatermark, Step, StreamPlan, plan,
+    SourceInput, SourceNode, SourceWatermark, Step, StreamPlan,
 };

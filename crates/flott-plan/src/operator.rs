@@ -67,6 +67,42 @@ impl OperatorNode {
             _ => 1,
         }
     }
+    /// Event or processing time.
+    pub fn time(&self) -> TimeAttribute {
+        match self {
+            OperatorNode::WindowAggregate(node) => node.windows.time(),
+            OperatorNode::SessionWindow(node) => node.windows.time(),
+            OperatorNode::WindowJoin(node) => node.left_windows.time(),
+            OperatorNode::WindowRank(node) => node.windows.time(),
+        }
+    }
+    /// The columns by which an input's rows are grouped.
+    pub fn keys(&self, input: usize) -> Vec<usize> {
+        match self {
+            OperatorNode::WindowAggregate(node) => node.keys.clone(),
+            OperatorNode::SessionWindow(node) => node.keys.clone(),
+            OperatorNode::WindowRank(node) => node.keys.clone(),
+            OperatorNode::WindowJoin(node) => {
+                node.keys.iter().map(|&(left, right)| if input == 0 { left } else { right }).collect()
+            }
+        }
+    }
+    /// How rows get to the operator.
+    pub fn exchange(&self, input: usize) -> Exchange {
+        match self.keys(input) {
+            keys if keys.is_empty() => Exchange::Single,
+            keys => Exchange::Hash(keys),
+        }
+    }
+    /// Whether rows can be aggregated before they are exchanged: groups that don't depend on what
+    /// other shards have, results that don't depend on the order.
+    pub fn has_two_phases(&self) -> bool {
+        let OperatorNode::WindowAggregate(node) = self else { return false };
+        let is_session =
+            matches!(&node.windows, Windows::Assigned { kind: WindowKind::Session { .. }, .. });
+        let merges = |call: &Call| !call.distinct && !call.function.order_matters;
+        !is_session && node.windows.time() == TimeAttribute::Rowtime && node.calls.iter().all(merges)
+    }
 }
 
 /// How an operator knows a row's windows.

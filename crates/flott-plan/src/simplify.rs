@@ -16,6 +16,9 @@ use crate::{Step, rewrite::substitute};
 /// double with every projection.
 const MERGED_NODES_MAX: usize = 1000;
 
+/// Start, end and time of a window.
+const WINDOW_COLUMNS: usize = 3;
+
 /// The same rows in as few steps as possible.
 pub fn simplify(steps: Vec<Step>) -> Vec<Step> {
     let mut out: Vec<Step> = Vec::new();
@@ -55,6 +58,13 @@ fn push(out: &mut Vec<Step>, step: Step) {
                 out.push(Step::Filter(second));
             }
         },
+        (Some(Step::Window { kind, offset_millis, time_column, local_time, schema }), Step::Filter(predicate))
+            if predicate.columns().iter().all(|column| column + WINDOW_COLUMNS < schema.len())
+                && predicate.is_deterministic() =>
+        {
+            push(out, Step::Filter(predicate));
+            out.push(Step::Window { kind, offset_millis, time_column, local_time, schema });
+        }
         (Some(before), step) => {
             out.push(before);
             out.push(step);
@@ -90,7 +100,8 @@ fn reads_only_deterministic(expr: &Expr, inner: &[Expr]) -> bool {
     expr.columns().iter().all(|&column| inner.get(column).is_some_and(Expr::is_deterministic))
 }
 
-fn and(first: Expr, second: Expr) -> Option<Expr> {
+/// Both conditions, as one.
+pub fn and(first: Expr, second: Expr) -> Option<Expr> {
     let function = lookup("AND")?;
     let nullable = first.data_type.nullable || second.data_type.nullable;
     let data_type = DataType::boolean().with_nullable(nullable);

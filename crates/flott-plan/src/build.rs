@@ -1,0 +1,283 @@
+//! Statements to a [`StreamPlan`].
+//!
+//! ```text
+//!   INSERT a ─┐             ┌─ prune ─► event time ─► nodes: Source, Calc, Operator, Sink
+//!   INSERT b ─┴─ flatten ───┘           of sources    (inputs first)
+//! ```
+
+use flott_connector::Registry;
+use flott_expr::Expr;
+use flott_sql::Insert;
+use flott_types::{Code, Diagnostic, Options, Result, Schema, Span};
+
+use crate::{
+    CalcNode, ChangelogMode, Distribution, Exchange, Guarantee, Node, NodeId, NodeKind, Pipeline, Port,
+    SinkNode, SinkTarget, SourceInput, SourceNode, Step, StreamPlan, event_time,
+    flatten::Flatten,
+    graph::{Branch, Graph, Leaf, Operator, Producer},
+    guarantee,
+    prune::prune,
+    stable_id::{self, Meaning},
+};
+
+/// A sink to be.
+struct Target {
+    target: SinkTarget,
+    overwrite: bool,
+    span: Span,
+    schema: Schema,
+}
+
+/// Plans statements that run together. What several of them read or compute is read or computed
+/// once.
+///
+/// # Errors
+/// What a connector says about a table: `UnsupportedUse`, `UnknownConnector`, …; `NotSupported`
+pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Result<StreamPlan> {
+    let mut flatten = Flatten::default();
+    let (mut targets, mut branches) = (Vec::new(), Vec::new());
+    match pipeline {
+        Pipeline::Query(query) => {
+            branches.push(flatten.branches(query)?);
+            let (target, schema) = (SinkTarget::Collect, query.schema());
+            targets.push(Target { target, overwrite: false, span: Span::default(), schema });
+        }
+        Pipeline::Inserts(inserts) => {
+            check_overwrites(inserts)?;
+            for insert in inserts {
+                branches.push(flatten.branches(&insert.plan)?);
+                let (target, schema) = (SinkTarget::Table(insert.sink.clone()), insert.plan.schema());
+                targets.push(Target { target, overwrite: insert.overwrite, span: insert.span, schema });
+            }
+        }
+    }
+    let mut graph = flatten.graph;
+    let event_time = event_time::needed(&graph, &branches)?;
+    let kept = prune(&mut graph, &mut branches, &event_time);
+    let filters = take_filters(&mut graph, &mut branches, &event_time);
+    let mut build = Build {
+        plan: StreamPlan::default(),
+        producers: Vec::new(),
+        registry,
+        options,
+        two_phase: !has_word(options, "table.optimizer.agg-phase-strategy", "ONE_PHASE"),
+    };
+    let leaves = kept.into_iter().zip(filters).zip(event_time);
+    for (producer, ((columns, filter), event_time)) in graph.producers.into_iter().zip(leaves) {
+        match producer {
+            Producer::Leaf(leaf) => build.source(leaf, columns, filter, event_time)?,
+            Producer::Operator(operator) => build.operator(*operator),
+        }
+    }
+    for (target, branches) in targets.into_iter().zip(branches) {
+        build.sink(target, branches)?;
+    }
+    stable_id::make_unique(&mut build.plan);
+    Ok(build.plan)
+}
+
+fn has_word(options: &Options, key: &str, word: &str) -> bool {
+    options.get(key).is_some_and(|value| value.eq_ignore_ascii_case(word))
+}
+
+/// What runs together is published together: an INSERT OVERWRITE would remove the rows of any
+/// other INSERT into its table, or leave them, as it happens.
+fn check_overwrites(inserts: &[Insert]) -> Result<()> {
+    for (at, insert) in inserts.iter().enumerate() {
+        let path = |it: &Insert| it.sink.options.get("path").map(str::to_string);
+        let same = |it: &&Insert| {
+            it.sink.name == insert.sink.name || (path(it).is_some() && path(it) == path(insert))
+        };
+        let earlier = inserts.iter().take(at).filter(same).find(|it| it.overwrite || insert.overwrite);
+        if let Some(earlier) = earlier {
+            let message = format!(
+                "INSERT OVERWRITE and another INSERT of the same statement set write table '{}'",
+                insert.sink.name
+            );
+            return Err(Diagnostic::error(Code::InvalidDefinition, message)
+                .at(insert.span)
+                .related(earlier.span, "written here too")
+                .help("the one would delete the rows of the other: use UNION ALL, or separate statements"));
+        }
+    }
+    Ok(())
+}
+
+/// Takes the predicate that stands first behind a leaf whose rows nobody else wants: the decoder
+/// can apply it. Not where rows move event time on, whether they are kept or not.
+fn take_filters(graph: &mut Graph, sinks: &mut [Vec<Branch>], event_time: &[bool]) -> Vec<Option<Expr>> {
+    let mut users: Vec<Vec<&mut Branch>> = graph.producers.iter().map(|_| Vec::new()).collect();
+    let is_leaf: Vec<bool> = graph.producers.iter().map(|it| matches!(it, Producer::Leaf(_))).collect();
+    let inside = graph.producers.iter_mut().filter_map(|producer| match producer {
+        Producer::Operator(operator) => Some(operator.inputs.iter_mut().map(|(_, branch)| branch)),
+        Producer::Leaf(_) => None,
+    });
+    for branch in inside.flatten().chain(sinks.iter_mut().flatten()) {
+        users[branch.producer].push(branch);
+    }
+    let take = |(at, users): (usize, Vec<&mut Branch>)| -> Option<Expr> {
+        let [branch] = <[&mut Branch; 1]>::try_from(users).ok()?;
+        match branch.steps.first() {
+            Some(Step::Filter(predicate)) if predicate.is_deterministic() && is_leaf[at] && !event_time[at] => {
+                let predicate = predicate.clone();
+                branch.steps.remove(0);
+                Some(predicate)
+            }
+            _ => None,
+        }
+    };
+    users.into_iter().enumerate().map(take).collect()
+}
+
+/// What is known of a producer's node.
+struct Built {
+    node: NodeId,
+    meaning: Meaning,
+}
+
+/// A plan on its way. Producers come in order, so that inputs stand before their users.
+struct Build<'a> {
+    plan: StreamPlan,
+    producers: Vec<Built>,
+    registry: &'a Registry,
+    options: &'a Options,
+    two_phase: bool,
+}
+
+impl Build<'_> {
+    fn add(&mut self, node: Node) -> NodeId {
+        self.plan.nodes.push(node);
+        self.plan.nodes.len() - 1
+    }
+
+    fn source(
+        &mut self,
+        leaf: Leaf,
+        projection: Vec<usize>,
+        filter: Option<Expr>,
+        event_time: bool,
+    ) -> Result<()> {
+        let schema = leaf.schema().project(&projection);
+        let watermark = match &leaf {
+            Leaf::Table { table, time: Some(time), .. } if event_time => {
+                Some(event_time::watermark(table, time, &projection)?)
+            }
+            _ => None,
+        };
+        let (input, base, bounded, span) = match leaf {
+            Leaf::Table { table, watermark, span, .. } => {
+                let connector = self.registry.connector_of(&table)?;
+                if !connector.reads() {
+                    return Err(guarantee::unsupported_use(&table, span, "read", connector.name()));
+                }
+                let (name, bounded) = (table.name.clone(), connector.is_bounded(&table));
+                (SourceInput::Table { table, watermark }, name, bounded, span)
+            }
+            Leaf::Values { rows, .. } => {
+                (SourceInput::Values(rows), "VALUES".to_string(), true, Span::default())
+            }
+        };
+        let name = free_name(&base, |name| self.plan.sources().any(|(_, source)| source.name == name));
+        let meaning = Meaning::of_source(&name, &schema);
+        let node = self.add(Node {
+            stable_id: meaning.id.clone(),
+            kind: NodeKind::Source(SourceNode { name, input, projection, filter, bounded, watermark, span }),
+            inputs: Vec::new(),
+            ports: Vec::new(),
+            schema,
+            changelog: ChangelogMode::Append,
+            distribution: Distribution::Any,
+        });
+        self.producers.push(Built { node, meaning });
+        Ok(())
+    }
+
+    /// The calc of a branch, with what its columns mean.
+    fn calc(&mut self, branch: Branch) -> (NodeId, Meaning) {
+        let built = &self.producers[branch.producer];
+        let (input, meaning) = (built.node, built.meaning.after(&branch.steps));
+        let schema = Step::output(&branch.steps, &self.plan.nodes[input].schema).clone();
+        let node = self.add(Node {
+            stable_id: meaning.id.clone(),
+            kind: NodeKind::Calc(CalcNode { steps: branch.steps }),
+            inputs: vec![input],
+            ports: vec![Port::default()],
+            schema,
+            changelog: ChangelogMode::Append,
+            distribution: self.plan.nodes[input].distribution,
+        });
+        (node, meaning)
+    }
+
+    fn operator(&mut self, operator: Operator) {
+        let Operator { node, inputs: branches, schema } = operator;
+        let (mut inputs, mut ports, mut meanings) = (Vec::new(), Vec::new(), Vec::new());
+        let two_phase = self.two_phase && node.has_two_phases();
+        for (input, branch) in branches {
+            let (calc, meaning) = self.calc(branch);
+            inputs.push(calc);
+            ports.push(Port { input, exchange: node.exchange(input), two_phase });
+            meanings.push((input, meaning, self.plan.nodes[calc].schema.clone()));
+        }
+        let single = ports.iter().any(|port| port.exchange == Exchange::Single);
+        let meaning = Meaning::of_operator(&node, &meanings);
+        let node = self.add(Node {
+            stable_id: meaning.id.clone(),
+            kind: NodeKind::Operator(node),
+            inputs,
+            ports,
+            schema,
+            changelog: ChangelogMode::Append,
+            distribution: if single { Distribution::Single } else { Distribution::Hash },
+        });
+        self.producers.push(Built { node, meaning });
+    }
+
+    fn sink(&mut self, to: Target, branches: Vec<Branch>) -> Result<()> {
+        let Target { target, overwrite, span, schema } = to;
+        let base = match &target {
+            SinkTarget::Table(table) => {
+                let connector = self.registry.connector_of(table)?;
+                if !connector.writes() {
+                    return Err(guarantee::unsupported_use(table, span, "written", connector.name()));
+                }
+                connector.validate_sink(table)?;
+                if overwrite && !connector.overwrites() {
+                    return Err(guarantee::unsupported_use(table, span, "overwritten", connector.name()));
+                }
+                table.name.clone()
+            }
+            SinkTarget::Collect => "result".to_string(),
+        };
+        let name = free_name(&base, |name| self.plan.sinks().any(|(_, sink)| sink.name == name));
+        let guarantee = guarantee::of(&target, self.registry, self.options)?;
+        let inputs: Vec<NodeId> = branches.into_iter().map(|branch| self.calc(branch).0).collect();
+        // What people watch comes from one writer, in the order of the input.
+        let distribution = match guarantee {
+            Guarantee::AtLeastOnceImmediate => Distribution::Single,
+            Guarantee::ExactlyOnce | Guarantee::AtLeastOnceAtEnd | Guarantee::Nothing => Distribution::Any,
+        };
+        let ports = vec![Port::default(); inputs.len()];
+        self.add(Node {
+            stable_id: format!("sink:{name}"),
+            kind: NodeKind::Sink(SinkNode { name, target, overwrite, guarantee, span }),
+            inputs,
+            ports,
+            schema,
+            changelog: ChangelogMode::Append,
+            distribution,
+        });
+        Ok(())
+    }
+}
+
+/// The name, or with a number behind it if it is taken.
+fn free_name(base: &str, taken: impl Fn(&str) -> bool) -> String {
+    let mut name = base.to_string();
+    let mut count = 1;
+    while taken(&name) {
+        count += 1;
+        name = format!("{base}#{count}");
+    }
+    name
+}

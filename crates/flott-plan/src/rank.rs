@@ -1,0 +1,176 @@
+//! `ROW_NUMBER() OVER (PARTITION BY window_start, window_end, … ORDER BY …) <= n`: the first rows
+//! of each group of a window, deduplication among them.
+//!
+//! ```text
+//!   Filter rn <= 3 AND x > 1                Filter x > 1
+//!    └ Over ROW_NUMBER() AS rn       ──►     └ WindowRank 1 to 3
+//! ```
+//!
+//! Source: Flink documentation, "Window Top-N", "Window Deduplication".
+
+use flott_expr::{Expr, ExprKind, Value};
+use flott_sql::{LogicalPlan, OverCall, OverFunction, SortKey};
+use flott_types::{Diagnostic, Result, Schema, Span, TimeAttribute};
+
+use crate::{
+    OperatorNode, Step, WindowProperty, WindowRank,
+    aggregate::Columns,
+    flatten::{Flatten, columns_of, extended},
+    graph::Branch,
+    join::attached,
+    window_columns::{plain, window_columns},
+};
+
+/// The parts of [`LogicalPlan::Over`].
+pub struct Over<'a> {
+    /// What is ranked.
+    pub input: &'a LogicalPlan,
+    /// The groups.
+    pub partition_by: &'a [Expr],
+    /// The order.
+    pub order_by: &'a [SortKey],
+    /// The functions.
+    pub calls: &'a [OverCall],
+    /// Input columns, then the calls'.
+    pub schema: &'a Schema,
+    /// Where the first call stands.
+    pub span: Span,
+}
+
+impl Flatten {
+    /// The branches of `OVER`, with the predicates right above it.
+    ///
+    /// # Errors
+    /// `NotSupported`
+    pub fn rank(&mut self, over: &Over<'_>, conditions: Vec<Expr>) -> Result<Vec<Branch>> {
+        let input = over.input.schema();
+        let width = input.len();
+        match over.calls {
+            [OverCall { function: OverFunction::RowNumber, .. }] => {}
+            [OverCall { function: OverFunction::Rank | OverFunction::DenseRank, .. }] => {
+                return Err(Diagnostic::not_supported("RANK and DENSE_RANK").at(over.span).help("use ROW_NUMBER"));
+            }
+            _ => return Err(Diagnostic::not_supported("functions with OVER").at(over.span)),
+        }
+        let windows = window_columns(over.input).filter(|windows| {
+            let has = |property| over.partition_by.iter().any(|it| windows.property_of(it) == Some(property));
+            has(WindowProperty::Start) && has(WindowProperty::End)
+        });
+        let Some(windows) = windows else {
+            return Err(Diagnostic::not_supported("Top-N and deduplication without a window")
+                .at(over.span)
+                .help("windows are there: PARTITION BY window_start, window_end, …"));
+        };
+        if windows.time == TimeAttribute::Proctime {
+            return Err(Diagnostic::not_supported("window Top-N on processing time").at(over.span));
+        }
+        let mut ranks = (1, None);
+        let mut others = Vec::new();
+        for condition in conditions {
+            narrow(condition, width, &mut ranks, &mut others);
+        }
+        let (first, Some(last)) = ranks else {
+            return Err(Diagnostic::not_supported("ROW_NUMBER without an upper bound")
+                .at(over.span)
+                .help("keep the first rows with WHERE row_num <= n in the query around it"));
+        };
+        let mut columns = Columns::of(&input);
+        let keys = over.partition_by.iter().filter(|key| {
+            let property = windows.property_of(key);
+            property.is_none() && !matches!(key.kind, ExprKind::Literal(_))
+        });
+        let mut key_columns: Vec<usize> = Vec::new();
+        for key in keys {
+            let column = columns.add(key);
+            if !key_columns.contains(&column) {
+                key_columns.push(column);
+            }
+        }
+        let order = over.order_by.iter().map(|key| (columns.add(&key.expr), key.descending, key.nulls_first));
+        let node = OperatorNode::WindowRank(WindowRank {
+            windows: attached(&windows),
+            keys: key_columns,
+            order_by: order.collect(),
+            ranks: (first, last),
+            with_rank: true,
+        });
+        let mut output = columns.schema(false);
+        output.fields.extend(over.schema.fields.last().cloned());
+        let all = columns_of(&output);
+        let restored = (0..width).chain([columns.exprs.len()]);
+        let exprs = restored.filter_map(|at| all.get(at).cloned()).collect();
+        let restore = Step::Project { exprs, schema: over.schema.clone() };
+        let branches = extended(self.branches(over.input)?, &[columns.step()]);
+        let branch = self.operator(node, vec![branches], output);
+        let steps: Vec<Step> = std::iter::once(restore).chain(others.into_iter().map(Step::Filter)).collect();
+        Ok(extended(vec![branch], &steps))
+    }
+}
+
+/// Takes bounds of the rank out of a condition.
+fn narrow(condition: Expr, rank: usize, ranks: &mut (u64, Option<u64>), others: &mut Vec<Expr>) {
+    if let ExprKind::Call { function, args } = &condition.kind
+        && function.name == "AND"
+    {
+        args.iter().for_each(|arg| narrow(arg.clone(), rank, ranks, others));
+        return;
+    }
+    let Some((sign, bound)) = bound_of(&condition, rank) else {
+        others.push(condition);
+        return;
+    };
+    // No row has a rank below 1: bounds below are like those at 0.
+    let bound = u64::try_from(bound).unwrap_or(0);
+    let (low, high) = match sign {
+        "=" => (bound, Some(bound)),
+        "<=" => (0, Some(bound)),
+        "<" => (0, Some(bound.saturating_sub(1))),
+        ">=" => (bound, None),
+        _ => (bound.saturating_add(1), None),
+    };
+    ranks.0 = ranks.0.max(low);
+    ranks.1 = match (ranks.1, high) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+}
+
+/// `rank <= 3`, whichever stands left.
+fn bound_of(condition: &Expr, rank: usize) -> Option<(&'static str, i64)> {
+    let ExprKind::Call { function, args } = &condition.kind else { return None };
+    let [a, b] = args.as_slice() else { return None };
+    let is_rank = |expr: &Expr| plain(without_cast(expr)) == Some(rank);
+    let flipped = |sign| match sign {
+        "<=" => ">=",
+        "<" => ">",
+        ">=" => "<=",
+        ">" => "<",
+        other => other,
+    };
+    let sign = match function.name {
+        sign @ ("=" | "<=" | "<" | ">=" | ">") => sign,
+        _ => return None,
+    };
+    if is_rank(a) {
+        Some((sign, integer(b)?))
+    } else if is_rank(b) {
+        Some((flipped(sign), integer(a)?))
+    } else {
+        None
+    }
+}
+
+fn integer(expr: &Expr) -> Option<i64> {
+    match without_cast(expr).kind {
+        ExprKind::Literal(Value::Int(value)) => Some(value),
+        _ => None,
+    }
+}
+
+/// The rank and its bound are whole numbers in any of the types that hold both.
+fn without_cast(expr: &Expr) -> &Expr {
+    match &expr.kind {
+        ExprKind::Cast { input, .. } if expr.data_type.is_integer() && input.data_type.is_integer() => input,
+        _ => expr,
+    }
+}
