@@ -61,6 +61,9 @@ impl Connector for Stdin {
     fn takes_format(&self) -> bool {
         true
     }
+    fn replays(&self, _: &TableDescription) -> bool {
+        false
+    }
     fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>) {
         validate_record_stream(self.name(), table, registry, errors);
     }
@@ -98,16 +101,7 @@ impl Source for StdinSource {
         true
     }
     fn reader(&self, resume: Option<&Value>) -> Result<Box<dyn SourceReader>> {
-        if let Some(offset) = resume.and_then(|it| it.get("offset")).and_then(Value::as_u64)
-            && offset > 0
-        {
-            let name = &self.table.name;
-            let message =
-                format!("'{name}' cannot go on at byte {offset}: standard input cannot be read twice");
-            return Err(Diagnostic::error(Code::CheckpointUnusable, message)
-                .at(self.table.span)
-                .help("start anew with `--resume never`, or read a file: connector 'filesystem'"));
-        }
+        check_resume(&self.table, resume)?;
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(|error| unreadable(&error))?;
         let options = &self.table.options;
         Ok(Box::new(StdinReader {
@@ -297,6 +291,17 @@ impl StdinReader {
     }
 }
 
+/// Only the start can be resumed at: what has been read is gone.
+fn check_resume(table: &TableDescription, resume: Option<&Value>) -> Result<()> {
+    let offset = resume.and_then(|position| position.get("offset")).and_then(Value::as_u64);
+    let Some(offset) = offset.filter(|offset| *offset > 0) else { return Ok(()) };
+    let name = &table.name;
+    let message = format!("'{name}' cannot go on at byte {offset}: standard input cannot be read twice");
+    Err(Diagnostic::error(Code::CheckpointUnusable, message)
+        .at(table.span)
+        .help("start anew with `--resume never`; what can be resumed is a file: connector 'filesystem'"))
+}
+
 /// Waits until reading would not block, at most `timeout`.
 fn is_readable(input: &File, timeout: Duration) -> Result<bool> {
     let mut wanted = libc::pollfd { fd: input.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -373,6 +378,33 @@ mod tests {
             rest += &text;
         }
         assert_eq!((rest.as_str(), reader.offset), ("bc\nlast", 17));
+    }
+
+    #[test]
+    fn the_end_and_a_pause_are_told() {
+        let (mut input, mut reader, mut context) = reader(0);
+        context.idle_timeout = Some(Duration::from_millis(1));
+        let time = |reader: &mut StdinReader| {
+            let chunk = reader.next_chunk(&context).unwrap().unwrap();
+            (chunk.is_control(), chunk.time.idle, chunk.time.finished)
+        };
+        assert_eq!(time(&mut reader), (true, true, false));
+        input.write_all(b"a\n").unwrap();
+        assert_eq!(time(&mut reader), (false, false, false));
+        drop(input);
+        assert_eq!(time(&mut reader), (true, false, true));
+        assert!(reader.next_chunk(&context).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_has_been_read_cannot_be_read_again() {
+        let table = TableDescription { name: "in".into(), ..TableDescription::default() };
+        let (mut input, mut reader, context) = reader(0);
+        assert!(check_resume(&table, Some(&reader.position())).is_ok());
+        input.write_all(b"a\n").unwrap();
+        next(&mut reader, &context);
+        let error = check_resume(&table, Some(&reader.position())).unwrap_err();
+        assert!(error.message.contains("'in' cannot go on at byte 2"), "{error}");
     }
 
     #[test]

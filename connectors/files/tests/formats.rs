@@ -10,12 +10,13 @@ use arrow::{
     datatypes::{Date32Type, Int64Type},
 };
 use flott_connector::{
-    ColumnKind, Connector, ReadContext, Registry, ScanRequest, SinkRequest, StopSignal, SystemClock,
-    TableColumn, TableDescription,
+    ColumnKind, Connector, ReadContext, Registry, ScanRequest, SinkRequest, Source, StopSignal, SystemClock,
+    TableColumn, TableDescription, conformance,
 };
 use flott_connector_files::FilesystemConnector;
 use flott_expr::EvalContext;
-use flott_types::{DataType, Options, Span, TypeKind};
+use flott_types::{Code, DataType, Options, Span, TypeKind};
+use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 
 fn table(path: &Path, format: &str) -> TableDescription {
     let column = |name: &str, data_type| TableColumn {
@@ -80,22 +81,9 @@ fn write(table: &TableDescription, batch: &RecordBatch) {
 }
 
 fn read(table: &TableDescription) -> RecordBatch {
-    let scan = ScanRequest {
-        projection: (0..table.columns.len()).collect(),
-        schema: table.schema(),
-        filter: None,
-        batch_rows: 8192,
-        parallelism: 1,
-        job_options: Options::new(),
-    };
-    let source = FilesystemConnector.source(table, scan, &registry()).unwrap();
+    let source = source(table);
     let (mut reader, mut decoder) = (source.reader(None).unwrap(), source.decoder().unwrap());
-    let reading = ReadContext {
-        buffers: Default::default(),
-        stop: StopSignal::new(),
-        clock: Arc::new(SystemClock::new()),
-        idle_timeout: None,
-    };
+    let reading = reading();
     let mut batches = Vec::new();
     while let Some(chunk) = reader.next_chunk(&reading).unwrap() {
         decoder
@@ -107,6 +95,32 @@ fn read(table: &TableDescription) -> RecordBatch {
             .unwrap();
     }
     concat_batches(&table.schema().arrow_schema(), &batches).unwrap()
+}
+
+/// Every format's records come again behind every chunk.
+fn resumes(table: &TableDescription) {
+    conformance::source_resumes(source(table).as_ref(), &reading(), &context()).unwrap();
+}
+
+fn reading() -> ReadContext {
+    ReadContext {
+        buffers: Default::default(),
+        stop: StopSignal::new(),
+        clock: Arc::new(SystemClock::new()),
+        idle_timeout: None,
+    }
+}
+
+fn source(table: &TableDescription) -> Arc<dyn Source> {
+    let scan = ScanRequest {
+        projection: (0..table.columns.len()).collect(),
+        schema: table.schema(),
+        filter: None,
+        batch_rows: 8192,
+        parallelism: 1,
+        job_options: Options::new(),
+    };
+    FilesystemConnector.source(table, scan, &registry()).unwrap()
 }
 
 #[test]
@@ -127,6 +141,7 @@ fn partitioned_tables_round_trip_in_every_format() {
         write(&table, &RecordBatch::try_new(table.schema().arrow_schema(), columns).unwrap());
         assert!(directory.path().join(format!("day=2024-10-05/part-r1-0-1.{format}")).exists(), "{format}");
 
+        resumes(&table);
         let rows = read(&table);
         assert_eq!(rows.num_rows(), 5000, "{format}");
         let (id, text) = (rows.column(0).as_primitive::<Int64Type>(), rows.column(1).as_string::<i32>());
@@ -137,4 +152,33 @@ fn partitioned_tables_round_trip_in_every_format() {
             assert_eq!((!rows.column(2).is_null(row)).then(|| day.value(row)), days[number], "{format}");
         }
     }
+}
+
+#[test]
+fn row_groups_come_again_unless_the_file_was_written_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("day=2024-10-05/x.parquet");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let write = |rows: i64, group: usize| {
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|it| it.to_string())));
+        let batch = RecordBatch::try_from_iter([("id", ids), ("text", texts)]).unwrap();
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
+        let file = std::fs::File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    };
+    write(100, 30);
+    let table = table(directory.path(), "parquet");
+    resumes(&table);
+
+    let source = source(&table);
+    let mut reader = source.reader(None).unwrap();
+    reader.next_chunk(&reading()).unwrap().unwrap();
+    let position = reader.position();
+    write(200, 40);
+    let error = source.reader(Some(&position)).err().unwrap();
+    assert_eq!(error.code, Code::CheckpointUnusable);
+    assert!(error.message.contains("its row groups are others"), "{error}");
 }

@@ -183,6 +183,19 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_generator_is_idle_between_rows_and_goes_on_at_its_rate() {
+        let (buffers, stop) = (BufferPool::default(), StopSignal::new());
+        let idle_timeout = Some(Duration::from_millis(2));
+        let context = ReadContext { buffers, stop, clock: Arc::new(SystemClock::new()), idle_timeout };
+        let resume = json!({"row": 1_000_000});
+        let mut pacer = Pacer::new("test", Some(20), None, Some(&resume)).unwrap();
+        let mut next =
+            || pacer.next_chunk(&context).unwrap().map(|it| (it.offset, it.is_control(), it.time.idle));
+        assert_eq!(next(), Some((1_000_000, false, false)));
+        assert_eq!(next(), Some((0, true, true)));
+    }
+
+    #[test]
     fn a_stop_ends_an_endless_generator() {
         let (buffers, stop) = (BufferPool::default(), StopSignal::new());
         let context = ReadContext {

@@ -35,6 +35,12 @@ pub trait Connector: Send + Sync {
         let _ = table;
         true
     }
+    /// Whether a run that resumes reads on exactly where the one before was, as
+    /// [`crate::Source::replays`]. Looks at nothing outside the options.
+    fn replays(&self, table: &TableDescription) -> bool {
+        let _ = table;
+        true
+    }
     /// What its sinks can promise by themselves.
     fn sink_guarantee(&self) -> crate::SinkGuarantee {
         crate::SinkGuarantee::Immediate
@@ -86,6 +92,20 @@ pub const COMMON_OPTIONS: &[OptionDef] = &[
         crate::OptionKind::OneOf(&["fail", "skip", "dead-letter"]),
         "dead-letter",
         "What happens to a record of this source that can't be decoded or evaluated.",
+    ),
+    OptionDef::optional(
+        "late-rows",
+        crate::OptionKind::OneOf(&["drop", "dead-letter"]),
+        "drop",
+        "What happens to a row of this source that comes behind the watermark of a window. It is counted \
+         either way.",
+    ),
+    OptionDef::optional(
+        "scan.watermark.max-ahead",
+        crate::OptionKind::Duration,
+        "",
+        "Rows whose time lies further ahead of the clock go to the dead letters: one row from the far \
+         future would close every window.",
     ),
     OptionDef::optional(
         "scan.parallelism",

@@ -154,3 +154,32 @@ fn mistakes_are_all_reported() {
         ]
     );
 }
+
+#[test]
+fn the_same_rows_come_again_behind_any_row() {
+    let columns = [("n", DataType::bigint()), ("text", DataType::string())];
+    let options = [("number-of-rows", "60"), ("rows-per-second", "20000"), ("fields.n.null-rate", "0.3")];
+    let table = table(&columns, &options);
+    let scan = ScanRequest {
+        projection: vec![0, 1],
+        schema: Schema::new(table.schema().fields),
+        filter: None,
+        batch_rows: 7,
+        parallelism: 1,
+        job_options: Options::new(),
+    };
+    let source = Datagen.source(&table, scan, &Registry::new()).unwrap();
+    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0 };
+    let reading = flott_connector::ReadContext {
+        buffers: Default::default(),
+        stop: Default::default(),
+        clock: Arc::new(flott_connector::SystemClock::new()),
+        idle_timeout: None,
+    };
+    flott_connector::conformance::source_resumes(source.as_ref(), &reading, &context).unwrap();
+    let middle = serde_json::json!({"row": 30});
+    let mut reader = source.reader(Some(&middle)).unwrap();
+    let chunk = reader.next_chunk(&reading).unwrap().unwrap();
+    assert_eq!((chunk.offset, chunk.time.finished), (30, true));
+    assert!(source.reader(Some(&serde_json::json!("?"))).is_err());
+}
