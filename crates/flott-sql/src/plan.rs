@@ -291,6 +291,47 @@ impl fmt::Display for LogicalPlan {
     }
 }
 
+impl fmt::Display for WindowKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WindowKind::Tumble { size_millis } => write!(f, "TUMBLE {size_millis} ms"),
+            WindowKind::Hop { slide_millis, size_millis } => {
+                write!(f, "HOP {slide_millis} ms, {size_millis} ms")
+            }
+            WindowKind::Cumulate { step_millis, size_millis } => {
+                write!(f, "CUMULATE {step_millis} ms, {size_millis} ms")
+            }
+            WindowKind::Session { gap_millis, partition_by } => {
+                write!(f, "SESSION {gap_millis} ms by {partition_by:?}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for SortKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.descending { " DESC" } else { "" };
+        let nulls = match self.nulls_first == self.descending {
+            false => "",
+            true if self.nulls_first => " NULLS FIRST",
+            true => " NULLS LAST",
+        };
+        write!(f, "{}{direction}{nulls}", self.expr)
+    }
+}
+
+impl fmt::Display for OverCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.function {
+            OverFunction::RowNumber => f.write_str("ROW_NUMBER()")?,
+            OverFunction::Rank => f.write_str("RANK()")?,
+            OverFunction::DenseRank => f.write_str("DENSE_RANK()")?,
+            OverFunction::Aggregate(call) => write!(f, "{call}")?,
+        }
+        self.frame.iter().try_for_each(|frame| write!(f, " {frame}"))
+    }
+}
+
 impl LogicalPlan {
     fn write(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
         if depth > 0 {
@@ -315,7 +356,13 @@ impl LogicalPlan {
             }
             LogicalPlan::Filter { predicate, .. } => write!(f, "Filter {predicate}")?,
             LogicalPlan::Union { schema, .. } => write!(f, "Union ({schema})")?,
-            LogicalPlan::Window { window, .. } => write!(f, "Window {window:?}")?,
+            LogicalPlan::Window { window, schema, .. } => {
+                let name = schema.fields.get(window.time_column).map_or("", |it| it.name.as_str());
+                write!(f, "Window {} on {} ({:?})", window.kind, quote_identifier(name), window.time)?;
+                if window.offset_millis != 0 {
+                    write!(f, " offset {} ms", window.offset_millis)?;
+                }
+            }
             LogicalPlan::Aggregate { keys, sets, calls, schema, .. } => {
                 let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
                 let calls: Vec<String> = calls.iter().map(ToString::to_string).collect();
@@ -326,7 +373,12 @@ impl LogicalPlan {
                 write!(f, " ({schema})")?;
             }
             LogicalPlan::Join { kind, condition, .. } => write!(f, "Join {kind:?} {condition}")?,
-            LogicalPlan::Over { calls, schema, .. } => write!(f, "Over {calls:?} ({schema})")?,
+            LogicalPlan::Over { partition_by, order_by, calls, .. } => {
+                let calls: Vec<String> = calls.iter().map(ToString::to_string).collect();
+                let keys: Vec<String> = partition_by.iter().map(ToString::to_string).collect();
+                let order: Vec<String> = order_by.iter().map(ToString::to_string).collect();
+                write!(f, "Over {} [{}] order by {}", calls.join(", "), keys.join(", "), order.join(", "))?;
+            }
             LogicalPlan::Unnest { input, collection, outer, ordinality, schema } => {
                 let outer = if *outer { " outer" } else { "" };
                 let ordinality = if *ordinality { " with ordinality" } else { "" };

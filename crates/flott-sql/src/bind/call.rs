@@ -266,9 +266,13 @@ fn cast(binder: ExprBinder<'_, '_>, input: &Ast, to: &Ast, mode: CastMode, span:
         return Err(Diagnostic::error(Code::TypeMismatch, message).at(span));
     }
     let nullable = input.data_type.nullable || mode == CastMode::Try;
-    // A value of the type already is not converted; only its declared nullability may differ. The
-    // cast of a time attribute stays: what it gives is a plain timestamp.
-    if input.data_type.kind == to.kind && binder.scope.time_of(&input).is_none() {
+    // A value of the type already is not converted; only its declared nullability may differ.
+    if input.data_type.kind == to.kind {
+        // The cast of a time attribute stays: what it gives is a plain timestamp.
+        if binder.scope.time_of(&input).is_some() {
+            let kind = ExprKind::Cast { input: Box::new(input), mode };
+            return Ok(Expr::new(kind, to.with_nullable(nullable), span));
+        }
         input.data_type.nullable = nullable;
         return Ok(input.at(span));
     }

@@ -27,6 +27,9 @@ pub(super) const GROUPINGS: usize = 2 << 40;
 /// Positions from here on stand in for calls with OVER.
 pub(super) const OVERS: usize = 3 << 40;
 
+/// The clause of an aggregate's arguments.
+const INSIDE: &str = "an aggregate function";
+
 /// What the expressions of one SELECT call, each call once.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -103,20 +106,23 @@ pub(super) fn aggregate(
     span: Span,
 ) -> Result<Expr> {
     let Some(calls) = binder.calls else {
-        let message =
-            format!("{} cannot stand in {}: it is an aggregate function", function.name, binder.clause);
-        let error = Diagnostic::error(Code::InvalidDefinition, message).at(span);
-        return Err(match binder.clause {
-            "WHERE" => error.help("conditions on groups stand in HAVING"),
-            "an aggregate function" => {
-                error.help("aggregate in a sub-query: SELECT MAX(n) FROM (SELECT COUNT(*) AS n … GROUP BY …)")
-            }
-            _ => error,
-        });
+        return Err(misplaced(function.name, binder.clause).at(span));
     };
     let call = aggregate_call(binder, function, ast, calls.empty_group, span)?;
     let shown = (function.name, call.data_type.clone(), span);
     Ok(stand_in(&calls.aggregates, AGGREGATES, call, same_call, shown))
+}
+
+fn misplaced(name: &str, clause: &str) -> Box<Diagnostic> {
+    let error = |message: &str| Diagnostic::error(Code::InvalidDefinition, message);
+    match clause {
+        INSIDE => error("aggregate functions cannot be nested").help(
+            "aggregate the groups in a query above: SELECT MAX(n) FROM (SELECT COUNT(*) AS n … GROUP BY …)",
+        ),
+        "WHERE" => error(&format!("{name} cannot stand in WHERE: it is an aggregate function"))
+            .help("conditions on groups stand in HAVING"),
+        _ => error(&format!("{name} cannot stand in {clause}: it is an aggregate function")),
+    }
 }
 
 /// The call with its arguments bound over the rows.
@@ -128,7 +134,7 @@ pub(super) fn aggregate_call(
     span: Span,
 ) -> Result<AggregateCall> {
     refuse_clauses(function, ast, span)?;
-    let inner = ExprBinder { calls: None, clause: "an aggregate function", ..binder };
+    let inner = ExprBinder { calls: None, clause: INSIDE, ..binder };
     let (args, distinct) = arguments(inner, function, ast, span)?;
     let filter = ast.filter.as_ref().map(|it| inner.condition(it, "FILTER")).transpose()?;
     let mut call = function.call(args, distinct, filter, span).map_err(|it| it.at(span))?;

@@ -93,7 +93,8 @@ impl Binder<'_> {
                 window = Some((expr, at));
                 continue;
             }
-            let sets = self.sets_of(expr, binder, &mut grouping)?;
+            let sets = self.sets_of(expr, binder, &mut grouping);
+            let sets = sets.map_err(|error| self.explain_alias(error, expr, select))?;
             let span = self.place(expr);
             grouping.sets = product(&grouping.sets, &sets, span)?;
         }
@@ -108,6 +109,22 @@ impl Binder<'_> {
         calls.empty_group = grouping.may_be_empty();
         calls.keys = Some(grouping.keys.clone());
         Ok(Some(grouping))
+    }
+
+    /// `SELECT a + 1 AS x … GROUP BY x`: says what `x` is.
+    fn explain_alias(&self, error: Box<Diagnostic>, ast: &Ast, select: &ast::Select) -> Box<Diagnostic> {
+        let Ast::Identifier(name) = ast else { return error };
+        let aliased = select.projection.iter().find_map(|item| match item {
+            ast::SelectItem::ExprWithAlias { expr, alias } if alias.value == name.value => Some(expr),
+            _ => None,
+        });
+        match aliased {
+            Some(expr) if error.code == Code::UnknownColumn => error.help(format!(
+                "GROUP BY does not know the names of SELECT: write {}",
+                self.source.slice(self.place(expr))
+            )),
+            _ => error,
+        }
     }
 
     /// The sets that one item stands for.
@@ -342,9 +359,16 @@ impl Aggregation {
             return Ok(self.column(self.grouping.keys.len() + call).at(expr.span));
         }
         let message = format!("column '{name}' is not in GROUP BY");
-        Err(Diagnostic::error(Code::InvalidDefinition, message)
+        let error = Diagnostic::error(Code::InvalidDefinition, message)
             .at(expr.span)
-            .help(format!("add it to GROUP BY, or take one of its values in each group: MAX({name})")))
+            .help(format!("add it to GROUP BY, or take one of its values in each group: MAX({name})"));
+        let number =
+            self.grouping.keys.iter().any(|key| matches!(key.kind, ExprKind::Literal(Value::Int(_))));
+        Err(if number {
+            error.help("a number in GROUP BY is a constant, not the position of a column")
+        } else {
+            error
+        })
     }
 
     fn column(&self, at: usize) -> Expr {

@@ -219,7 +219,7 @@ fn refuse_same_names(left: &Scope, right: &Scope) -> Result<()> {
         Some(name) => {
             let message = format!("FROM has two items named '{name}'");
             Err(Diagnostic::error(Code::InvalidDefinition, message)
-                .help(format!("give one of them another name: {name} AS {name}2")))
+                .help("give one of them another name with AS"))
         }
     }
 }

@@ -38,6 +38,8 @@ mod relation;
 mod scope;
 mod select;
 #[cfg(test)]
+mod stateful_tests;
+#[cfg(test)]
 mod tests;
 mod window;
 

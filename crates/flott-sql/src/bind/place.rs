@@ -55,7 +55,11 @@ impl Binder<'_> {
 
     fn function(&self, function: &ast::Function, inner: Span) -> Span {
         let ast::FunctionArguments::List(_) = function.args else { return inner };
-        let name = self.span(function.name.span());
+        self.called(self.span(function.name.span()), inner)
+    }
+
+    /// From a function's name to the bracket that closes its arguments.
+    pub(super) fn called(&self, name: Span, inner: Span) -> Span {
         let open = self.skip_space(name.end);
         match self.byte(open) {
             Some(b'(') => self.until_match(name.start, open, b'(', b')').unwrap_or(inner),
@@ -130,7 +134,7 @@ impl Binder<'_> {
         upper.find(word).map_or(inner, |at| Span::new(inner.start, inner.end + at + word.len()))
     }
 
-    pub(super) fn to_bracket(&self, inner: Span, close: u8) -> Span {
+    fn to_bracket(&self, inner: Span, close: u8) -> Span {
         let end = self.skip_space(inner.end);
         if self.byte(end) == Some(close) { Span::new(inner.start, end + 1) } else { inner }
     }

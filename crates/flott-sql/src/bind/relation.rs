@@ -138,9 +138,9 @@ impl Binder<'_> {
 
     pub(super) fn factor_span(&self, factor: &TableFactor) -> Span {
         match factor {
-            TableFactor::Table { name, args: Some(args), .. } => {
-                let args = args.args.iter().map(|it| self.span(it.span()));
-                self.to_bracket(args.fold(self.span(name.span()), Span::union), b')')
+            TableFactor::Table { name, args: Some(_), .. } => {
+                let name = self.span(name.span());
+                self.called(name, name)
             }
             TableFactor::Table { name, .. } => self.span(name.span()),
             TableFactor::TableFunction { expr, .. } => self.place(expr),

@@ -309,6 +309,7 @@ fn spread(row: Expr) -> Result<Vec<Item>> {
 /// The name of a column that is given none: that of the column or field, if it is just one.
 fn implicit_name(expr: &ast::Expr) -> Option<String> {
     match expr {
+        ast::Expr::Nested(inner) => implicit_name(inner),
         ast::Expr::Identifier(ident) => Some(ident.value.clone()),
         ast::Expr::CompoundIdentifier(names) => names.last().map(|it| it.value.clone()),
         ast::Expr::Function(function) if function.args == ast::FunctionArguments::None => {
