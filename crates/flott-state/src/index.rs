@@ -89,7 +89,7 @@ impl SlotIndex {
     }
 
     fn grow(&mut self, size: usize) {
-        let old = std::mem::replace(&mut self.entries, vec![0; size]);
+        let old = std::mem::replace(&mut self.entries, crate::memory::zeros(size));
         self.shift = 32 - size.trailing_zeros().min(31);
         self.used = 0;
         for entry in old.into_iter().filter(|entry| *entry != 0) {

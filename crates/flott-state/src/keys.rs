@@ -27,6 +27,7 @@ use flott_types::{Code, Diagnostic, Result};
 use crate::bitmap::Bitmap;
 use crate::bits::{column_of_words, plain_floats, words};
 use crate::index::SlotIndex;
+use crate::memory::reserve_one;
 use crate::rows::{Arena, ByteRows};
 use crate::wide::{WideKeys, WideLayout};
 use crate::{arrow_failed, bits};
@@ -88,7 +89,10 @@ impl Keys for Vec<u64> {
         let key = batch.get(row).copied().unwrap_or(0);
         match self.get_mut(slot as usize) {
             Some(place) => *place = key,
-            None => self.push(key),
+            None => {
+                reserve_one(self);
+                self.push(key);
+            }
         }
     }
 
@@ -153,6 +157,7 @@ impl Slots {
                     return Err(Diagnostic::error(Code::Internal, "more than 4 billion keys in one shard")
                         .help("run with a higher parallelism, so that each shard keeps fewer keys"));
                 }
+                reserve_one(&mut self.hashes);
                 self.hashes.push(hash);
                 self.live.grow(self.hashes.len());
                 slot

@@ -24,22 +24,39 @@
 mod bitmap;
 mod bits;
 pub mod buckets;
+pub mod chain;
 pub mod column;
+pub mod decide;
 pub mod hash;
 mod index;
 pub mod keys;
+pub mod manifest;
+mod memory;
 mod rows;
+pub mod segment;
+pub mod sequence;
+pub mod snapshot;
+pub mod storage;
 pub mod table;
 mod wide;
 
-pub use buckets::Buckets;
+pub use buckets::{Buckets, LiveBucket};
 pub use column::{ArrowColumn, BoolColumn, ListColumn, LongColumn, StateColumn};
+pub use decide::Token;
 pub use hash::{DEFAULT_KEY_GROUPS, KeyGroups, hash_rows, with_group_of};
 pub use keys::{KeyTable, NO_SLOT};
+pub use manifest::Manifest;
+pub use segment::{Segment, ShardPart};
+pub use sequence::{Damage, Incarnation, PublishError, Recovered};
+pub use snapshot::{FullPlan, OperatorSnapshot, OperatorState};
+pub use storage::{LocalStorage, MemoryStorage, Storage};
 pub use table::{Changes, Table};
 
 use arrow::error::ArrowError;
 use flott_types::{Code, Diagnostic};
+
+#[cfg(test)]
+mod tests;
 
 /// A failure inside the Arrow library, as a diagnostic: on data that this crate laid out itself it
 /// can only be a bug.

@@ -7,9 +7,9 @@
 //!   written    █ █ ░        rows that some snapshot holds: only those need a tombstone
 //!   tombstones [key …]      keys removed since the last snapshot
 //! ```
-//! A snapshot's batches have the columns `group`, `bucket`, `deleted`, `k0…`, `v0…`, in rising
-//! order of group. Tombstones come before rows, so that a key which was removed and came back is
-//! there.
+//! A snapshot's batches have the columns `group`, `bucket`, `deleted`, `k0…`, `v0…`. Rows are in
+//! order of slot: then gathering reads memory from front to back, and a reader picks its groups
+//! anyway. Tombstones come before rows, so that a key which was removed and came back is there.
 //!
 //! Gathering runs on the shard's thread while it processes nothing else: it only copies columns.
 
@@ -152,7 +152,7 @@ impl<C: ?Sized + StateColumn> Table<C> {
     }
 
     /// Marks every slot in use as changed.
-    pub(crate) fn touch_all(&mut self) {
+    pub fn touch_all(&mut self) {
         self.dirty.grow(self.keys.slots_end());
         self.keys.live().for_each(|slot| self.dirty.set(slot));
     }
@@ -240,11 +240,11 @@ impl<C: ?Sized + StateColumn> Table<C> {
         let removed = std::mem::take(&mut self.tombstones);
         self.gather_tombstones(&removed, &schema, bucket, full, groups, &mut changes.delta)?;
         let dirty = self.dirty.iter().map(|slot| (slot, group(slot)));
-        let dirty = ByGroup::sort(dirty.filter(|(_, group)| !full.contains(group)), groups);
+        let dirty = Rows::new(dirty.filter(|(_, group)| !full.contains(group)));
         self.gather_all(&dirty, &schema, bucket, &mut changes.delta)?;
         if !full.is_empty() {
             let live = self.keys.live().map(|slot| (slot, group(slot)));
-            let live = ByGroup::sort(live.filter(|(_, group)| full.contains(group)), groups);
+            let live = Rows::new(live.filter(|(_, group)| full.contains(group)));
             self.gather_all(&live, &schema, bucket, &mut changes.full)?;
         }
         self.written.union(&self.dirty);
@@ -267,7 +267,7 @@ impl<C: ?Sized + StateColumn> Table<C> {
 
     fn gather_all(
         &self,
-        rows: &ByGroup,
+        rows: &Rows,
         schema: &SchemaRef,
         bucket: i64,
         batches: &mut Vec<RecordBatch>,
@@ -404,36 +404,16 @@ impl<C: ?Sized + StateColumn> Table<C> {
     }
 }
 
-/// Slots in order of their groups.
-struct ByGroup {
+/// Slots with their groups.
+struct Rows {
     slots: Vec<u32>,
     groups: Vec<u16>,
 }
 
-impl ByGroup {
-    /// A counting sort: groups are few.
-    fn sort(rows: impl Iterator<Item = (u32, u16)>, groups: &KeyGroups) -> Self {
-        let (slots, of): (Vec<u32>, Vec<u16>) = rows.unzip();
-        let mut next = vec![0_usize; usize::from(groups.count()) + 1];
-        for group in &of {
-            if let Some(count) = next.get_mut(usize::from(*group) + 1) {
-                *count += 1;
-            }
-        }
-        let mut sum = 0;
-        for start in &mut next {
-            sum += *start;
-            *start = sum;
-        }
-        let mut sorted = ByGroup { slots: vec![0; slots.len()], groups: vec![0; slots.len()] };
-        for (slot, group) in slots.into_iter().zip(of) {
-            let Some(at) = next.get_mut(usize::from(group)) else { continue };
-            if let (Some(slot_at), Some(group_at)) = (sorted.slots.get_mut(*at), sorted.groups.get_mut(*at)) {
-                (*slot_at, *group_at) = (slot, group);
-            }
-            *at += 1;
-        }
-        sorted
+impl Rows {
+    fn new(rows: impl Iterator<Item = (u32, u16)>) -> Self {
+        let (slots, groups) = rows.unzip();
+        Self { slots, groups }
     }
 }
 

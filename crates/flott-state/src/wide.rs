@@ -114,6 +114,7 @@ impl WideKeys {
         match (self.keys.get_mut(slot), self.nulls.get_mut(slot)) {
             (Some(key_at), Some(nulls_at)) => (*key_at, *nulls_at) = (key, nulls),
             _ => {
+                crate::memory::reserve_one(&mut self.keys);
                 self.keys.push(key);
                 self.nulls.push(nulls);
             }

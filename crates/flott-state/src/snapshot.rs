@@ -1,0 +1,248 @@
+//! What an operator hands over at a barrier, and what it gets back when a job is restored.
+//!
+//! ```text
+//!   barrier  OperatorSnapshot ◄─ table("counts", …), buckets("panes", …), value("watermark", …)
+//!   restore  OperatorState    ─► table("counts", …), buckets("panes", …), values("watermark")
+//! ```
+//! Names are the operator's own and part of the checkpoint format: a table is found again by its
+//! name. A name that isn't there means that nothing was kept.
+//!
+//! A shard owns a range of key groups. What it gets back are the rows of those groups, whichever
+//! shards wrote them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use flott_types::Result;
+use serde_json::{Map, Value};
+
+use crate::StateColumn;
+use crate::buckets::{Buckets, LiveBucket};
+use crate::chain;
+use crate::hash::KeyGroups;
+use crate::manifest::{GroupRange, OperatorEntry, TableEntry};
+use crate::segment::read_block;
+use crate::storage::Storage;
+use crate::table::{Changes, Table};
+
+/// The groups to write in full at the next snapshot, by table.
+pub type FullPlan = BTreeMap<String, Range<u16>>;
+
+/// What one operator of one shard hands over at a barrier.
+#[derive(Debug, Clone)]
+pub struct OperatorSnapshot {
+    /// Small values, by name.
+    pub values: Map<String, Value>,
+    /// Tables, by name.
+    pub tables: BTreeMap<String, TableSnapshot>,
+    epoch: u64,
+    groups: KeyGroups,
+    plan: FullPlan,
+}
+
+/// What one table hands over.
+#[derive(Debug, Clone, Default)]
+pub struct TableSnapshot {
+    /// Changes, oldest first: several if earlier ones could not be written.
+    pub parts: Vec<TablePart>,
+    /// The buckets that live, for a table in buckets.
+    pub live: Option<Vec<LiveBucket>>,
+    /// How many rows live in the table.
+    pub rows: u64,
+}
+
+/// One table's changes of one epoch.
+#[derive(Debug, Clone)]
+pub struct TablePart {
+    /// The epoch.
+    pub epoch: u64,
+    /// The groups written in full.
+    pub full: Range<u16>,
+    /// The rows.
+    pub changes: Changes,
+}
+
+impl OperatorSnapshot {
+    /// An empty snapshot. `epoch` rises with every barrier of a job, also across restarts and
+    /// also when a checkpoint fails; `plan` says what to write in full ([`chain::next_full`]).
+    pub fn new(epoch: u64, groups: KeyGroups, plan: FullPlan) -> Self {
+        Self { values: Map::new(), tables: BTreeMap::new(), epoch, groups, plan }
+    }
+
+    /// Hands over what changed in a table.
+    ///
+    /// # Errors
+    /// When one key's values are larger than an array can be.
+    pub fn table<C: ?Sized + StateColumn>(&mut self, name: &str, table: &mut Table<C>) -> Result<()> {
+        let full = self.full(name);
+        let changes = table.snapshot(&full, &self.groups)?;
+        self.add(name, full, changes, None, table.len());
+        Ok(())
+    }
+
+    /// Hands over what changed in a table's buckets, and which live.
+    ///
+    /// # Errors
+    /// When one key's values are larger than an array can be.
+    pub fn buckets<C: ?Sized + StateColumn>(&mut self, name: &str, buckets: &mut Buckets<C>) -> Result<()> {
+        let full = self.full(name);
+        let (changes, live) = buckets.snapshot(self.epoch, &full, &self.groups)?;
+        self.add(name, full, changes, Some(live), buckets.rows());
+        Ok(())
+    }
+
+    /// Hands over a small value.
+    pub fn value(&mut self, name: &str, value: impl Into<Value>) {
+        self.values.insert(name.to_owned(), value.into());
+    }
+
+    /// This snapshot with an earlier one, which could not be written, before it.
+    #[must_use]
+    pub fn after(mut self, earlier: OperatorSnapshot) -> Self {
+        for (name, mut before) in earlier.tables {
+            if let Some(table) = self.tables.get_mut(&name) {
+                before.parts.append(&mut table.parts);
+                table.parts = before.parts;
+            }
+        }
+        self
+    }
+
+    fn full(&self, name: &str) -> Range<u16> {
+        self.plan.get(name).cloned().unwrap_or(0..0)
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        full: Range<u16>,
+        changes: Changes,
+        live: Option<Vec<LiveBucket>>,
+        rows: usize,
+    ) {
+        let part = TablePart { epoch: self.epoch, full, changes };
+        let table = TableSnapshot { parts: vec![part], live, rows: rows as u64 };
+        self.tables.insert(name.to_owned(), table);
+    }
+}
+
+/// What one operator of one shard gets back.
+#[derive(Debug, Clone)]
+pub struct OperatorState {
+    operator: String,
+    entry: OperatorEntry,
+    owned: Range<u16>,
+    storage: Option<Arc<dyn Storage>>,
+    rewritten: bool,
+}
+
+impl OperatorState {
+    /// Nothing: the job starts afresh.
+    pub fn empty() -> Self {
+        Self {
+            operator: String::new(),
+            entry: OperatorEntry::default(),
+            owned: 0..0,
+            storage: None,
+            rewritten: false,
+        }
+    }
+
+    /// What a checkpoint holds of an operator for the groups that a shard owns.
+    pub fn new(operator: &str, entry: OperatorEntry, owned: Range<u16>, storage: Arc<dyn Storage>) -> Self {
+        Self { operator: operator.to_owned(), entry, owned, storage: Some(storage), rewritten: false }
+    }
+
+    /// The same, but everything counts as changed, so that the next snapshot writes all of it: for
+    /// state that comes from another directory than the next checkpoint goes to.
+    #[must_use]
+    pub fn rewritten(mut self) -> Self {
+        self.rewritten = true;
+        self
+    }
+
+    /// Whether nothing was kept.
+    pub fn is_empty(&self) -> bool {
+        self.entry.values.is_empty() && self.entry.tables.is_empty()
+    }
+
+    /// The value of this name that some shard wrote: the first, if several did.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.entry.values.iter().find_map(|values| values.get(name))
+    }
+
+    /// The values of this name, one for each shard that wrote it: of watermarks, for instance, the
+    /// reader takes the lowest.
+    pub fn values(&self, name: &str) -> Vec<Value> {
+        self.entry.values.iter().filter_map(|values| values.get(name).cloned()).collect()
+    }
+
+    /// Fills a table.
+    ///
+    /// # Errors
+    /// When a block is damaged or gone, or is of a table of another shape.
+    pub fn table<C: ?Sized + StateColumn>(&self, name: &str, table: &mut Table<C>) -> Result<()> {
+        let Some(entry) = self.entry.tables.get(name) else { return Ok(()) };
+        self.blocks(name, entry, |_, batch, wanted| table.apply(batch, wanted))?;
+        if self.rewritten {
+            table.touch_all();
+        }
+        Ok(())
+    }
+
+    /// Fills a table's buckets.
+    ///
+    /// # Errors
+    /// When a block is damaged or gone, or is of a table of another shape.
+    pub fn buckets<C: ?Sized + StateColumn>(&self, name: &str, buckets: &mut Buckets<C>) -> Result<()> {
+        let Some(entry) = self.entry.tables.get(name) else { return Ok(()) };
+        let births = births(entry, &self.owned);
+        for (bucket, born) in &births {
+            buckets.revive(*bucket, born.filter(|_| !self.rewritten))?;
+        }
+        let live = entry.live_buckets.as_deref().unwrap_or_default();
+        self.blocks(name, entry, |epoch, batch, wanted| {
+            buckets.apply(batch, &|group, bucket| {
+                wanted(group) && live.iter().any(|live| live.lives(group, bucket, epoch))
+            })
+        })
+    }
+
+    /// Reads every block that holds groups of this shard, oldest first.
+    fn blocks(
+        &self,
+        name: &str,
+        entry: &TableEntry,
+        mut apply: impl FnMut(u64, &arrow::array::RecordBatch, &dyn Fn(u16) -> bool) -> Result<()>,
+    ) -> Result<()> {
+        let Some(storage) = &self.storage else { return Ok(()) };
+        let first = chain::first_needed(&entry.blocks);
+        for (at, block) in entry.blocks.iter().enumerate() {
+            let wanted = |group: u16| self.owned.contains(&group) && first.at(group) <= at;
+            if block.bytes == 0 || !block.groups.range().any(wanted) {
+                continue;
+            }
+            for batch in read_block(storage.as_ref(), block, &self.operator, name)? {
+                apply(block.epoch, &batch, &wanted)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The live buckets in a range of groups; with their birth where all of the range agrees on it.
+fn births(entry: &TableEntry, owned: &Range<u16>) -> BTreeMap<i64, Option<u64>> {
+    let lists = entry.live_buckets.as_deref().unwrap_or_default();
+    let lists: Vec<_> = lists.iter().filter(|list| list.groups.overlaps(&GroupRange::from(owned))).collect();
+    let mut found: BTreeMap<i64, (Option<u64>, usize)> = BTreeMap::new();
+    for LiveBucket(bucket, born) in lists.iter().flat_map(|list| &list.buckets) {
+        let (agreed, times) = found.entry(*bucket).or_insert((Some(*born), 0));
+        *times += 1;
+        if *agreed != Some(*born) {
+            *agreed = None;
+        }
+    }
+    let everywhere = |times: usize| times == lists.len();
+    found.into_iter().map(|(bucket, (born, times))| (bucket, born.filter(|_| everywhere(times)))).collect()
+}

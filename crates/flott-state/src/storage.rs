@@ -1,0 +1,93 @@
+//! Where checkpoints lie: named objects that are written once.
+//!
+//! What every provider must give, and [`conformance::check`] tests:
+//! - `put_if_absent` is atomic: of any number of writers under one name exactly one is told
+//!   `Written`, and no reader ever sees a part of an object.
+//! - After `Written`, or after a `write` that returned well, the object is durable: it is there
+//!   after a power cut.
+//! - `read`, `read_range` and `list` see at once what was written and deleted.
+//! - Nothing is deleted that nobody asked to delete: no life-cycle rule.
+//!
+//! A failure says whether it may have had an effect ([`Effect`]). A lost answer is neither success
+//! nor failure: the caller asks again, with the same bytes under the same name.
+
+mod conformance;
+mod local;
+mod memory;
+
+pub use conformance::check;
+pub use local::LocalStorage;
+pub use memory::{Fault, MemoryStorage};
+
+use std::fmt;
+
+use flott_types::{Code, Diagnostic};
+
+/// The answer to [`Storage::put_if_absent`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// The object is there now, and durable.
+    Written,
+    /// An object of this name was there before. Perhaps one's own, if an earlier answer was lost.
+    Taken,
+}
+
+/// What a failed request may have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Certainly nothing.
+    None,
+    /// Nobody knows: all of it, nothing, or all of it later.
+    Unknown,
+}
+
+/// A request that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageError {
+    /// The object.
+    pub name: String,
+    /// What was tried and why it failed, e.g. `could not be written: no space left on device`.
+    pub what: String,
+    /// What it may have done all the same.
+    pub effect: Effect,
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.what)
+    }
+}
+
+impl std::error::Error for StorageError {}
+
+impl From<StorageError> for Box<Diagnostic> {
+    fn from(error: StorageError) -> Self {
+        Diagnostic::error(Code::CheckpointFailed, error.to_string())
+    }
+}
+
+/// Result of a request.
+pub type StorageResult<T> = Result<T, StorageError>;
+
+/// Named objects, written once. Names are relative, with `/` between folders, of printable ASCII.
+pub trait Storage: Send + Sync + fmt::Debug {
+    /// Writes an object unless one of this name is there. Atomic and durable.
+    fn put_if_absent(&self, name: &str, bytes: &[u8]) -> StorageResult<Put>;
+
+    /// Writes an object under a name that was never used. Durable on return; readers who were not
+    /// told its name may see a part of it before. Fails if the name is taken.
+    fn write(&self, name: &str, bytes: &[u8]) -> StorageResult<()>;
+
+    /// All bytes of an object; `None` if there is none.
+    fn read(&self, name: &str) -> StorageResult<Option<Vec<u8>>>;
+
+    /// The bytes of an object from `offset` on: `length` of them, or fewer where it ends. `None` if
+    /// there is none.
+    fn read_range(&self, name: &str, offset: u64, length: u64) -> StorageResult<Option<Vec<u8>>>;
+
+    /// The names that start with `prefix`, rising. Includes folders' contents.
+    fn list(&self, prefix: &str) -> StorageResult<Vec<String>>;
+
+    /// Removes an object. One that isn't there is no failure.
+    fn delete(&self, name: &str) -> StorageResult<()>;
+}
