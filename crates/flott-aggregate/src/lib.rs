@@ -18,11 +18,21 @@
 //! Names, types and documentation of the functions stand in `flott-expr`; this crate knows
 //! nothing of windows, shards and SQL text.
 
+mod bag;
+mod bitmap;
 mod cells;
+mod codec;
 mod count;
+mod groups;
+mod json_object;
+mod moments;
 mod native;
+mod percentile;
 mod selection;
+mod sequence;
 mod single;
+mod single_bytes;
+mod sketch;
 mod total;
 
 use arrow::{
@@ -33,7 +43,7 @@ use flott_expr::{AggregateFunction, EvalError};
 use flott_state::StateColumn;
 use flott_types::{DataType, Diagnostic, Result};
 
-use crate::{cells::Cells, count::Count, total::Which};
+use crate::{cells::Cells, count::Count};
 
 /// One aggregate call's values for all groups of a table.
 ///
@@ -86,18 +96,65 @@ pub fn accumulator(
     retracts: bool,
 ) -> Result<Box<dyn Accumulator>> {
     let types: Vec<ArrowType> = arg_types.iter().map(DataType::arrow_type).collect();
-    let result = data_type.arrow_type();
-    let found = match (function.name, types.as_slice()) {
-        ("COUNT", _) => Some(Cells::boxed(Count)),
-        ("SUM", [of]) => total::accumulator(Which::Sum, of, &result),
-        ("$SUM0", [of]) => total::accumulator(Which::Sum0, of, &result),
-        ("AVG", [of]) => total::accumulator(Which::Avg, of, &result),
-        ("MIN", [of]) if !retracts => single::accumulator::<single::Min>(of),
-        ("MAX", [of]) if !retracts => single::accumulator::<single::Max>(of),
-        _ => None,
-    };
+    let found = by_name(function.name, &types, &data_type.arrow_type(), retracts);
     found.ok_or_else(|| {
         let types: Vec<String> = arg_types.iter().map(|it| it.kind.to_string()).collect();
-        Diagnostic::not_supported(format_args!("{}({})", function.name, types.join(", ")))
+        let taken_back = if retracts { " over rows that change" } else { "" };
+        Diagnostic::not_supported(format_args!("{}({}){taken_back}", function.name, types.join(", ")))
     })
+}
+
+fn by_name(
+    name: &str,
+    types: &[ArrowType],
+    result: &ArrowType,
+    retracts: bool,
+) -> Option<Box<dyn Accumulator>> {
+    use sequence::Which as Kept;
+    let first = types.first();
+    let total = |which| total::accumulator(which, first?, result);
+    let moments = |deviation, sample| {
+        let which = moments::Which { deviation, sample };
+        Some(moments::accumulator(which, result, retracts))
+    };
+    let kept = |which, nulls| sequence::accumulator(which, nulls, first?, result);
+    let bitmap = |which, cardinality| Some(bitmap::accumulator(which, cardinality));
+    match name {
+        "COUNT" => Some(Cells::boxed(Count)),
+        "SUM" => total(total::Which::Sum),
+        "$SUM0" => total(total::Which::Sum0),
+        "AVG" => total(total::Which::Avg),
+        "MIN" if retracts => bag::accumulator(bag::Which::Min, first?, result),
+        "MIN" => single::accumulator::<single::Min>(first?),
+        "MAX" if retracts => bag::accumulator(bag::Which::Max, first?, result),
+        "MAX" => single::accumulator::<single::Max>(first?),
+        "VAR_POP" => moments(false, false),
+        "VAR_SAMP" => moments(false, true),
+        "STDDEV_POP" => moments(true, false),
+        "STDDEV_SAMP" => moments(true, true),
+        "FIRST_VALUE" if retracts => kept(Kept::First, false),
+        "FIRST_VALUE" => single::accumulator::<single::First>(first?),
+        "LAST_VALUE" if retracts => kept(Kept::Last, false),
+        "LAST_VALUE" => single::accumulator::<single::Last>(first?),
+        "SINGLE_VALUE" => kept(Kept::Only, true),
+        "LISTAGG" => kept(Kept::Joined, false),
+        "ARRAY_AGG" => kept(Kept::Array, true),
+        "ARRAY_AGG_IGNORE_NULLS" => kept(Kept::Array, false),
+        "COLLECT" => bag::accumulator(bag::Which::Collect, first?, result),
+        "JSON_ARRAYAGG_NULL_ON_NULL" => kept(Kept::JsonArray, true),
+        "JSON_ARRAYAGG_ABSENT_ON_NULL" => kept(Kept::JsonArray, false),
+        "JSON_OBJECTAGG_NULL_ON_NULL" => Some(json_object::accumulator(true, retracts)),
+        "JSON_OBJECTAGG_ABSENT_ON_NULL" => Some(json_object::accumulator(false, retracts)),
+        "PERCENTILE" => Some(percentile::accumulator(result)),
+        "APPROX_COUNT_DISTINCT" if !retracts => sketch::accumulator(first?),
+        "BITMAP_BUILD_AGG" => bitmap(bitmap::Which::Build, false),
+        "BITMAP_BUILD_CARDINALITY_AGG" => bitmap(bitmap::Which::Build, true),
+        "BITMAP_AND_AGG" => bitmap(bitmap::Which::And, false),
+        "BITMAP_AND_CARDINALITY_AGG" => bitmap(bitmap::Which::And, true),
+        "BITMAP_OR_AGG" => bitmap(bitmap::Which::Or, false),
+        "BITMAP_OR_CARDINALITY_AGG" => bitmap(bitmap::Which::Or, true),
+        "BITMAP_XOR_AGG" => bitmap(bitmap::Which::Xor, false),
+        "BITMAP_XOR_CARDINALITY_AGG" => bitmap(bitmap::Which::Xor, true),
+        _ => None,
+    }
 }

@@ -6,22 +6,21 @@
 //! ```
 //! Nothing can be taken back; where that may happen, `kept` holds all values instead.
 
-use std::{any::Any, fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, marker::PhantomData};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, StringArray},
+    array::{Array, ArrayRef},
     buffer::NullBuffer,
     datatypes::DataType as ArrowType,
 };
 use flott_expr::EvalError;
-use flott_state::StateColumn;
-use flott_types::Result;
 
 use crate::{
     Accumulator,
-    cells::{Cells, Fold, check_shape, not_ours, not_saved, wrong_argument},
+    cells::{Cells, Fold, wrong_argument},
     native::{self, Native, Ordered, with_native},
     selection::Selection,
+    single_bytes,
 };
 
 /// Which value is kept.
@@ -70,10 +69,7 @@ impl Rule for Last {
 
 /// The accumulator that keeps one value of this type by this rule; `None` if there is none.
 pub(crate) fn accumulator<R: Rule>(of: &ArrowType) -> Option<Box<dyn Accumulator>> {
-    if matches!(of, ArrowType::Utf8 | ArrowType::Binary) {
-        return Some(Box::new(SingleBytes::<R> { cells: Vec::new(), of: of.clone(), rule: PhantomData }));
-    }
-    with_native!(of, N => Some(Cells::boxed(Single::<N, R>::new(of.clone()))), else None)
+    with_native!(of, N => Some(Cells::boxed(Single::<N, R>::new(of.clone()))), else single_bytes::accumulator::<R>(of))
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -161,125 +157,4 @@ impl<N: Native, R: Rule> Fold for Single<N, R> {
 /// A call with `retract` to an accumulator made without: a bug of ours.
 pub(crate) fn cannot_retract() -> EvalError {
     EvalError::internal("an aggregate that keeps one value can't take rows back")
-}
-
-/// One text or byte string per group. Texts compare as their bytes do, which is the order of their
-/// code points.
-#[derive(Debug)]
-struct SingleBytes<R> {
-    cells: Vec<Option<Vec<u8>>>,
-    of: ArrowType,
-    rule: PhantomData<fn() -> R>,
-}
-
-impl<R: Rule> SingleBytes<R> {
-    #[inline]
-    fn keep(&mut self, slot: u32, value: &[u8]) {
-        match self.cells.get_mut(slot as usize) {
-            Some(Some(kept)) if R::prefers(value, kept.as_slice()) => {
-                kept.clear();
-                kept.extend_from_slice(value);
-            }
-            Some(cell @ None) => *cell = Some(value.to_vec()),
-            _ => {}
-        }
-    }
-    fn keep_all(&mut self, slots: &[u32], values: &ArrayRef, rows: &Selection) -> Result<(), EvalError> {
-        if let Some(texts) = values.as_string_opt::<i32>() {
-            rows.for_each(slots, |slot, row| self.keep(slot, texts.value(row).as_bytes()));
-        } else if let Some(values) = values.as_binary_opt::<i32>() {
-            rows.for_each(slots, |slot, row| self.keep(slot, values.value(row)));
-        } else {
-            return Err(wrong_argument());
-        }
-        Ok(())
-    }
-    fn gather(&self, slots: &[u32]) -> Result<ArrayRef, EvalError> {
-        bytes_column(
-            &self.of,
-            slots.len(),
-            slots.iter().map(|slot| self.cells.get(*slot as usize)?.as_deref()),
-        )
-    }
-}
-
-/// Texts or byte strings as a column.
-pub(crate) fn bytes_column<'a>(
-    of: &ArrowType,
-    length: usize,
-    values: impl Iterator<Item = Option<&'a [u8]>> + Clone,
-) -> Result<ArrayRef, EvalError> {
-    let bytes: usize = values.clone().map(|it| it.map_or(0, <[u8]>::len)).sum();
-    if i32::try_from(bytes).is_err() {
-        return Err(EvalError::new(format!(
-            "{length} values of {bytes} bytes together don't fit one column (2 GiB)"
-        )));
-    }
-    let column: BinaryArray = values.collect();
-    if *of == ArrowType::Utf8 {
-        return Ok(Arc::new(StringArray::try_from_binary(column)?));
-    }
-    Ok(Arc::new(column))
-}
-
-impl<R: Rule> StateColumn for SingleBytes<R> {
-    fn grow(&mut self, slots_end: usize) {
-        if slots_end > self.cells.len() {
-            self.cells.resize(slots_end, None);
-        }
-    }
-    fn reset(&mut self, slots: &[u32]) {
-        for slot in slots {
-            if let Some(cell) = self.cells.get_mut(*slot as usize) {
-                *cell = None;
-            }
-        }
-    }
-    fn saved_type(&self) -> ArrowType {
-        self.of.clone()
-    }
-    fn save(&self, slots: &[u32]) -> Result<ArrayRef> {
-        self.gather(slots).map_err(not_saved)
-    }
-    fn load(&mut self, slots: &[u32], saved: &ArrayRef) -> Result<()> {
-        check_shape(&self.of, slots, saved)?;
-        self.reset(slots);
-        let rows = Selection::present(std::slice::from_ref(saved), None);
-        self.keep_all(slots, saved, &rows).map_err(not_saved)
-    }
-    fn memory(&self) -> usize {
-        let bytes: usize = self.cells.iter().flatten().map(Vec::capacity).sum();
-        bytes + self.cells.capacity() * size_of::<Option<Vec<u8>>>()
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-}
-
-impl<R: Rule> Accumulator for SingleBytes<R> {
-    fn update(
-        &mut self,
-        slots: &[u32],
-        args: &[ArrayRef],
-        filter: Option<&BooleanArray>,
-    ) -> Result<(), EvalError> {
-        let rows = Selection::present(args, filter);
-        self.keep_all(slots, args.first().ok_or_else(wrong_argument)?, &rows)
-    }
-    fn retract(&mut self, _: &[u32], _: &[ArrayRef], _: Option<&BooleanArray>) -> Result<(), EvalError> {
-        Err(cannot_retract())
-    }
-    fn merge(&mut self, slots: &[u32], saved: &ArrayRef) -> Result<(), EvalError> {
-        if saved.data_type() != &self.of {
-            return Err(not_ours(saved));
-        }
-        let rows = Selection::present(std::slice::from_ref(saved), None);
-        self.keep_all(slots, saved, &rows)
-    }
-    fn evaluate(&self, slots: &[u32]) -> Result<ArrayRef, EvalError> {
-        self.gather(slots)
-    }
 }

@@ -14,8 +14,8 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
-        Int32Array, Int64Array,
+        ArrayRef, AsArray, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
+        Int64Array,
     },
     datatypes::{DataType as ArrowType, Decimal128Type, Float32Type, Float64Type, Int64Type, i256},
 };

@@ -87,7 +87,8 @@ impl fmt::Display for AggregateCall {
 }
 
 impl AggregateFunction {
-    /// Finds the signature, casts the arguments, types the call.
+    /// Finds the signature, casts the arguments, types the call. What `… ON NULL` says stands behind
+    /// the arguments of the functions of JSON, as the text `NULL` or `ABSENT`.
     ///
     /// # Errors
     /// `NoMatchingSignature`, naming the signatures that exist.
@@ -107,20 +108,21 @@ impl AggregateFunction {
                 .iter()
                 .fold(error, |error, it| error.help(format!("it is called as {it}"))));
         };
-        let args =
-            args.into_iter().zip(&signature.arguments).map(|(arg, to)| crate::functions::pass_as(arg, to));
-        Ok(AggregateCall {
-            function: self,
-            args: args.collect(),
-            distinct,
-            filter,
-            data_type: signature.result,
-            span,
-        })
+        let args = args.into_iter().zip(&signature.arguments);
+        let args = args.map(|(arg, to)| crate::functions::pass_as(arg, to)).collect();
+        let (function, args) = clauses::chosen(self, args)?;
+        Ok(AggregateCall { function, args, distinct, filter, data_type: signature.result, span })
+    }
+
+    /// The form that `IGNORE NULLS` chooses; `None`: there is none.
+    pub fn ignoring_nulls(&'static self) -> Option<&'static AggregateFunction> {
+        (self.name == "ARRAY_AGG").then(|| lookup_aggregate("ARRAY_AGG_IGNORE_NULLS"))?
     }
 }
 
+mod clauses;
 mod table;
+mod types;
 
 /// The aggregate function of this name, in any case.
 pub fn lookup_aggregate(name: &str) -> Option<&'static AggregateFunction> {
@@ -129,7 +131,8 @@ pub fn lookup_aggregate(name: &str) -> Option<&'static AggregateFunction> {
     })
 }
 
-/// All aggregate functions, in order of name.
+/// All aggregate functions, in order of name. Those without documentation are forms of others that
+/// a clause chooses.
 pub fn all_aggregates() -> &'static [AggregateFunction] {
     table::AGGREGATES
 }

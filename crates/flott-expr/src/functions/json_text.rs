@@ -73,6 +73,7 @@ impl<'a> Json<'a> {
     }
 }
 
+/// Appends the text as a JSON string.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
