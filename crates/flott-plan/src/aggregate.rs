@@ -114,7 +114,7 @@ impl Flatten {
             properties: vec![WindowProperty::Start, WindowProperty::End, WindowProperty::Time],
         };
         let columns = branches.first().map(|it| self.graph.output(it)).unwrap_or_default();
-        let results = schema.fields.iter().skip(keys.len()).take(calls.len()).cloned().collect();
+        let results = calls.iter().map(|it| Field::new(it.to_string(), it.data_type.clone())).collect();
         let output = aggregate_schema(&node, &columns, results, &time_type);
         let restore = restore(&wanted, &output, schema);
         let branch = self.operator(OperatorNode::WindowAggregate(node), vec![branches], output);

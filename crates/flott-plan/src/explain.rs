@@ -168,13 +168,18 @@ fn capitalised(name: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// The columns of each of an operator's inputs.
+/// The columns of each of an operator's inputs; those that both have, with their side.
 fn labels(plan: &StreamPlan, node: &Node) -> Labels {
     let mut labels = [Vec::new(), Vec::new()];
     for (&input, port) in node.inputs.iter().zip(&node.ports) {
         labels[port.input] = plan.nodes[input].schema.fields.iter().map(|field| field.name.clone()).collect();
     }
-    labels
+    let [left, right] = &labels;
+    let sided = |side: &str, names: &[String], others: &[String]| -> Vec<String> {
+        let with_side = |name: &String| if others.contains(name) { format!("{side}.{name}") } else { name.clone() };
+        names.iter().map(with_side).collect()
+    };
+    [sided("left", left, right), sided("right", right, left)]
 }
 
 /// How rows get to an operator, the same for all edges into it.

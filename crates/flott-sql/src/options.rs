@@ -391,19 +391,19 @@ pub const OPTIONS: &[SessionOption] = &[
         "Whether deduplication tells inserts from updates.",
     ),
     accepted("table.exec.rank.topn-cache-size", Integer, "10000", "How many rows of a Top-N are cached."),
-    accepted(
+    used(
         "table.optimizer.agg-phase-strategy",
         Word(&["AUTO", "TWO_PHASE", "ONE_PHASE"]),
         "AUTO",
         "Whether rows are aggregated before they are exchanged.",
     ),
-    accepted(
+    used(
         "table.optimizer.distinct-agg.split.enabled",
         Boolean,
         "false",
         "Whether distinct aggregation is split.",
     ),
-    accepted(
+    used(
         "table.optimizer.distinct-agg.split.bucket-num",
         Integer,
         "1024",
