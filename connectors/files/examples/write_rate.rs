@@ -77,7 +77,7 @@ fn measure(path: String, megabytes: usize) -> Result<()> {
         job_options: Options::new(),
         pipeline_name: "write_rate".into(),
         run_id: clock.now_micros().to_string(),
-        context: EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0 },
+        context: EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None },
         clock: clock.clone(),
         overwrite: false,
         checkpoints: false,

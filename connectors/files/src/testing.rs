@@ -126,7 +126,7 @@ pub(crate) fn scan(table: &TableDescription) -> ScanRequest {
 }
 
 pub(crate) fn eval_context() -> EvalContext {
-    EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 1 }
+    EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 1, watermark: None }
 }
 
 pub(crate) fn read_context() -> ReadContext {

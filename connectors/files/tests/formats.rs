@@ -50,7 +50,7 @@ fn registry() -> Registry {
 }
 
 fn context() -> EvalContext {
-    EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 1 }
+    EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 1, watermark: None }
 }
 
 fn write(table: &TableDescription, batch: &RecordBatch) {

@@ -173,6 +173,7 @@ impl<'a> Build<'a> {
             now_micros: job.clock.now_micros(),
             time_zone: job.settings.time_zone,
             random_seed: job.clock.now_micros().unsigned_abs(),
+            watermark: None,
         };
         let counters = Arc::new(Counters {
             sources: source_nodes

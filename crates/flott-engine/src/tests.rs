@@ -53,7 +53,7 @@ fn calc() -> (Calc, Arc<Counters>, Rejected) {
         [Step::Filter(positive), Step::Project { exprs: vec![cast], schema: schema("n", DataType::int()) }];
     let counters = Arc::new(Counters { edges: vec![EdgeCounters::default()], ..Counters::default() });
     let rejected = Rejected::default();
-    let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0 };
+    let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None };
     let reject = Box::new(Keep(rejected.clone()));
     let calc = Calc::new(&steps, &input, counters.clone(), 0, reject, context, Arc::new(|| 0));
     (calc, counters, rejected)

@@ -47,6 +47,8 @@ pub struct EvalContext {
     pub time_zone: chrono_tz::Tz,
     /// Seed for RAND and UUID without a seed of their own; differs per shard and batch.
     pub random_seed: u64,
+    /// `CURRENT_WATERMARK`: up to where event time has come, in milliseconds; `None` before the first.
+    pub watermark: Option<i64>,
 }
 
 /// A row that cannot be evaluated (`CAST('x' AS INT)`, `1/0`, …).

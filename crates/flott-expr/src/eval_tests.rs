@@ -7,7 +7,7 @@ use super::*;
 use crate::lookup;
 
 fn context() -> EvalContext {
-    EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 7 }
+    EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 7, watermark: None }
 }
 
 fn batch() -> RecordBatch {

@@ -73,7 +73,7 @@ fn work(chunks: &Mutex<Chunks>, mode: &str, out: Option<File>) -> Result<(u64, u
         parallelism: 1,
         job_options: Options::default(),
     };
-    let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0 };
+    let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None };
     let mut decoder = Csv.decoder(&request, &scan, Vec::new())?;
     let mut encoder = match mode {
         "parquet" => Some(Parquet.encoder(&request, &context)?),

@@ -117,7 +117,7 @@ fn measure(case: &Case) -> Option<Call> {
     let schema = ArrowSchema::new(arrays.iter().enumerate().map(field).collect::<Vec<_>>());
     let batch = RecordBatch::try_new(Arc::new(schema), arrays).ok()?;
     let program = Program::new(vec![expr]);
-    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 7 };
+    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 7, watermark: None };
     program.evaluate(&batch, &context).ok()?;
     let (start, mut rows) = (thread_time(), 0);
     while rows < ROWS || thread_time() < start + AT_LEAST {
@@ -163,7 +163,7 @@ fn constant(text: &str) -> Option<(ArrayRef, DataType)> {
     let of = expr.data_type.clone();
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Arc::new(ArrowSchema::empty()), vec![], &options).ok()?;
-    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 7 };
+    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 7, watermark: None };
     Some((Program::new(vec![expr]).evaluate(&row, &context).ok()?.pop()?, of))
 }
 

@@ -252,7 +252,7 @@ pub fn print_text(schema: &Schema, rows: &[Vec<Option<String>>], output: Output)
         .collect();
     let batch = RecordBatch::try_new(schema.arrow_schema(), columns)
         .map_err(|error| flott_types::Diagnostic::error(flott_types::Code::Internal, error.to_string()))?;
-    let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0 };
+    let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None };
     let rows = Rows::new(schema, &context);
     let mut encoder: Box<dyn Encoder> = match output {
         Output::Csv => Box::new(CsvEncoder { rows, header: false }),

@@ -177,6 +177,7 @@ impl<'a> Runner<'a> {
             now_micros: self.clock.now_micros(),
             time_zone: settings.time_zone,
             random_seed: 0,
+            watermark: None,
         };
         let collect = match collected_schema(&plan) {
             Some(schema) => Some(results::sink(&schema, self.arguments.output, &context, &self.registry)?),

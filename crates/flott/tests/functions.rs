@@ -17,8 +17,11 @@ fn examples(flott: &Flott) -> Vec<(String, String)> {
     let listed = flott.run(["list", "functions", "--json"]).unwrap();
     let functions: Vec<Value> = serde_json::from_str(&listed.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_string();
+    // A watermark is that of a table's column.
+    let alone = |function: &&Value| function["name"] != "CURRENT_WATERMARK";
     functions
         .iter()
+        .filter(alone)
         .flat_map(|function| function["examples"].as_array().unwrap())
         .map(|example| (text(&example["expression"]), text(&example["result"])))
         .collect()

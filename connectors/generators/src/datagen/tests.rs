@@ -45,7 +45,7 @@ fn rows(table: &TableDescription, range: std::ops::Range<u64>) -> Vec<Vec<Value>
         bytes_in: 0,
         time: Default::default(),
     };
-    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0 };
+    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0, watermark: None };
     let mut all = Vec::new();
     let mut keep = |decoded: Decoded| {
         for row in 0..decoded.batch.num_rows() {
@@ -169,7 +169,7 @@ fn the_same_rows_come_again_behind_any_row() {
         job_options: Options::new(),
     };
     let source = Datagen.source(&table, scan, &Registry::new()).unwrap();
-    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0 };
+    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0, watermark: None };
     let reading = flott_connector::ReadContext {
         buffers: Default::default(),
         stop: Default::default(),

@@ -63,7 +63,7 @@ fn events(columns: &[(&str, DataType)], range: Range<u64>) -> RecordBatch {
         bytes_in: 0,
         time: Default::default(),
     };
-    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0 };
+    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0, watermark: None };
     let mut batches = Vec::new();
     let mut keep = |decoded: Decoded| {
         batches.push(decoded.batch);

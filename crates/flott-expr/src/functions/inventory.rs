@@ -147,7 +147,7 @@ pub static INVENTORY: &[Entry] = &[
     aggregate("BITMAP_XOR_CARDINALITY_AGG", "BITMAP_XOR_CARDINALITY_AGG"),
     registered("BTRIM", "BTRIM"),
     registered("COALESCE", "COALESCE"),
-    time("CURRENT_WATERMARK", "CURRENT_WATERMARK"),
+    registered("CURRENT_WATERMARK", "CURRENT_WATERMARK"),
     internal("DEFAULT"),
     registered("ELT", "ELT"),
     registered("ENDSWITH", "ENDSWITH"),

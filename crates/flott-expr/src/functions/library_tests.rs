@@ -125,7 +125,7 @@ fn answer(call: &str) -> (String, String) {
     let of = expr.data_type.to_string();
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options).unwrap();
-    let context = EvalContext { now_micros: 0, time_zone: Tz::UTC, random_seed: 0 };
+    let context = EvalContext { now_micros: 0, time_zone: Tz::UTC, random_seed: 0, watermark: None };
     let data_type = expr.data_type.clone();
     match Program::new(vec![expr]).evaluate(&row, &context) {
         Err(error) => (format!("ERROR {error}"), of),

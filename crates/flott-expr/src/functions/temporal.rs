@@ -219,6 +219,27 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     .varying(),
     Function::define(
         KIND,
+        "CURRENT_WATERMARK",
+        &["CURRENT_WATERMARK(rowtime)"],
+        |args| match args {
+            [time] => {
+                let result = match time.data_type.kind {
+                    TypeKind::Timestamp(_) => TypeKind::Timestamp(3),
+                    TypeKind::TimestampLtz(_) => TypeKind::TimestampLtz(3),
+                    _ => return None,
+                };
+                Some(Signature { arguments: vec![time.data_type.clone()], result: result.into() })
+            }
+            _ => None,
+        },
+        current_watermark,
+        "Up to where event time has come where the row is, by the watermarks of a rowtime column; NULL \
+         before the first.",
+        &[("CURRENT_WATERMARK(rowtime)", "2026-01-01 00:00:00.000")],
+    )
+    .varying(),
+    Function::define(
+        KIND,
         "LOCALTIMESTAMP",
         &["LOCALTIMESTAMP"],
         |args| nothing(args, TypeKind::Timestamp(3)),
@@ -648,6 +669,11 @@ fn local_now_millis(call: &Call<'_>) -> i64 {
 fn now(call: &Call<'_>, local: bool) -> Result<ArrayRef, EvalError> {
     let millis = if local { local_now_millis(call) } else { call.context.now_micros.div_euclid(1_000) };
     let values = arrow::array::TimestampMillisecondArray::from_value(millis, call.rows);
+    Ok(Arc::new(values.with_data_type(call.data_type.arrow_type())))
+}
+
+fn current_watermark(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
+    let values = arrow::array::TimestampMillisecondArray::from(vec![call.context.watermark; call.rows]);
     Ok(Arc::new(values.with_data_type(call.data_type.arrow_type())))
 }
 

@@ -22,7 +22,7 @@ use super::{
 };
 
 fn context() -> EvalContext {
-    EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0 }
+    EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None }
 }
 
 fn table(options: &[(&str, &str)]) -> TableDescription {

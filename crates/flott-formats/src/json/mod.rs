@@ -83,5 +83,5 @@ impl Format for JsonFormat {
 /// A context for tests.
 #[cfg(test)]
 pub(crate) fn test_context() -> EvalContext {
-    EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 0 }
+    EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 0, watermark: None }
 }

@@ -24,7 +24,7 @@ use parquet::{
 use super::{Parquet, RowGroupInfo, row_groups};
 
 fn context() -> EvalContext {
-    EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0 }
+    EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None }
 }
 
 /// All row groups of a file as this table sees them.

@@ -1,7 +1,7 @@
 //! Calls of functions by name, and the calls that the parser makes of special syntax.
 
 use flott_expr::{CastMode, Expr, ExprKind, Value, coerce, functions, lookup};
-use flott_types::{Code, DataType, Diagnostic, Result, Span};
+use flott_types::{Code, DataType, Diagnostic, Result, Span, TimeAttribute};
 use sqlparser::ast::{self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 use super::{calls, expr::ExprBinder, interval, json, literal};
@@ -77,10 +77,27 @@ pub(super) fn bind(binder: ExprBinder<'_, '_>, ast: &Ast, function: &ast::Functi
 
 fn by_name(binder: ExprBinder<'_, '_>, name: &str, args: Vec<Expr>, span: Span) -> Result<Expr> {
     let function = lookup(name).ok_or_else(|| unknown_or_missing(name, span))?;
+    if function.name == "CURRENT_WATERMARK" {
+        check_rowtime(binder, &args)?;
+    }
     if function.name.eq_ignore_ascii_case("ITEM") {
         return binder.operator("ITEM", args, span);
     }
     function.call(args, span).map_err(|it| it.at(span))
+}
+
+/// `CURRENT_WATERMARK` asks after a column with a watermark.
+fn check_rowtime(binder: ExprBinder<'_, '_>, args: &[Expr]) -> Result<()> {
+    let rowtime = Some(TimeAttribute::Rowtime);
+    match args.iter().find(|arg| binder.scope.time_of(arg) != rowtime) {
+        None => Ok(()),
+        Some(arg) => {
+            let message = "CURRENT_WATERMARK needs a column with a watermark";
+            Err(Diagnostic::error(Code::TypeMismatch, message)
+                .at(arg.span)
+                .help("a column is one if CREATE TABLE declares a WATERMARK for it and nothing is computed"))
+        }
+    }
 }
 
 fn function_name(function: &ast::Function) -> Option<String> {

@@ -14,7 +14,10 @@ use std::cell::RefCell;
 
 use flott_expr::{AggregateCall, AggregateFunction, Expr, ExprKind};
 use flott_types::{Code, DataType, Diagnostic, Result, Span};
-use sqlparser::ast::{self, DuplicateTreatment, FunctionArg, FunctionArgExpr, FunctionArguments};
+use sqlparser::ast::{
+    self, DuplicateTreatment, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
+    NullTreatment,
+};
 
 use super::{
     call, expr::ExprBinder, group_window::GroupWindow, grouping::GroupingCall, over, over::OverDraft,
@@ -133,7 +136,7 @@ pub(super) fn aggregate_call(
     empty_group: bool,
     span: Span,
 ) -> Result<AggregateCall> {
-    refuse_clauses(function, ast, span)?;
+    let function = null_treatment(function, ast, span)?;
     let inner = ExprBinder { calls: None, clause: INSIDE, ..binder };
     let (args, distinct) = arguments(inner, function, ast, span)?;
     let filter = ast.filter.as_ref().map(|it| inner.condition(it, "FILTER")).transpose()?;
@@ -153,15 +156,29 @@ pub(super) fn make_nullable_if_empty(call: &mut AggregateCall) {
     }
 }
 
-fn refuse_clauses(function: &AggregateFunction, ast: &ast::Function, span: Span) -> Result<()> {
-    let what = if !ast.within_group.is_empty() {
-        "WITHIN GROUP"
-    } else if ast.null_treatment.is_some() {
-        "IGNORE NULLS and RESPECT NULLS"
-    } else {
-        return Ok(());
+/// The function that `IGNORE NULLS` asks for; `RESPECT NULLS` is what all do without it.
+fn null_treatment(
+    function: &'static AggregateFunction,
+    ast: &ast::Function,
+    span: Span,
+) -> Result<&'static AggregateFunction> {
+    if !ast.within_group.is_empty() {
+        return Err(Diagnostic::not_supported(format_args!("WITHIN GROUP ({})", function.name)).at(span));
+    }
+    let inside = match &ast.args {
+        FunctionArguments::List(list) => list.clauses.as_slice(),
+        _ => &[],
     };
-    Err(Diagnostic::not_supported(format_args!("{what} ({})", function.name)).at(span))
+    let inside = inside.iter().find_map(|clause| match clause {
+        FunctionArgumentClause::IgnoreOrRespectNulls(it) => Some(*it),
+        _ => None,
+    });
+    match ast.null_treatment.or(inside) {
+        Some(NullTreatment::IgnoreNulls) => function.ignoring_nulls().ok_or_else(|| {
+            Diagnostic::not_supported(format_args!("IGNORE NULLS ({})", function.name)).at(span)
+        }),
+        Some(NullTreatment::RespectNulls) | None => Ok(function),
+    }
 }
 
 /// The bound arguments, and whether `DISTINCT` stands before them.
@@ -174,7 +191,9 @@ fn arguments(
     let FunctionArguments::List(list) = &ast.args else {
         return Err(Diagnostic::error(Code::Syntax, format!("{} needs arguments", function.name)).at(span));
     };
-    if !list.clauses.is_empty() {
+    let nulls =
+        |clause: &FunctionArgumentClause| matches!(clause, FunctionArgumentClause::IgnoreOrRespectNulls(_));
+    if !list.clauses.iter().all(nulls) {
         let what = format_args!("clauses behind the arguments of {}", function.name);
         return Err(Diagnostic::not_supported(what).at(span));
     }
@@ -201,7 +220,8 @@ pub(super) fn by_name(
     if let Some(window) = &ast.over {
         return Some(over::call(binder, upper, ast, window, span));
     }
-    if let Some(function) = flott_expr::lookup_aggregate(upper) {
+    // Forms that only a clause chooses have no documentation, and no name in SQL.
+    if let Some(function) = flott_expr::lookup_aggregate(upper).filter(|it| !it.doc.is_empty()) {
         return Some(aggregate(binder, function, ast, span));
     }
     if over::is_window_function(upper) {

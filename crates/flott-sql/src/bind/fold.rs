@@ -16,7 +16,7 @@ impl Binder<'_> {
         }
         let zone = self.options.get("table.local-time-zone").filter(|it| *it != "default").unwrap_or("UTC");
         let Ok(time_zone) = zone.parse() else { return expr };
-        let context = EvalContext { now_micros: 0, time_zone, random_seed: 0 };
+        let context = EvalContext { now_micros: 0, time_zone, random_seed: 0, watermark: None };
         match evaluate_constant(&expr, &context) {
             Ok(value) => {
                 let known = !value.is_null() && is_simplified(&expr);

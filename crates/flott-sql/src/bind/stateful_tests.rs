@@ -82,6 +82,12 @@ fn time_attributes_survive_plain_references_only() {
         "`ts` TIMESTAMP(3) NOT NULL *ROWTIME*"
     );
     assert_eq!(schema("SELECT ts FROM b UNION ALL SELECT ts FROM u"), "`ts` TIMESTAMP(3)");
+    assert_eq!(schema("SELECT CURRENT_WATERMARK(lt) AS w FROM l"), "`w` TIMESTAMP_LTZ(3)");
+    assert_error(
+        "SELECT CURRENT_WATERMARK(ts) FROM u",
+        "CURRENT_WATERMARK needs a column with a watermark",
+        "ts",
+    );
 }
 
 #[test]
