@@ -96,6 +96,8 @@ pub struct Incarnation {
     storage: Arc<dyn Storage>,
     job: String,
     nonce: u64,
+    /// The nonce of the first claim of the sequence.
+    store_id: u64,
     generation: u64,
     /// The number of the next manifest.
     next: u64,
@@ -363,13 +365,14 @@ impl Incarnation {
             if !settle(storage.as_ref(), &object_name(number), &bytes)? {
                 continue;
             }
-            let known = contents(storage.as_ref())?.listing;
+            let Contents { listing: known, claims, .. } = contents(storage.as_ref())?;
             match standing(&known, number) {
                 Standing::Stands => {
                     return Ok(Self {
                         storage,
                         job: job.to_owned(),
                         nonce,
+                        store_id: claims.values().next().map_or(nonce, |first| first.nonce),
                         generation: number,
                         next: number + 1,
                         tip: 0,
@@ -394,6 +397,12 @@ impl Incarnation {
     /// The generation of this run.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Tells these checkpoints of the job from any others, for ever: the nonce of the first claim,
+    /// which nobody deletes. Sinks name by it what they hide, so that every later run finds it.
+    pub fn store_id(&self) -> u64 {
+        self.store_id
     }
 
     /// The number that the next manifest will have.

@@ -57,6 +57,7 @@ fn a_run_goes_on_where_the_last_one_was() {
     let (mut second, recovered) = recover(&storage, 2);
     assert_eq!((epoch(&recovered), recovered.finish, second.generation()), (Some(2), false, 4));
     assert_eq!(checkpoint(&mut second, 3), 5);
+    assert_eq!((first.store_id(), second.store_id()), (1, 1));
     // One manifest, both claims, one segment are left.
     let names = storage.list("").unwrap();
     assert_eq!(
@@ -234,4 +235,23 @@ fn folders_of_jobs_are_plain_names() {
     assert_eq!(job_folder("../a b"), "%2E.%2Fa%20b");
     assert_ne!(job_folder(&"a".repeat(300)), job_folder(&"a".repeat(301)));
     assert_eq!(job_folder(""), "%");
+}
+
+/// The same on a disk, with the files that people see.
+#[test]
+fn a_directory_holds_a_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join(job_folder("my orders"));
+    let storage: Arc<dyn Storage> = Arc::new(crate::storage::LocalStorage::new(&root));
+    for round in 1..=3 {
+        let mut run = Incarnation::claim(storage.clone(), "my orders", round, 0).unwrap();
+        let recovered = run.recover(Token::NotNeeded).unwrap();
+        assert_eq!(recovered.manifest.map(|manifest| manifest.epoch), (round > 1).then(|| round - 1));
+        checkpoint(&mut run, round);
+    }
+    assert!(root.ends_with("my%20orders") && root.join("FLOTT").is_file());
+    assert_eq!(read_checkpoint(storage.as_ref(), None).unwrap().0.epoch, 3);
+    assert_eq!(contents(storage.as_ref()).unwrap().claims.len(), 3);
+    assert!(delete_all(storage.as_ref()).unwrap() > 3);
+    assert!(!is_ours(storage.as_ref()).unwrap());
 }
