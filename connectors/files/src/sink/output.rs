@@ -23,7 +23,10 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use flott_connector::{BufferPool, io};
 use flott_types::{Code, Diagnostic, Result};
 
-use super::{durable::sync_files, failed};
+use super::{
+    durable::{sync_directories, sync_files},
+    failed,
+};
 
 /// Buffers on their way to the thread at the most.
 const QUEUE_MAX: usize = 8;
@@ -173,6 +176,8 @@ struct Disk {
     recent: BTreeMap<u64, u64>,
     uses: u64,
     unsynced: Vec<PartFile>,
+    /// Where part files were made whose names aren't durable yet.
+    new_names_in: Option<PathBuf>,
     buffers: BufferPool,
 }
 
@@ -202,6 +207,10 @@ impl Disk {
             }
             Job::Sync { epoch } => {
                 self.sync()?;
+                // A manifest may name these files: a file without a name would be taken for published.
+                if let Some(directory) = self.new_names_in.take() {
+                    sync_directories(&directory, [directory.clone()])?;
+                }
                 status.durable.store(epoch.saturating_add(1), Ordering::Release);
                 Ok(())
             }
@@ -221,7 +230,10 @@ impl Disk {
         }
         let file = match self.open.entry(part) {
             Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(free) => free.insert(PartFile::create(path)?),
+            Entry::Vacant(free) => {
+                self.new_names_in = path.parent().map(Path::to_path_buf);
+                free.insert(PartFile::create(path)?)
+            }
         };
         file.reopen()?;
         self.recent.remove(&file.last_use);
