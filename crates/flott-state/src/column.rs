@@ -99,9 +99,7 @@ impl LongColumn {
 
 impl StateColumn for LongColumn {
     fn grow(&mut self, slots_end: usize) {
-        if slots_end > self.values.len() {
-            self.values.resize(slots_end, self.initial);
-        }
+        crate::memory::resize(&mut self.values, slots_end, self.initial);
     }
 
     fn reset(&mut self, slots: &[u32]) {
@@ -324,10 +322,8 @@ impl StateColumn for ArrowColumn {
     fn grow(&mut self, end: usize) {
         match &mut self.values {
             Values::Words { words, valid } => {
-                if end > words.len() {
-                    words.resize(end, 0);
-                    valid.grow(end);
-                }
+                crate::memory::resize(words, end, 0);
+                valid.grow(end);
             }
             Values::Rows { slots_end, .. } => *slots_end = end.max(*slots_end),
         }

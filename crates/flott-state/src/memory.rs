@@ -6,25 +6,35 @@
 /// Arrays from this many bytes on ask for large pages.
 const LARGE: usize = 4 << 20;
 
-/// A vector of zeros, on large pages if it is large.
+/// A vector of zeros, on large pages if it is large. The system gives fresh memory as zeros, so
+/// nothing is written here: pages come as they are used.
 pub(crate) fn zeros(length: usize) -> Vec<u64> {
-    let mut values = Vec::with_capacity(length);
+    let values = vec![0; length];
     prefer_large_pages(&values);
-    values.resize(length, 0);
     values
+}
+
+/// Makes a vector longer. A large one moves to twice the room, on large pages.
+pub(crate) fn resize<T: Copy>(values: &mut Vec<T>, length: usize, initial: T) {
+    while values.capacity() < length {
+        grow(values, length);
+    }
+    if length > values.len() {
+        values.resize(length, initial);
+    }
 }
 
 /// Makes room for one more value. A large vector moves to twice the room, on large pages.
 #[inline]
 pub(crate) fn reserve_one<T: Copy>(values: &mut Vec<T>) {
     if values.len() == values.capacity() {
-        grow(values);
+        grow(values, values.len() + 1);
     }
 }
 
 #[cold]
-fn grow<T: Copy>(values: &mut Vec<T>) {
-    let room = values.len().saturating_mul(2).max(64);
+fn grow<T: Copy>(values: &mut Vec<T>, length: usize) {
+    let room = values.len().saturating_mul(2).max(length).max(64);
     if room.saturating_mul(size_of::<T>()) < LARGE {
         values.reserve_exact(room - values.len());
         return;
@@ -35,7 +45,7 @@ fn grow<T: Copy>(values: &mut Vec<T>) {
     *values = larger;
 }
 
-/// Tells the system that this memory, not yet written, had better be on large pages.
+/// Tells the system that this memory, had better be on large pages.
 #[cfg(target_os = "linux")]
 fn prefer_large_pages<T>(values: &Vec<T>) {
     const PAGE: usize = 4096;

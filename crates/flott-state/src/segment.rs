@@ -8,8 +8,8 @@
 //! A segment cannot be read without a manifest, and isn't needed once no manifest names it. Its
 //! name holds generation, number, epoch and shard and is never used twice.
 //!
-//! Blocks aren't compressed: for keys and counters zstd at level 1 costs several times what
-//! writing the bytes does.
+//! Blocks aren't compressed. For counters by key, zstd at level 1 makes a third of the bytes at
+//! about 270 MB/s a core, and a local disk takes the bytes faster than that.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -148,6 +148,7 @@ impl Segment {
             self.bytes.extend_from_slice(MAGIC);
         }
         let start = self.bytes.len();
+        self.bytes.reserve(batches.iter().map(RecordBatch::get_array_memory_size).sum());
         encode(batches, &mut self.bytes)?;
         let bytes = self.bytes.get(start..).unwrap_or_default();
         (block.segment, block.offset) = (self.name.clone(), start as u64);

@@ -239,7 +239,8 @@ impl<C: ?Sized + StateColumn> Table<C> {
         let schema = self.schema();
         let removed = std::mem::take(&mut self.tombstones);
         self.gather_tombstones(&removed, &schema, bucket, full, groups, &mut changes.delta)?;
-        let dirty = self.dirty.iter().map(|slot| (slot, group(slot)));
+        let changed = self.dirty.iter().filter(|slot| self.keys.is_live(*slot));
+        let dirty = changed.map(|slot| (slot, group(slot)));
         let dirty = Rows::new(dirty.filter(|(_, group)| !full.contains(group)));
         self.gather_all(&dirty, &schema, bucket, &mut changes.delta)?;
         if !full.is_empty() {

@@ -167,6 +167,8 @@ fn a_full_disk_leaves_the_last_checkpoint_whole_and_the_next_one_succeeds() {
     assert_eq!(storage.list("segments/").unwrap().len(), 1, "the failed one's segment is swept");
 }
 
+type Flip = fn(&mut Vec<u8>);
+
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
     let storage = MemoryStorage::new();
@@ -177,7 +179,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
         run.confirm().unwrap();
         run.retain(3).unwrap();
     }
-    let flips: [(&str, fn(&mut Vec<u8>)); 4] = [
+    let flips: [(&str, Flip); 4] = [
         ("sequence/00000004", |bytes| bytes[70] ^= 4),
         ("sequence/00000004", |bytes| bytes.truncate(100)),
         ("segments/00000001-00000004-3-0", |bytes| bytes[7] ^= 1),
