@@ -169,8 +169,7 @@ impl Flatten {
         };
         let (start, end) = (add(&windows.starts), add(&windows.ends));
         let branches = extended(self.branches(input)?, &[wanted.columns.step()]);
-        let attached =
-            Windows::Attached { start, end, time: windows.time, local_time: windows.local_time };
+        let attached = Windows::Attached { start, end, time: windows.time, local_time: windows.local_time };
         Ok((branches, Known(attached, windows.time_type.clone())))
     }
 

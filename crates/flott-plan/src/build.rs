@@ -15,7 +15,7 @@ use crate::{
     SinkNode, SinkTarget, SourceInput, SourceNode, Step, StreamPlan, event_time,
     flatten::Flatten,
     graph::{Branch, Graph, Leaf, Operator, Producer},
-    guarantee,
+    guarantee, origin,
     prune::prune,
     stable_id::{self, Meaning},
 };
@@ -53,6 +53,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
     }
     let mut graph = flatten.graph;
     let event_time = event_time::needed(&graph, &branches)?;
+    origin::carry(&mut graph, &mut branches, &event_time);
     let kept = prune(&mut graph, &mut branches, &event_time);
     let filters = take_filters(&mut graph, &mut branches, &event_time);
     let mut build = Build {
@@ -118,7 +119,9 @@ fn take_filters(graph: &mut Graph, sinks: &mut [Vec<Branch>], event_time: &[bool
     let take = |(at, users): (usize, Vec<&mut Branch>)| -> Option<Expr> {
         let [branch] = <[&mut Branch; 1]>::try_from(users).ok()?;
         match branch.steps.first() {
-            Some(Step::Filter(predicate)) if predicate.is_deterministic() && is_leaf[at] && !event_time[at] => {
+            Some(Step::Filter(predicate))
+                if predicate.is_deterministic() && is_leaf[at] && !event_time[at] =>
+            {
                 let predicate = predicate.clone();
                 branch.steps.remove(0);
                 Some(predicate)
@@ -158,8 +161,11 @@ impl Build<'_> {
         event_time: bool,
     ) -> Result<()> {
         let schema = leaf.schema().project(&projection);
+        let mut projection = projection;
         let watermark = match &leaf {
             Leaf::Table { table, time: Some(time), .. } if event_time => {
+                // Where a row came from is no column of the table.
+                projection.retain(|&column| column < table.columns.len());
                 Some(event_time::watermark(table, time, &projection)?)
             }
             _ => None,
@@ -210,9 +216,10 @@ impl Build<'_> {
     }
 
     fn operator(&mut self, operator: Operator) {
-        let Operator { node, inputs: branches, schema } = operator;
+        let Operator { node, inputs: branches, schema, origins } = operator;
         let (mut inputs, mut ports, mut meanings) = (Vec::new(), Vec::new(), Vec::new());
-        let two_phase = self.two_phase && node.has_two_phases();
+        // A late row is told of by its record, which a partial result has no more.
+        let two_phase = self.two_phase && node.has_two_phases() && origins == [None; 2];
         for (input, branch) in branches {
             let (calc, meaning) = self.calc(branch);
             inputs.push(calc);

@@ -54,7 +54,8 @@ fn asks_for_watermark(branch: &Branch) -> bool {
     let mut asks = false;
     for expr in branch.steps.iter().flat_map(|step| step.exprs()) {
         expr.walk(&mut |node| {
-            asks |= matches!(&node.kind, ExprKind::Call { function, .. } if function.name == "CURRENT_WATERMARK");
+            asks |=
+                matches!(&node.kind, ExprKind::Call { function, .. } if function.name == "CURRENT_WATERMARK");
         });
     }
     asks

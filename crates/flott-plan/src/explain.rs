@@ -176,7 +176,8 @@ fn labels(plan: &StreamPlan, node: &Node) -> Labels {
     }
     let [left, right] = &labels;
     let sided = |side: &str, names: &[String], others: &[String]| -> Vec<String> {
-        let with_side = |name: &String| if others.contains(name) { format!("{side}.{name}") } else { name.clone() };
+        let with_side =
+            |name: &String| if others.contains(name) { format!("{side}.{name}") } else { name.clone() };
         names.iter().map(with_side).collect()
     };
     [sided("left", left, right), sided("right", right, left)]
@@ -192,7 +193,8 @@ fn exchanges(plan: &StreamPlan, node: &Node, operator: &OperatorNode) -> Vec<(&'
         Exchange::Hash(_) => {
             let names = |input: usize| -> String {
                 let keys = operator.keys(input);
-                let names: Vec<&str> = keys.iter().filter_map(|&at| Some(labels[input].get(at)?.as_str())).collect();
+                let names: Vec<&str> =
+                    keys.iter().filter_map(|&at| Some(labels[input].get(at)?.as_str())).collect();
                 format!("hash({})", names.join(", "))
             };
             (0..operator.inputs()).map(names).collect::<Vec<_>>().join(" and ")
@@ -224,7 +226,8 @@ fn grouping_sets(absent: &[Vec<usize>], schema: &Schema) -> String {
     keys.dedup();
     let set = |absent: &Vec<usize>| {
         let present = keys.iter().filter(|key| !absent.contains(key));
-        let names: Vec<&str> = present.filter_map(|&key| Some(schema.fields.get(key)?.name.as_str())).collect();
+        let names: Vec<&str> =
+            present.filter_map(|&key| Some(schema.fields.get(key)?.name.as_str())).collect();
         format!("({})", names.join(", "))
     };
     absent.iter().map(set).collect::<Vec<_>>().join(", ")
@@ -283,8 +286,19 @@ fn as_json(plan: &StreamPlan) -> Json {
 
 /// What a box of a flow chart says.
 const IN_CHARTS: [&str; 13] = [
-    "filter", "project", "guarantee", "unnest", "unnest outer", "window", "grouping sets", "keys", "computes",
-    "join", "condition", "order", "ranks",
+    "filter",
+    "project",
+    "guarantee",
+    "unnest",
+    "unnest outer",
+    "window",
+    "grouping sets",
+    "keys",
+    "computes",
+    "join",
+    "condition",
+    "order",
+    "ranks",
 ];
 
 fn mermaid(plan: &StreamPlan) -> String {

@@ -146,7 +146,10 @@ impl Flatten {
     pub fn operator(&mut self, node: OperatorNode, inputs: Vec<Vec<Branch>>, schema: Schema) -> Branch {
         let numbered = inputs.into_iter().enumerate();
         let inputs = numbered.flat_map(|(input, all)| all.into_iter().map(move |it| (input, it))).collect();
-        Branch { producer: self.graph.operator(Operator { node, inputs, schema }), steps: Vec::new() }
+        Branch {
+            producer: self.graph.operator(Operator { node, inputs, schema, origins: [None; 2] }),
+            steps: Vec::new(),
+        }
     }
 }
 
@@ -166,9 +169,8 @@ pub fn identity(schema: &Schema) -> Step {
 
 /// A reference to each column.
 pub fn columns_of(schema: &Schema) -> Vec<Expr> {
-    let column = |(at, field): (usize, &flott_types::Field)| {
-        Expr::column(at, &field.name, field.data_type.clone())
-    };
+    let column =
+        |(at, field): (usize, &flott_types::Field)| Expr::column(at, &field.name, field.data_type.clone());
     schema.fields.iter().enumerate().map(column).collect()
 }
 
@@ -188,7 +190,7 @@ fn leading_filters(steps: Vec<Step>) -> (Vec<Expr>, Vec<Step>) {
 
 fn scan(table: &TableDescription, watermark: Option<&WatermarkDef>, span: Span, steps: &[Step]) -> Leaf {
     let time = watermark.and_then(|watermark| event_time(table, watermark, steps));
-    Leaf::Table { table: table.clone(), watermark: watermark.cloned(), time, span }
+    Leaf::Table { table: table.clone(), watermark: watermark.cloned(), time, origin: false, span }
 }
 
 /// The watermark over what the connector reads. It is declared over all columns; where some are

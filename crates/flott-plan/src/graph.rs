@@ -13,15 +13,22 @@ use std::{collections::HashMap, fmt::Write};
 
 use flott_expr::{Expr, ExprKind};
 use flott_sql::WatermarkDef;
-use flott_types::{Schema, Span, TableDescription};
+use flott_types::{DataType, Field, Schema, Span, TableDescription};
 
-use crate::{OperatorNode, Step};
+use crate::{OperatorNode, Step, origin::ORIGIN};
 
 /// Where rows come from, outside the pipeline.
 #[derive(Debug, Clone)]
 pub enum Leaf {
     /// A table. The watermark is over the columns that the connector reads.
-    Table { table: TableDescription, watermark: Option<WatermarkDef>, time: Option<EventTime>, span: Span },
+    Table {
+        table: TableDescription,
+        watermark: Option<WatermarkDef>,
+        time: Option<EventTime>,
+        /// A last column tells where a row came from.
+        origin: bool,
+        span: Span,
+    },
     /// Constant rows.
     Values { rows: Vec<Vec<Expr>>, schema: Schema },
 }
@@ -39,7 +46,11 @@ impl Leaf {
     /// All columns.
     pub fn schema(&self) -> Schema {
         match self {
-            Leaf::Table { table, .. } => table.schema(),
+            Leaf::Table { table, origin, .. } => {
+                let mut schema = table.schema();
+                schema.fields.extend(origin.then(|| Field::new(ORIGIN, DataType::bytes())));
+                schema
+            }
             Leaf::Values { schema, .. } => schema.clone(),
         }
     }
@@ -66,6 +77,8 @@ pub struct Operator {
     pub inputs: Vec<(usize, Branch)>,
     /// Its output.
     pub schema: Schema,
+    /// For each of its inputs, the column that tells where a row came from.
+    pub origins: [Option<usize>; 2],
 }
 
 /// Who makes rows.
@@ -112,7 +125,8 @@ impl Graph {
                 && known.same_input(&leaf)
             {
                 // A scan that says nothing of event time serves one that does.
-                if let (Leaf::Table { time: known, .. }, Leaf::Table { time: Some(time), .. }) = (known, leaf) {
+                if let (Leaf::Table { time: known, .. }, Leaf::Table { time: Some(time), .. }) = (known, leaf)
+                {
                     known.get_or_insert(time);
                 }
                 return at;

@@ -101,10 +101,8 @@ impl Flatten {
         let restored = (0..schema.len()).map(|at| if at < width { at } else { at + added });
         let exprs = restored.filter_map(|at| columns.get(at).cloned()).collect();
         let restore = Step::Project { exprs, schema: schema.clone() };
-        let inputs = vec![
-            extended(left_branches, &[lefts.step()]),
-            extended(right_branches, &[rights.step()]),
-        ];
+        let inputs =
+            vec![extended(left_branches, &[lefts.step()]), extended(right_branches, &[rights.step()])];
         let branch = self.operator(node, inputs, output);
         Ok(extended(vec![branch], &[restore]))
     }

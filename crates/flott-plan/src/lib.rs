@@ -22,6 +22,7 @@ mod guarantee;
 mod join;
 mod operator;
 mod operator_text;
+mod origin;
 mod prune;
 mod push_below;
 mod rank;
@@ -29,9 +30,9 @@ mod rewrite;
 mod simplify;
 mod stable_id;
 mod stream;
-mod window_columns;
 #[cfg(test)]
 mod tests;
+mod window_columns;
 
 pub use build::plan;
 pub use explain::{ExplainFormat, explain};
@@ -41,6 +42,7 @@ pub use operator::{
     Call, Exchange, OperatorNode, Port, SessionWindow, WindowAggregate, WindowJoin, WindowProperty,
     WindowRank, Windows,
 };
+pub use origin::ORIGIN;
 pub use stream::{
     CalcNode, ChangelogMode, Distribution, Node, NodeId, NodeKind, Pipeline, SinkNode, SinkTarget,
     SourceInput, SourceNode, SourceWatermark, Step, StreamPlan,

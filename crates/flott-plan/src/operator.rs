@@ -98,8 +98,7 @@ impl OperatorNode {
     /// other shards have, results that don't depend on the order.
     pub fn has_two_phases(&self) -> bool {
         let OperatorNode::WindowAggregate(node) = self else { return false };
-        let is_session =
-            matches!(&node.windows, Windows::Assigned { kind: WindowKind::Session { .. }, .. });
+        let is_session = matches!(&node.windows, Windows::Assigned { kind: WindowKind::Session { .. }, .. });
         let merges = |call: &Call| !call.distinct && !call.function.order_matters;
         !is_session && node.windows.time() == TimeAttribute::Rowtime && node.calls.iter().all(merges)
     }

@@ -15,12 +15,15 @@ use flott_types::Schema;
 use crate::{
     Call, OperatorNode, Step, WindowAggregate, WindowJoin, WindowRank, Windows,
     flatten::columns_of,
-    graph::{Branch, Graph, Leaf, Producer},
+    graph::{Branch, Graph, Leaf, Operator, Producer},
     rewrite::remap,
 };
 
 /// Positions, sorted.
 type Set = BTreeSet<usize>;
+
+/// For each input, the column that tells where a row came from: the operator keeps it.
+type Origins = [Option<usize>; 2];
 
 /// Removes what nobody reads. `event_time`: for each producer, whether its event time is needed.
 /// Gives, for each producer, which of its columns are left.
@@ -43,7 +46,7 @@ pub fn prune(graph: &mut Graph, sinks: &mut [Vec<Branch>], event_time: &[bool]) 
             }
             Producer::Leaf(_) => kept[at] = needed[at].iter().copied().collect(),
             Producer::Operator(operator) => {
-                let (left, inputs) = shrink(&mut operator.node, &widths, &needed[at]);
+                let (left, inputs) = shrink(operator, &widths, &needed[at]);
                 operator.schema = full[at].project(&left);
                 kept[at] = left;
                 for (input, branch) in &operator.inputs {
@@ -173,12 +176,14 @@ fn appended(now: &[usize], width: &mut usize, schema: &mut Schema) -> Vec<usize>
 
 /// Drops what isn't needed of an operator's output. Gives the positions that are left, and what the
 /// operator needs of each input.
-fn shrink(node: &mut OperatorNode, widths: &[usize; 2], needed: &Set) -> (Vec<usize>, Vec<Set>) {
-    match node {
-        OperatorNode::WindowAggregate(aggregate) => shrink_aggregate(aggregate, needed),
+fn shrink(operator: &mut Operator, widths: &[usize; 2], needed: &Set) -> (Vec<usize>, Vec<Set>) {
+    let origins = operator.origins;
+    match &mut operator.node {
+        OperatorNode::WindowAggregate(node) => shrink_aggregate(node, needed, origins),
         OperatorNode::SessionWindow(session) => {
             let width = widths[0];
             let mut input: Set = needed.iter().copied().filter(|&column| column < width).collect();
+            input.extend(origins[0]);
             input.extend(session.keys.iter().copied());
             input.extend(window_columns(&session.windows));
             let left = input.iter().copied().chain(width..width + 3).collect();
@@ -186,8 +191,8 @@ fn shrink(node: &mut OperatorNode, widths: &[usize; 2], needed: &Set) -> (Vec<us
             session.keys.iter_mut().for_each(|column| *column = rank(&input, *column));
             (left, vec![input])
         }
-        OperatorNode::WindowRank(node) => shrink_rank(node, widths[0], needed),
-        OperatorNode::WindowJoin(node) => shrink_join(node, widths, needed),
+        OperatorNode::WindowRank(node) => shrink_rank(node, widths[0], needed, origins),
+        OperatorNode::WindowJoin(node) => shrink_join(node, widths, needed, origins),
     }
 }
 
@@ -222,7 +227,7 @@ fn call_columns(call: &Call) -> impl Iterator<Item = usize> + '_ {
     call.args.iter().copied().chain(call.filter)
 }
 
-fn shrink_aggregate(node: &mut WindowAggregate, needed: &Set) -> (Vec<usize>, Vec<Set>) {
+fn shrink_aggregate(node: &mut WindowAggregate, needed: &Set, origins: Origins) -> (Vec<usize>, Vec<Set>) {
     let (keys, calls) = (node.keys.len(), node.calls.len());
     let window = keys + calls;
     let needed_call = |at: &usize| needed.contains(&(keys + at));
@@ -231,7 +236,7 @@ fn shrink_aggregate(node: &mut WindowAggregate, needed: &Set) -> (Vec<usize>, Ve
     let property_positions: Vec<usize> = (0..node.properties.len()).filter(needed_property).collect();
     node.calls = call_positions.iter().map(|&at| node.calls[at].clone()).collect();
     node.properties = property_positions.iter().map(|&at| node.properties[at]).collect();
-    let mut input: Set = node.keys.iter().copied().collect();
+    let mut input: Set = node.keys.iter().copied().chain(origins[0]).collect();
     input.extend(node.calls.iter().flat_map(call_columns));
     input.extend(window_columns(&node.windows));
     node.keys.iter_mut().for_each(|column| *column = rank(&input, *column));
@@ -245,8 +250,14 @@ fn shrink_aggregate(node: &mut WindowAggregate, needed: &Set) -> (Vec<usize>, Ve
     (left.collect(), vec![input])
 }
 
-fn shrink_rank(node: &mut WindowRank, width: usize, needed: &Set) -> (Vec<usize>, Vec<Set>) {
+fn shrink_rank(
+    node: &mut WindowRank,
+    width: usize,
+    needed: &Set,
+    origins: Origins,
+) -> (Vec<usize>, Vec<Set>) {
     let mut input: Set = needed.iter().copied().filter(|&column| column < width).collect();
+    input.extend(origins[0]);
     input.extend(node.keys.iter().copied());
     input.extend(node.order_by.iter().map(|it| it.0));
     input.extend(window_columns(&node.windows));
@@ -258,12 +269,19 @@ fn shrink_rank(node: &mut WindowRank, width: usize, needed: &Set) -> (Vec<usize>
     (left, vec![input])
 }
 
-fn shrink_join(node: &mut WindowJoin, widths: &[usize; 2], needed: &Set) -> (Vec<usize>, Vec<Set>) {
+fn shrink_join(
+    node: &mut WindowJoin,
+    widths: &[usize; 2],
+    needed: &Set,
+    origins: Origins,
+) -> (Vec<usize>, Vec<Set>) {
     let width = widths[0];
     let condition = node.condition.as_ref().map(Expr::columns).unwrap_or_default();
     let read = || needed.iter().copied().chain(condition.iter().copied());
     let mut left: Set = read().filter(|&column| column < width).collect();
     let mut right: Set = read().filter_map(|column| column.checked_sub(width)).collect();
+    left.extend(origins[0]);
+    right.extend(origins[1]);
     left.extend(node.keys.iter().map(|it| it.0));
     right.extend(node.keys.iter().map(|it| it.1));
     left.extend(window_columns(&node.left_windows));

@@ -51,7 +51,8 @@ pub fn push_below(steps: &[Step], window: &WindowSpec, input: &Schema) -> Option
             _ => Vec::new(),
         },
     };
-    now.origins.extend([WindowProperty::Start, WindowProperty::End, WindowProperty::Time].map(Origin::Window));
+    now.origins
+        .extend([WindowProperty::Start, WindowProperty::End, WindowProperty::Time].map(Origin::Window));
     for step in steps {
         now.push(step)?;
     }

@@ -48,7 +48,9 @@ impl Flatten {
         match over.calls {
             [OverCall { function: OverFunction::RowNumber, .. }] => {}
             [OverCall { function: OverFunction::Rank | OverFunction::DenseRank, .. }] => {
-                return Err(Diagnostic::not_supported("RANK and DENSE_RANK").at(over.span).help("use ROW_NUMBER"));
+                return Err(Diagnostic::not_supported("RANK and DENSE_RANK")
+                    .at(over.span)
+                    .help("use ROW_NUMBER"));
             }
             _ => return Err(Diagnostic::not_supported("functions with OVER").at(over.span)),
         }

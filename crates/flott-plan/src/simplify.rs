@@ -58,9 +58,11 @@ fn push(out: &mut Vec<Step>, step: Step) {
                 out.push(Step::Filter(second));
             }
         },
-        (Some(Step::Window { kind, offset_millis, time_column, local_time, schema }), Step::Filter(predicate))
-            if predicate.columns().iter().all(|column| column + WINDOW_COLUMNS < schema.len())
-                && predicate.is_deterministic() =>
+        (
+            Some(Step::Window { kind, offset_millis, time_column, local_time, schema }),
+            Step::Filter(predicate),
+        ) if predicate.columns().iter().all(|column| column + WINDOW_COLUMNS < schema.len())
+            && predicate.is_deterministic() =>
         {
             push(out, Step::Filter(predicate));
             out.push(Step::Window { kind, offset_millis, time_column, local_time, schema });

@@ -201,7 +201,8 @@ fn joins_of_windows() {
         side("l"),
         side("r")
     )));
-    let refused = |on: &str| refusal(&format!("SELECT l.auction FROM {} JOIN {} ON {on}", side("l"), side("r")));
+    let refused =
+        |on: &str| refusal(&format!("SELECT l.auction FROM {} JOIN {} ON {on}", side("l"), side("r")));
     assert_eq!(refused("l.auction = r.auction"), "not supported yet: regular joins");
     let plan = planned(&format!(
         "SELECT auction FROM {} WHERE auction IN (
@@ -280,7 +281,10 @@ fn ids_come_from_meaning() {
     assert_eq!(plain, id(&query("COUNT(*) AS n, auction AS a", "", "window_end, window_start, auction")));
     let behind = query("auction, COUNT(*) AS n", "", "auction, window_start, window_end");
     assert_eq!(plain, id(&format!("SELECT auction FROM ({behind}) WHERE n > 5")));
-    assert_ne!(plain, id(&query("auction, COUNT(*)", "WHERE price > 3", "auction, window_start, window_end")));
+    assert_ne!(
+        plain,
+        id(&query("auction, COUNT(*)", "WHERE price > 3", "auction, window_start, window_end"))
+    );
     assert_ne!(plain, id(&query("bidder, COUNT(*)", "", "bidder, window_start, window_end")));
 }
 
@@ -296,4 +300,27 @@ fn phases_and_guarantees_follow_the_options() {
     assert_eq!(guarantee(&plan), "at-least-once");
     let plan = planned_with(&[("execution.checkpointing.dir", "checkpoints")], &script).unwrap();
     assert_eq!(guarantee(&plan), "exactly-once");
+}
+
+/// The records of late rows are at hand in every operator that a source leads to, and nowhere else.
+#[test]
+fn late_rows_bring_their_records_along() {
+    let people = "(SELECT *, CHAR_LENGTH(name) AS n FROM
+        TABLE(TUMBLE(TABLE person, DESCRIPTOR(ts), INTERVAL '10' SECOND)))";
+    insta::assert_snapshot!(shown(&format!(
+        "SELECT l.name, r.n FROM {people} AS l JOIN {people} AS r
+         ON l.window_start = r.window_start AND l.window_end = r.window_end AND l.n > r.id"
+    )));
+    let plan = planned(
+        "SELECT id, name, COUNT(*), SUM(id) FROM
+         TABLE(TUMBLE(TABLE person, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+         GROUP BY window_start, window_end, CUBE (id, name)",
+    );
+    let operator = plan.nodes.iter().find(|node| matches!(node.kind, NodeKind::Operator(_))).unwrap();
+    let names = |at: usize| -> Vec<&str> {
+        plan.nodes[at].schema.fields.iter().map(|field| field.name.as_str()).collect()
+    };
+    assert_eq!(names(operator.inputs[0]), ["id", "name", "id", "ts", "$set", "$origin"]);
+    assert_eq!(operator.ports[0].exchange, Exchange::Hash(vec![0, 1, 4]));
+    assert_eq!(names(0), ["id", "name", "seconds", "$origin"]);
 }
