@@ -1,18 +1,25 @@
 //! Row accounting: what became of every row.
 //!
-//! Counted per **edge**, because a statement set fans out: a row may be filtered for one sink and
-//! written to another. For every edge, always:
+//! Counted per **edge** of the plan, from a source or an operator to an operator or a sink, because
+//! a statement set fans out: a row may be filtered for one sink and written to another. For every
+//! edge, always:
 //!
 //! ```text
 //!   in + expanded = out + filtered + late + dead_lettered + skipped
 //! ```
-//! `in` is what the edge's source read; `expanded` is what UNNEST added.
+//! `in` is what the edge's producer read or emitted; `expanded` is what UNNEST and overlapping
+//! windows added; `out` is what the edge's consumer took.
 //!
-//! Shards add to atomic counters once per batch; the live view and the metrics read them.
+//! Every shard has counters of its own, which the job's have as parts: so a shard can say exactly
+//! what it counted up to a barrier, and a checkpoint holds the sum. The live view and the metrics
+//! read the sum of all parts.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -41,6 +48,19 @@ pub struct SourceCounters {
     pub nulled: AtomicU64,
     /// The input has ended.
     pub done: AtomicBool,
+    /// The watermark in milliseconds, once there is one.
+    pub(crate) watermark: Mutex<Option<i64>>,
+}
+
+impl SourceCounters {
+    /// How far event time has come, in milliseconds since the epoch.
+    pub fn watermark(&self) -> Option<i64> {
+        *self.watermark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Event time has come this far.
+    pub(crate) fn set_watermark(&self, millis: i64) {
+        *self.watermark.lock().unwrap_or_else(PoisonError::into_inner) = Some(millis);
+    }
 }
 
 /// A sink's counters.
@@ -55,10 +75,10 @@ pub struct SinkCounters {
 /// An edge's counters.
 #[derive(Debug, Default)]
 pub struct EdgeCounters {
-    /// Index of the source.
-    pub source: usize,
-    /// Index of the sink.
-    pub sink: usize,
+    /// The name of what it comes from.
+    pub from: String,
+    /// The name of what it leads to.
+    pub to: String,
     /// Records that came in.
     pub input: AtomicU64,
     /// Rows that went out.
@@ -86,6 +106,8 @@ pub struct Counters {
     pub edges: Vec<EdgeCounters>,
     /// Dead letters written (a record that failed for several sinks is one letter).
     pub dead_letters: AtomicU64,
+    /// Counters that belong to the sum: the shards'.
+    pub(crate) parts: Mutex<Vec<Arc<Counters>>>,
 }
 
 /// Adds to a counter.
@@ -176,44 +198,147 @@ pub struct Summary {
     pub dlq: u64,
 }
 
+/// Counts at a moment, as a checkpoint keeps them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Per source: read, bytes, nulled.
+    pub sources: Vec<[u64; 3]>,
+    /// Per sink: written.
+    pub sinks: Vec<u64>,
+    /// Per edge: in, expanded, out, filtered, late, dead-lettered, skipped.
+    pub edges: Vec<[u64; 7]>,
+    /// Dead letters.
+    pub dead_letters: u64,
+}
+
+impl Counts {
+    /// Adds other counts of the same plan.
+    pub fn merge(&mut self, other: &Counts) {
+        fn each<const N: usize>(into: &mut Vec<[u64; N]>, from: &[[u64; N]]) {
+            into.resize(into.len().max(from.len()), [0; N]);
+            for (into, from) in into.iter_mut().zip(from) {
+                into.iter_mut().zip(from).for_each(|(a, b)| *a += b);
+            }
+        }
+        each(&mut self.sources, &other.sources);
+        each(&mut self.edges, &other.edges);
+        self.sinks.resize(self.sinks.len().max(other.sinks.len()), 0);
+        self.sinks.iter_mut().zip(&other.sinks).for_each(|(a, b)| *a += b);
+        self.dead_letters += other.dead_letters;
+    }
+}
+
+impl EdgeCounters {
+    fn cells(&self) -> [&AtomicU64; 7] {
+        [
+            &self.input,
+            &self.expanded,
+            &self.output,
+            &self.filtered,
+            &self.late,
+            &self.dead_lettered,
+            &self.skipped,
+        ]
+    }
+}
+
 impl Counters {
+    /// Counters for the same sources, sinks and edges, all zero, that belong to these.
+    #[must_use]
+    pub fn part(&self) -> Arc<Counters> {
+        let part = Arc::new(Counters {
+            sources: self
+                .sources
+                .iter()
+                .map(|it| SourceCounters { name: it.name.clone(), ..SourceCounters::default() })
+                .collect(),
+            sinks: self
+                .sinks
+                .iter()
+                .map(|it| SinkCounters { name: it.name.clone(), ..SinkCounters::default() })
+                .collect(),
+            edges: self
+                .edges
+                .iter()
+                .map(|it| EdgeCounters {
+                    from: it.from.clone(),
+                    to: it.to.clone(),
+                    ..EdgeCounters::default()
+                })
+                .collect(),
+            ..Counters::default()
+        });
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).push(part.clone());
+        part
+    }
+
+    /// What has been counted, parts included.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts {
+            sources: self.sources.iter().map(|it| [get(&it.read), get(&it.bytes), get(&it.nulled)]).collect(),
+            sinks: self.sinks.iter().map(|it| get(&it.written)).collect(),
+            edges: self.edges.iter().map(|it| it.cells().map(get)).collect(),
+            dead_letters: get(&self.dead_letters),
+        };
+        for part in self.parts.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            counts.merge(&part.counts());
+        }
+        counts
+    }
+
+    /// Adds what an earlier run of the job had counted.
+    pub fn restore(&self, counts: &Counts) {
+        for (source, [read, bytes, nulled]) in self.sources.iter().zip(&counts.sources) {
+            add(&source.read, *read);
+            add(&source.bytes, *bytes);
+            add(&source.nulled, *nulled);
+        }
+        self.sinks.iter().zip(&counts.sinks).for_each(|(sink, written)| add(&sink.written, *written));
+        for (edge, counts) in self.edges.iter().zip(&counts.edges) {
+            edge.cells().into_iter().zip(counts).for_each(|(cell, count)| add(cell, *count));
+        }
+        add(&self.dead_letters, counts.dead_letters);
+    }
+
     /// The counters as they stand.
     pub fn summary(&self, status: Status) -> Summary {
-        let name_of_source = |index: usize| self.sources.get(index).map_or(String::new(), |s| s.name.clone());
-        let name_of_sink = |index: usize| self.sinks.get(index).map_or(String::new(), |s| s.name.clone());
+        let counts = self.counts();
         Summary {
             status,
             sources: self
                 .sources
                 .iter()
-                .map(|s| SourceSummary {
-                    name: s.name.clone(),
-                    read: get(&s.read),
-                    bytes: get(&s.bytes),
-                    nulled_fields: get(&s.nulled),
+                .zip(&counts.sources)
+                .map(|(it, &[read, bytes, nulled_fields])| SourceSummary {
+                    name: it.name.clone(),
+                    read,
+                    bytes,
+                    nulled_fields,
                 })
                 .collect(),
             sinks: self
                 .sinks
                 .iter()
-                .map(|s| SinkSummary { name: s.name.clone(), written: get(&s.written) })
+                .zip(&counts.sinks)
+                .map(|(it, &written)| SinkSummary { name: it.name.clone(), written })
                 .collect(),
             edges: self
                 .edges
                 .iter()
-                .map(|e| EdgeSummary {
-                    from: name_of_source(e.source),
-                    to: name_of_sink(e.sink),
-                    input: get(&e.input),
-                    expanded: get(&e.expanded),
-                    output: get(&e.output),
-                    filtered: get(&e.filtered),
-                    late: get(&e.late),
-                    dead_lettered: get(&e.dead_lettered),
-                    skipped: get(&e.skipped),
+                .zip(&counts.edges)
+                .map(|(it, &[input, expanded, output, filtered, late, dead_lettered, skipped])| EdgeSummary {
+                    from: it.from.clone(),
+                    to: it.to.clone(),
+                    input,
+                    expanded,
+                    output,
+                    filtered,
+                    late,
+                    dead_lettered,
+                    skipped,
                 })
                 .collect(),
-            dlq: get(&self.dead_letters),
+            dlq: counts.dead_letters,
         }
     }
 }

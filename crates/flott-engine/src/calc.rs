@@ -1,6 +1,6 @@
 //! Filter, project, unnest, windows and grouping sets, fused into one operator.
 //!
-//! Keeps nothing. Emits for every batch at once. Watermarks, barriers and the end pass through.
+//! Keeps nothing. Emits for every batch at once.
 //!
 //! **Bisection.** Kernels fail whole batches. When one does, the *input* batch is halved and each
 //! half goes through all steps again, until the bad rows are alone; each of those is handed to the
@@ -23,7 +23,7 @@ use flott_types::{Code, Diagnostic, Result, Schema};
 use crate::{
     accounting::{Counters, add},
     expand::Expand,
-    event::{Event, Lineage, Operator, Rows},
+    lineage::Lineage,
     unnest::Unnest,
     window_step::WindowStep,
 };
@@ -36,6 +36,9 @@ pub trait RejectRow: Send {
     /// `EvaluationFailed` with `'on-error' = 'fail'`, or the dead-letter queue's.
     fn reject(&mut self, batch: &RecordBatch, lineage: Option<Lineage<'_>>, error: EvalError) -> Result<()>;
 }
+
+/// Brings clock and watermark of a context up to date, before each batch.
+pub type Refresh = Arc<dyn Fn(&mut EvalContext) + Send + Sync>;
 
 /// A step made ready.
 enum Ready {
@@ -53,7 +56,7 @@ pub struct Calc {
     edge: usize,
     reject: Box<dyn RejectRow>,
     context: EvalContext,
-    now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    refresh: Refresh,
     /// Input rows taken at once: fewer while each becomes many.
     rows_at_once: usize,
 }
@@ -66,7 +69,7 @@ struct Outcome {
 }
 
 impl Calc {
-    /// Makes the steps ready. `now` is the wall clock in microseconds.
+    /// Makes the steps ready.
     pub fn new(
         steps: &[Step],
         input: &Schema,
@@ -74,7 +77,7 @@ impl Calc {
         edge: usize,
         reject: Box<dyn RejectRow>,
         context: EvalContext,
-        now: Arc<dyn Fn() -> i64 + Send + Sync>,
+        refresh: Refresh,
     ) -> Self {
         let mut schema = input.clone();
         let mut ready = Vec::new();
@@ -97,33 +100,43 @@ impl Calc {
                 schema = output.clone();
             }
         }
-        Self { steps: ready, counters, edge, reject, context, now, rows_at_once: usize::MAX }
+        Self { steps: ready, counters, edge, reject, context, refresh, rows_at_once: usize::MAX }
     }
 
-    fn rows(&mut self, rows: Rows<'_>, emit: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
-        self.context.now_micros = (self.now)();
+    /// Takes rows; hands on what comes of them, in order. `lineage`: where they came from, as long as
+    /// each is still one input record.
+    ///
+    /// # Errors
+    /// What stops the run.
+    pub fn rows(
+        &mut self,
+        rows: &RecordBatch,
+        lineage: Option<Lineage<'_>>,
+        emit: &mut dyn FnMut(RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        (self.refresh)(&mut self.context);
         self.context.random_seed = self.context.random_seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         // Slices still to do, the next one last: depth grows with the logarithm of the batch.
-        let (all, at_once) = (rows.batch.num_rows(), self.rows_at_once.max(1));
+        let (all, at_once) = (rows.num_rows(), self.rows_at_once.max(1));
         let starts = (0..all).step_by(at_once).rev();
         let mut todo: Vec<_> = starts.map(|start| (start, at_once.min(all - start))).collect();
         self.rows_at_once = at_once.saturating_mul(2);
         while let Some((offset, length)) = todo.pop() {
-            let slice = rows.batch.slice(offset, length);
+            let slice = rows.slice(offset, length);
             match self.apply(slice) {
                 Ok((batch, outcome)) => {
                     add(&self.counters.edges[self.edge].filtered, outcome.filtered);
                     add(&self.counters.edges[self.edge].expanded, outcome.expanded);
                     if batch.num_rows() > 0 {
-                        emit(Event::Rows(Rows { batch, lineage: None }))?;
+                        emit(batch)?;
                     }
                 }
                 Err(error) if error.code == Code::Internal => {
                     return Err(Diagnostic::error(Code::Internal, error.message));
                 }
                 Err(error) if length <= 1 => {
-                    let row = rows.batch.slice(offset, length);
-                    self.reject.reject(&row, rows.lineage.map(|lineage| lineage.slice(offset)), error)?;
+                    let row = rows.slice(offset, length);
+                    self.reject.reject(&row, lineage.map(|lineage| lineage.slice(offset)), error)?;
                 }
                 Err(error) => {
                     let half = length / 2;
@@ -206,15 +219,6 @@ fn used_by(steps: &[Step], columns: usize) -> Vec<bool> {
 
 fn internal(error: arrow::error::ArrowError) -> EvalError {
     EvalError { code: Code::Internal, message: error.to_string() }
-}
-
-impl Operator for Calc {
-    fn on_event(&mut self, event: Event<'_>, emit: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()> {
-        match event {
-            Event::Rows(rows) => self.rows(rows, emit),
-            other => emit(other),
-        }
-    }
 }
 
 /// Whether the steps change nothing: rows can go straight on.

@@ -1,29 +1,33 @@
 //! A job: builds sources, shards and sinks from a plan, runs them, publishes or discards.
+//!
+//! ```text
+//!   plan ─ Topology ─► Build ─► readers ─► shards ═ reports ═► job thread ─► commit
+//!                                                               (checkpoint.rs)
+//! ```
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use crossbeam_channel::Receiver;
 use flott_connector::{
-    BufferPool, Chunk, Clock, Committable, DeadLetterQueue, FormatRequest, OnError, Origin, Payload,
-    ReadContext, Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader, SplitInfo, StopSignal, io,
+    BufferPool, Clock, Committable, Committer, DeadLetterQueue, OnError, ReadContext, Registry, ScanRequest,
+    Sink, SinkRequest, Source, SourceReader, StopSignal, io,
 };
 use flott_expr::{EvalContext, Program};
-use flott_plan::{NodeId, NodeKind, SinkTarget, SourceInput, SourceNode, Step, StreamPlan};
+use flott_plan::{SinkTarget, SourceInput, Step, StreamPlan};
 use flott_types::{Code, Diagnostic, Options, Result};
 
 use crate::{
     accounting::{Counters, EdgeCounters, SinkCounters, SourceCounters, Status, Summary},
-    calc::{Calc, is_identity},
+    checkpoint::{Checkpointing, Coordinator, Requests},
+    exchange::Wakers,
+    failure::{Alarm, Failure},
     order::OrderedWriter,
-    reader::{self, Reading},
-    shard::{EdgeReject, EdgeTask, Input, Policy, Shard},
-    sink::{SinkTask, Writer},
+    queue::ChunkQueue,
+    reader,
+    replay::{Replay, ReplayReader},
+    shard::Report,
+    shards::Builder,
+    topology::Topology,
     values::ValuesSource,
 };
 
@@ -44,16 +48,18 @@ pub struct JobSettings {
     pub dead_letter_directory: PathBuf,
     /// Differs for every run.
     pub run_id: String,
+    /// `pipeline.max-parallelism`: key groups, fixed for a job that has checkpoints.
+    pub key_groups: u16,
+    /// `taskmanager.network.memory.buffers-per-channel`: messages between two shards at the most.
+    pub exchange_capacity: usize,
+    /// `table.exec.source.idle-timeout`
+    pub idle_timeout: Option<Duration>,
+    /// `execution.runtime-mode = 'batch'`
+    pub batch_mode: bool,
+    /// Checkpoints, if a directory for them is known.
+    pub checkpointing: Option<Checkpointing>,
     /// All options of the job.
     pub options: Options,
-}
-
-/// Records to read instead of a table: a replay of dead letters.
-#[derive(Debug, Clone, Default)]
-pub struct Replay {
-    /// Per source table: records with their bytes and where they came from. Tables that aren't
-    /// named here read nothing.
-    pub records: std::collections::BTreeMap<String, Vec<(Vec<u8>, Origin)>>,
 }
 
 /// Everything a run needs.
@@ -74,146 +80,76 @@ pub struct Job {
     pub replay: Option<Replay>,
 }
 
-/// The first error of a run; whoever fails sets it, everyone else looks at it and ends.
-#[derive(Debug, Clone, Default)]
-pub struct Failure {
-    first: Arc<Mutex<Option<Box<Diagnostic>>>>,
-    set: Arc<AtomicBool>,
-    signal: StopSignal,
-    readers: StopSignal,
-}
-
-impl Failure {
-    fn new(readers: StopSignal) -> Self {
-        Self { readers, ..Self::default() }
-    }
-    /// Fails the run, unless it has failed already.
-    pub fn set(&self, error: Box<Diagnostic>) {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert(error);
-        self.set.store(true, Ordering::SeqCst);
-        self.signal.stop();
-        self.readers.stop();
-    }
-    /// Whether the run has failed.
-    pub fn is_set(&self) -> bool {
-        self.set.load(Ordering::Relaxed)
-    }
-    /// Waits, unless the run fails.
-    pub fn wait(&self, timeout: Duration) {
-        self.signal.wait(timeout);
-    }
-    fn take(&self) -> Option<Box<Diagnostic>> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// Fails the run when its thread panics, at once: the others may wait for what it held.
-pub(crate) struct Alarm<'a> {
-    pub failure: &'a Failure,
-    /// What kind of thread it is.
-    pub thread: &'static str,
-}
-
-impl Drop for Alarm<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let message = format!("a {} thread ended unexpectedly", self.thread);
-            self.failure.set(Diagnostic::error(Code::Internal, message));
-        }
-    }
-}
-
-/// An edge of the plan: source → calc → sink, by index.
-struct Edge {
-    source: usize,
-    calc: NodeId,
-    sink: usize,
-}
-
-/// A job on its way.
-struct Build<'a> {
-    job: &'a Job,
-    source_nodes: Vec<(NodeId, SourceNode)>,
-    sink_ids: Vec<NodeId>,
-    edges: Vec<Edge>,
-    sources: Vec<(Arc<dyn Source>, Option<Step>)>,
-    sinks: Vec<Arc<dyn Sink>>,
-    counters: Arc<Counters>,
-    context: EvalContext,
-}
-
 /// Runs a job to its end. `watch` gets the counters before the first row, for a live view.
 ///
 /// # Errors
 /// The first thing that stopped the run, with the summary as far as it came.
 pub fn run(job: &Job, watch: &mut dyn FnMut(&Arc<Counters>)) -> (Summary, Option<Box<Diagnostic>>) {
     let empty = || Counters::default().summary(Status::Failed);
-    let build = match Build::new(job) {
-        Ok(build) => build,
+    let run = match Run::new(job) {
+        Ok(run) => run,
         Err(error) => return (empty(), Some(error)),
     };
-    let counters = build.counters.clone();
+    let counters = run.counters.clone();
     watch(&counters);
-    match build.run() {
-        Ok(()) => {
-            let status = if job.stop.is_stopped() { Status::Stopped } else { Status::Finished };
-            (counters.summary(status), None)
-        }
+    match run.run() {
+        Ok(status) => (counters.summary(status), None),
         Err(error) => (counters.summary(Status::Failed), Some(error)),
     }
 }
 
-impl<'a> Build<'a> {
+/// A source ready to be read.
+pub(crate) struct ReadySource {
+    pub source: Arc<dyn Source>,
+    /// The plan's predicate, if the decoder doesn't apply it.
+    pub leftover: Option<Step>,
+}
+
+/// A job on its way.
+struct Run<'a> {
+    job: &'a Job,
+    topology: Topology,
+    sources: Vec<ReadySource>,
+    sinks: Vec<Arc<dyn Sink>>,
+    counters: Arc<Counters>,
+    context: EvalContext,
+    coordinator: Option<Coordinator>,
+}
+
+/// Reports that may wait for the job thread: each shard has at most one barrier under way.
+const REPORTS_PER_SHARD: usize = 4;
+
+impl<'a> Run<'a> {
     fn new(job: &'a Job) -> Result<Self> {
-        let source_nodes: Vec<_> = job.plan.sources().map(|(id, node)| (id, node.clone())).collect();
-        let sink_ids: Vec<_> = job.plan.sinks().map(|(id, _)| id).collect();
-        let edges = edges(&job.plan, &source_nodes, &sink_ids);
+        let topology = Topology::of(&job.plan)?;
         let context = EvalContext {
             now_micros: job.clock.now_micros(),
             time_zone: job.settings.time_zone,
             random_seed: job.clock.now_micros().unsigned_abs(),
             watermark: None,
         };
-        let counters = Arc::new(Counters {
-            sources: source_nodes
-                .iter()
-                .map(|(_, node)| SourceCounters { name: node.name.clone(), ..SourceCounters::default() })
-                .collect(),
-            sinks: job
-                .plan
-                .sinks()
-                .map(|(_, node)| SinkCounters { name: node.name.clone(), ..SinkCounters::default() })
-                .collect(),
-            edges: edges
-                .iter()
-                .map(|edge| EdgeCounters { source: edge.source, sink: edge.sink, ..EdgeCounters::default() })
-                .collect(),
-            ..Counters::default()
-        });
-        let mut build = Self {
-            job,
-            source_nodes,
-            sink_ids,
-            edges,
-            sources: Vec::new(),
-            sinks: Vec::new(),
-            counters,
-            context,
+        let counters = Arc::new(counters(&topology));
+        let coordinator = match &job.settings.checkpointing {
+            Some(settings) if job.replay.is_none() && job.collect.is_none() => {
+                Some(Coordinator::start(settings, job, &topology)?)
+            }
+            _ => None,
         };
-        build.build_sources()?;
-        build.build_sinks()?;
-        Ok(build)
+        let mut run =
+            Self { job, topology, sources: Vec::new(), sinks: Vec::new(), counters, context, coordinator };
+        run.build_sources()?;
+        run.build_sinks()?;
+        Ok(run)
     }
 
     fn build_sources(&mut self) -> Result<()> {
-        for (id, node) in &self.source_nodes {
+        for (id, node) in &self.topology.sources {
             let schema = self.job.plan.nodes[*id].schema.clone();
-            let (source, leftover): (Arc<dyn Source>, _) = match &node.input {
-                SourceInput::Values(rows) => {
-                    let source = ValuesSource::new(rows, &node.projection, &schema);
-                    (Arc::new(source), node.filter.clone().map(Step::Filter))
-                }
+            let ready = match &node.input {
+                SourceInput::Values(rows) => ReadySource {
+                    source: Arc::new(ValuesSource::new(rows, &node.projection, &schema)),
+                    leftover: node.filter.clone().map(Step::Filter),
+                },
                 SourceInput::Table { table, .. } => {
                     let scan = ScanRequest {
                         projection: node.projection.clone(),
@@ -227,22 +163,22 @@ impl<'a> Build<'a> {
                     let source = connector.source(table, scan, &self.job.registry)?;
                     let leftover =
                         if source.applies_filter() { None } else { node.filter.clone().map(Step::Filter) };
-                    (source, leftover)
+                    ReadySource { source, leftover }
                 }
             };
-            self.sources.push((source, leftover));
+            self.sources.push(ready);
         }
         Ok(())
     }
 
     fn build_sinks(&mut self) -> Result<()> {
-        for &id in &self.sink_ids {
-            let NodeKind::Sink(node) = &self.job.plan.nodes[id].kind else { continue };
+        for (_, node) in &self.topology.sinks {
             let sink = match &node.target {
                 SinkTarget::Collect => self.job.collect.clone().ok_or_else(|| {
                     Diagnostic::error(Code::Internal, "a query runs without anyone to take its rows")
                 })?,
                 SinkTarget::Table(table) => {
+                    let identity = self.coordinator.as_ref().map(Coordinator::identity).unwrap_or_default();
                     let request = SinkRequest {
                         job_options: self.job.settings.options.clone(),
                         pipeline_name: self.job.settings.pipeline_name.clone(),
@@ -250,10 +186,10 @@ impl<'a> Build<'a> {
                         context: self.context.clone(),
                         clock: self.job.clock.clone(),
                         overwrite: node.overwrite,
-                        checkpoints: false,
-                        generation: 0,
-                        first_generation: 0,
-                        job_id: String::new(),
+                        checkpoints: self.coordinator.is_some(),
+                        generation: identity.generation,
+                        first_generation: identity.first_generation,
+                        job_id: identity.job_id,
                         sink_number: self.sinks.len(),
                     };
                     self.job.registry.connector_of(table)?.sink(table, &request, &self.job.registry)?
@@ -264,7 +200,7 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    fn run(self) -> Result<()> {
+    fn run(mut self) -> Result<Status> {
         let settings = &self.job.settings;
         tracing::info!(
             pipeline = settings.pipeline_name.as_str(),
@@ -274,32 +210,96 @@ impl<'a> Build<'a> {
             sinks = self.sinks.len(),
             "run starts"
         );
-        let failure = Failure::new(self.job.stop.clone());
-        let queue = Arc::new(DeadLetterQueue::new(&settings.dead_letter_directory, &settings.run_id));
-        let shards = settings.parallelism.max(1);
-        let buffers = BufferPool::default();
         let mut committers = Vec::new();
         for sink in &self.sinks {
             committers.push(sink.committer()?);
         }
+        let letters = Arc::new(DeadLetterQueue::new(&settings.dead_letter_directory, &settings.run_id));
+        if let Some(coordinator) = &mut self.coordinator {
+            coordinator.finish_tip(&mut committers, &letters)?;
+            self.counters.restore(&coordinator.restored_counts());
+            if coordinator.is_finished() {
+                tracing::info!(pipeline = settings.pipeline_name.as_str(), "the job has finished already");
+                return Ok(Status::Finished);
+            }
+        }
+        let failure = Failure::new(self.job.stop.clone());
         let ordered = self.ordered_writers()?;
-        let readings = self.start_readers(shards, &buffers, &failure)?;
-        let mut prepared = self.run_shards(shards, &readings, &ordered, &queue, &buffers, &failure)?;
+        let shards = settings.parallelism.max(1);
+        let wakers = Arc::new(Wakers::new(shards));
+        let requests = Arc::new(Requests::new(self.coordinator.is_some(), settings.key_groups));
+        let buffers = BufferPool::default();
+        let (queues, readers) = self.start_readers(shards, &buffers, &wakers, &failure)?;
+        let (reports, received) = crossbeam_channel::bounded(REPORTS_PER_SHARD * shards);
+        let builder = Builder {
+            job: self.job,
+            topology: &self.topology,
+            sources: &self.sources,
+            sinks: &self.sinks,
+            counters: &self.counters,
+            context: &self.context,
+            ordered: &ordered,
+            queues: &queues,
+            letters: &letters,
+            buffers: &buffers,
+            wakers: &wakers,
+            requests: &requests,
+            failure: &failure,
+            restored: self.coordinator.as_ref(),
+        };
+        let threads = start_shards(&builder, shards, reports, &failure);
+        let outcome = match &mut self.coordinator {
+            Some(coordinator) => coordinator.run(
+                &received,
+                shards,
+                &queues,
+                &requests,
+                &wakers,
+                &mut committers,
+                &letters,
+                &failure,
+                &self.counters,
+            ),
+            None => collect(&received, shards, &failure),
+        };
+        if let Err(error) = outcome.as_ref() {
+            failure.set(error.clone());
+        }
         // The queues go first, so that a reader that waits to hand over a chunk ends.
-        for Reading { chunks, thread } in readings {
-            drop(chunks);
+        queues.iter().for_each(|queue| queue.close());
+        wakers.wake_all();
+        // A thread that panicked has failed the run by its alarm.
+        for thread in threads.into_iter().chain(readers) {
             thread.join();
         }
+        let mut prepared = outcome.unwrap_or_default();
         if !failure.is_set()
             && let Err(error) = finish_ordered(&ordered, &mut prepared, &failure)
         {
             failure.set(error);
         }
         drop(ordered);
-        if let Err(error) = queue.sync() {
+        let drained = queues.iter().all(|queue| queue.is_drained());
+        self.publish(prepared, drained, &mut committers, &letters, &queues, &requests, &failure)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what the run has built, one by one")]
+    /// The last rows: in a last checkpoint if there are checkpoints, all at once else.
+    fn publish(
+        &mut self,
+        prepared: Vec<(usize, Vec<Committable>)>,
+        drained: bool,
+        committers: &mut [Box<dyn Committer>],
+        letters: &DeadLetterQueue,
+        queues: &[Arc<ChunkQueue>],
+        requests: &Requests,
+        failure: &Failure,
+    ) -> Result<Status> {
+        if let Err(error) = letters.sync() {
             failure.set(error);
         }
         if !failure.is_set()
+            && self.coordinator.is_none()
             && let Some(error) = self.unpublishable_part()
         {
             failure.set(error);
@@ -311,15 +311,32 @@ impl<'a> Build<'a> {
             }
             return Err(error);
         }
-        for (index, committables) in &prepared {
-            tracing::info!(
-                sink = self.counters.sinks[*index].name.as_str(),
-                files = committables.len(),
-                "publishing"
-            );
-            committers[*index].commit(committables)?;
+        if let Some(coordinator) = &mut self.coordinator {
+            let shards = self.job.settings.parallelism.max(1);
+            coordinator.last(
+                prepared,
+                drained,
+                queues,
+                shards,
+                requests,
+                committers,
+                letters,
+                &self.counters,
+            )?;
+        } else {
+            for (index, committables) in &prepared {
+                tracing::info!(
+                    sink = self.counters.sinks[*index].name.as_str(),
+                    files = committables.len(),
+                    "publishing"
+                );
+                committers[*index].commit(committables)?;
+            }
         }
-        committers.iter_mut().try_for_each(|committer| committer.finish())
+        if drained || self.coordinator.is_none() {
+            committers.iter_mut().try_for_each(|committer| committer.finish())?;
+        }
+        Ok(if self.job.stop.is_stopped() { Status::Stopped } else { Status::Finished })
     }
 
     /// A stop may publish a part of the rows, but a part must not replace the whole that was there,
@@ -333,10 +350,7 @@ impl<'a> Build<'a> {
             let message = "stopped before all dead letters were replayed: nothing was written";
             return Some(failed(message.into()).help("the letters are still there: replay them again"));
         }
-        let nodes = self.sink_ids.iter().map(|id| &self.job.plan.nodes[*id].kind);
-        let mut sinks =
-            nodes.filter_map(|kind| if let NodeKind::Sink(sink) = kind { Some(sink) } else { None });
-        let sink = sinks.find(|sink| sink.overwrite)?;
+        let (_, sink) = self.topology.sinks.iter().find(|(_, sink)| sink.overwrite)?;
         let name = &sink.name;
         let message = format!("stopped before INSERT OVERWRITE had all rows: '{name}' keeps the rows it had");
         Some(failed(message).help("run it again to replace them"))
@@ -354,194 +368,127 @@ impl<'a> Build<'a> {
         Ok(out)
     }
 
-    fn start_readers(&self, shards: usize, buffers: &BufferPool, failure: &Failure) -> Result<Vec<Reading>> {
-        let mut readings = Vec::new();
+    fn start_readers(
+        &self,
+        shards: usize,
+        buffers: &BufferPool,
+        wakers: &Arc<Wakers>,
+        failure: &Failure,
+    ) -> Result<(Vec<Arc<ChunkQueue>>, Vec<io::Thread>)> {
         // All of them before the first thread: a missing file must not wait for another source's end.
         let mut readers: Vec<Box<dyn SourceReader>> = Vec::new();
-        for (index, (source, _)) in self.sources.iter().enumerate() {
+        for (ready, (_, node)) in self.sources.iter().zip(&self.topology.sources) {
+            let resume = self.coordinator.as_ref().and_then(|it| it.position(&node.name));
             readers.push(match &self.job.replay {
-                Some(replay) => Box::new(ReplayReader::new(&self.source_nodes[index].1, replay)),
-                None => source.reader(None)?,
+                Some(replay) => Box::new(ReplayReader::new(&node.name, replay)),
+                None => ready.source.reader(resume.as_ref())?,
             });
         }
+        let epoch = self.coordinator.as_ref().map_or(1, Coordinator::first_epoch);
+        let (mut queues, mut threads) = (Vec::new(), Vec::new());
         for (index, reader) in readers.into_iter().enumerate() {
             let context = ReadContext {
                 buffers: buffers.clone(),
                 stop: self.job.stop.clone(),
                 clock: self.job.clock.clone(),
-                idle_timeout: None,
+                idle_timeout: self.job.settings.idle_timeout,
             };
-            let started =
-                reader::start(index, reader, shards, context, self.counters.clone(), failure.clone());
-            readings.push(started.inspect_err(|error| failure.set(error.clone()))?);
-        }
-        Ok(readings)
-    }
-
-    fn run_shards(
-        &self,
-        shards: usize,
-        readings: &[Reading],
-        ordered: &[Option<Arc<OrderedWriter>>],
-        queue: &Arc<DeadLetterQueue>,
-        buffers: &BufferPool,
-        failure: &Failure,
-    ) -> Result<Vec<(usize, Vec<Committable>)>> {
-        let results = Arc::new(Mutex::new(Vec::new()));
-        let mut threads = Vec::new();
-        for number in 0..shards {
-            let shard = match self.shard(number, shards, readings, ordered, queue, buffers, failure) {
-                Ok(shard) => shard,
-                Err(error) => {
-                    failure.set(error);
-                    break;
-                }
-            };
-            let (results, failed) = (results.clone(), failure.clone());
-            let thread = io::spawn(format!("shard-{number}"), move || {
-                let _alarm = Alarm { failure: &failed, thread: "shard" };
-                match shard.run() {
-                    Ok(prepared) => results.lock().unwrap_or_else(PoisonError::into_inner).extend(prepared),
-                    Err(error) => failed.set(error),
-                }
-            });
-            match thread {
-                Ok(thread) => threads.push(thread),
-                Err(error) => {
-                    failure.set(error);
-                    break;
-                }
-            }
-        }
-        // A thread that panicked has failed the run by its alarm.
-        threads.into_iter().for_each(|thread| {
-            thread.join();
-        });
-        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(std::mem::take(&mut *results))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what a shard shares with the job, one by one")]
-    fn shard(
-        &self,
-        number: usize,
-        shards: usize,
-        readings: &[Reading],
-        ordered: &[Option<Arc<OrderedWriter>>],
-        queue: &Arc<DeadLetterQueue>,
-        buffers: &BufferPool,
-        failure: &Failure,
-    ) -> Result<Shard> {
-        let mut context = self.context.clone();
-        context.random_seed ^= (number as u64 + 1) << 48;
-        let mut sinks = Vec::new();
-        for (index, sink) in self.sinks.iter().enumerate() {
-            let writer = match &ordered[index] {
-                Some(shared) => Writer::Ordered { shared: shared.clone(), held: Vec::new() },
-                None => Writer::Own(sink.writer(number, shards)?),
-            };
-            sinks.push(SinkTask::new(index, writer, self.counters.clone()));
-        }
-        let mut inputs = Vec::new();
-        for (index, reading) in readings.iter().enumerate() {
-            let policy = self.policy(index, queue)?;
-            inputs.push(Input {
+            let capacity = reader::CHUNKS_AHEAD_PER_SHARD * shards;
+            let queue = Arc::new(ChunkQueue::new(
                 index,
-                chunks: reading.chunks.clone(),
-                decoder: self.sources[index].0.decoder()?,
-                edges: self.edge_tasks(index, &policy, &context),
-                policy,
-            });
+                capacity,
+                epoch,
+                reader.position(),
+                wakers.clone(),
+                self.counters.clone(),
+            ));
+            let counters = self.counters.clone();
+            let started = reader::start(index, reader, queue.clone(), context, counters, failure.clone());
+            threads.push(started.inspect_err(|error| failure.set(error.clone()))?);
+            queues.push(queue);
         }
-        Ok(Shard {
-            inputs,
-            sinks,
-            buffers: buffers.clone(),
-            context,
-            clock: self.job.clock.clone(),
-            failure: failure.clone(),
-            buffer_timeout: self.job.settings.buffer_timeout,
-            counters: self.counters.clone(),
-        })
-    }
-
-    fn policy(&self, source: usize, queue: &Arc<DeadLetterQueue>) -> Result<Policy> {
-        let node = &self.source_nodes[source].1;
-        let on_error = match &node.input {
-            SourceInput::Table { table, .. } => OnError::from_options(&table.options)?,
-            SourceInput::Values(_) => OnError::Fail,
-        };
-        Ok(Policy {
-            source: node.name.clone(),
-            on_error,
-            queue: queue.clone(),
-            clock: self.job.clock.clone(),
-            counters: self.counters.clone(),
-        })
-    }
-
-    fn edge_tasks(&self, source: usize, policy: &Policy, context: &EvalContext) -> Vec<EdgeTask> {
-        let input = &self.job.plan.nodes[self.source_nodes[source].0].schema;
-        let of_source = || self.edges.iter().enumerate().filter(|(_, edge)| edge.source == source);
-        let describe = self.describe_rows(input, context);
-        let mut tasks = Vec::new();
-        for (id, edge) in of_source() {
-            let NodeKind::Calc(calc) = &self.job.plan.nodes[edge.calc].kind else { continue };
-            let mut steps: Vec<Step> = self.sources[source].1.iter().cloned().collect();
-            steps.extend(calc.steps.iter().cloned());
-            let operator = if is_identity(&steps, input) {
-                None
-            } else {
-                let sinks = vec![self.counters.sinks[edge.sink].name.clone()];
-                let reject =
-                    EdgeReject { policy: policy.clone(), edge: id, sinks, describe: describe.clone() };
-                let clock = self.job.clock.clone();
-                let now = Arc::new(move || clock.now_micros());
-                let counters = self.counters.clone();
-                let calc = Calc::new(&steps, input, counters, id, Box::new(reject), context.clone(), now);
-                Some(Box::new(calc) as _)
-            };
-            tasks.push(EdgeTask { edge: id, operator, sink: edge.sink });
-        }
-        tasks
-    }
-
-    /// Writes a row as JSON where there is a JSON format: for dead letters of sources without bytes.
-    fn describe_rows(
-        &self,
-        schema: &flott_types::Schema,
-        context: &EvalContext,
-    ) -> Arc<dyn Fn(&arrow::record_batch::RecordBatch) -> Vec<u8> + Send + Sync> {
-        let (format, schema, context) =
-            (self.job.registry.format("json").cloned(), schema.clone(), context.clone());
-        Arc::new(move |batch| {
-            let mut out = Vec::new();
-            if let Ok(format) = &format {
-                let table = flott_types::TableDescription::default();
-                let request = FormatRequest { table: &table, schema: schema.clone() };
-                let encoded =
-                    format.encoder(&request, &context).and_then(|mut it| it.encode(batch, &mut out));
-                if encoded.is_err() {
-                    out.clear();
-                }
-            }
-            out.strip_suffix(b"\n").map(<[u8]>::to_vec).unwrap_or(out)
-        })
+        Ok((queues, threads))
     }
 }
 
-fn edges(plan: &StreamPlan, sources: &[(NodeId, SourceNode)], sinks: &[NodeId]) -> Vec<Edge> {
-    let mut edges = Vec::new();
-    for (sink, &sink_id) in sinks.iter().enumerate() {
-        for &calc in &plan.nodes[sink_id].inputs {
-            for input in &plan.nodes[calc].inputs {
-                if let Some(source) = sources.iter().position(|(id, _)| id == input) {
-                    edges.push(Edge { source, calc, sink });
-                }
+fn counters(topology: &Topology) -> Counters {
+    let source = |name: &String| SourceCounters { name: name.clone(), ..SourceCounters::default() };
+    let sink = |name: &String| SinkCounters { name: name.clone(), ..SinkCounters::default() };
+    Counters {
+        sources: topology.sources.iter().map(|(_, node)| source(&node.name)).collect(),
+        sinks: topology.sinks.iter().map(|(_, node)| sink(&node.name)).collect(),
+        edges: topology
+            .edges
+            .iter()
+            .map(|edge| EdgeCounters {
+                from: topology.producer_name(edge.producer).to_string(),
+                to: topology.consumer_name(edge.consumer).to_string(),
+                ..EdgeCounters::default()
+            })
+            .collect(),
+        ..Counters::default()
+    }
+}
+
+fn start_shards(
+    builder: &Builder<'_>,
+    shards: usize,
+    reports: crossbeam_channel::Sender<Report>,
+    failure: &Failure,
+) -> Vec<io::Thread> {
+    let mut threads = Vec::new();
+    let built: Result<Vec<_>> = builder.shards(shards, &reports);
+    drop(reports);
+    let built = match built {
+        Ok(built) => built,
+        Err(error) => {
+            failure.set(error);
+            return threads;
+        }
+    };
+    for (number, shard) in built.into_iter().enumerate() {
+        let failed = failure.clone();
+        let thread = io::spawn(format!("shard-{number}"), move || {
+            let _alarm = Alarm { failure: &failed, thread: "shard" };
+            if let Err(error) = shard.run() {
+                failed.set(error);
+            }
+        });
+        match thread {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                failure.set(error);
+                break;
             }
         }
     }
-    edges
+    threads
+}
+
+/// Without checkpoints: waits for all shards; what they prepared.
+fn collect(
+    reports: &Receiver<Report>,
+    shards: usize,
+    failure: &Failure,
+) -> Result<Vec<(usize, Vec<Committable>)>> {
+    let mut prepared = Vec::new();
+    for _ in 0..shards {
+        // An end without report: the shards have failed.
+        let Ok(report) = reports.recv() else { break };
+        if let Report::Finished { committables, .. } = report {
+            prepared.extend(committables);
+        }
+        if failure.is_set() {
+            break;
+        }
+    }
+    // The others' reports, so that what they prepared can be discarded.
+    for report in reports.try_iter() {
+        if let Report::Finished { committables, .. } = report {
+            prepared.extend(committables);
+        }
+    }
+    Ok(prepared)
 }
 
 /// Prepares the writers that all shards share.
@@ -568,38 +515,13 @@ fn finish_ordered(
     Ok(())
 }
 
-/// Gives out dead letters instead of a table's records.
-struct ReplayReader {
-    records: Vec<(Vec<u8>, Origin)>,
-    sequence: u64,
-}
-
-/// Records in a chunk of a replay.
-const REPLAY_CHUNK_RECORDS: usize = 4096;
-
-impl ReplayReader {
-    fn new(node: &SourceNode, replay: &Replay) -> Self {
-        let mut records = replay.records.get(&node.name).cloned().unwrap_or_default();
-        records.reverse();
-        Self { records, sequence: 0 }
-    }
-}
-
-impl SourceReader for ReplayReader {
-    fn next_chunk(&mut self, context: &ReadContext) -> Result<Option<Chunk>> {
-        if self.records.is_empty() || context.stop.is_stopped() {
-            return Ok(None);
-        }
-        let mut batch = self.records.split_off(self.records.len().saturating_sub(REPLAY_CHUNK_RECORDS));
-        batch.reverse();
-        let sequence = self.sequence;
-        self.sequence += 1;
-        let bytes_in = batch.iter().map(|(bytes, _)| bytes.len() as u64).sum();
-        let split = Arc::new(SplitInfo { name: "dead letters".into(), ..SplitInfo::default() });
-        Ok(Some(Chunk { split, sequence, offset: 0, payload: Payload::Records(batch), bytes_in, time: Default::default() }))
-    }
-    fn position(&self) -> serde_json::Value {
-        // A replay isn't checkpointed.
-        serde_json::Value::Null
+/// What becomes of a source's bad records.
+///
+/// # Errors
+/// `InvalidOption`
+pub(crate) fn on_error(input: &SourceInput) -> Result<OnError> {
+    match input {
+        SourceInput::Table { table, .. } => OnError::from_options(&table.options),
+        SourceInput::Values(_) => Ok(OnError::Fail),
     }
 }

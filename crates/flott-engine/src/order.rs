@@ -63,6 +63,13 @@ impl OrderedWriter {
         }
         Ok(())
     }
+    /// Writes rows that have no place in the order of the input: an operator's.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn write(&self, batch: &RecordBatch) -> Result<()> {
+        self.lock().writer.write(batch)
+    }
     /// Whether shards may take new input.
     pub fn is_ready(&self) -> bool {
         let mut state = self.lock();

@@ -37,12 +37,14 @@ impl SinkTask {
     pub fn new(index: usize, writer: Writer, counters: Arc<Counters>) -> Self {
         Self { index, writer, counters }
     }
-    /// Takes rows that came along an edge.
-    pub fn write(&mut self, edge: usize, batch: RecordBatch) -> Result<()> {
+    /// Takes rows that came along an edge. Rows of an operator belong to no chunk: where order is
+    /// wanted, those are written as they come.
+    pub fn write(&mut self, edge: usize, batch: RecordBatch, of_a_chunk: bool) -> Result<()> {
         let rows = batch.num_rows() as u64;
         match &mut self.writer {
             Writer::Own(writer) => writer.write(&batch)?,
-            Writer::Ordered { held, .. } => held.push(batch),
+            Writer::Ordered { held, .. } if of_a_chunk => held.push(batch),
+            Writer::Ordered { shared, .. } => shared.write(&batch)?,
         }
         add(&self.counters.edges[edge].output, rows);
         add(&self.counters.sinks[self.index].written, rows);

@@ -12,15 +12,19 @@ use arrow::{
 };
 use flott_connector::{Chunk, Committable, Decoded, Payload, SinkWriter, SplitInfo};
 use flott_expr::{CastMode, EvalContext, EvalError, Expr, ExprKind, Value, lookup};
+use flott_operators::Rows;
 use flott_plan::Step;
+use flott_state::KeyGroups;
 use flott_types::{Code, DataType, Field, Result, Schema, Span};
 use proptest::prelude::*;
 
 use crate::{
     accounting::{Counters, EdgeCounters, Status},
     calc::{Calc, RejectRow},
-    event::{Event, Lineage, Operator, Rows},
+    exchange::{Lane, LaneReader, LaneWriter, Message, Taken, Wakers},
+    lineage::Lineage,
     order::OrderedWriter,
+    progress::ChunkTime,
 };
 
 /// Rejected records: bytes and offset.
@@ -55,7 +59,7 @@ fn calc() -> (Calc, Arc<Counters>, Rejected) {
     let rejected = Rejected::default();
     let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None };
     let reject = Box::new(Keep(rejected.clone()));
-    let calc = Calc::new(&steps, &input, counters.clone(), 0, reject, context, Arc::new(|| 0));
+    let calc = Calc::new(&steps, &input, counters.clone(), 0, reject, context, Arc::new(|_| {}));
     (calc, counters, rejected)
 }
 
@@ -72,7 +76,14 @@ fn decoded(lines: &[String]) -> (Chunk, Decoded) {
         Arc::new(lines.iter().map(|line| (line != "NULL").then_some(line)).collect::<StringArray>());
     let batch = RecordBatch::try_from_iter_with_nullable([("s", texts, true)]).unwrap();
     let split = Arc::new(SplitInfo { name: "in".into(), ..SplitInfo::default() });
-    let chunk = Chunk { split, sequence: 0, offset: 1000, payload: Payload::Bytes(bytes), bytes_in: 0, time: Default::default() };
+    let chunk = Chunk {
+        split,
+        sequence: 0,
+        offset: 1000,
+        payload: Payload::Bytes(bytes),
+        bytes_in: 0,
+        time: Default::default(),
+    };
     (chunk, Decoded { rows, ..Decoded::all(batch, 0) })
 }
 
@@ -84,11 +95,9 @@ proptest! {
     ) {
         let (mut calc, counters, rejected) = calc();
         let (chunk, decoded) = decoded(&lines);
-        let rows = Rows { batch: decoded.batch.clone(), lineage: Some(Lineage::of(&chunk, &decoded)) };
         let mut emitted = Vec::new();
-        calc.on_event(Event::Rows(rows), &mut |event| {
-            let Event::Rows(rows) = event else { panic!("{event:?}") };
-            emitted.extend_from_slice(rows.batch.column(0).as_primitive::<Int32Type>().values());
+        calc.rows(&decoded.batch, Some(Lineage::of(&chunk, &decoded)), &mut |batch| {
+            emitted.extend_from_slice(batch.column(0).as_primitive::<Int32Type>().values());
             Ok(())
         }).unwrap();
 
@@ -130,28 +139,80 @@ proptest! {
     }
 }
 
-#[test]
-fn watermarks_barriers_and_the_end_keep_their_place_between_rows() {
-    let (mut calc, ..) = calc();
-    let (chunk, decoded) = decoded(&["1".into(), "x".into(), "2".into()]);
-    let rows =
-        || Event::Rows(Rows { batch: decoded.batch.clone(), lineage: Some(Lineage::of(&chunk, &decoded)) });
-    let mut seen = Vec::new();
-    for event in [Event::Watermark(5), rows(), Event::Barrier(1), rows(), Event::Watermark(9), Event::End] {
-        calc.on_event(event, &mut |event| {
-            seen.push(match event {
-                Event::Rows(rows) => format!("{} row", rows.batch.num_rows()),
-                Event::Watermark(time) => format!("watermark {time}"),
-                Event::Barrier(epoch) => format!("barrier {epoch}"),
-                Event::End => "end".into(),
-            });
-            Ok(())
-        })
-        .unwrap();
+/// What a shard takes from a lane until there is nothing more now.
+fn taken(reader: &mut LaneReader) -> Vec<String> {
+    let mut out = Vec::new();
+    loop {
+        out.push(match reader.take() {
+            Taken::Rows(rows) => rows.batch.column(0).as_primitive::<Int64Type>().value(0).to_string(),
+            Taken::Time => format!("time {}", reader.watermark()),
+            Taken::Nothing => return out,
+            Taken::Barrier(epoch) => return [out, vec![format!("barrier {epoch}")]].concat(),
+            Taken::End => return [out, vec!["end".into()]].concat(),
+        });
     }
-    // Each batch falls apart around its bad row.
-    let rows = ["1 row", "1 row"];
-    assert_eq!(seen, [&["watermark 5"], &rows[..], &["barrier 1"], &rows, &["watermark 9", "end"]].concat());
+}
+
+fn lane(ordered: bool) -> (Vec<LaneWriter>, LaneReader) {
+    let lane = Arc::new(Lane::new(2, 1, ordered, Arc::new(Wakers::new(2))));
+    let writers = (0..2).map(|from| LaneWriter::new(lane.clone(), from, KeyGroups::new(128))).collect();
+    (writers, LaneReader::new(lane, 0))
+}
+
+#[test]
+fn rows_of_a_source_come_in_the_order_of_its_chunks_through_channels_of_one_message() {
+    let (mut writers, mut reader) = lane(true);
+    let time = |watermark| ChunkTime { watermark: Some(watermark), ..ChunkTime::default() };
+    // Shard 1 was faster with chunk 1 than shard 0 with chunk 0.
+    let send = |writer: &mut LaneWriter, chunk: u64, watermark| {
+        writer.tell_all(|| Message::Rows(chunk, Rows::insert(one_value(chunk as i64))));
+        writer.tell_all(|| Message::Done(chunk, time(watermark)));
+    };
+    send(&mut writers[1], 1, 20);
+    assert_eq!(taken(&mut reader), Vec::<String>::new(), "chunk 0 comes first");
+    send(&mut writers[0], 0, 10);
+    send(&mut writers[0], 2, 15);
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        writers.iter_mut().for_each(|writer| {
+            writer.flush();
+        });
+        all.extend(taken(&mut reader));
+    }
+    assert_eq!(all, ["0", "time 10", "1", "time 20", "2", "time 20"]);
+    assert!(!writers.iter().any(LaneWriter::is_blocked));
+}
+
+#[test]
+fn nothing_behind_a_barrier_is_taken_before_all_channels_have_come_to_it() {
+    let (mut writers, mut reader) = lane(false);
+    let row = |value| Message::Rows(0, Rows::insert(one_value(value)));
+    writers[0].tell_all(|| Message::Barrier(1));
+    writers[0].tell_all(|| row(2));
+    writers[1].tell_all(|| row(1));
+    let step = |writers: &mut Vec<LaneWriter>, reader: &mut LaneReader| {
+        writers.iter_mut().for_each(|writer| {
+            writer.flush();
+        });
+        taken(reader)
+    };
+    assert_eq!(step(&mut writers, &mut reader), ["1"]);
+    assert_eq!(step(&mut writers, &mut reader), Vec::<String>::new());
+    writers[1].tell_all(|| Message::Barrier(1));
+    assert_eq!(step(&mut writers, &mut reader), ["barrier 1"]);
+    reader.pass_barrier();
+    assert_eq!(step(&mut writers, &mut reader), ["2"]);
+    writers[0].tell_all(|| Message::Watermark(7));
+    writers[1].tell_all(|| Message::Watermark(5));
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        all.extend(step(&mut writers, &mut reader));
+    }
+    assert_eq!(all.last().map(String::as_str), Some("time 5"), "the least watermark counts: {all:?}");
+    writers[0].tell_all(|| Message::End(true));
+    writers[1].tell_all(|| Message::End(true));
+    assert_eq!(step(&mut writers, &mut reader), ["end"]);
+    assert_eq!(reader.watermark(), i64::MAX);
 }
 
 #[test]

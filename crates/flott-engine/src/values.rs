@@ -60,7 +60,14 @@ impl SourceReader for ValuesReader {
         }
         let split = Arc::new(SplitInfo { name: NAME.into(), ..SplitInfo::default() });
         let time = SplitTime { finished: true, ..SplitTime::default() };
-        Ok(Some(Chunk { split, sequence: 0, offset: 0, payload: Payload::Rows(0..self.rows), bytes_in: 0, time }))
+        Ok(Some(Chunk {
+            split,
+            sequence: 0,
+            offset: 0,
+            payload: Payload::Rows(0..self.rows),
+            bytes_in: 0,
+            time,
+        }))
     }
     fn position(&self) -> serde_json::Value {
         self.done.into()

@@ -70,7 +70,10 @@ impl WindowStep {
         let mut assigned = Assigned::default();
         for (row, millis) in millis_of(time)?.into_iter().enumerate() {
             if assigned.rows.len() > WINDOW_ROWS_MAX {
-                return Err(EvalError { code: Code::RecordTooLarge, message: "too many windows at once".into() });
+                return Err(EvalError {
+                    code: Code::RecordTooLarge,
+                    message: "too many windows at once".into(),
+                });
             }
             let local = zone::to_local(zone, millis, TimeUnit::Millisecond);
             self.assign(row as u32, local, &mut assigned).ok_or_else(out_of_range)?;

@@ -98,6 +98,10 @@ pub enum Code {
     DeadLetterFailed,
     /// FLT-2007: a record is larger than the limit.
     RecordTooLarge,
+    /// FLT-2008: a row came behind the watermark for every window it belongs to.
+    LateRow,
+    /// FLT-2009: a row's time is further ahead of the clock than `'scan.watermark.max-ahead'`.
+    RowAhead,
     /// FLT-2101: a checkpoint is damaged, foreign, of another query or of a newer format.
     CheckpointUnusable,
     /// FLT-2102: a checkpoint could not be written.
@@ -136,6 +140,8 @@ impl Code {
         Code::EvaluationFailed,
         Code::DeadLetterFailed,
         Code::RecordTooLarge,
+        Code::LateRow,
+        Code::RowAhead,
         Code::CheckpointUnusable,
         Code::CheckpointFailed,
         Code::Superseded,
@@ -170,6 +176,8 @@ impl Code {
             Code::EvaluationFailed => "FLT-2005",
             Code::DeadLetterFailed => "FLT-2006",
             Code::RecordTooLarge => "FLT-2007",
+            Code::LateRow => "FLT-2008",
+            Code::RowAhead => "FLT-2009",
             Code::CheckpointUnusable => "FLT-2101",
             Code::CheckpointFailed => "FLT-2102",
             Code::Superseded => "FLT-2103",

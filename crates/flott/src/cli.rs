@@ -109,6 +109,10 @@ pub struct Run {
     /// Serve Prometheus metrics at this address, e.g. 127.0.0.1:9090
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<SocketAddr>,
+    /// Where to begin: `auto` (the newest complete checkpoint, or the start), `never` (the start), or
+    /// the path of a checkpoint. Default: 'execution.state-recovery.path', else auto
+    #[arg(long, value_name = "auto|never|PATH")]
+    pub resume: Option<String>,
 }
 
 /// `flott validate`

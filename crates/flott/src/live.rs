@@ -7,7 +7,7 @@ use std::{
 };
 
 use flott_connector::{Clock, StopSignal, io};
-use flott_engine::Counters;
+use flott_engine::{Counters, Status};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::report::{grouped, size};
@@ -59,9 +59,9 @@ pub fn start(counters: Arc<Counters>, clock: Arc<dyn Clock>) -> Option<LiveView>
 
 fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
     let mut out = Vec::new();
-    for (index, source) in counters.sources.iter().enumerate() {
-        let (read, bytes, total) =
-            (source.read.load(Relaxed), source.bytes.load(Relaxed), source.total_bytes.load(Relaxed));
+    let summary = counters.summary(Status::Finished);
+    for (source, counts) in counters.sources.iter().zip(&summary.sources) {
+        let (read, bytes, total) = (counts.read, counts.bytes, source.total_bytes.load(Relaxed));
         let mut text = format!(
             "{}: {} rows, {} rows/s",
             source.name,
@@ -74,20 +74,22 @@ fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
         if total > 0 {
             text += &format!(", {:.0} %", bytes as f64 * 100.0 / total as f64);
         }
-        let dead: u64 = counters
-            .edges
-            .iter()
-            .filter(|e| e.source == index)
-            .map(|e| e.dead_lettered.load(Relaxed))
-            .max()
-            .unwrap_or(0);
+        let from_here = summary.edges.iter().filter(|edge| edge.from == source.name);
+        let dead = from_here.clone().map(|edge| edge.dead_lettered).max().unwrap_or(0);
+        let late = from_here.map(|edge| edge.late).max().unwrap_or(0);
+        if let Some(watermark) = source.watermark() {
+            text += &format!(", watermark {}", instant(watermark));
+        }
+        if late > 0 {
+            text += &format!(", {} late", grouped(late));
+        }
         if dead > 0 {
             text += &format!(", {} dead letters", grouped(dead));
         }
         out.push(text);
     }
-    for sink in &counters.sinks {
-        let written = sink.written.load(Relaxed);
+    for sink in &summary.sinks {
+        let written = sink.written;
         out.push(format!(
             "→ {}: {} rows, {} rows/s",
             sink.name,
@@ -96,4 +98,12 @@ fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
         ));
     }
     out
+}
+
+/// A watermark as people read it: UTC, to the second.
+fn instant(millis: i64) -> String {
+    match chrono::DateTime::from_timestamp_millis(millis) {
+        Some(time) if millis != i64::MAX => time.format("%Y-%m-%d %H:%M:%S").to_string(),
+        _ => "at the end".to_string(),
+    }
 }

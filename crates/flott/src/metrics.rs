@@ -1,14 +1,9 @@
 //! `--metrics ADDR`: counters for Prometheus at `/metrics`.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use flott_connector::{StopSignal, io};
-use flott_engine::Counters;
+    sync::{Arc, Mutex, PoisonError},
 use flott_types::{Code, Diagnostic, Result};
 use prometheus_client::{
     collector::Collector,
@@ -88,42 +83,38 @@ impl Collector for Exposed {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(counters) = current else { return Ok(()) };
-        let sources: Vec<_> =
-            counters.sources.iter().map(|s| (vec![("source", s.name.clone())], s)).collect();
+        let summary = counters.summary(Status::Finished);
+        let sources: Vec<_> = summary.sources.iter().map(|s| (vec![("source", s.name.clone())], s)).collect();
         family(
             &mut encoder,
             "read_records",
             "Records read",
-            sources.iter().map(|(l, s)| (l.clone(), s.read.load(Relaxed))),
+            sources.iter().map(|(l, s)| (l.clone(), s.read)),
         )?;
-        family(
-            &mut encoder,
-            "read_bytes",
-            "Bytes read",
-            sources.iter().map(|(l, s)| (l.clone(), s.bytes.load(Relaxed))),
-        )?;
-        let sinks = counters.sinks.iter().map(|s| (vec![("sink", s.name.clone())], s.written.load(Relaxed)));
+        family(&mut encoder, "read_bytes", "Bytes read", sources.iter().map(|(l, s)| (l.clone(), s.bytes)))?;
+        let sinks = summary.sinks.iter().map(|s| (vec![("sink", s.name.clone())], s.written));
         family(&mut encoder, "written_rows", "Rows written", sinks)?;
-        let edges = counters.edges.iter().flat_map(|edge| {
-            let from = counters.sources.get(edge.source).map_or(String::new(), |s| s.name.clone());
-            let to = counters.sinks.get(edge.sink).map_or(String::new(), |s| s.name.clone());
+        let edges = summary.edges.iter().flat_map(|edge| {
             let outcomes = [
-                ("in", &edge.input),
-                ("out", &edge.output),
-                ("expanded", &edge.expanded),
-                ("filtered", &edge.filtered),
-                ("late", &edge.late),
-                ("dead_lettered", &edge.dead_lettered),
-                ("skipped", &edge.skipped),
+                ("in", edge.input),
+                ("out", edge.output),
+                ("expanded", edge.expanded),
+                ("filtered", edge.filtered),
+                ("late", edge.late),
+                ("dead_lettered", edge.dead_lettered),
+                ("skipped", edge.skipped),
             ];
             outcomes.map(|(outcome, count)| {
-                let labels =
-                    vec![("from", from.clone()), ("to", to.clone()), ("outcome", outcome.to_string())];
-                (labels, count.load(Relaxed))
+                let labels = vec![
+                    ("from", edge.from.clone()),
+                    ("to", edge.to.clone()),
+                    ("outcome", outcome.to_string()),
+                ];
+                (labels, count)
             })
         });
         family(&mut encoder, "edge_rows", "What became of the rows on each edge", edges)?;
-        let dead = std::iter::once((Vec::new(), counters.dead_letters.load(Relaxed)));
+        let dead = std::iter::once((Vec::new(), summary.dlq));
         family(&mut encoder, "dead_letters", "Dead letters written", dead)
     }
 }

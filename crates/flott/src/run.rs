@@ -123,6 +123,8 @@ struct Runner<'a> {
     summary: Option<Summary>,
     dead_letters: String,
     replay: Option<&'a ReplaySet>,
+    /// How many pipelines of the script have been started: each has checkpoints of its own.
+    pipelines: usize,
     _signals: signals::Listener,
 }
 
@@ -139,6 +141,7 @@ impl<'a> Runner<'a> {
             summary: None,
             dead_letters: String::new(),
             replay: None,
+            pipelines: 0,
             _signals: signals::listen(stop.clone())?,
             stop,
         })
@@ -170,8 +173,19 @@ impl<'a> Runner<'a> {
     fn pipeline(&mut self, pipeline: Pipeline) -> Result<()> {
         let Some(pipeline) = self.for_replay(pipeline) else { return Ok(()) };
         let plan = plan(&pipeline, &self.registry, &self.session.options)?;
-        let settings =
+        let mut settings =
             settings::job_settings(&self.session.options, &self.default_name, self.clock.as_ref())?;
+        self.pipelines += 1;
+        if let Some(checkpointing) = &mut settings.checkpointing {
+            if self.pipelines > 1 {
+                checkpointing.job = format!("{}-{}", checkpointing.job, self.pipelines);
+            }
+            if let Some(resume) = &self.arguments.resume {
+                checkpointing.resume = settings::resume(resume);
+            }
+        } else if self.arguments.resume.as_deref().is_some_and(|it| it != "never" && it != "auto") {
+            return Err(argument_error("--resume needs 'execution.checkpointing.dir'"));
+        }
         self.dead_letters = settings.dead_letter_directory.display().to_string();
         let context = EvalContext {
             now_micros: self.clock.now_micros(),

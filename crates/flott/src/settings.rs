@@ -1,9 +1,9 @@
 //! The session's options, made into a job's settings.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use flott_connector::Clock;
-use flott_engine::JobSettings;
+use flott_engine::{Checkpointing, JobSettings, Resume};
 use flott_types::{Code, Diagnostic, Options, Result};
 
 /// Rows in a batch: large enough to make per-batch work vanish, small enough for the cache.
@@ -40,13 +40,89 @@ pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) ->
         batch_rows: BATCH_ROWS,
         buffer_timeout: options
             .duration("execution.buffer-timeout.interval")?
-            .unwrap_or(std::time::Duration::from_millis(100)),
+            .unwrap_or(Duration::from_millis(100)),
         time_zone: options.parsed("table.local-time-zone", zone)?.unwrap_or_else(local_zone),
+        key_groups: options.parsed("pipeline.max-parallelism", key_groups)?.unwrap_or(KEY_GROUPS),
+        exchange_capacity: options
+            .parsed("taskmanager.network.memory.buffers-per-channel", positive)?
+            .unwrap_or(EXCHANGE_CAPACITY),
+        idle_timeout: options.duration("table.exec.source.idle-timeout")?.filter(|it| !it.is_zero()),
+        batch_mode: options.get("execution.runtime-mode").is_some_and(|it| it.eq_ignore_ascii_case("batch")),
+        checkpointing: checkpointing(options, &pipeline_name)?,
         pipeline_name,
         dead_letter_directory,
         run_id: run_id(clock),
         options: options.clone(),
     })
+}
+
+/// Key groups of a job, unless it says otherwise: so many shards can share its state at the most.
+const KEY_GROUPS: u16 = 128;
+
+/// Messages that may wait between two shards, unless the job says otherwise: enough that a shard that
+/// is briefly behind holds nobody up, few enough that a barrier gets through at once.
+const EXCHANGE_CAPACITY: usize = 16;
+
+fn key_groups(text: &str) -> Result<u16, String> {
+    match text.trim().parse::<i32>() {
+        Ok(-1) => Ok(KEY_GROUPS),
+        Ok(number @ 1..=32768) => Ok(u16::try_from(number).unwrap_or(KEY_GROUPS)),
+        _ => Err("expected a whole number from 1 to 32768".into()),
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.trim().parse::<usize>().ok().filter(|it| *it > 0).ok_or_else(|| "expected a number above 0".into())
+}
+
+/// With a directory known, checkpoints are on.
+fn checkpointing(options: &Options, pipeline_name: &str) -> Result<Option<Checkpointing>> {
+    let Some(directory) = options.get("execution.checkpointing.dir").filter(|it| !it.is_empty()) else {
+        if let Some(span) = options
+            .get("execution.checkpointing.interval")
+            .map(|_| options.span("execution.checkpointing.interval"))
+        {
+            let message = "'execution.checkpointing.interval' needs 'execution.checkpointing.dir'";
+            return Err(Diagnostic::error(Code::MissingOption, message)
+                .at(span)
+                .help("SET 'execution.checkpointing.dir' = '/a/directory' says where checkpoints are kept"));
+        }
+        return Ok(None);
+    };
+    let local = directory.strip_prefix("file://").unwrap_or(directory);
+    if local.contains("://") {
+        let message = format!("checkpoints in '{directory}'");
+        return Err(Diagnostic::not_supported(message)
+            .at(options.span("execution.checkpointing.dir"))
+            .help("a path of this machine's file system, or file:///…"));
+    }
+    let resume = match options.get("execution.state-recovery.path") {
+        Some(path) if !path.is_empty() => Resume::From(path.strip_prefix("file://").unwrap_or(path).into()),
+        _ => Resume::Auto,
+    };
+    let millis = Duration::from_millis;
+    Ok(Some(Checkpointing {
+        directory: local.into(),
+        job: pipeline_name.to_string(),
+        interval: options.duration("execution.checkpointing.interval")?.unwrap_or(millis(10_000)),
+        timeout: options.duration("execution.checkpointing.timeout")?.unwrap_or(millis(600_000)),
+        min_pause: options.duration("execution.checkpointing.min-pause")?.unwrap_or(millis(0)),
+        retained: options.parsed("execution.checkpointing.num-retained", positive)?.unwrap_or(RETAINED),
+        resume,
+    }))
+}
+
+/// Checkpoints kept, unless the job says otherwise: should the newest one turn out damaged, there is
+/// one before it.
+const RETAINED: usize = 2;
+
+/// `--resume`
+pub fn resume(text: &str) -> Resume {
+    match text {
+        "auto" => Resume::Auto,
+        "never" => Resume::Never,
+        path => Resume::From(path.strip_prefix("file://").unwrap_or(path).into()),
+    }
 }
 
 /// A zone by its name, or by whole hours from UTC as Java writes them (`GMT+08:00`, `UTC-5`).

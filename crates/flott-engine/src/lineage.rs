@@ -1,32 +1,8 @@
-//! What travels between operators, in band and in order: rows, watermarks, barriers, the end.
+//! From a row back to the record that it was decoded from.
 
 use std::ops::Range;
 
-use arrow::record_batch::RecordBatch;
 use flott_connector::{Chunk, Decoded, Origin, Payload};
-use flott_types::Result;
-
-/// Something that travels along an edge.
-#[derive(Debug, Clone)]
-pub enum Event<'a> {
-    /// Rows.
-    Rows(Rows<'a>),
-    /// No row with a time at or before this comes any more (milliseconds since the epoch).
-    Watermark(i64),
-    /// Everything before belongs to this epoch.
-    Barrier(u64),
-    /// Nothing comes any more.
-    End,
-}
-
-/// A batch, and where its rows came from.
-#[derive(Debug, Clone)]
-pub struct Rows<'a> {
-    /// The rows.
-    pub batch: RecordBatch,
-    /// Where they came from, as long as each row is still one input record.
-    pub lineage: Option<Lineage<'a>>,
-}
 
 /// Leads from a row of a batch back to the record it was decoded from.
 #[derive(Debug, Clone, Copy)]
@@ -81,13 +57,4 @@ pub fn record_of(chunk: &Chunk, range: &Range<u32>) -> (Origin, Vec<u8>) {
         },
         Payload::Rows(_) | Payload::RowGroup(_) => (here, Vec::new()),
     }
-}
-
-/// One step of a shard's pipeline. Never blocks.
-pub trait Operator: Send {
-    /// Takes an event; hands on what comes of it, in order.
-    ///
-    /// # Errors
-    /// What stops the run.
-    fn on_event(&mut self, event: Event<'_>, emit: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<()>;
 }

@@ -1,0 +1,636 @@
+//! Takes checkpoints while a job runs, and a job up again where its last one left it.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use flott_connector::{Clock, Committable, Committer, DeadLetterQueue};
+use flott_state::{
+    Incarnation, LocalStorage, Manifest, OperatorSnapshot, OperatorState, PublishError, Segment, ShardPart,
+    Storage, Token, chain, manifest::OperatorEntry, sequence::job_folder,
+};
+use flott_types::{Code, Diagnostic, Result};
+use serde_json::{Value, json};
+
+use super::{Checkpointing, Requests, Resume};
+use crate::{
+    accounting::{Counters, Counts},
+    exchange::Wakers,
+    failure::Failure,
+    job::Job,
+    queue::ChunkQueue,
+    shard::{Report, Snapshots, operator::OperatorTask},
+    topology::Topology,
+};
+
+/// What sinks need to name what they write.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// The number of this incarnation's claim.
+    pub generation: u64,
+    /// The generation in which the job began from nothing.
+    pub first_generation: u64,
+    /// Tells the job's checkpoints from all others.
+    pub job_id: String,
+}
+
+/// What the shards have handed over and no checkpoint holds yet.
+#[derive(Default)]
+struct Pending {
+    /// Per shard, by operator.
+    snapshots: Vec<BTreeMap<String, OperatorSnapshot>>,
+    /// Per sink.
+    committables: Vec<Vec<Committable>>,
+    /// Dead letters.
+    letters: Vec<Committable>,
+}
+
+impl Pending {
+    fn new(shards: usize, sinks: usize) -> Self {
+        let snapshots = (0..shards).map(|_| BTreeMap::new()).collect();
+        Self { snapshots, committables: vec![Vec::new(); sinks], letters: Vec::new() }
+    }
+    fn snapshots(&mut self, shard: usize, snapshots: Snapshots) {
+        let Some(mine) = self.snapshots.get_mut(shard) else { return };
+        for (id, snapshot) in snapshots {
+            let snapshot = match mine.remove(&id) {
+                Some(earlier) => snapshot.after(earlier),
+                None => snapshot,
+            };
+            mine.insert(id, snapshot);
+        }
+    }
+    fn committables(&mut self, prepared: Vec<(usize, Vec<Committable>)>) {
+        for (sink, committables) in prepared {
+            if let Some(mine) = self.committables.get_mut(sink) {
+                mine.extend(committables);
+            }
+        }
+    }
+}
+
+/// A checkpoint on its way.
+struct UnderWay {
+    epoch: u64,
+    since: Duration,
+    sources: BTreeMap<String, Value>,
+    passed: usize,
+    prepared: usize,
+    counts: Counts,
+    late: bool,
+}
+
+/// What checkpoints a run has made, for its summary.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct CheckpointSummary {
+    /// Where they are.
+    pub directory: String,
+    /// The checkpoint that the run went on from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumed_from: Option<u64>,
+    /// Completed ones.
+    pub completed: u64,
+    /// Those that could not be written.
+    pub failed: u64,
+    /// The newest one's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
+    /// Bytes of state in the newest one.
+    pub state_bytes: u64,
+    /// Bytes written by the newest one.
+    pub last_bytes: u64,
+    /// Bytes written by all.
+    pub bytes: u64,
+    /// The longest time that a shard took no input for a barrier, in microseconds.
+    pub longest_stall_micros: u64,
+}
+
+/// The checkpoints of a run.
+pub struct Coordinator {
+    settings: Checkpointing,
+    job: String,
+    key_groups: u16,
+    clock: Arc<dyn Clock>,
+    storage: Arc<dyn Storage>,
+    incarnation: Incarnation,
+    identity: Identity,
+    /// What the run goes on from.
+    tip: Option<Manifest>,
+    tip_is_confirmed: bool,
+    /// An older checkpoint had to be used than the newest.
+    fell_back: bool,
+    /// Per source: its name.
+    sources: Vec<String>,
+    /// Per sink: its name.
+    sinks: Vec<String>,
+    /// Per operator: its id.
+    operators: Vec<String>,
+    /// The newest checkpoint's state.
+    state: BTreeMap<String, OperatorEntry>,
+    pending: Pending,
+    counts: Counts,
+    summary: CheckpointSummary,
+    /// What the shards counted up to their end.
+    last_counts: Counts,
+    /// The epoch that the end of the run ends.
+    last_epoch: u64,
+}
+
+/// How often a lost answer is asked for.
+const PUBLISH_TRIES: usize = 10;
+
+/// Looks this often whether it is time for the next checkpoint.
+const TICK: Duration = Duration::from_millis(20);
+
+impl Coordinator {
+    /// Claims the next generation of the job, finds the checkpoint to go on from.
+    ///
+    /// # Errors
+    /// `CheckpointUnusable`, `CheckpointFailed`, `Superseded`.
+    pub fn start(settings: &Checkpointing, job: &Job, topology: &Topology) -> Result<Self> {
+        let clock = job.clock.clone();
+        let name = settings.job.clone();
+        let directory = settings.directory.join(job_folder(&name));
+        let storage: Arc<dyn Storage> = Arc::new(LocalStorage::new(&directory));
+        let nonce = nonce(&job.settings.run_id);
+        let mut incarnation = Incarnation::claim(storage.clone(), &name, nonce, clock.now_micros())?;
+        let recovered = incarnation.recover(Token::NotNeeded)?;
+        for damage in &recovered.skipped {
+            tracing::warn!(
+                checkpoint = damage.number,
+                "a checkpoint can't be used, an older one is: {}",
+                damage.what
+            );
+        }
+        let fell_back = !recovered.skipped.is_empty();
+        let confirmed = !recovered.finish;
+        let mut tip = recovered.manifest;
+        match &settings.resume {
+            Resume::Auto => {}
+            Resume::Never => {}
+            Resume::From(path) => tip = Some(foreign(path, &storage)?),
+        }
+        let generation = incarnation.generation();
+        let fresh = Identity { generation, first_generation: generation, job_id: format!("{nonce:016x}") };
+        let mut this = Self {
+            settings: settings.clone(),
+            job: name,
+            key_groups: job.settings.key_groups,
+            clock,
+            storage,
+            incarnation,
+            identity: fresh,
+            tip: None,
+            tip_is_confirmed: confirmed,
+            fell_back,
+            sources: topology.sources.iter().map(|(_, node)| node.name.clone()).collect(),
+            sinks: topology.sinks.iter().map(|(_, node)| node.name.clone()).collect(),
+            operators: topology.operators.iter().map(|it| it.stable_id.clone()).collect(),
+            state: BTreeMap::new(),
+            pending: Pending::default(),
+            counts: Counts::default(),
+            last_counts: Counts::default(),
+            last_epoch: 0,
+            summary: CheckpointSummary {
+                directory: directory.display().to_string(),
+                ..CheckpointSummary::default()
+            },
+        };
+        if let Some(manifest) = tip {
+            this.adopt(manifest)?;
+        } else {
+            tracing::info!(
+                directory = this.summary.directory.as_str(),
+                "no checkpoint: the job begins afresh"
+            );
+        }
+        this.pending = Pending::new(job.settings.parallelism.max(1), this.sinks.len());
+        Ok(this)
+    }
+
+    /// Makes a checkpoint the one to go on from.
+    fn adopt(&mut self, manifest: Manifest) -> Result<()> {
+        let text = |name: &str| manifest.counters.get(name).and_then(Value::as_str).map(str::to_string);
+        if let Some(first) = manifest.counters.get("first_generation").and_then(Value::as_u64) {
+            self.identity.first_generation = first;
+        }
+        if let Some(job_id) = text("job_id") {
+            self.identity.job_id = job_id;
+        }
+        self.check_fits(&manifest)?;
+        if self.settings.resume != Resume::Never {
+            self.summary.resumed_from = Some(manifest.number);
+            self.summary.state_bytes = manifest.state_bytes();
+            self.state = manifest.operators.clone();
+            let counts = manifest.counters.get("counts").cloned().unwrap_or_default();
+            self.counts = serde_json::from_value(counts).unwrap_or_default();
+            tracing::info!(
+                checkpoint = manifest.number,
+                epoch = manifest.epoch,
+                "going on from a checkpoint"
+            );
+        }
+        self.tip = Some(manifest);
+        Ok(())
+    }
+
+    /// A checkpoint of another query must not be read as this one's.
+    fn check_fits(&self, manifest: &Manifest) -> Result<()> {
+        if self.settings.resume == Resume::Never {
+            return Ok(());
+        }
+        let unusable = |message: String| {
+            Diagnostic::error(Code::CheckpointUnusable, message)
+                .help("start afresh with --resume never, or give the job another 'pipeline.name'")
+        };
+        if manifest.key_groups != self.key_groups {
+            return Err(unusable(format!(
+                "checkpoint {} of '{}' has {} key groups, the job has {}",
+                manifest.number, self.job, manifest.key_groups, self.key_groups
+            ))
+            .help("set 'pipeline.max-parallelism' to what it was"));
+        }
+        let lost: Vec<&String> = manifest.plan.iter().filter(|id| !self.operators.contains(id)).collect();
+        if let Some(first) = lost.first() {
+            return Err(unusable(format!(
+                "checkpoint {} of '{}' holds the state of {} operator{} that the query no longer has: {first}",
+                manifest.number,
+                self.job,
+                lost.len(),
+                if lost.len() == 1 { "" } else { "s" },
+            ))
+            .help("the query was changed since: its state can't be carried over"));
+        }
+        let gone = manifest.sources.keys().find(|name| !self.sources.contains(name));
+        if let Some(name) = gone {
+            return Err(unusable(format!(
+                "checkpoint {} of '{}' is in the middle of source '{name}', which the query no longer reads",
+                manifest.number, self.job
+            )));
+        }
+        Ok(())
+    }
+
+    /// What sinks need to name what they write.
+    pub fn identity(&self) -> Identity {
+        self.identity.clone()
+    }
+
+    /// The first epoch of this run.
+    pub fn first_epoch(&self) -> u64 {
+        let after = self.tip.as_ref().map_or(0, |tip| tip.epoch);
+        self.identity.generation.max(after) + 1
+    }
+
+    /// Whether the job had read all its input.
+    pub fn is_finished(&self) -> bool {
+        self.settings.resume != Resume::Never && self.tip.as_ref().is_some_and(|tip| tip.finished)
+    }
+
+    /// What the job had counted.
+    pub fn restored_counts(&self) -> Counts {
+        self.counts.clone()
+    }
+
+    /// Where a source goes on.
+    pub fn position(&self, source: &str) -> Option<Value> {
+        if self.settings.resume == Resume::Never {
+            return None;
+        }
+        self.tip.as_ref().and_then(|tip| tip.sources.get(source)).cloned()
+    }
+
+    /// Gives an operator its state back.
+    ///
+    /// # Errors
+    /// State that can't be read.
+    pub fn restore(&self, task: &mut OperatorTask, owned: Range<u16>) -> Result<()> {
+        match self.state.get(&task.stable_id) {
+            Some(entry) => {
+                let state = OperatorState::new(&task.stable_id, entry.clone(), owned, self.storage.clone());
+                task.restore(&state)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Finishes what the newest checkpoint decided, removes what older runs left behind.
+    ///
+    /// # Errors
+    /// What a sink says.
+    pub fn finish_tip(
+        &mut self,
+        committers: &mut [Box<dyn Committer>],
+        letters: &DeadLetterQueue,
+    ) -> Result<()> {
+        let _ = letters;
+        let generation = self.identity.generation;
+        let (mut number, mut keep) = (0, vec![Vec::new(); self.sinks.len()]);
+        if let Some(tip) = &self.tip {
+            number = tip.epoch;
+            for (at, name) in self.sinks.iter().enumerate() {
+                let contents = tip.sinks.get(name).cloned().unwrap_or_default();
+                keep[at] = contents.into_iter().map(|content| Committable { content }).collect();
+            }
+            if !self.tip_is_confirmed {
+                for (committer, committables) in committers.iter_mut().zip(&keep) {
+                    committer.commit(committables)?;
+                }
+                self.incarnation.confirm()?;
+            }
+        }
+        for (committer, keep) in committers.iter_mut().zip(&keep) {
+            if self.fell_back {
+                let taken_back = committer.rollback(generation, number)?;
+                if taken_back > 0 {
+                    tracing::warn!(
+                        files = taken_back,
+                        "took back what newer, damaged checkpoints had published"
+                    );
+                }
+            }
+            committer.sweep(generation, number, keep)?;
+        }
+        Ok(())
+    }
+
+    /// Takes checkpoints until every shard has come to its end; what they prepared last waits
+    /// for [`Self::last`].
+    ///
+    /// # Errors
+    /// `Superseded`; what a sink says when it publishes.
+    #[expect(clippy::too_many_arguments, reason = "what the job thread has at hand while shards run")]
+    pub fn run(
+        &mut self,
+        reports: &Receiver<Report>,
+        shards: usize,
+        queues: &[Arc<ChunkQueue>],
+        requests: &Requests,
+        wakers: &Wakers,
+        committers: &mut [Box<dyn Committer>],
+        letters: &DeadLetterQueue,
+        failure: &Failure,
+        counters: &Counters,
+    ) -> Result<Vec<(usize, Vec<Committable>)>> {
+        let mut under_way: Option<UnderWay> = None;
+        let mut epoch = self.first_epoch();
+        let mut last_end = self.clock.monotonic();
+        let mut last_start = last_end;
+        let mut finished = 0;
+        let mut final_counts = Counts::default();
+        while finished < shards && !failure.is_set() {
+            match reports.recv_timeout(TICK) {
+                Ok(Report::Barrier { shard, epoch: of, snapshots, counts, stall }) => {
+                    self.pending.snapshots(shard, snapshots);
+                    let stall = u64::try_from(stall.as_micros()).unwrap_or(u64::MAX);
+                    self.summary.longest_stall_micros = self.summary.longest_stall_micros.max(stall);
+                    if let Some(under_way) = under_way.as_mut().filter(|it| it.epoch == of) {
+                        under_way.passed += 1;
+                        under_way.counts.merge(&counts);
+                    }
+                }
+                Ok(Report::Prepared { epoch: of, committables }) => {
+                    self.pending.committables(committables);
+                    if let Some(under_way) = under_way.as_mut().filter(|it| it.epoch == of) {
+                        under_way.prepared += 1;
+                    }
+                }
+                Ok(Report::Finished { shard, snapshots, counts, committables }) => {
+                    self.pending.snapshots(shard, snapshots);
+                    self.pending.committables(committables);
+                    final_counts.merge(&counts);
+                    finished += 1;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = self.clock.monotonic();
+            if let Some(it) = under_way.take_if(|it| it.passed == shards && it.prepared == shards) {
+                self.complete(it, shards, requests, committers, letters, counters, false)?;
+                last_end = self.clock.monotonic();
+                continue;
+            }
+            match &mut under_way {
+                Some(it) if !it.late && now.saturating_sub(it.since) > self.settings.timeout => {
+                    it.late = true;
+                    tracing::warn!(
+                        epoch = it.epoch,
+                        "a checkpoint takes longer than 'execution.checkpointing.timeout': still waiting"
+                    );
+                }
+                Some(_) => {}
+                None => {
+                    let due = now.saturating_sub(last_start) >= self.settings.interval
+                        && now.saturating_sub(last_end) >= self.settings.min_pause;
+                    if due && finished == 0 {
+                        last_start = now;
+                        let sources =
+                            self.sources.iter().cloned().zip(queues.iter().map(|it| it.close_epoch(epoch)));
+                        under_way = Some(UnderWay {
+                            epoch,
+                            since: now,
+                            sources: sources.collect(),
+                            passed: 0,
+                            prepared: 0,
+                            counts: Counts::default(),
+                            late: false,
+                        });
+                        requests.want(epoch);
+                        wakers.wake_all();
+                        epoch += 1;
+                    }
+                }
+            }
+        }
+        self.last_epoch = epoch;
+        self.last_counts = final_counts;
+        Ok(Vec::new())
+    }
+
+    /// The last checkpoint: everything up to the end of the input, or to where the run was stopped.
+    ///
+    /// # Errors
+    /// `CheckpointFailed`, `Superseded`; what a sink says when it publishes.
+    #[expect(clippy::too_many_arguments, reason = "what the job thread has at hand")]
+    pub fn last(
+        &mut self,
+        prepared: Vec<(usize, Vec<Committable>)>,
+        drained: bool,
+        queues: &[Arc<ChunkQueue>],
+        shards: usize,
+        requests: &Requests,
+        committers: &mut [Box<dyn Committer>],
+        letters: &DeadLetterQueue,
+        counters: &Counters,
+    ) -> Result<()> {
+        self.pending.committables(prepared);
+        let sources = self.sources.iter().cloned().zip(queues.iter().map(|it| it.position())).collect();
+        let last = UnderWay {
+            epoch: self.last_epoch,
+            since: self.clock.monotonic(),
+            sources,
+            passed: shards,
+            prepared: shards,
+            counts: std::mem::take(&mut self.last_counts),
+            late: false,
+        };
+        let before = self.summary.failed;
+        self.complete(last, shards, requests, committers, letters, counters, drained)?;
+        if self.summary.failed > before {
+            let message = "the last checkpoint could not be written: what came after the one before it is not published";
+            return Err(Diagnostic::error(Code::CheckpointFailed, message)
+                .help("make room and run the job again: it goes on from the checkpoint before"));
+        }
+        Ok(())
+    }
+
+    /// Everybody has reported: makes the checkpoint final.
+    #[expect(clippy::too_many_arguments, reason = "what the job thread has at hand")]
+    fn complete(
+        &mut self,
+        it: UnderWay,
+        shards: usize,
+        requests: &Requests,
+        committers: &mut [Box<dyn Committer>],
+        letters: &DeadLetterQueue,
+        counters: &Counters,
+        finished: bool,
+    ) -> Result<()> {
+        let _ = letters;
+        let (manifest, parts, bytes) = match self.write(&it, shards, requests, counters, finished) {
+            Ok(written) => written,
+            Err(error) if error.code == Code::CheckpointFailed => {
+                self.summary.failed += 1;
+                tracing::warn!(epoch = it.epoch, "checkpoint failed, the run goes on: {}", error.message);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let number = manifest.number;
+        for (committer, name) in committers.iter_mut().zip(&self.sinks) {
+            let contents = manifest.sinks.get(name).cloned().unwrap_or_default();
+            let committables: Vec<Committable> =
+                contents.into_iter().map(|content| Committable { content }).collect();
+            committer.commit(&committables)?;
+        }
+        self.incarnation.confirm()?;
+        let sinks = self.sinks.len();
+        self.pending = Pending::new(shards, sinks);
+        requests.plan(parts.iter().map(|part| chain::plan(&manifest.operators, part)).collect());
+        self.summary.completed += 1;
+        self.summary.last = Some(number);
+        self.summary.state_bytes = manifest.state_bytes();
+        self.summary.last_bytes = bytes;
+        self.summary.bytes += bytes;
+        let took = self.clock.monotonic().saturating_sub(it.since);
+        tracing::info!(
+            checkpoint = number,
+            millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            bytes,
+            state_bytes = self.summary.state_bytes,
+            "checkpoint complete"
+        );
+        self.state = manifest.operators;
+        if let Err(error) = self.incarnation.retain(self.settings.retained) {
+            // What could not be removed is removed next time.
+            tracing::warn!("old checkpoints could not be removed: {}", error.message);
+        }
+        Ok(())
+    }
+
+    /// Writes segments and manifest.
+    fn write(
+        &mut self,
+        it: &UnderWay,
+        shards: usize,
+        requests: &Requests,
+        counters: &Counters,
+        finished: bool,
+    ) -> Result<(Manifest, Vec<ShardPart>, u64)> {
+        let (mut parts, mut bytes) = (Vec::new(), 0);
+        for shard in 0..shards {
+            let name = self.incarnation.segment_name(it.epoch, shard);
+            let snapshots = self.pending.snapshots[shard].clone();
+            let segment = Segment::encode(name, &requests.owned(shard, shards), snapshots)?;
+            if !segment.bytes.is_empty() {
+                self.storage.write(&segment.name, &segment.bytes)?;
+                bytes += segment.bytes.len() as u64;
+            }
+            parts.push(segment.part);
+        }
+        let mut manifest = Manifest::new(&self.job, self.key_groups, it.epoch, self.clock.now_micros());
+        manifest.finished = finished;
+        manifest.plan.clone_from(&self.operators);
+        manifest.sources.clone_from(&it.sources);
+        manifest.operators = chain::advance(Some(&self.state), &parts);
+        for (name, committables) in self.sinks.iter().zip(&self.pending.committables) {
+            let contents = committables.iter().map(|it| it.content.clone()).collect();
+            manifest.sinks.insert(name.clone(), contents);
+        }
+        manifest.letters = self.pending.letters.iter().map(|it| it.content.clone()).collect();
+        let mut counts = it.counts.clone();
+        counts.merge(&self.counts);
+        // Bytes are the readers' to count.
+        for (mine, all) in counts.sources.iter_mut().zip(counters.counts().sources) {
+            mine[1] = all[1];
+        }
+        manifest.counters = json!({
+            "counts": counts,
+            "first_generation": self.identity.first_generation,
+            "job_id": self.identity.job_id,
+        });
+        self.publish(&mut manifest)?;
+        Ok((manifest, parts, bytes))
+    }
+
+    /// Publishes the manifest; a lost answer is asked for again until it is certain.
+    fn publish(&mut self, manifest: &mut Manifest) -> Result<()> {
+        for _ in 0..PUBLISH_TRIES {
+            match self.incarnation.publish(manifest) {
+                Ok(_) => return Ok(()),
+                Err(PublishError::Failed(error)) => return Err(error),
+                Err(PublishError::Stop(error)) => return Err(as_fatal(error)),
+                Err(PublishError::Unsettled(error)) => {
+                    tracing::warn!(
+                        "whether a checkpoint was written is unknown, asking again: {}",
+                        error.message
+                    );
+                }
+            }
+        }
+        let message = "whether the last checkpoint was written can't be found out";
+        Err(as_fatal(Diagnostic::error(Code::CheckpointFailed, message)))
+    }
+
+    /// What checkpoints the run has made.
+    pub fn summary(&self) -> CheckpointSummary {
+        self.summary.clone()
+    }
+}
+
+/// An error that a run must not outlive.
+fn as_fatal(mut error: Box<Diagnostic>) -> Box<Diagnostic> {
+    if error.code == Code::CheckpointFailed {
+        error.code = Code::CheckpointUnusable;
+    }
+    error
+}
+
+/// A number that no other run has: from time and process.
+fn nonce(run_id: &str) -> u64 {
+    run_id.bytes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    })
+}
+
+/// A checkpoint named by its path: a manifest, or a directory with checkpoints. Its state is copied
+/// into the job's own directory if it lies elsewhere.
+fn foreign(path: &Path, own: &Arc<dyn Storage>) -> Result<Manifest> {
+    let _ = (path, own, PathBuf::new());
+    Err(Diagnostic::not_supported("--resume with a path"))
+}

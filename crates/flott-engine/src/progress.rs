@@ -1,0 +1,119 @@
+//! Event time of a source: one watermark per split, the least of them counts.
+//!
+//! ```text
+//!   split 0  ──10──25──31─┐
+//!   split 1  ──12──18─────┼─ min ─► 18      a finished or idle split doesn't hold anybody back,
+//!   split 2  (not opened) ┘                 a known one that isn't opened yet holds everybody
+//! ```
+//!
+//! Invariants
+//! - A split's watermark never goes back, nor does the source's.
+//! - Everyone who applies the same chunks in the same order gets the same watermarks: shards that
+//!   take a source's chunks in order of their sequence agree on what is late, whatever the
+//!   parallelism.
+
+use std::collections::BTreeMap;
+
+use flott_connector::SplitTime;
+use serde::{Deserialize, Serialize};
+
+/// No watermark yet.
+pub const NO_WATERMARK: i64 = i64::MIN;
+/// The last watermark.
+pub const END_OF_TIME: i64 = i64::MAX;
+
+/// What a chunk does to time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChunkTime {
+    /// Its split.
+    pub split: SplitTime,
+    /// The greatest watermark of its rows, if it has rows with one.
+    pub watermark: Option<i64>,
+}
+
+/// The splits' watermarks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Open splits by number.
+    splits: BTreeMap<u32, SplitProgress>,
+    unopened: bool,
+    watermark: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SplitProgress {
+    watermark: i64,
+    idle: bool,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { splits: BTreeMap::new(), unopened: false, watermark: NO_WATERMARK }
+    }
+}
+
+impl Progress {
+    /// Applies a chunk's time; the source's watermark afterwards.
+    pub fn apply(&mut self, time: &ChunkTime) -> i64 {
+        let split = self
+            .splits
+            .entry(time.split.split_number)
+            .or_insert(SplitProgress { watermark: NO_WATERMARK, idle: false });
+        split.idle = time.split.idle;
+        if let Some(watermark) = time.watermark {
+            split.watermark = split.watermark.max(watermark);
+        }
+        if time.split.finished {
+            self.splits.remove(&time.split.split_number);
+        }
+        self.unopened = time.split.unopened;
+        if !self.unopened {
+            let open = self.splits.values().filter(|split| !split.idle).map(|split| split.watermark).min();
+            self.watermark = self.watermark.max(open.unwrap_or(NO_WATERMARK));
+        }
+        self.watermark
+    }
+
+    /// The source's watermark.
+    pub fn watermark(&self) -> i64 {
+        self.watermark
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(split_number: u32, watermark: Option<i64>) -> ChunkTime {
+        ChunkTime { split: SplitTime { split_number, ..SplitTime::default() }, watermark }
+    }
+
+    #[test]
+    fn the_slowest_split_counts_and_time_never_goes_back() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.apply(&time(0, Some(10))), 10);
+        assert_eq!(progress.apply(&time(1, Some(5))), 10, "a split that opens behind doesn't turn time back");
+        assert_eq!(progress.apply(&time(0, Some(30))), 10);
+        assert_eq!(progress.apply(&time(1, Some(20))), 20);
+        assert_eq!(progress.apply(&time(1, Some(3))), 20, "a clock that goes backwards");
+    }
+
+    #[test]
+    fn finished_and_idle_splits_hold_nobody_back_unopened_ones_do() {
+        let mut progress = Progress::default();
+        let unopened = |mut time: ChunkTime| {
+            time.split.unopened = true;
+            time
+        };
+        assert_eq!(progress.apply(&unopened(time(0, Some(50)))), NO_WATERMARK);
+        let mut done = unopened(time(0, None));
+        done.split.finished = true;
+        assert_eq!(progress.apply(&done), NO_WATERMARK);
+        assert_eq!(progress.apply(&time(1, Some(7))), 7);
+        assert_eq!(progress.apply(&time(2, Some(9))), 7);
+        let mut idle = time(1, None);
+        idle.split.idle = true;
+        assert_eq!(progress.apply(&idle), 9);
+        assert_eq!(progress.apply(&time(1, Some(8))), 9, "awake again, behind: time stands still");
+    }
+}

@@ -1,0 +1,368 @@
+//! A shard: one thread that has a copy of the whole plan and does what there is to do, what is
+//! furthest downstream first.
+//!
+//! ```text
+//!   ┌─► deliver what waits in outboxes ─► operators, last first ─► timers ─► a chunk of a source ─┐
+//!   └──────────────────── nothing to do: sleep until woken ◄──────────────────────────────────────┘
+//!
+//!   barrier e:  sources stand still at the end of epoch e ─► their edges carry the barrier
+//!               ─► every operator: aligned, snapshot, on ─► sinks prepare e ─► sources go on
+//! ```
+//!
+//! Invariants
+//! - Nothing here blocks: a full lane or a busy sink makes the shard leave alone what is upstream
+//!   of it and do something else.
+//! - Between the barrier at its sources and its last operator's snapshot a shard takes no chunk of the
+//!   next epoch, so its counters at that moment are exactly those of the epoch.
+
+pub mod bad_records;
+pub mod edge;
+pub mod operator;
+pub mod origin;
+pub mod source;
+
+use std::{sync::Arc, time::Duration};
+
+use crossbeam_channel::Sender;
+use flott_connector::{BufferPool, Clock, Committable, DeadLetterQueue};
+use flott_expr::EvalContext;
+use flott_state::OperatorSnapshot;
+use flott_types::Result;
+
+use crate::{
+    accounting::{Counters, Counts},
+    checkpoint::{Requests, SnapshotRequest},
+    exchange::Wakers,
+    failure::Failure,
+    queue::Next,
+    sink::SinkTask,
+};
+use edge::EdgeTask;
+use operator::{Around, OperatorTask};
+use source::{Downstream, SourceTask};
+
+/// What operators hand over, by their ids.
+pub type Snapshots = Vec<(String, OperatorSnapshot)>;
+
+/// What a shard tells the job.
+pub enum Report {
+    /// The barrier has passed everything on this shard.
+    Barrier {
+        /// Of which shard.
+        shard: usize,
+        /// Which.
+        epoch: u64,
+        /// What the operators have changed since the one before.
+        snapshots: Snapshots,
+        /// What the shard has counted up to it.
+        counts: Counts,
+        /// How long the shard took no input for it.
+        stall: Duration,
+    },
+    /// What the sinks wrote before this barrier is durable.
+    Prepared {
+        /// Which barrier.
+        epoch: u64,
+        /// Per sink.
+        committables: Vec<(usize, Vec<Committable>)>,
+    },
+    /// The shard has come to its end; what it wrote since the last barrier is durable.
+    Finished {
+        /// Which shard.
+        shard: usize,
+        /// What the operators have changed since the last barrier.
+        snapshots: Snapshots,
+        /// What the shard has counted in all.
+        counts: Counts,
+        /// Per sink.
+        committables: Vec<(usize, Vec<Committable>)>,
+    },
+}
+
+/// A shard.
+pub struct Shard {
+    /// Which.
+    pub number: usize,
+    /// Its sources.
+    pub sources: Vec<SourceTask>,
+    /// Its operators, inputs before users.
+    pub operators: Vec<OperatorTask>,
+    /// Its edges.
+    pub edges: Vec<EdgeTask>,
+    /// Its sinks.
+    pub sinks: Vec<SinkTask>,
+    /// The epoch under way.
+    pub epoch: u64,
+    /// Wakes threads.
+    pub wakers: Arc<Wakers>,
+    /// What checkpoints the job wants.
+    pub requests: Arc<Requests>,
+    /// To the job.
+    pub reports: Sender<Report>,
+    /// Buffers go back here.
+    pub buffers: BufferPool,
+    /// Time zone, clock, seed.
+    pub context: EvalContext,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Given when the run fails: do no more.
+    pub failure: Failure,
+    /// `execution.buffer-timeout.interval`
+    pub buffer_timeout: Duration,
+    /// This shard's counters.
+    pub counters: Arc<Counters>,
+    /// Dead letters.
+    pub letters: Arc<DeadLetterQueue>,
+    /// The barrier under way.
+    pub barrier: Option<BarrierUnderWay>,
+    /// Barriers whose sinks are not yet through.
+    pub preparing: Vec<Preparing>,
+}
+
+/// A barrier on its way through a shard.
+pub struct BarrierUnderWay {
+    request: Arc<SnapshotRequest>,
+    since: Duration,
+    /// The sources' edges carry it.
+    sent: bool,
+    snapshots: Snapshots,
+}
+
+/// Sinks that make an epoch durable.
+pub struct Preparing {
+    epoch: u64,
+    ready: Vec<Option<Vec<Committable>>>,
+}
+
+/// Sleeps at most this long, so that a lost wake-up costs little.
+const SLEEP_MAX: Duration = Duration::from_millis(20);
+
+/// How long a shard waits for a sink that isn't ready before it looks again.
+const SINK_WAIT: Duration = Duration::from_micros(200);
+
+impl Shard {
+    /// Works until all input has ended, a last checkpoint was taken, or the run has failed.
+    ///
+    /// # Errors
+    /// What stops the run.
+    pub fn run(mut self) -> Result<()> {
+        self.wakers.register(self.number);
+        let mut flushed = self.clock.monotonic();
+        loop {
+            if self.failure.is_set() {
+                return Ok(());
+            }
+            let busy = self.step()?;
+            let now = self.clock.monotonic();
+            if now.saturating_sub(flushed) >= self.buffer_timeout {
+                flushed = now;
+                self.sinks.iter_mut().try_for_each(SinkTask::flush)?;
+                self.letters.flush()?;
+            }
+            if self.is_finished() {
+                return self.finish();
+            }
+            if !busy {
+                self.sleep();
+            }
+        }
+    }
+
+    /// Does what there is to do, once. Whether there was anything.
+    fn step(&mut self) -> Result<bool> {
+        let mut busy = false;
+        for edge in &mut self.edges {
+            busy |= edge.flush();
+        }
+        busy |= self.run_operators()?;
+        busy |= self.barrier_step()?;
+        busy |= self.poll_prepared()?;
+        // What is downstream first: a chunk only when nothing of the last one waits.
+        if !self.sources.is_empty() && !self.is_blocked() {
+            busy |= self.run_source()?;
+        }
+        Ok(busy)
+    }
+
+    fn run_operators(&mut self) -> Result<bool> {
+        let now_millis = self.clock.now_micros() / 1000;
+        let Self { operators, edges, sinks, counters, .. } = self;
+        let mut around = Around { edges, sinks, counters };
+        let mut busy = false;
+        for operator in operators.iter_mut().rev() {
+            if operator.ended || operator.is_blocked(&mut around) {
+                continue;
+            }
+            busy |= operator.poll(&mut around)?;
+            busy |= operator.on_time(now_millis, &mut around)?;
+        }
+        Ok(busy)
+    }
+
+    /// Whether something of the last chunk waits.
+    fn is_blocked(&mut self) -> bool {
+        let Self { sources, edges, sinks, .. } = self;
+        sources.iter().flat_map(|source| &source.edges).any(|&edge| edges[edge].is_blocked(sinks))
+    }
+
+    fn run_source(&mut self) -> Result<bool> {
+        for at in 0..self.sources.len() {
+            if self.sources[at].ended {
+                continue;
+            }
+            match self.sources[at].queue.next(self.epoch) {
+                Next::Chunk(chunk) => {
+                    self.context.now_micros = self.clock.now_micros();
+                    self.context.random_seed = self.context.random_seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+                    let Self { sources, edges, sinks, counters, context, buffers, .. } = self;
+                    let mut to = Downstream { edges, sinks, counters };
+                    sources[at].chunk(chunk, context, &mut to, buffers)?;
+                    // Another source's turn next time.
+                    self.sources.rotate_left(at + 1);
+                    return Ok(true);
+                }
+                Next::Nothing | Next::Barrier => {}
+                Next::End(drained) => {
+                    self.sources[at].ended = true;
+                    for &edge in &self.sources[at].edges {
+                        self.edges[edge].end(drained);
+                    }
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    // --- barriers -------------------------------------------------------------------------------
+
+    /// Brings a barrier a step further. Whether anything moved.
+    fn barrier_step(&mut self) -> Result<bool> {
+        let Some(mut barrier) = self.barrier.take() else {
+            let Some(request) = self.requests.wanted(self.epoch) else { return Ok(false) };
+            let since = self.clock.monotonic();
+            self.operators.iter_mut().for_each(|operator| operator.passed = false);
+            self.barrier = Some(BarrierUnderWay { request, since, sent: false, snapshots: Vec::new() });
+            return Ok(true);
+        };
+        let mut busy = false;
+        let epoch = barrier.request.epoch;
+        if !barrier.sent {
+            let at_barrier = |source: &SourceTask| source.ended || source.queue.is_closed(epoch);
+            if !self.sources.iter().all(at_barrier) {
+                self.barrier = Some(barrier);
+                return Ok(false);
+            }
+            for source in self.sources.iter().filter(|source| !source.ended) {
+                source.edges.iter().for_each(|&edge| self.edges[edge].barrier(epoch));
+            }
+            barrier.sent = true;
+            barrier.since = self.clock.monotonic();
+            busy = true;
+        }
+        let Self { number, operators, edges, sinks, counters, .. } = self;
+        let number = *number;
+        let mut around = Around { edges, sinks, counters };
+        for operator in operators.iter_mut() {
+            let start = |id: &str| barrier.request.snapshot_of(number, id);
+            if let Some(snapshot) = operator.barrier(epoch, start, &mut around)? {
+                barrier.snapshots.push((operator.stable_id.clone(), snapshot));
+                busy = true;
+            }
+        }
+        if operators.iter().all(|operator| operator.passed) {
+            self.sinks.iter_mut().try_for_each(|sink| sink.prepare(epoch))?;
+            self.preparing.push(Preparing { epoch, ready: vec![None; self.sinks.len()] });
+            self.epoch = epoch + 1;
+            let stall = self.clock.monotonic().saturating_sub(barrier.since);
+            let counts = self.counters.counts();
+            self.report(Report::Barrier {
+                shard: self.number,
+                epoch,
+                snapshots: barrier.snapshots,
+                counts,
+                stall,
+            });
+            return Ok(true);
+        }
+        self.barrier = Some(barrier);
+        Ok(busy)
+    }
+
+    fn poll_prepared(&mut self) -> Result<bool> {
+        let Some(preparing) = self.preparing.first_mut() else { return Ok(false) };
+        for (sink, ready) in self.sinks.iter_mut().zip(&mut preparing.ready) {
+            if ready.is_none() {
+                *ready = sink.poll_prepared()?;
+            }
+        }
+        if preparing.ready.iter().any(Option::is_none) {
+            return Ok(false);
+        }
+        let preparing = self.preparing.remove(0);
+        let ready = preparing.ready.into_iter().map(Option::unwrap_or_default);
+        let committables = self.sinks.iter().map(|sink| sink.index).zip(ready).collect();
+        self.report(Report::Prepared { epoch: preparing.epoch, committables });
+        Ok(true)
+    }
+
+    fn report(&self, report: Report) {
+        // The job is gone only if the run has failed.
+        let _ = self.reports.send(report);
+    }
+
+    // --- the end --------------------------------------------------------------------------------
+
+    fn is_finished(&self) -> bool {
+        self.sources.iter().all(|source| source.ended)
+            && self.operators.iter().all(|operator| operator.ended)
+            && !self.edges.iter().any(EdgeTask::has_outbox)
+            && self.preparing.is_empty()
+    }
+
+    fn finish(mut self) -> Result<()> {
+        let mut snapshots = Vec::new();
+        if let Some(barrier) = self.barrier.take() {
+            snapshots.extend(barrier.snapshots);
+        }
+        if self.requests.checkpoints() {
+            let request = self.requests.last(self.epoch);
+            for operator in &mut self.operators {
+                let snapshot = operator.snapshot(request.snapshot_of(self.number, &operator.stable_id))?;
+                snapshots.push((operator.stable_id.clone(), snapshot));
+            }
+        }
+        for sink in &mut self.sinks {
+            sink.finish()?;
+            sink.prepare(self.epoch)?;
+        }
+        let mut committables = Vec::new();
+        for sink in &mut self.sinks {
+            loop {
+                if let Some(ready) = sink.poll_prepared()? {
+                    committables.push((sink.index, ready));
+                    break;
+                }
+                if self.failure.is_set() {
+                    return Ok(());
+                }
+                self.failure.wait(SINK_WAIT);
+            }
+        }
+        let counts = self.counters.counts();
+        self.report(Report::Finished { shard: self.number, snapshots, counts, committables });
+        Ok(())
+    }
+
+    fn sleep(&self) {
+        let waits_for_io = !self.preparing.is_empty() || self.barrier.is_some();
+        let timers = self.operators.iter().filter_map(|it| it.operator.next_timer()).min();
+        let now_millis = self.clock.now_micros() / 1000;
+        let until_timer = timers.map_or(SLEEP_MAX, |timer| {
+            Duration::from_millis(timer.saturating_sub(now_millis).clamp(0, 1000).unsigned_abs())
+        });
+        let longest =
+            if waits_for_io { SINK_WAIT * 5 } else { SLEEP_MAX.min(self.buffer_timeout.max(SINK_WAIT)) };
+        std::thread::park_timeout(longest.min(until_timer));
+    }
+}

@@ -1,0 +1,346 @@
+//! An operator with state on one shard: what comes in along its lanes, and what goes out.
+//!
+//! ```text
+//!   LaneReader ─┐ rows ──────────────► on_rows ─┐
+//!   LaneReader ─┤ least watermark ───► on_watermark ├─► EdgeTask, EdgeTask …
+//!   LaneReader ─┘ all at a barrier ──► snapshot ┘
+//! ```
+
+use std::sync::Arc;
+
+use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::RecordBatch};
+use flott_connector::{Origin, Stage};
+use flott_operators::{Operator, Output, Rows};
+use flott_state::{OperatorSnapshot, OperatorState};
+use flott_types::{Code, Diagnostic, Result};
+
+use super::{
+    bad_records::{Describe, Failed, Policy},
+    edge::EdgeTask,
+    origin,
+};
+use crate::{
+    accounting::{Counters, add},
+    exchange::{LaneReader, Taken},
+    progress::{END_OF_TIME, NO_WATERMARK},
+    sink::SinkTask,
+};
+
+/// Messages taken at once before the shard looks at what is downstream again.
+const MESSAGES_AT_ONCE: usize = 64;
+
+/// An input of an operator.
+pub struct InputLane {
+    /// Which input.
+    pub input: usize,
+    /// The edge that it belongs to, in the counters.
+    pub edge: usize,
+    /// Names the lane in checkpoints.
+    pub stable_id: String,
+    /// Where it is read.
+    pub reader: LaneReader,
+    /// What happens to late and misplaced rows.
+    pub outcasts: Outcasts,
+}
+
+/// What happens to rows that an operator can't take.
+pub struct Outcasts {
+    /// The policy of the source that the rows come from; rows that come from operators have none
+    /// and stop the run.
+    pub policy: Option<Policy>,
+    /// `'late-rows' = 'dead-letter'`: late rows carry their origin in their last column.
+    pub late_to_dead_letters: bool,
+    /// Writes a row as JSON.
+    pub describe: Describe,
+    /// The operator's name.
+    pub operator: String,
+}
+
+/// An operator.
+pub struct OperatorTask {
+    /// Index in the plan's operators.
+    pub index: usize,
+    /// Names it in checkpoints.
+    pub stable_id: String,
+    /// The operator.
+    pub operator: Box<dyn Operator>,
+    /// Its inputs.
+    pub lanes: Vec<InputLane>,
+    /// Positions in the shard's edges of those that leave it.
+    pub out: Vec<usize>,
+    /// Where time stands for it.
+    pub watermark: i64,
+    /// It holds time back until the end (`execution.runtime-mode = 'batch'`).
+    pub batch_mode: bool,
+    /// Nothing comes any more.
+    pub ended: bool,
+    /// It has let the barrier of the epoch under way through.
+    pub passed: bool,
+}
+
+/// What an operator works with on its shard.
+pub struct Around<'a> {
+    /// All edges of the shard.
+    pub edges: &'a mut [EdgeTask],
+    /// All sinks of the shard.
+    pub sinks: &'a mut [SinkTask],
+    /// The shard's counters.
+    pub counters: &'a Arc<Counters>,
+}
+
+impl OperatorTask {
+    /// Whether what it would emit has to wait.
+    pub fn is_blocked(&self, around: &mut Around<'_>) -> bool {
+        self.out.iter().any(|&edge| around.edges[edge].is_blocked(around.sinks))
+    }
+
+    /// Takes what has come. Whether there was anything.
+    ///
+    /// # Errors
+    /// What stops the run.
+    pub fn poll(&mut self, around: &mut Around<'_>) -> Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        let mut busy = false;
+        for lane in 0..self.lanes.len() {
+            for _ in 0..MESSAGES_AT_ONCE {
+                match self.lanes[lane].reader.take() {
+                    Taken::Rows(rows) => {
+                        busy = true;
+                        self.rows(lane, rows, around)?;
+                        if self.is_blocked(around) {
+                            return Ok(true);
+                        }
+                    }
+                    Taken::Time => {
+                        busy = true;
+                        self.advance(around)?;
+                        if self.is_blocked(around) {
+                            return Ok(true);
+                        }
+                    }
+                    Taken::Nothing | Taken::Barrier(_) => break,
+                    Taken::End => {
+                        busy |= self.advance(around)?;
+                        break;
+                    }
+                }
+            }
+        }
+        if self.lanes.iter().all(|lane| lane.reader.is_ended()) {
+            self.end(around)?;
+            return Ok(true);
+        }
+        Ok(busy)
+    }
+
+    fn rows(&mut self, lane: usize, rows: Rows, around: &mut Around<'_>) -> Result<()> {
+        let Self { operator, lanes, out, .. } = self;
+        let lane = &lanes[lane];
+        let taken = rows.count;
+        let lost = around.call(out, Some(lane), |output| operator.on_rows(lane.input, rows, output))?;
+        let counts = &around.counters.edges[lane.edge];
+        add(&counts.output, taken.saturating_sub(lost));
+        Ok(())
+    }
+
+    /// Moves time on to the least watermark of the lanes. Whether it moved.
+    fn advance(&mut self, around: &mut Around<'_>) -> Result<bool> {
+        let least = self.lanes.iter().map(|lane| lane.reader.watermark()).min().unwrap_or(NO_WATERMARK);
+        if least <= self.watermark || (self.batch_mode && least != END_OF_TIME) {
+            return Ok(false);
+        }
+        self.watermark = least;
+        let Self { operator, out, .. } = self;
+        around.call(out, None, |output| operator.on_watermark(least, output))?;
+        for &edge in &self.out {
+            around.edges[edge].watermark(least, around.sinks, around.counters)?;
+        }
+        Ok(true)
+    }
+
+    /// The wall clock has come this far.
+    ///
+    /// # Errors
+    /// What stops the run.
+    pub fn on_time(&mut self, now_millis: i64, around: &mut Around<'_>) -> Result<bool> {
+        if self.ended || self.operator.next_timer().is_none_or(|timer| timer > now_millis) {
+            return Ok(false);
+        }
+        let Self { operator, out, .. } = self;
+        around.call(out, None, |output| operator.on_time(now_millis, output))?;
+        for &edge in &self.out {
+            around.edges[edge].watermark(self.watermark, around.sinks, around.counters)?;
+        }
+        Ok(true)
+    }
+
+    fn end(&mut self, around: &mut Around<'_>) -> Result<()> {
+        let drained = self.lanes.iter().all(|lane| lane.reader.is_drained());
+        if drained {
+            self.advance(around)?;
+            let Self { operator, out, .. } = self;
+            around.call(out, None, |output| operator.on_time(i64::MAX, output))?;
+        }
+        for &edge in &self.out {
+            around.edges[edge].watermark(self.watermark, around.sinks, around.counters)?;
+            around.edges[edge].end(drained);
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Lets the barrier through if every lane has come to it: snapshot, then on. `full` says which
+    /// key groups of a table are wanted whole.
+    ///
+    /// # Errors
+    /// `Internal`
+    pub fn barrier(
+        &mut self,
+        epoch: u64,
+        snapshot: impl FnOnce(&str) -> OperatorSnapshot,
+        around: &mut Around<'_>,
+    ) -> Result<Option<OperatorSnapshot>> {
+        if self.passed || (!self.ended && !self.lanes.iter().all(|lane| lane.reader.is_at_barrier())) {
+            return Ok(None);
+        }
+        let snapshot = self.snapshot(snapshot(&self.stable_id))?;
+        if !self.ended {
+            self.lanes.iter_mut().for_each(|lane| lane.reader.pass_barrier());
+            self.out.iter().for_each(|&edge| around.edges[edge].barrier(epoch));
+        }
+        self.passed = true;
+        Ok(Some(snapshot))
+    }
+
+    /// What has changed since the last snapshot.
+    ///
+    /// # Errors
+    /// `Internal`
+    pub fn snapshot(&mut self, mut snapshot: OperatorSnapshot) -> Result<OperatorSnapshot> {
+        snapshot.value("$watermark", self.watermark);
+        for lane in &self.lanes {
+            snapshot.value(&lane.stable_id, lane.reader.save());
+        }
+        self.operator.snapshot(&mut snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// Takes back what snapshots held.
+    ///
+    /// # Errors
+    /// State that can't be read.
+    pub fn restore(&mut self, state: &OperatorState) -> Result<()> {
+        let watermarks = state.values("$watermark");
+        self.watermark = watermarks.iter().filter_map(|it| it.as_i64()).min().unwrap_or(NO_WATERMARK);
+        for lane in &mut self.lanes {
+            lane.reader.restore(&state.values(&lane.stable_id));
+        }
+        self.operator.restore(state)
+    }
+}
+
+impl Around<'_> {
+    /// Calls an operator and carries what it emits on. How many input rows it didn't take.
+    fn call(
+        &mut self,
+        out: &[usize],
+        from: Option<&InputLane>,
+        call: impl FnOnce(&mut Output<'_>) -> Result<()>,
+    ) -> Result<u64> {
+        let Self { edges, sinks, counters } = self;
+        let (mut late_rows, mut rejected, mut late_partial) = (0, 0, 0);
+        let mut emit = |rows: Rows| {
+            for &edge in out {
+                add(&counters.edges[edges[edge].id].input, rows.batch.num_rows() as u64);
+                edges[edge].rows(None, rows.batch.clone(), None, sinks, counters)?;
+            }
+            Ok(())
+        };
+        let mut late = |batch: &RecordBatch, which: Option<&BooleanArray>| {
+            let Some(lane) = from else { return Err(without_lane()) };
+            late_rows += which.map_or(batch.num_rows(), BooleanArray::true_count) as u64;
+            lane.outcasts.late(lane.edge, batch, which, counters)
+        };
+        let mut reject = |batch: &RecordBatch, which: &BooleanArray, message: &str| {
+            let Some(lane) = from else { return Err(without_lane()) };
+            rejected += which.true_count() as u64;
+            lane.outcasts.reject(lane.edge, batch, which, message)
+        };
+        let mut output =
+            Output { emit: &mut emit, late: &mut late, reject: &mut reject, late_partial: &mut late_partial };
+        call(&mut output)?;
+        if let Some(lane) = from {
+            add(&counters.edges[lane.edge].late, late_partial);
+        }
+        Ok(late_rows + rejected + late_partial)
+    }
+}
+
+fn without_lane() -> Box<Diagnostic> {
+    Diagnostic::error(Code::Internal, "an operator gave back a row that it was not given")
+}
+
+impl Outcasts {
+    pub(super) fn late(
+        &self,
+        edge: usize,
+        batch: &RecordBatch,
+        which: Option<&BooleanArray>,
+        counters: &Counters,
+    ) -> Result<()> {
+        let rows = picked(batch, which)?;
+        let Some(policy) = self.policy.as_ref().filter(|_| self.late_to_dead_letters) else {
+            add(&counters.edges[edge].late, rows.num_rows() as u64);
+            return Ok(());
+        };
+        for row in 0..rows.num_rows() {
+            let row = rows.slice(row, 1);
+            policy.letter(Failed {
+                stage: Stage::Late,
+                code: Code::LateRow,
+                message: format!("behind the watermark for every window of the {}", self.operator),
+                record: &mut || self.record(&row),
+                sinks: Vec::new(),
+            })?;
+        }
+        add(&counters.edges[edge].dead_lettered, rows.num_rows() as u64);
+        Ok(())
+    }
+
+    pub(super) fn reject(
+        &self,
+        edge: usize,
+        batch: &RecordBatch,
+        which: &BooleanArray,
+        message: &str,
+    ) -> Result<()> {
+        let rows = picked(batch, Some(which))?;
+        let Some(policy) = &self.policy else {
+            return Err(Diagnostic::error(Code::EvaluationFailed, format!("{}: {message}", self.operator)));
+        };
+        for row in 0..rows.num_rows() {
+            let row = rows.slice(row, 1);
+            let failed = Failed {
+                stage: Stage::Evaluate,
+                code: Code::EvaluationFailed,
+                message: message.to_string(),
+                record: &mut || self.record(&row),
+                sinks: Vec::new(),
+            };
+            policy.bad_record(&mut std::iter::once(edge), failed)?;
+        }
+        Ok(())
+    }
+
+    /// The row's original record, if it carries it; else the row as JSON.
+    fn record(&self, row: &RecordBatch) -> (Origin, Vec<u8>) {
+        origin::read(row).unwrap_or_else(|| (Origin::default(), (self.describe)(row)))
+    }
+}
+
+fn picked(batch: &RecordBatch, which: Option<&BooleanArray>) -> Result<RecordBatch> {
+    let Some(which) = which else { return Ok(batch.clone()) };
+    filter_record_batch(batch, which).map_err(|error| Diagnostic::error(Code::Internal, error.to_string()))
+}

@@ -1,0 +1,331 @@
+//! Builds shards: every shard has all sources, operators, edges and sinks.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use flott_connector::{BufferPool, DeadLetterQueue, FormatRequest, Sink};
+use flott_expr::EvalContext;
+use flott_operators::{Context, build, pre_aggregation};
+use flott_plan::{Exchange, SourceInput, Step};
+use flott_state::KeyGroups;
+use flott_types::{Result, Schema};
+
+use crate::{
+    accounting::Counters,
+    calc::{Calc, Refresh, is_identity},
+    checkpoint::{Coordinator, Requests},
+    exchange::{Lane, LaneReader, LaneWriter, Wakers},
+    failure::Failure,
+    job::{Job, ReadySource, on_error},
+    order::OrderedWriter,
+    progress::NO_WATERMARK,
+    queue::ChunkQueue,
+    shard::{
+        Report, Shard,
+        bad_records::{Describe, EdgeReject, Policy},
+        edge::{EdgeTask, PreAggregation, Route},
+        operator::{InputLane, OperatorTask, Outcasts},
+        origin,
+        source::{EventTime, SourceTask},
+    },
+    sink::{SinkTask, Writer},
+    topology::{Consumer, Edge, Producer, Topology},
+};
+
+/// What shards are built from.
+pub(crate) struct Builder<'a> {
+    pub job: &'a Job,
+    pub topology: &'a Topology,
+    pub sources: &'a [ReadySource],
+    pub sinks: &'a [Arc<dyn Sink>],
+    pub counters: &'a Arc<Counters>,
+    pub context: &'a EvalContext,
+    pub ordered: &'a [Option<Arc<OrderedWriter>>],
+    pub queues: &'a [Arc<ChunkQueue>],
+    pub letters: &'a Arc<DeadLetterQueue>,
+    pub buffers: &'a BufferPool,
+    pub wakers: &'a Arc<Wakers>,
+    pub requests: &'a Arc<Requests>,
+    pub failure: &'a Failure,
+    pub restored: Option<&'a Coordinator>,
+}
+
+impl Builder<'_> {
+    /// All shards, their state restored.
+    ///
+    /// # Errors
+    /// What building them needs.
+    pub fn shards(&self, shards: usize, reports: &Sender<Report>) -> Result<Vec<Shard>> {
+        let capacity = self.job.settings.exchange_capacity;
+        let lane = |edge: &Edge| match edge.consumer {
+            Consumer::Sink(_) => None,
+            Consumer::Operator(..) => {
+                let ordered = matches!(edge.producer, Producer::Source(_));
+                Some(Arc::new(Lane::new(shards, capacity, ordered, self.wakers.clone())))
+            }
+        };
+        let lanes: Vec<Option<Arc<Lane>>> = self.topology.edges.iter().map(lane).collect();
+        (0..shards).map(|number| self.shard(number, shards, &lanes, reports)).collect()
+    }
+
+    fn shard(
+        &self,
+        number: usize,
+        shards: usize,
+        lanes: &[Option<Arc<Lane>>],
+        reports: &Sender<Report>,
+    ) -> Result<Shard> {
+        let mut context = self.context.clone();
+        context.random_seed ^= (number as u64 + 1) << 48;
+        let counters = self.counters.part();
+        let groups = KeyGroups::new(self.job.settings.key_groups);
+        let clock = self.job.clock.clone();
+        let operators = Context {
+            eval: context.clone(),
+            groups,
+            owned: groups.range(number, shards),
+            batch_rows: self.job.settings.batch_rows,
+            now_millis: Arc::new(move || clock.now_micros() / 1000),
+            batch_mode: self.job.settings.batch_mode,
+        };
+        let mut sinks = Vec::new();
+        for (index, sink) in self.sinks.iter().enumerate() {
+            let writer = match &self.ordered[index] {
+                Some(shared) => Writer::Ordered { shared: shared.clone(), held: Vec::new() },
+                None => Writer::Own(sink.writer(number, shards)?),
+            };
+            sinks.push(SinkTask::new(index, writer, counters.clone()));
+        }
+        let edges = self.edges(number, lanes, &operators, &counters)?;
+        let sources = self.source_tasks(&counters)?;
+        let operators = self.operators(number, lanes, &operators, &counters)?;
+        Ok(Shard {
+            number,
+            sources,
+            operators,
+            edges,
+            sinks,
+            epoch: self.restored.map_or(1, Coordinator::first_epoch),
+            wakers: self.wakers.clone(),
+            requests: self.requests.clone(),
+            reports: reports.clone(),
+            buffers: self.buffers.clone(),
+            context,
+            clock: self.job.clock.clone(),
+            failure: self.failure.clone(),
+            buffer_timeout: self.job.settings.buffer_timeout,
+            counters,
+            letters: self.letters.clone(),
+            barrier: None,
+            preparing: Vec::new(),
+        })
+    }
+
+    fn policy(&self, source: usize, counters: &Arc<Counters>) -> Result<Policy> {
+        let node = &self.topology.sources[source].1;
+        Ok(Policy {
+            source: node.name.clone(),
+            on_error: on_error(&node.input)?,
+            queue: self.letters.clone(),
+            clock: self.job.clock.clone(),
+            counters: counters.clone(),
+        })
+    }
+
+    fn schema_of(&self, producer: Producer) -> &Schema {
+        match producer {
+            Producer::Source(at) => &self.job.plan.nodes[self.topology.sources[at].0].schema,
+            Producer::Operator(at) => &self.topology.operators[at].schema,
+        }
+    }
+
+    fn source_tasks(&self, counters: &Arc<Counters>) -> Result<Vec<SourceTask>> {
+        let mut tasks = Vec::new();
+        for (index, ready) in self.sources.iter().enumerate() {
+            let (_, node) = &self.topology.sources[index];
+            let schema = self.schema_of(Producer::Source(index));
+            let time = node.watermark.as_ref().map(|watermark| {
+                let with_origin = watermark.late_rows_to_dead_letters.then(|| schema.arrow_schema());
+                let with_origin = with_origin.filter(|it| it.index_of(origin::NAME).is_ok());
+                let on_event = match &node.input {
+                    SourceInput::Table { table, .. } => {
+                        table.options.get("scan.watermark.emit.strategy") == Some("on-event")
+                    }
+                    SourceInput::Values(_) => false,
+                };
+                EventTime::new(watermark, with_origin, on_event, self.describe_rows(schema))
+            });
+            tasks.push(SourceTask {
+                index,
+                queue: self.queues[index].clone(),
+                decoder: ready.source.decoder()?,
+                policy: self.policy(index, counters)?,
+                time,
+                edges: self.edges_of(Producer::Source(index)),
+                ended: false,
+            });
+        }
+        Ok(tasks)
+    }
+
+    fn edges_of(&self, producer: Producer) -> Vec<usize> {
+        let edges = self.topology.edges.iter().enumerate();
+        edges.filter(|(_, edge)| edge.producer == producer).map(|(id, _)| id).collect()
+    }
+
+    fn edges(
+        &self,
+        number: usize,
+        lanes: &[Option<Arc<Lane>>],
+        context: &Context,
+        counters: &Arc<Counters>,
+    ) -> Result<Vec<EdgeTask>> {
+        let mut tasks = Vec::new();
+        for (id, edge) in self.topology.edges.iter().enumerate() {
+            let (route, pre) = match (edge.consumer, &lanes[id]) {
+                (Consumer::Operator(operator, _), Some(lane)) => {
+                    let keys = match &edge.exchange {
+                        Exchange::Hash(keys) => keys.clone(),
+                        Exchange::Single | Exchange::Forward => Vec::new(),
+                    };
+                    let writer = LaneWriter::new(lane.clone(), number, context.groups);
+                    (Route::Lane { writer, keys }, self.pre_aggregation(edge, operator, context, counters)?)
+                }
+                (Consumer::Sink(sink), _) => (Route::Sink(sink), None),
+                (Consumer::Operator(..), None) => continue,
+            };
+            tasks.push(EdgeTask { id, calc: self.calc(id, edge, context, counters)?, pre, route });
+        }
+        Ok(tasks)
+    }
+
+    fn pre_aggregation(
+        &self,
+        edge: &Edge,
+        operator: usize,
+        context: &Context,
+        counters: &Arc<Counters>,
+    ) -> Result<Option<PreAggregation>> {
+        if !edge.two_phase {
+            return Ok(None);
+        }
+        let node = &self.topology.operators[operator].node;
+        let (stage, keys) = pre_aggregation(node, &edge.schema, context)?;
+        let outcasts = self.outcasts(edge, operator, counters)?;
+        Ok(Some(PreAggregation { operator: stage, keys, outcasts }))
+    }
+
+    fn outcasts(&self, edge: &Edge, operator: usize, counters: &Arc<Counters>) -> Result<Outcasts> {
+        let source = self.topology.source_behind(edge.producer);
+        let watermark = source.and_then(|at| self.topology.sources[at].1.watermark.as_ref());
+        Ok(Outcasts {
+            policy: source.map(|at| self.policy(at, counters)).transpose()?,
+            late_to_dead_letters: watermark.is_some_and(|it| it.late_rows_to_dead_letters),
+            describe: self.describe_rows(&edge.schema),
+            operator: self.topology.operators[operator].name.clone(),
+        })
+    }
+
+    fn calc(
+        &self,
+        id: usize,
+        edge: &Edge,
+        context: &Context,
+        counters: &Arc<Counters>,
+    ) -> Result<Option<Calc>> {
+        let input = self.schema_of(edge.producer);
+        let mut steps: Vec<Step> = match edge.producer {
+            Producer::Source(at) => self.sources[at].leftover.iter().cloned().collect(),
+            Producer::Operator(_) => Vec::new(),
+        };
+        steps.extend(edge.steps.iter().cloned());
+        if is_identity(&steps, input) {
+            return Ok(None);
+        }
+        let policy = match edge.producer {
+            Producer::Source(at) => self.policy(at, counters)?,
+            // What an operator emits has no record of its own to set aside.
+            Producer::Operator(at) => Policy {
+                source: self.topology.operators[at].name.clone(),
+                on_error: flott_connector::OnError::DeadLetter,
+                queue: self.letters.clone(),
+                clock: self.job.clock.clone(),
+                counters: counters.clone(),
+            },
+        };
+        let sinks = vec![self.topology.consumer_name(edge.consumer).to_string()];
+        let reject = EdgeReject { policy, edge: id, sinks, describe: self.describe_rows(input) };
+        let refresh = self.refresh(edge.producer);
+        let (counters, eval) = (counters.clone(), context.eval.clone());
+        Ok(Some(Calc::new(&steps, input, counters, id, Box::new(reject), eval, refresh)))
+    }
+
+    /// The clock, and for `CURRENT_WATERMARK` how far a source's time has come.
+    fn refresh(&self, producer: Producer) -> Refresh {
+        let (clock, counters) = (self.job.clock.clone(), self.counters.clone());
+        let source = self.topology.source_behind(producer);
+        Arc::new(move |context| {
+            context.now_micros = clock.now_micros();
+            context.watermark = source.and_then(|at| counters.sources[at].watermark());
+        })
+    }
+
+    fn operators(
+        &self,
+        number: usize,
+        lanes: &[Option<Arc<Lane>>],
+        context: &Context,
+        counters: &Arc<Counters>,
+    ) -> Result<Vec<OperatorTask>> {
+        let mut tasks = Vec::new();
+        for (index, spec) in self.topology.operators.iter().enumerate() {
+            let mut inputs = Vec::new();
+            for (id, edge) in self.topology.edges.iter().enumerate() {
+                let Consumer::Operator(operator, input) = edge.consumer else { continue };
+                let Some(lane) = lanes[id].as_ref().filter(|_| operator == index) else { continue };
+                inputs.push(InputLane {
+                    input,
+                    edge: id,
+                    stable_id: format!("lane {}: {}", input, self.topology.producer_id(edge.producer)),
+                    reader: LaneReader::new(lane.clone(), number),
+                    outcasts: self.outcasts(edge, index, counters)?,
+                });
+            }
+            let mut task = OperatorTask {
+                index,
+                stable_id: spec.stable_id.clone(),
+                operator: build(&spec.node, &spec.inputs, context)?,
+                lanes: inputs,
+                out: self.edges_of(Producer::Operator(index)),
+                watermark: NO_WATERMARK,
+                batch_mode: self.job.settings.batch_mode,
+                ended: false,
+                passed: false,
+            };
+            if let Some(coordinator) = self.restored {
+                coordinator.restore(&mut task, context.owned.clone())?;
+            }
+            tasks.push(task);
+        }
+        Ok(tasks)
+    }
+
+    /// Writes a row as JSON where there is a JSON format: for dead letters of rows without bytes.
+    fn describe_rows(&self, schema: &Schema) -> Describe {
+        let (format, schema, context) =
+            (self.job.registry.format("json").cloned(), schema.clone(), self.context.clone());
+        Arc::new(move |batch| {
+            let mut out = Vec::new();
+            if let Ok(format) = &format {
+                let table = flott_types::TableDescription::default();
+                let request = FormatRequest { table: &table, schema: schema.clone() };
+                let encoded =
+                    format.encoder(&request, &context).and_then(|mut it| it.encode(batch, &mut out));
+                if encoded.is_err() {
+                    out.clear();
+                }
+            }
+            out.strip_suffix(b"\n").map(<[u8]>::to_vec).unwrap_or(out)
+        })
+    }
+}
