@@ -12,6 +12,8 @@
 //! does to it. They know nothing of threads, exchanges and connectors: the engine brings every row
 //! to the shard that has its key group, calls one method at a time, and carries what they emit on.
 
+#[cfg(test)]
+mod conformance;
 mod operator;
 mod window;
 

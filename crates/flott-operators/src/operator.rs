@@ -12,7 +12,7 @@ use flott_sql::WindowKind;
 use flott_state::{KeyGroups, OperatorSnapshot, OperatorState};
 use flott_types::{Code, Diagnostic, Result, Schema};
 
-use crate::window::{PreAggregation, WindowAggregateOperator, WindowJoinOperator};
+use crate::window::{PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator};
 
 /// Rows on their way between operators.
 #[derive(Debug, Clone)]
@@ -129,6 +129,10 @@ pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Resul
             .ok_or_else(|| Diagnostic::error(Code::Internal, format!("a {} lacks input {at}", node.name())))
     };
     Ok(match node {
+        OperatorNode::WindowAggregate(node) if is_session(&node.windows) => {
+            Box::new(SessionOperator::aggregate(node, input(0)?, context)?)
+        }
+        OperatorNode::SessionWindow(node) => Box::new(SessionOperator::rows(node, input(0)?, context)?),
         OperatorNode::WindowAggregate(node) => {
             Box::new(WindowAggregateOperator::new(node, input(0)?, context)?)
         }

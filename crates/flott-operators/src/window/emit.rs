@@ -134,16 +134,4 @@ impl Emitter {
         }
         Ok(())
     }
-
-    /// Emits results that are already columns, with a window for each row.
-    pub(crate) fn rows(
-        &self,
-        mut columns: Vec<ArrayRef>,
-        bounds: &Bounds<'_>,
-        rows: usize,
-        out: &mut Output<'_>,
-    ) -> Result<()> {
-        columns.extend(self.window.columns(bounds, rows)?);
-        (out.emit)(Rows::insert(batch(&self.schema, columns, rows)?))
-    }
 }

@@ -9,21 +9,28 @@
 //!
 //!   aggregate    tumbling, hopping, cumulating windows      hop      merging long hops
 //!   partial      the phase before the exchange
+//!   session      sessions    open_sessions    which are open    cells    what they keep
 //!   join         rows of two inputs in the same window     rows     keeping rows
 //! ```
 
 mod aggregate;
 mod assign;
+mod cells;
 mod emit;
 mod hop;
 mod join;
 mod local_time;
+mod open_sessions;
 mod pane;
 mod partial;
 mod place;
 mod rows;
+mod session;
 mod split;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use aggregate::WindowAggregateOperator;
 pub(crate) use join::WindowJoinOperator;
 pub(crate) use partial::PreAggregation;
+pub(crate) use session::SessionOperator;

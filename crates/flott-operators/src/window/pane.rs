@@ -26,6 +26,7 @@ use flott_plan::Call as PlanCall;
 use flott_state::{Buckets, OperatorSnapshot, OperatorState, StateColumn, Table};
 use flott_types::{Code, Diagnostic, Result, Schema};
 
+use super::cells::Distinct;
 use super::split::Part;
 use crate::arrow_failed;
 
@@ -82,6 +83,11 @@ impl KeyedRows {
     /// The key columns.
     pub(crate) fn keys(&self) -> &[ArrayRef] {
         &self.keys
+    }
+
+    /// The columns that are needed.
+    pub(crate) fn columns(&self) -> &[ArrayRef] {
+        &self.columns
     }
 
     /// The keys' hashes.
@@ -184,6 +190,16 @@ impl Aggregation {
         self.calls.iter().map(new).collect()
     }
 
+    /// The accumulators of the calls, those with DISTINCT with their own sets: for groups that come and
+    /// go one by one.
+    pub(crate) fn single_accumulators(&self) -> Result<Vec<Box<dyn Accumulator>>> {
+        let wrap = |(call, inner): (&Call, Box<dyn Accumulator>)| {
+            let Some(set) = call.set else { return Ok(inner) };
+            Ok(Box::new(Distinct::new(inner, self.set_types(set))?) as Box<dyn Accumulator>)
+        };
+        self.calls.iter().zip(self.accumulators()?).map(wrap).collect()
+    }
+
     fn main_table(&self) -> Result<MainTable> {
         Ok(Table::new(&self.key_types, self.accumulators()?)?.grouped_by(self.keys))
     }
@@ -273,6 +289,20 @@ impl Aggregation {
                 let filter = call.filter.and_then(|filter| mask(columns, filter));
                 column.update(slots, &pick(columns, &call.args), filter.as_ref()).map_err(failed)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Adds rows to [`Aggregation::single_accumulators`].
+    pub(crate) fn accumulate_all(
+        &self,
+        accumulators: &mut [Box<dyn Accumulator>],
+        slots: &[u32],
+        columns: &[ArrayRef],
+    ) -> Result<()> {
+        for (call, column) in self.calls.iter().zip(accumulators) {
+            let filter = call.filter.and_then(|filter| mask(columns, filter));
+            column.update(slots, &pick(columns, &call.args), filter.as_ref()).map_err(failed)?;
         }
         Ok(())
     }
@@ -501,7 +531,7 @@ pub(crate) fn next_slots(live: &mut dyn Iterator<Item = u32>, most: usize, slots
 }
 
 /// The rows in which each inserted slot stands first. Both lists are in order of first appearance.
-fn first_rows(slots: &[u32], inserted: &[u32]) -> Vec<u32> {
+pub(crate) fn first_rows(slots: &[u32], inserted: &[u32]) -> Vec<u32> {
     let mut first = Vec::with_capacity(inserted.len());
     let mut inserted = inserted.iter();
     let mut next = inserted.next();

@@ -1,0 +1,256 @@
+//! What every operator must do: stopped at any barrier and taken up again at another parallelism, it
+//! gives the rows that it would have given.
+//!
+//! ```text
+//!   steps ─► shards ─► snapshot ─► segments in memory ─► restore at another parallelism ─► steps ─► rows
+//!   steps ─► model, row by row ─────────────────────────────────────────────────────────► the same rows
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use arrow::compute::filter_record_batch;
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use flott_expr::EvalContext;
+use flott_plan::OperatorNode;
+use flott_state::manifest::OperatorEntry;
+use flott_state::{
+    KeyGroups, MemoryStorage, OperatorSnapshot, OperatorState, Segment, Storage, chain, hash_rows,
+};
+use flott_types::{Result, Schema};
+
+use crate::{Context, Operator, Output, Rows, build, pre_aggregation};
+
+/// What happens to an operator.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// Rows of an input.
+    Rows(usize, RecordBatch),
+    /// Time comes this far.
+    Watermark(i64),
+    /// The clock comes this far.
+    Clock(i64),
+    /// A barrier, after which the job goes on at this parallelism.
+    Restart(usize),
+}
+
+/// What came out: rows as text, sorted; late rows; rejected rows.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Outcome {
+    pub(crate) rows: Vec<String>,
+    pub(crate) late: u64,
+    pub(crate) rejected: u64,
+    /// Rows of state that each snapshot wrote.
+    pub(crate) written: Vec<usize>,
+}
+
+/// An operator of a job, on all its shards.
+pub(crate) struct Job {
+    pub(crate) node: OperatorNode,
+    pub(crate) inputs: Vec<Schema>,
+    /// The columns by which each input's rows go to shards.
+    pub(crate) keys: Vec<Vec<usize>>,
+    pub(crate) two_phase: bool,
+    pub(crate) time_zone: chrono_tz::Tz,
+}
+
+struct Running<'a> {
+    job: &'a Job,
+    shards: Vec<Box<dyn Operator>>,
+    clock: Arc<AtomicI64>,
+    storage: Arc<MemoryStorage>,
+    operators: BTreeMap<String, OperatorEntry>,
+    epoch: u64,
+    outcome: Outcome,
+}
+
+const NAME: &str = "operator";
+
+impl Job {
+    pub(crate) fn run(&self, shards: usize, steps: &[Step]) -> Outcome {
+        let mut running = Running {
+            job: self,
+            shards: Vec::new(),
+            clock: Arc::new(AtomicI64::new(0)),
+            storage: Arc::new(MemoryStorage::new()),
+            operators: BTreeMap::new(),
+            epoch: 0,
+            outcome: Outcome::default(),
+        };
+        running.start(shards).unwrap();
+        for step in steps {
+            running.step(step).unwrap();
+        }
+        running.outcome.rows.sort();
+        running.outcome
+    }
+
+    fn context(&self, clock: &Arc<AtomicI64>, shard: usize, shards: usize) -> Context {
+        let clock = clock.clone();
+        Context {
+            eval: EvalContext { now_micros: 0, time_zone: self.time_zone, random_seed: 1, watermark: None },
+            groups: KeyGroups::default(),
+            owned: KeyGroups::default().range(shard, shards),
+            batch_rows: 7,
+            now_millis: Arc::new(move || clock.load(Ordering::SeqCst)),
+            batch_mode: false,
+        }
+    }
+}
+
+/// Calls an operator and takes down what it says.
+fn call(
+    operator: &mut dyn Operator,
+    outcome: &mut Outcome,
+    emit: &mut dyn FnMut(Rows) -> Result<()>,
+    action: impl FnOnce(&mut dyn Operator, &mut Output<'_>) -> Result<()>,
+) -> Result<()> {
+    let (mut late, mut rejected, mut late_partial) = (0, 0, 0);
+    let mut count_late = |batch: &RecordBatch, rows: Option<&BooleanArray>| {
+        late += rows.map_or(batch.num_rows(), BooleanArray::true_count) as u64;
+        Ok(())
+    };
+    let mut count_rejected = |_: &RecordBatch, rows: &BooleanArray, _: &str| {
+        rejected += rows.true_count() as u64;
+        Ok(())
+    };
+    let mut out = Output {
+        emit,
+        late: &mut count_late,
+        reject: &mut count_rejected,
+        late_partial: &mut late_partial,
+    };
+    action(operator, &mut out)?;
+    outcome.late += late + late_partial;
+    outcome.rejected += rejected;
+    Ok(())
+}
+
+impl Running<'_> {
+    fn start(&mut self, shards: usize) -> Result<()> {
+        self.shards.clear();
+        for shard in 0..shards {
+            let context = self.job.context(&self.clock, shard, shards);
+            let mut operator = build(&self.job.node, &self.job.inputs, &context)?;
+            let entry = self.operators.get(NAME).cloned().unwrap_or_default();
+            operator.restore(&OperatorState::new(NAME, entry, context.owned, self.storage.clone()))?;
+            self.shards.push(operator);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Rows(input, batch) if self.job.two_phase => self.in_two_phases(*input, batch),
+            Step::Rows(input, batch) => {
+                let keys = self.job.keys[*input].clone();
+                self.send(*input, Rows::insert(batch.clone()), &keys)
+            }
+            Step::Watermark(watermark) => self.all(|operator, out| operator.on_watermark(*watermark, out)),
+            Step::Clock(now) => {
+                self.clock.store(*now, Ordering::SeqCst);
+                self.all(|operator, out| match operator.next_timer() {
+                    Some(timer) if timer <= *now => operator.on_time(*now, out),
+                    _ => Ok(()),
+                })
+            }
+            Step::Restart(shards) => {
+                self.snapshot()?;
+                self.start(*shards)
+            }
+        }
+    }
+
+    /// To each shard the rows of its key groups.
+    fn send(&mut self, input: usize, rows: Rows, keys: &[usize]) -> Result<()> {
+        let columns: Vec<ArrayRef> = keys.iter().map(|key| rows.batch.column(*key).clone()).collect();
+        let groups = KeyGroups::default();
+        let hashes = hash_rows(&columns, rows.batch.num_rows());
+        let shards = self.shards.len();
+        for shard in 0..shards {
+            let mine: BooleanArray =
+                hashes.iter().map(|hash| Some(groups.shard(groups.of(*hash), shards) == shard)).collect();
+            let batch = filter_record_batch(&rows.batch, &mine).unwrap();
+            let rows = Rows { batch, ..rows.clone() };
+            self.one(shard, |operator, out| operator.on_rows(input, rows, out))?;
+        }
+        Ok(())
+    }
+
+    fn in_two_phases(&mut self, input: usize, batch: &RecordBatch) -> Result<()> {
+        let context = self.job.context(&self.clock, 0, 1);
+        let (mut first, partial_keys) = pre_aggregation(&self.job.node, &self.job.inputs[input], &context)?;
+        let mut partials = Vec::new();
+        let mut keep = |rows: Rows| {
+            partials.push(rows);
+            Ok(())
+        };
+        call(first.as_mut(), &mut self.outcome, &mut keep, |operator, out| {
+            let half = batch.num_rows() / 2;
+            operator.on_rows(0, Rows::insert(batch.slice(0, half)), out)?;
+            operator.on_rows(0, Rows::insert(batch.slice(half, batch.num_rows() - half)), out)?;
+            operator.flush(out)
+        })?;
+        for rows in partials {
+            assert!(rows.partial);
+            self.send(input, rows, &partial_keys)?;
+        }
+        Ok(())
+    }
+
+    fn all(&mut self, action: impl Fn(&mut dyn Operator, &mut Output<'_>) -> Result<()>) -> Result<()> {
+        (0..self.shards.len()).try_for_each(|shard| self.one(shard, &action))
+    }
+
+    fn one(
+        &mut self,
+        shard: usize,
+        action: impl FnOnce(&mut dyn Operator, &mut Output<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut lines = Vec::new();
+        let mut keep = |rows: Rows| {
+            lines.extend(text(&rows.batch));
+            Ok(())
+        };
+        call(self.shards[shard].as_mut(), &mut self.outcome, &mut keep, action)?;
+        self.outcome.rows.extend(lines);
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<()> {
+        self.epoch += 1;
+        let (shards, mut parts, mut written) = (self.shards.len(), Vec::new(), 0);
+        for (at, shard) in self.shards.iter_mut().enumerate() {
+            let mut snapshot = OperatorSnapshot::new(self.epoch, KeyGroups::default(), BTreeMap::new());
+            shard.snapshot(&mut snapshot)?;
+            let tables = snapshot.tables.values().flat_map(|table| &table.parts);
+            written += tables.map(|part| part.changes.rows()).sum::<usize>();
+            let owned = KeyGroups::default().range(at, shards);
+            let name = format!("segment-{}-{at}", self.epoch);
+            let segment = Segment::encode(name, &owned, [(NAME.to_owned(), snapshot)])?;
+            self.storage.write(&segment.name, &segment.bytes).unwrap();
+            parts.push(segment.part);
+        }
+        self.outcome.written.push(written);
+        self.operators = chain::advance(Some(&self.operators), &parts);
+        Ok(())
+    }
+}
+
+/// A batch's rows as text.
+pub(crate) fn text(batch: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::new().with_null("NULL");
+    let columns: Vec<ArrayFormatter<'_>> =
+        batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+    (0..batch.num_rows())
+        .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+/// The rows of a batch in another order.
+pub(crate) fn reordered(batch: &RecordBatch, order: &[u32]) -> RecordBatch {
+    arrow::compute::take_record_batch(batch, &UInt32Array::from(order.to_vec())).unwrap()
+}
