@@ -111,7 +111,8 @@ pub(super) fn aggregate(
     let Some(calls) = binder.calls else {
         return Err(misplaced(function.name, binder.clause).at(span));
     };
-    let call = aggregate_call(binder, function, ast, calls.empty_group, span)?;
+    let inner = ExprBinder { calls: None, clause: INSIDE, ..binder };
+    let call = aggregate_call(inner, function, ast, calls.empty_group, span)?;
     let shown = (function.name, call.data_type.clone(), span);
     Ok(stand_in(&calls.aggregates, AGGREGATES, call, same_call, shown))
 }
@@ -128,16 +129,15 @@ fn misplaced(name: &str, clause: &str) -> Box<Diagnostic> {
     }
 }
 
-/// The call with its arguments bound over the rows.
+/// The call with its arguments bound by `inner`.
 pub(super) fn aggregate_call(
-    binder: ExprBinder<'_, '_>,
+    inner: ExprBinder<'_, '_>,
     function: &'static AggregateFunction,
     ast: &ast::Function,
     empty_group: bool,
     span: Span,
 ) -> Result<AggregateCall> {
     let function = null_treatment(function, ast, span)?;
-    let inner = ExprBinder { calls: None, clause: INSIDE, ..binder };
     let (args, distinct) = arguments(inner, function, ast, span)?;
     let filter = ast.filter.as_ref().map(|it| inner.condition(it, "FILTER")).transpose()?;
     let mut call = function.call(args, distinct, filter, span).map_err(|it| it.at(span))?;

@@ -93,7 +93,9 @@ fn function(
                 .help("aggregate functions, ROW_NUMBER, RANK and DENSE_RANK are")
         });
     };
-    let mut call: AggregateCall = aggregate_call(binder, function, ast, false, span)?;
+    // The rows may be groups: `SUM(COUNT(*)) OVER (…)`.
+    let inner = ExprBinder { clause: "a window of OVER", ..binder };
+    let mut call: AggregateCall = aggregate_call(inner, function, ast, false, span)?;
     let window = match &ast.over {
         Some(ast::WindowType::WindowSpec(spec)) => spec.window_frame.is_some(),
         _ => false,

@@ -124,10 +124,18 @@ impl Binder<'_> {
     }
 
     fn select_items(&self, select: &ast::Select, binder: ExprBinder<'_, '_>) -> Result<Vec<Item>> {
+        // Above groups a name that stands twice counts once in `EXPR$2`, as in Flink.
+        let grouped = binder.calls.is_some_and(|calls| calls.keys.is_some());
+        let mut names: HashSet<String> = HashSet::new();
         let mut position = 0;
         let items = self.all(select.projection.iter().map(|item| {
-            let bound = self.select_item(item, binder, position);
+            let at = if grouped { names.len() } else { position };
+            let bound = self.select_item(item, binder, at);
             position += bound.as_ref().map_or(1, Vec::len);
+            match &bound {
+                Ok(items) => names.extend(items.iter().map(|item| item.name.clone())),
+                Err(_) => _ = names.insert(format!("EXPR${at}")),
+            }
             bound
         }))?;
         Ok(items.into_iter().flatten().collect())

@@ -223,6 +223,15 @@ fn groups_of_a_window() {
 }
 
 #[test]
+fn above_groups_a_name_that_stands_twice_counts_once() {
+    assert_eq!(
+        schema("SELECT ch, ch, COUNT(*), n + 1 FROM b GROUP BY ch, n"),
+        "`ch` STRING, `ch0` STRING, `EXPR$1` BIGINT NOT NULL, `EXPR$2` INT"
+    );
+    assert_eq!(schema("SELECT ch, ch, n + 1 FROM b"), "`ch` STRING, `ch0` STRING, `EXPR$2` INT");
+}
+
+#[test]
 fn without_rows_an_aggregate_is_null() {
     assert_eq!(
         schema("SELECT SUM(bidder), COUNT(bidder), MAX(bidder) + 1 FROM b"),
@@ -386,6 +395,10 @@ fn functions_over_a_window_of_rows() {
     assert_eq!(
         line("SELECT ROW_NUMBER() OVER (PARTITION BY ch ORDER BY COUNT(*) DESC) FROM b GROUP BY ch", "Over"),
         "Over ROW_NUMBER() [ch] order by $0 DESC"
+    );
+    assert_eq!(
+        line("SELECT SUM(COUNT(*)) OVER (ORDER BY ch) FROM b GROUP BY ch", "Over"),
+        "Over SUM($0) [] order by ch"
     );
     assert_error(
         "SELECT ch FROM b WHERE ROW_NUMBER() OVER (ORDER BY ts) = 1",
