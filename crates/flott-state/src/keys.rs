@@ -369,6 +369,15 @@ impl KeyTable {
         (valid.null_count() > 0).then_some(valid)
     }
 
+    /// Makes room for this many more keys, so that adding them moves nothing.
+    pub fn reserve(&mut self, keys: usize) {
+        self.slots.index.reserve(keys);
+        crate::memory::reserve(&mut self.slots.hashes, keys);
+        if let Store::Words(words) = &mut self.store {
+            crate::memory::reserve(words, keys);
+        }
+    }
+
     /// Takes a key out; its slot is free for another. Nothing happens if the slot isn't in use.
     pub fn remove(&mut self, slot: u32) {
         if !self.slots.live.get(slot) {

@@ -14,11 +14,17 @@ pub(crate) fn zeros(length: usize) -> Vec<u64> {
     values
 }
 
-/// Makes a vector longer. A large one moves to twice the room, on large pages.
-pub(crate) fn resize<T: Copy>(values: &mut Vec<T>, length: usize, initial: T) {
-    while values.capacity() < length {
+/// Makes room for this many more values, on large pages if that is much.
+pub(crate) fn reserve<T: Copy>(values: &mut Vec<T>, more: usize) {
+    let length = values.len().saturating_add(more);
+    if length > values.capacity() {
         grow(values, length);
     }
+}
+
+/// Makes a vector longer. A large one moves to twice the room, on large pages.
+pub(crate) fn resize<T: Copy>(values: &mut Vec<T>, length: usize, initial: T) {
+    reserve(values, length.saturating_sub(values.len()));
     if length > values.len() {
         values.resize(length, initial);
     }

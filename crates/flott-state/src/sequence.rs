@@ -365,7 +365,7 @@ impl Incarnation {
             if !settle(storage.as_ref(), &object_name(number), &bytes)? {
                 continue;
             }
-            let Contents { listing: known, claims, .. } = contents(storage.as_ref())?;
+            let Contents { listing: known, claims, manifests, .. } = contents(storage.as_ref())?;
             match standing(&known, number) {
                 Standing::Stands => {
                     return Ok(Self {
@@ -379,7 +379,9 @@ impl Incarnation {
                         confirmed: true,
                         unsettled: None,
                         known,
-                        needed: BTreeMap::new(),
+                        // Also of checkpoints that this run will not go on from: they stay usable until
+                        // it has one of its own.
+                        needed: needed_by(&manifests),
                         damaged: false,
                     });
                 }
@@ -489,11 +491,8 @@ impl Incarnation {
     fn settle_on(&mut self, manifest: &Manifest, contents: &Contents, confirmed: bool, damaged: bool) {
         (self.tip, self.confirmed, self.damaged) = (manifest.number, confirmed, damaged);
         self.known = contents.listing.clone();
-        self.needed = contents
-            .manifests
-            .range(..=manifest.number)
-            .map(|(number, manifest)| (*number, manifest.segments().map(str::to_owned).collect()))
-            .collect();
+        self.needed = needed_by(&contents.manifests);
+        self.needed.retain(|number, _| *number <= manifest.number);
     }
 
     /// Stops a run that a newer one has fenced.
@@ -603,6 +602,12 @@ impl Incarnation {
         }
         Ok(())
     }
+}
+
+/// The segments that each manifest names.
+fn needed_by(manifests: &BTreeMap<u64, Manifest>) -> BTreeMap<u64, BTreeSet<String>> {
+    let segments = |manifest: &Manifest| manifest.segments().map(str::to_owned).collect();
+    manifests.iter().map(|(number, manifest)| (*number, segments(manifest))).collect()
 }
 
 fn last_number(storage: &dyn Storage) -> Result<u64> {

@@ -184,6 +184,7 @@ impl OperatorState {
     /// When a block is damaged or gone, or is of a table of another shape.
     pub fn table<C: ?Sized + StateColumn>(&self, name: &str, table: &mut Table<C>) -> Result<()> {
         let Some(entry) = self.entry.tables.get(name) else { return Ok(()) };
+        table.reserve(self.expected_rows(entry));
         self.blocks(name, entry, |_, batch, wanted| table.apply(batch, wanted))?;
         if self.rewritten {
             table.touch_all();
@@ -207,6 +208,14 @@ impl OperatorState {
                 wanted(group) && live.iter().any(|live| live.lives(group, bucket, epoch))
             })
         })
+    }
+
+    /// About how many of a table's rows are this shard's; never more than the blocks have.
+    fn expected_rows(&self, entry: &TableEntry) -> usize {
+        let saved: u64 = entry.blocks.iter().map(|block| block.rows).sum();
+        let groups = entry.blocks.iter().map(|block| u64::from(block.groups.1)).max().unwrap_or(1).max(1);
+        let owned = GroupRange::from(&self.owned).count().min(groups);
+        usize::try_from(entry.rows.min(saved).saturating_mul(owned) / groups).unwrap_or(0)
     }
 
     /// Reads every block that holds groups of this shard, oldest first.

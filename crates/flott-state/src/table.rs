@@ -186,6 +186,15 @@ impl<C: ?Sized + StateColumn> Table<C> {
         self.columns.iter_mut().for_each(|column| column.reset(slots));
     }
 
+    /// Makes room for this many more keys.
+    pub fn reserve(&mut self, keys: usize) {
+        self.keys.reserve(keys);
+        let end = self.keys.slots_end().saturating_add(keys);
+        self.columns.iter_mut().for_each(|column| column.grow(end));
+        self.dirty.grow(end);
+        self.written.grow(end);
+    }
+
     /// The keys.
     pub fn keys(&self) -> &KeyTable {
         &self.keys

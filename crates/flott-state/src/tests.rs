@@ -313,3 +313,29 @@ fn what_was_never_saved_needs_no_tombstone() {
     assert!(changes.delta[0].column(2).as_boolean().value(0));
     assert_eq!(table.snapshot(&(0..0), &groups).unwrap().rows(), 0);
 }
+
+/// A bucket that is dropped leaves no tombstones, so its number alone must not bring its rows back.
+#[test]
+fn a_bucket_that_comes_back_has_nothing_of_its_former_life() {
+    let (storage, names) = (MemoryStorage::new(), [key(1), key(2), key(3), key(4), key(5)]);
+    let mut job = Job::start(&storage, 2, 1);
+    let set =
+        |job: &mut Job, value: i64| names.iter().for_each(|name| job.shard_of(name).set(7, name, value));
+    set(&mut job, 1);
+    job.checkpoint(None, false, &storage);
+    // One shard's bucket ends and comes back with one key, the other's goes on.
+    let shard = &mut job.shards[0];
+    let mine: Vec<_> = shard.rows().into_keys().map(|(_, name)| name).collect();
+    assert!((2..5).contains(&mine.len()), "keys on both shards, two on the first");
+    shard.buckets.remove(7);
+    shard.set(7, &mine[0], 2);
+    job.checkpoint(None, false, &storage);
+    let expected = job.rows();
+    assert_eq!(expected.len(), names.len() - mine.len() + 1);
+    // The births differ by shard, and still do after each restart's own checkpoint.
+    for (nonce, parallelism) in [(2, 1), (3, 3), (4, 2)] {
+        let mut job = Job::start(&storage, parallelism, nonce);
+        assert_eq!(job.rows(), expected, "{parallelism} shards");
+        job.checkpoint(None, false, &storage);
+    }
+}

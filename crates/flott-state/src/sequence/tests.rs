@@ -239,6 +239,21 @@ fn folders_of_jobs_are_plain_names() {
     assert_eq!(job_folder(""), "%");
 }
 
+/// A run that starts afresh on purpose leaves the older checkpoints whole until it has its own.
+#[test]
+fn starting_afresh_deletes_nothing_before_its_first_checkpoint() {
+    let storage = MemoryStorage::new();
+    let (mut run, _) = recover(&storage, 1);
+    checkpoint(&mut run, 1);
+    let mut afresh = claim(&storage, 2);
+    afresh.retain(1).unwrap();
+    assert_eq!(epoch(&recover(&storage.fork(), 3).1), Some(1));
+    checkpoint(&mut afresh, 1);
+    let (run, recovered) = recover(&storage, 4);
+    assert_eq!((recovered.manifest.map(|manifest| manifest.generation), run.tip()), (Some(3), 4));
+    assert_eq!(storage.list("segments/").unwrap(), ["segments/00000003-00000004-1-0"]);
+}
+
 /// The same on a disk, with the files that people see.
 #[test]
 fn a_directory_holds_a_job() {
