@@ -23,6 +23,7 @@ mod bitmap;
 mod cells;
 mod codec;
 mod count;
+mod exact_moments;
 mod groups;
 mod json_object;
 mod moments;
@@ -34,6 +35,9 @@ mod single;
 mod single_bytes;
 mod sketch;
 mod total;
+
+#[cfg(test)]
+mod tests;
 
 use arrow::{
     array::{ArrayRef, BooleanArray},

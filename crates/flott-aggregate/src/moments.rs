@@ -7,16 +7,14 @@
 //! Where rows are taken back, sums around a fixed centre (the first value seen) are kept instead:
 //! they can be taken back in any order.
 //!
-//! A result that isn't DOUBLE is converted as Flink does it: DECIMAL rounded, whole numbers cut
-//! towards zero, with values beyond INT's and BIGINT's range at its end.
+//! Variances of whole numbers are whole numbers, for which [`crate::exact_moments`] sums exactly.
+//!
+//! A result that isn't DOUBLE is converted as Flink does it: DECIMAL rounded.
 
 use std::{fmt, sync::Arc};
 
 use arrow::{
-    array::{
-        Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
-        Int32Array, Int64Array,
-    },
+    array::{Array, ArrayRef, AsArray, Decimal128Array, Float32Array, Float64Array, Int64Array},
     datatypes::{DataType as ArrowType, Float64Type, Int64Type},
 };
 use flott_expr::EvalError;
@@ -24,6 +22,7 @@ use flott_expr::EvalError;
 use crate::{
     Accumulator,
     cells::{Cells, Fold, field_of, struct_array, struct_of, wrong_argument},
+    exact_moments::ExactMoments,
     selection::Selection,
 };
 
@@ -36,9 +35,12 @@ pub(crate) struct Which {
     pub(crate) sample: bool,
 }
 
-/// The accumulator. The argument comes as DOUBLE.
+/// The accumulator. Whole numbers come as BIGINT, others as DOUBLE.
 pub(crate) fn accumulator(which: Which, result: &ArrowType, retracts: bool) -> Box<dyn Accumulator> {
     let result = result.clone();
+    if result.is_integer() {
+        return Cells::boxed(ExactMoments { which, result });
+    }
     match retracts {
         true => Cells::boxed(Moments::<Centred> { which, result, of: std::marker::PhantomData }),
         false => Cells::boxed(Moments::<Welford> { which, result, of: std::marker::PhantomData }),
@@ -260,14 +262,6 @@ impl<S: Spread> Fold for Moments<S> {
     fn results(&self, cells: impl ExactSizeIterator<Item = S> + Clone) -> Result<ArrayRef, EvalError> {
         let results = cells.map(|cell| self.result(cell));
         Ok(match &self.result {
-            ArrowType::Int8 => {
-                Arc::new(results.map(|it| it.map(|it| it as i32 as i8)).collect::<Int8Array>())
-            }
-            ArrowType::Int16 => {
-                Arc::new(results.map(|it| it.map(|it| it as i32 as i16)).collect::<Int16Array>())
-            }
-            ArrowType::Int32 => Arc::new(results.map(|it| it.map(|it| it as i32)).collect::<Int32Array>()),
-            ArrowType::Int64 => Arc::new(results.map(|it| it.map(|it| it as i64)).collect::<Int64Array>()),
             ArrowType::Float32 => {
                 Arc::new(results.map(|it| it.map(|it| it as f32)).collect::<Float32Array>())
             }

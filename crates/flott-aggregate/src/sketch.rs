@@ -216,7 +216,7 @@ fn hashes(array: &ArrayRef) -> Result<Vec<u64>, EvalError> {
     })
 }
 
-/// XXH64 with the seed 42, of whole words and of bytes (a tail of four bytes is read as single ones).
+/// XXH64 with the seed 42.
 mod xxh64 {
     const SEED: u64 = 42;
     const P1: u64 = 0x9E37_79B1_85EB_CA87;
@@ -239,10 +239,13 @@ mod xxh64 {
         (hash ^ round(0, word)).rotate_left(27).wrapping_mul(P1).wrapping_add(P4)
     }
 
+    fn with_half(hash: u64, half: u32) -> u64 {
+        (hash ^ u64::from(half).wrapping_mul(P1)).rotate_left(23).wrapping_mul(P2).wrapping_add(P3)
+    }
+
     /// Of 32 bits.
     pub(super) fn int(value: u32) -> u64 {
-        let hash = SEED.wrapping_add(P5).wrapping_add(4) ^ u64::from(value).wrapping_mul(P1);
-        finish(hash.rotate_left(23).wrapping_mul(P2).wrapping_add(P3))
+        finish(with_half(SEED.wrapping_add(P5).wrapping_add(4), value))
     }
     /// Of 64 bits.
     pub(super) fn long(value: u64) -> u64 {
@@ -270,6 +273,10 @@ mod xxh64 {
         let (words, tail) = rest.as_chunks::<8>();
         for word in words {
             hash = with_word(hash, u64::from_le_bytes(*word));
+        }
+        let (halves, tail) = tail.as_chunks::<4>();
+        for half in halves {
+            hash = with_half(hash, u32::from_le_bytes(*half));
         }
         for byte in tail {
             hash = (hash ^ u64::from(*byte).wrapping_mul(P5)).rotate_left(11).wrapping_mul(P1);

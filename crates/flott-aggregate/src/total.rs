@@ -60,7 +60,7 @@ pub(crate) fn accumulator(
 }
 
 /// A sum of values of one type.
-trait Running<N>: Copy + Default + Send + fmt::Debug + 'static {
+pub(crate) trait Running<N>: Copy + Default + Send + fmt::Debug + 'static {
     /// What changes no sum that it is added to: of fractions -0.0.
     const NOTHING: Self;
     fn plus(&mut self, value: N);
@@ -308,7 +308,7 @@ impl<N: Native + Into<f64>> Running<N> for f64 {
 
 /// A sum in 192 bits, two's complement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Wide {
+pub(crate) struct Wide {
     low: u128,
     high: i64,
 }
@@ -317,7 +317,7 @@ struct Wide {
 const DIGITS_38: i128 = 10_i128.pow(38);
 
 impl Wide {
-    fn value(self) -> i256 {
+    pub(crate) fn value(self) -> i256 {
         i256::from_parts(self.low, i128::from(self.high))
     }
     /// As an unscaled DECIMAL of at most 38 digits.

@@ -56,11 +56,12 @@ pub(super) fn mean(args: &[Expr]) -> Option<Signature> {
     Some(of_one(arg, mean_type(arg)?))
 }
 
-/// Variances and deviations: computed in DOUBLE, in `AVG`'s type. That of a single sample is NULL.
+/// Variances and deviations: whole numbers are passed as BIGINT, others as DOUBLE; in `AVG`'s type.
+/// That of a single sample is NULL.
 pub(super) fn spread(args: &[Expr]) -> Option<Signature> {
     let [arg] = args else { return None };
-    Some(passed(arg, DataType::double(), mean_type(arg)?.into()))
-        .map(|found| Signature { result: found.result.with_nullable(true), ..found })
+    let to = if arg.data_type.is_integer() { DataType::bigint() } else { DataType::double() };
+    Some(nullable(passed(arg, to, mean_type(arg)?.into())))
 }
 
 pub(super) fn extreme(args: &[Expr]) -> Option<Signature> {
