@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -117,12 +117,8 @@ fn call(
         rejected += rows.true_count() as u64;
         Ok(())
     };
-    let mut out = Output {
-        emit,
-        late: &mut count_late,
-        reject: &mut count_rejected,
-        late_partial: &mut late_partial,
-    };
+    let mut out =
+        Output { emit, late: &mut count_late, reject: &mut count_rejected, late_partial: &mut late_partial };
     action(operator, &mut out)?;
     outcome.late += late + late_partial;
     outcome.rejected += rejected;
@@ -243,14 +239,12 @@ impl Running<'_> {
 /// A batch's rows as text.
 pub(crate) fn text(batch: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::new().with_null("NULL");
-    let columns: Vec<ArrayFormatter<'_>> =
-        batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+    let columns: Vec<ArrayFormatter<'_>> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap())
+        .collect();
     (0..batch.num_rows())
         .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" "))
         .collect()
-}
-
-/// The rows of a batch in another order.
-pub(crate) fn reordered(batch: &RecordBatch, order: &[u32]) -> RecordBatch {
-    arrow::compute::take_record_batch(batch, &UInt32Array::from(order.to_vec())).unwrap()
 }

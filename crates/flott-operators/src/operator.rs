@@ -12,7 +12,9 @@ use flott_sql::WindowKind;
 use flott_state::{KeyGroups, OperatorSnapshot, OperatorState};
 use flott_types::{Code, Diagnostic, Result, Schema};
 
-use crate::window::{PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator};
+use crate::window::{
+    PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator, WindowRankOperator,
+};
 
 /// Rows on their way between operators.
 #[derive(Debug, Clone)]
@@ -139,7 +141,7 @@ pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Resul
         OperatorNode::WindowJoin(node) => {
             Box::new(WindowJoinOperator::new(node, input(0)?, input(1)?, context)?)
         }
-        other => return Err(Diagnostic::not_supported(format_args!("operator {}", other.name()))),
+        OperatorNode::WindowRank(node) => Box::new(WindowRankOperator::new(node, input(0)?, context)?),
     })
 }
 

@@ -136,7 +136,8 @@ impl WindowAggregateOperator {
         let first = self.slices.first().into_iter();
         let first = first.chain(self.hop.as_ref().and_then(HopMerger::first)).min();
         let of_slices = first.map(|slice| slicer.first_window(slice));
-        let of_running = self.running.first().map(|last| slicer.first_window(slicer.window_start(last) + slicer.slice));
+        let of_running =
+            self.running.first().map(|last| slicer.first_window(slicer.window_start(last) + slicer.slice));
         let first = of_slices.into_iter().chain(of_running).min()?;
         if slicer.is_tumbling() || first > self.passed {
             return Some(first);

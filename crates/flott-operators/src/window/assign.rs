@@ -112,8 +112,10 @@ impl Slicer {
 
     /// The ends of all windows that contain this slice, rising.
     pub(crate) fn windows(&self, slice_end: i64) -> impl Iterator<Item = i64> {
-        let (first, last, slide) = (self.first_window(slice_end), self.last_window(slice_end), self.slide.max(1));
-        std::iter::successors(Some(first), move |end| end.checked_add(slide)).take_while(move |end| *end <= last)
+        let (first, last, slide) =
+            (self.first_window(slice_end), self.last_window(slice_end), self.slide.max(1));
+        std::iter::successors(Some(first), move |end| end.checked_add(slide))
+            .take_while(move |end| *end <= last)
     }
 
     /// How many slices a window has at the most.
@@ -183,7 +185,9 @@ pub(crate) fn time_column(values: Vec<i64>, data_type: &ArrowType) -> Result<Arr
         TimeUnit::Microsecond => {
             Arc::new(P::<TimestampMicrosecondType>::new(buffer, None).with_timezone_opt(zone))
         }
-        TimeUnit::Nanosecond => Arc::new(P::<TimestampNanosecondType>::new(buffer, None).with_timezone_opt(zone)),
+        TimeUnit::Nanosecond => {
+            Arc::new(P::<TimestampNanosecondType>::new(buffer, None).with_timezone_opt(zone))
+        }
     })
 }
 

@@ -67,14 +67,16 @@ impl Distinct {
     }
 
     fn item(&self) -> Arc<Field> {
-        let field = |(at, data_type): (usize, &DataType)| Field::new(format!("a{at}"), data_type.clone(), true);
+        let field =
+            |(at, data_type): (usize, &DataType)| Field::new(format!("a{at}"), data_type.clone(), true);
         let fields: Fields = self.types.iter().enumerate().map(field).collect();
         Arc::new(Field::new("item", DataType::Struct(fields), true))
     }
 
     /// Adds values that are new to their group; `slots` and `args` are parallel.
     fn add(&mut self, slots: &[u32], args: &[ArrayRef]) -> Result<(), EvalError> {
-        let groups: ArrayRef = Arc::new(Int64Array::from_iter_values(slots.iter().map(|slot| i64::from(*slot))));
+        let groups: ArrayRef =
+            Arc::new(Int64Array::from_iter_values(slots.iter().map(|slot| i64::from(*slot))));
         let keys: Vec<ArrayRef> = std::iter::once(groups).chain(args.iter().cloned()).collect();
         let (mut found, mut inserted) = (Vec::with_capacity(slots.len()), Vec::new());
         let hashes = hash_rows(&keys, slots.len());
@@ -188,7 +190,12 @@ impl StateColumn for KeptRows {
 }
 
 impl Accumulator for KeptRows {
-    fn update(&mut self, slots: &[u32], args: &[ArrayRef], _: Option<&BooleanArray>) -> Result<(), EvalError> {
+    fn update(
+        &mut self,
+        slots: &[u32],
+        args: &[ArrayRef],
+        _: Option<&BooleanArray>,
+    ) -> Result<(), EvalError> {
         self.0.append(slots, args).map_err(inner)
     }
     fn retract(&mut self, _: &[u32], _: &[ArrayRef], _: Option<&BooleanArray>) -> Result<(), EvalError> {
@@ -231,7 +238,8 @@ impl StateColumn for Distinct {
         for slot in slots {
             members.extend(self.of_group.get(*slot as usize).into_iter().flatten().copied());
             let end = i32::try_from(members.len());
-            offsets.push(end.map_err(|_| Diagnostic::error(Code::RecordTooLarge, "too many distinct values"))?);
+            offsets
+                .push(end.map_err(|_| Diagnostic::error(Code::RecordTooLarge, "too many distinct values"))?);
         }
         let values = self.seen.keys(&members)?.split_off(1);
         let item = self.item();
@@ -246,7 +254,10 @@ impl StateColumn for Distinct {
         self.add_lists(slots, saved).map_err(outer)
     }
     fn memory(&self) -> usize {
-        self.inner.memory() + self.seen.memory() + self.seen.len() * 4 + self.of_group.capacity() * size_of::<Vec<u32>>()
+        self.inner.memory()
+            + self.seen.memory()
+            + self.seen.len() * 4
+            + self.of_group.capacity() * size_of::<Vec<u32>>()
     }
     fn as_any(&self) -> &dyn Any {
         self
@@ -257,7 +268,12 @@ impl StateColumn for Distinct {
 }
 
 impl Accumulator for Distinct {
-    fn update(&mut self, slots: &[u32], args: &[ArrayRef], mask: Option<&BooleanArray>) -> Result<(), EvalError> {
+    fn update(
+        &mut self,
+        slots: &[u32],
+        args: &[ArrayRef],
+        mask: Option<&BooleanArray>,
+    ) -> Result<(), EvalError> {
         let Some(mask) = mask else { return self.add(slots, args) };
         let args = args.iter().map(|arg| filter(arg.as_ref(), mask)).collect::<Result<Vec<_>, _>>()?;
         let kept = slots.iter().zip(mask.values()).filter(|(_, keep)| *keep);

@@ -36,10 +36,14 @@ pub(crate) fn bound_type() -> ArrowType {
 }
 
 impl WindowColumns {
-    pub(crate) fn new(properties: &[WindowProperty], windows: &Windows, input: &Schema, clock: WindowClock) -> Self {
-        let milliseconds = |local_time: bool| {
-            ArrowType::Timestamp(TimeUnit::Millisecond, local_time.then(|| "UTC".into()))
-        };
+    pub(crate) fn new(
+        properties: &[WindowProperty],
+        windows: &Windows,
+        input: &Schema,
+        clock: WindowClock,
+    ) -> Self {
+        let milliseconds =
+            |local_time: bool| ArrowType::Timestamp(TimeUnit::Millisecond, local_time.then(|| "UTC".into()));
         let time_type = match windows {
             Windows::Assigned { time_column, local_time, .. } => input
                 .fields
@@ -68,10 +72,14 @@ impl WindowColumns {
             .iter()
             .map(|property| match (property, bounds) {
                 (WindowProperty::Start, Bounds::Same(start, _)) => time_column(spread(*start), &bound_type()),
-                (WindowProperty::Start, Bounds::Each(starts, _)) => time_column(starts.to_vec(), &bound_type()),
+                (WindowProperty::Start, Bounds::Each(starts, _)) => {
+                    time_column(starts.to_vec(), &bound_type())
+                }
                 (WindowProperty::End, Bounds::Same(_, end)) => time_column(spread(*end), &bound_type()),
                 (WindowProperty::End, Bounds::Each(_, ends)) => time_column(ends.to_vec(), &bound_type()),
-                (WindowProperty::Time, Bounds::Same(_, end)) => time_column(spread(last(*end)), &self.time_type),
+                (WindowProperty::Time, Bounds::Same(_, end)) => {
+                    time_column(spread(last(*end)), &self.time_type)
+                }
                 (WindowProperty::Time, Bounds::Each(_, ends)) => {
                     time_column(ends.iter().map(|end| last(*end)).collect(), &self.time_type)
                 }

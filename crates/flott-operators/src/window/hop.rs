@@ -150,7 +150,12 @@ impl Front {
     }
 
     /// What the front has of a window that starts here.
-    fn from<'a>(&'a mut self, aggregation: &Aggregation, panes: &Panes, start: i64) -> Result<Vec<PaneRef<'a>>> {
+    fn from<'a>(
+        &'a mut self,
+        aggregation: &Aggregation,
+        panes: &Panes,
+        start: i64,
+    ) -> Result<Vec<PaneRef<'a>>> {
         let first = self.slices.partition_point(|slice| *slice <= start);
         if first >= self.slices.len() {
             return Ok(Vec::new());

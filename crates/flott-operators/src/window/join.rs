@@ -21,7 +21,9 @@ use arrow::record_batch::RecordBatch;
 use flott_expr::Program;
 use flott_plan::{WindowJoin, Windows};
 use flott_sql::JoinKind;
-use flott_state::{Buckets, KeyTable, NO_SLOT, OperatorSnapshot, OperatorState, StateColumn, Table, hash_rows};
+use flott_state::{
+    Buckets, KeyTable, NO_SLOT, OperatorSnapshot, OperatorState, StateColumn, Table, hash_rows,
+};
 use flott_types::{Code, Diagnostic, Result, Schema, TimeAttribute};
 
 use super::assign::millis;
@@ -84,7 +86,9 @@ impl Side {
         // Copied, so that a few rows don't keep a large batch alive.
         let all = (0..placed.num_rows() as u32).collect::<UInt32Array>();
         let part = match part {
-            Part::Range(..) => Part::Rows(arrow::array::AsArray::as_primitive(&part.of(&(Arc::new(all) as ArrayRef))?).clone()),
+            Part::Range(..) => Part::Rows(
+                arrow::array::AsArray::as_primitive(&part.of(&(Arc::new(all) as ArrayRef))?).clone(),
+            ),
             other => other.clone(),
         };
         let columns = placed.columns().iter().map(|it| part.of(it)).collect::<Result<Vec<_>>>()?;
@@ -150,7 +154,8 @@ impl WindowJoinOperator {
         let left_side = Side::new("left", left_keys, &node.left_windows, left, context)?;
         let right_side = Side::new("right", right_keys, &node.right_windows, right, context)?;
         let (Windows::Assigned { local_time, .. } | Windows::Attached { local_time, .. }) = node.left_windows;
-        let types = |schema: &Schema| schema.fields.iter().map(|it| it.data_type.arrow_type()).collect::<Vec<_>>();
+        let types =
+            |schema: &Schema| schema.fields.iter().map(|it| it.data_type.arrow_type()).collect::<Vec<_>>();
         let pair_schema = positional_schema(types(left).into_iter().chain(types(right)));
         let left_only = matches!(node.kind, JoinKind::Semi | JoinKind::Anti);
         Ok(Self {
@@ -287,7 +292,13 @@ impl WindowJoinOperator {
     }
 
     /// The left rows that found another, or that found none.
-    fn left_rows(&self, left: &RecordBatch, found: &[bool], wanted: bool, out: &mut Output<'_>) -> Result<()> {
+    fn left_rows(
+        &self,
+        left: &RecordBatch,
+        found: &[bool],
+        wanted: bool,
+        out: &mut Output<'_>,
+    ) -> Result<()> {
         for rows in chosen(found, wanted).chunks(self.context.batch_rows.max(1)) {
             let columns = take_all(left.columns(), &rows.to_vec().into())?;
             (out.emit)(Rows::insert(batch(&self.schema, columns, rows.len())?))?;
@@ -319,7 +330,10 @@ impl Index {
     fn new(keys: &[ArrayRef], rows: usize, others: &[ArrayRef]) -> Result<Self> {
         let types: Vec<ArrowType> = keys.iter().map(|key| key.data_type().clone()).collect();
         if !types.iter().eq(others.iter().map(|key| key.data_type())) {
-            return Err(Diagnostic::error(Code::Internal, "the sides of a join have keys of different types"));
+            return Err(Diagnostic::error(
+                Code::Internal,
+                "the sides of a join have keys of different types",
+            ));
         }
         let mut table = KeyTable::new(&types)?;
         let (mut slots, mut inserted) = (Vec::with_capacity(rows), Vec::new());

@@ -11,6 +11,7 @@
 //!   partial      the phase before the exchange
 //!   session      sessions    open_sessions    which are open    cells    what they keep
 //!   join         rows of two inputs in the same window     rows     keeping rows
+//!   rank         the first rows of a window's groups
 //! ```
 
 mod aggregate;
@@ -24,6 +25,7 @@ mod open_sessions;
 mod pane;
 mod partial;
 mod place;
+mod rank;
 mod rows;
 mod session;
 mod split;
@@ -33,4 +35,5 @@ mod tests;
 pub(crate) use aggregate::WindowAggregateOperator;
 pub(crate) use join::WindowJoinOperator;
 pub(crate) use partial::PreAggregation;
+pub(crate) use rank::WindowRankOperator;
 pub(crate) use session::SessionOperator;

@@ -109,7 +109,14 @@ impl OpenSessions {
     /// Puts a row with this window of its own into a session. None: it is late, all sessions up to
     /// `passed` being complete.
     #[inline]
-    pub(crate) fn place(&mut self, key: u32, row: u32, start: i64, end: i64, passed: i64) -> Option<SessionId> {
+    pub(crate) fn place(
+        &mut self,
+        key: u32,
+        row: u32,
+        start: i64,
+        end: i64,
+        passed: i64,
+    ) -> Option<SessionId> {
         if let Some(first) = self.first.get_mut(key as usize)
             && first.further == NONE
             && start <= first.span.end

@@ -154,7 +154,9 @@ impl Aggregation {
             .iter()
             .map(|column| input.fields.get(*column).map(|field| field.data_type.arrow_type()))
             .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| Diagnostic::error(Code::Internal, "an aggregation reads a column that isn't there"))?;
+            .ok_or_else(|| {
+                Diagnostic::error(Code::Internal, "an aggregation reads a column that isn't there")
+            })?;
         let mut key_types: Vec<ArrowType> = needed_types.iter().take(keys.len()).cloned().collect();
         if with_start {
             key_types.push(ArrowType::Int64);
@@ -184,9 +186,8 @@ impl Aggregation {
 
     /// The accumulators of the calls.
     pub(crate) fn accumulators(&self) -> Result<Vec<Box<dyn Accumulator>>> {
-        let new = |call: &Call| {
-            accumulator(call.plan.function, &call.plan.arg_types, &call.plan.data_type, false)
-        };
+        let new =
+            |call: &Call| accumulator(call.plan.function, &call.plan.arg_types, &call.plan.data_type, false);
         self.calls.iter().map(new).collect()
     }
 
@@ -256,7 +257,12 @@ impl Aggregation {
     }
 
     /// Adds rows to a pane. `slots`: room to work in; afterwards the row's groups.
-    pub(crate) fn update(&self, pane: &mut PaneMut<'_>, rows: &KeyedRows, slots: &mut Vec<u32>) -> Result<()> {
+    pub(crate) fn update(
+        &self,
+        pane: &mut PaneMut<'_>,
+        rows: &KeyedRows,
+        slots: &mut Vec<u32>,
+    ) -> Result<()> {
         slots.clear();
         pane.main.find_or_insert(&rows.keys, &rows.hashes, slots)?;
         pane.main.touch(slots);
@@ -348,7 +354,9 @@ impl Aggregation {
             target.clear();
             into.main.find_or_insert(&keys, &hashes, &mut target)?;
             into.main.touch(&target);
-            for ((call, from), into) in self.calls.iter().zip(from.main.columns()).zip(into.main.columns_mut()) {
+            for ((call, from), into) in
+                self.calls.iter().zip(from.main.columns()).zip(into.main.columns_mut())
+            {
                 if call.set.is_none() {
                     into.merge(&target, &from.save(&source)?).map_err(failed)?;
                 }
@@ -434,7 +442,8 @@ impl Aggregation {
             }
         }
         for (set, table) in pane.sets.iter_mut().enumerate() {
-            let lists = saved.next().and_then(|lists| lists.as_list_opt::<i32>()).ok_or_else(missing_column)?;
+            let lists =
+                saved.next().and_then(|lists| lists.as_list_opt::<i32>()).ok_or_else(missing_column)?;
             let (mut owners, mut groups) = (Vec::new(), Vec::new());
             for (row, slot) in slots.iter().enumerate() {
                 let length = lists.value_length(row) as usize;
@@ -451,7 +460,11 @@ impl Aggregation {
     }
 
     /// The results of these groups.
-    pub(crate) fn evaluate(&self, accumulators: &[Box<dyn Accumulator>], slots: &[u32]) -> Result<Vec<ArrayRef>> {
+    pub(crate) fn evaluate(
+        &self,
+        accumulators: &[Box<dyn Accumulator>],
+        slots: &[u32],
+    ) -> Result<Vec<ArrayRef>> {
         accumulators.iter().map(|column| column.evaluate(slots).map_err(failed)).collect()
     }
 }

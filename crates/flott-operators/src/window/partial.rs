@@ -18,9 +18,9 @@ use flott_plan::WindowAggregate;
 use flott_state::{OperatorSnapshot, OperatorState};
 use flott_types::{Code, Diagnostic, Result, Schema, TimeAttribute};
 
-use super::place::{Placement, only_inserts};
 use super::emit::{batch, positional_schema};
 use super::pane::{Aggregation, Pane, next_slots, take_all};
+use super::place::{Placement, only_inserts};
 use super::split::Part;
 use crate::operator::{Context, Operator, Output, Rows};
 
@@ -89,12 +89,17 @@ pub(crate) struct PreAggregation {
 
 impl PreAggregation {
     /// The operator, and where the keys stand in what it emits.
-    pub(crate) fn new(node: &WindowAggregate, input: &Schema, context: &Context) -> Result<(Self, Vec<usize>)> {
+    pub(crate) fn new(
+        node: &WindowAggregate,
+        input: &Schema,
+        context: &Context,
+    ) -> Result<(Self, Vec<usize>)> {
         if node.windows.time() == TimeAttribute::Proctime {
             return Err(Diagnostic::not_supported("two phases of windows on processing time"));
         }
         let placement = Placement::new(&node.windows, context)?;
-        let aggregation = Arc::new(Aggregation::new(&node.keys, &node.calls, input, placement.is_attached())?);
+        let aggregation =
+            Arc::new(Aggregation::new(&node.keys, &node.calls, input, placement.is_attached())?);
         let keys = (LEADING..LEADING + node.keys.len()).collect();
         let operator = Self {
             layout: PartialLayout::new(&aggregation)?,

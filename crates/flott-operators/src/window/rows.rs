@@ -83,11 +83,15 @@ impl StateColumn for RowStore {
         if blocks.is_empty() {
             return Ok(arrow::array::new_empty_array(&self.saved_type()));
         }
-        let starts: Vec<usize> = self.blocks.iter().scan(0, |start, block| {
-            let this = *start;
-            *start += block.len();
-            Some(this)
-        }).collect();
+        let starts: Vec<usize> = self
+            .blocks
+            .iter()
+            .scan(0, |start, block| {
+                let this = *start;
+                *start += block.len();
+                Some(this)
+            })
+            .collect();
         let place = |slot: &u32| {
             let block = starts.partition_point(|start| *start <= *slot as usize).saturating_sub(1);
             (block, *slot as usize - starts.get(block).copied().unwrap_or(0))
@@ -107,7 +111,10 @@ impl StateColumn for RowStore {
         let sorted = take(saved.as_ref(), &UInt32Array::from(order), None).map_err(arrow_failed)?;
         match sorted.as_struct_opt() {
             Some(rows) => self.push_block(rows.clone()),
-            None => Err(Diagnostic::error(Code::CheckpointUnusable, "a checkpoint holds no rows where rows are kept")),
+            None => Err(Diagnostic::error(
+                Code::CheckpointUnusable,
+                "a checkpoint holds no rows where rows are kept",
+            )),
         }
     }
 
@@ -144,4 +151,3 @@ pub(crate) fn store(columns: &mut [Box<dyn StateColumn>], rows: Vec<ArrayRef>, c
 pub(crate) fn row_schema(input: &flott_types::Schema) -> SchemaRef {
     super::emit::positional_schema(input.fields.iter().map(|field| field.data_type.arrow_type()))
 }
-

@@ -19,7 +19,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::array::{ArrayRef, UInt32Array};
 use arrow::datatypes::DataType as ArrowType;
 use arrow::record_batch::RecordBatch;
 use flott_aggregate::Accumulator;
@@ -94,7 +94,11 @@ impl SessionOperator {
         context: &Context,
     ) -> Result<Self> {
         let Windows::Assigned {
-            kind: WindowKind::Session { gap_millis, .. }, time_column, time, local_time, ..
+            kind: WindowKind::Session { gap_millis, .. },
+            time_column,
+            time,
+            local_time,
+            ..
         } = windows
         else {
             return Err(Diagnostic::error(Code::Internal, "windows that are no sessions"));
@@ -112,7 +116,8 @@ impl SessionOperator {
         };
         let (of, keeps_rows) = (aggregation.clone(), matches!(content, Content::Rows));
         let levels = Buckets::new(move || {
-            let mut columns: Vec<Box<dyn Accumulator>> = vec![Box::new(Instant::new()), Box::new(Instant::new())];
+            let mut columns: Vec<Box<dyn Accumulator>> =
+                vec![Box::new(Instant::new()), Box::new(Instant::new())];
             if keeps_rows {
                 columns.push(Box::new(KeptRows(ListColumn::new(&row_types)?)));
             } else {
@@ -153,7 +158,8 @@ impl SessionOperator {
             Content::Rows => batch.columns().to_vec(),
         };
         let open = &self.open;
-        let parts = split(rows, |row| ids.get(row).copied().flatten().map(|id| i64::from(open.place_of(id).0)));
+        let parts =
+            split(rows, |row| ids.get(row).copied().flatten().map(|id| i64::from(open.place_of(id).0)));
         for (level, part) in parts {
             let of_part = |row: usize| ids.get(row).copied().flatten();
             let ids: Vec<SessionId> = match &part {
@@ -223,11 +229,15 @@ impl SessionOperator {
     fn give_slots(&mut self, keyed: &KeyedRows) -> Result<()> {
         let opened = self.open.take_opened();
         let open = &mut self.open;
-        for (level, part) in split(opened.len(), |at| opened.get(at).map(|(id, _)| i64::from(open.place_of(*id).0))) {
+        for (level, part) in
+            split(opened.len(), |at| opened.get(at).map(|(id, _)| i64::from(open.place_of(*id).0)))
+        {
             let chosen: Vec<(SessionId, u32)> = match part {
                 Part::All => opened.clone(),
                 Part::Range(first, count) => opened.iter().skip(first).take(count).copied().collect(),
-                Part::Rows(rows) => rows.values().iter().filter_map(|at| opened.get(*at as usize).copied()).collect(),
+                Part::Rows(rows) => {
+                    rows.values().iter().filter_map(|at| opened.get(*at as usize).copied()).collect()
+                }
             };
             let rows = UInt32Array::from_iter_values(chosen.iter().map(|(_, row)| *row));
             let keys = take_all(keyed.keys(), &rows)?;
@@ -245,7 +255,8 @@ impl SessionOperator {
     /// Moves the values of sessions that rows have joined with others.
     fn merge(&mut self) -> Result<()> {
         for (from, into) in self.open.take_merges() {
-            let ((from_level, from_slot), (level, slot)) = (self.open.place_of(from), self.open.place_of(into));
+            let ((from_level, from_slot), (level, slot)) =
+                (self.open.place_of(from), self.open.place_of(into));
             let Some(source) = self.levels.get_mut(i64::from(from_level)) else { continue };
             let saved = source.columns().iter().skip(BOUNDS).map(|it| it.save(&[from_slot]));
             let saved = saved.collect::<Result<Vec<_>>>()?;

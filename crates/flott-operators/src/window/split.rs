@@ -127,9 +127,7 @@ mod tests {
 
     #[test]
     fn rows_that_lie_together_are_a_range() {
-        let split = |values: &[i64]| {
-            split(values.len(), |row| (values[row] != 0).then_some(values[row]))
-        };
+        let split = |values: &[i64]| split(values.len(), |row| (values[row] != 0).then_some(values[row]));
         assert_eq!(split(&[7, 7]), [(7, Part::All)]);
         assert_eq!(split(&[7, 7, 8, 0]), [(7, Part::Range(0, 2)), (8, Part::Range(2, 1))]);
         let mixed = split(&[7, 8, 7]);

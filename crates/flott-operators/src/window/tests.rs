@@ -1,5 +1,8 @@
 //! Windows against a model that looks at one row and one window at a time.
 
+mod pairs;
+mod sessions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -77,7 +80,8 @@ pub(super) fn aggregate(windows: Windows) -> Job {
 fn results(rows: &[Row]) -> String {
     let filtered = || rows.iter().filter(|row| row.3);
     let sum = filtered().filter_map(|row| row.1).reduce(|a, b| a + b);
-    let distinct = |rows: &mut dyn Iterator<Item = &Row>| rows.filter_map(|row| row.1).collect::<BTreeSet<_>>().len();
+    let distinct =
+        |rows: &mut dyn Iterator<Item = &Row>| rows.filter_map(|row| row.1).collect::<BTreeSet<_>>().len();
     let sum = sum.map_or("NULL".to_owned(), |sum| sum.to_string());
     format!("{} {sum} {} {}", rows.len(), distinct(&mut rows.iter()), distinct(&mut filtered()))
 }
@@ -93,13 +97,18 @@ pub(super) fn line(key: Option<i64>, group: &[Row], start: i64, end: i64) -> Str
 fn windows_of(kind: &WindowKind, time: i64) -> Vec<(i64, i64)> {
     let covering = |slide: i64, size: i64| {
         let first = (time - size).div_euclid(slide) * slide;
-        (0..).map(move |n| first + n * slide).take_while(move |start| *start <= time).map(move |start| (start, start + size))
+        (0..)
+            .map(move |n| first + n * slide)
+            .take_while(move |start| *start <= time)
+            .map(move |start| (start, start + size))
     };
     let windows: Vec<(i64, i64)> = match *kind {
         WindowKind::Tumble { size_millis } => covering(size_millis, size_millis).collect(),
         WindowKind::Hop { slide_millis, size_millis } => covering(slide_millis, size_millis).collect(),
         WindowKind::Cumulate { step_millis, size_millis } => covering(size_millis, size_millis)
-            .flat_map(|(start, end)| (1..).map(move |n| (start, start + n * step_millis)).take_while(move |it| it.1 <= end))
+            .flat_map(|(start, end)| {
+                (1..).map(move |n| (start, start + n * step_millis)).take_while(move |it| it.1 <= end)
+            })
             .collect(),
         WindowKind::Session { .. } => Vec::new(),
     };
@@ -173,10 +182,12 @@ pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
             1 => (1..4_usize).prop_map(Event::Restart),
         ]
     };
-    (4..24_usize).prop_flat_map(move |length| (0..length).map(event).collect::<Vec<_>>()).prop_map(|mut events| {
-        events.push(Event::Watermark(i64::MAX));
-        events
-    })
+    (4..24_usize).prop_flat_map(move |length| (0..length).map(event).collect::<Vec<_>>()).prop_map(
+        |mut events| {
+            events.push(Event::Watermark(i64::MAX));
+            events
+        },
+    )
 }
 
 fn kinds() -> impl Strategy<Value = WindowKind> {
@@ -209,7 +220,8 @@ fn a_snapshot_holds_what_changed_since_the_last_one() {
     let job = aggregate(windows(WindowKind::Tumble { size_millis: 1000 }));
     let many: Vec<Row> = (0..1000).map(|key| (Some(key), Some(1), Some(5), true)).collect();
     let few: Vec<Row> = (0..3).map(|key| (Some(key), Some(1), Some(6), true)).collect();
-    let events = [Event::Rows(many), Event::Restart(2), Event::Rows(few), Event::Restart(1), Event::Watermark(999)];
+    let events =
+        [Event::Rows(many), Event::Restart(2), Event::Rows(few), Event::Restart(1), Event::Watermark(999)];
     let outcome = job.run(2, &steps(&events));
     // Groups and their distinct values, once with the filter and once without.
     assert_eq!(outcome.written, [3000, 3]);
@@ -222,7 +234,16 @@ fn processing_time_closes_windows_by_the_clock() {
     let time = TimeAttribute::Proctime;
     let job = aggregate(Windows::Assigned { kind, offset_millis: 0, time_column: 2, time, local_time: true });
     let row = |key| Step::Rows(0, rows(&[(Some(key), None, None, true)]));
-    let steps = [Step::Clock(3), row(1), Step::Clock(9), row(1), Step::Restart(2), Step::Clock(10), row(2), Step::Clock(i64::MAX)];
+    let steps = [
+        Step::Clock(3),
+        row(1),
+        Step::Clock(9),
+        row(1),
+        Step::Restart(2),
+        Step::Clock(10),
+        row(2),
+        Step::Clock(i64::MAX),
+    ];
     let outcome = job.run(1, &steps);
     let group = |count| vec![(None, None, None, true); count];
     assert_eq!(outcome.rows, [line(Some(1), &group(2), 0, 10), line(Some(2), &group(1), 10, 20)]);
