@@ -13,12 +13,13 @@
 
 use flott_expr::{AggregateCall, Expr};
 use flott_sql::{LogicalPlan, WindowKind};
-use flott_types::{DataType, Diagnostic, Field, Result, Schema, Span, TypeKind};
+use flott_types::{DataType, Diagnostic, Field, Result, Schema, Span, TimeAttribute, TypeKind};
 
 use crate::{
-    Call, OperatorNode, Step, WindowAggregate, WindowProperty, Windows,
-    flatten::{Flatten, extended, peel},
+    Call, OperatorNode, Step, WindowAggregate, WindowProperty, Windows, distinct_split,
+    flatten::{Flatten, extended, identity, peel},
     graph::{Branch, same_expr},
+    operator_text::call_text,
     push_below::push_below,
     simplify::simplify,
     window_columns::{WindowColumns, groups_windows, is_local, window_columns},
@@ -99,6 +100,13 @@ impl Flatten {
         let windows = window_columns(input).filter(|it| groups_windows(keys, it));
         let Some(windows) = windows else { return Err(without_window(keys, calls)) };
         let mut wanted = wanted(keys, sets, calls, &windows);
+        let bucket = match self.distinct_buckets {
+            Some(buckets) if windows.time == TimeAttribute::Rowtime => {
+                distinct_split::bucket(&wanted.calls, &wanted.columns.exprs, buckets)?
+            }
+            _ => None,
+        };
+        let bucket = bucket.map(|bucket| wanted.columns.add(&bucket));
         let (branches, Known(windows, time_type)) = match self.assigned(input, &wanted, sets.len() <= 1)? {
             Some(assigned) => assigned,
             None => self.attached(input, &mut wanted, &windows)?,
@@ -113,12 +121,48 @@ impl Flatten {
             calls: wanted.calls.clone(),
             properties: vec![WindowProperty::Start, WindowProperty::End, WindowProperty::Time],
         };
+        let restore = |output: &Schema| restore(&wanted, output, schema);
+        let is_session = matches!(&node.windows, Windows::Assigned { kind: WindowKind::Session { .. }, .. });
+        let (branch, output) = match bucket {
+            // Sessions of a bucket would not be those of the key.
+            Some(bucket) if !is_session => self.in_buckets(node, bucket, branches, &time_type),
+            _ => self.window_aggregate(node, branches, &time_type),
+        };
+        Ok(extended(vec![branch], &[restore(&output)]))
+    }
+
+    fn window_aggregate(
+        &mut self,
+        node: WindowAggregate,
+        branches: Vec<Branch>,
+        time_type: &DataType,
+    ) -> (Branch, Schema) {
         let columns = branches.first().map(|it| self.graph.output(it)).unwrap_or_default();
-        let results = calls.iter().map(|it| Field::new(it.to_string(), it.data_type.clone())).collect();
-        let output = aggregate_schema(&node, &columns, results, &time_type);
-        let restore = restore(&wanted, &output, schema);
-        let branch = self.operator(OperatorNode::WindowAggregate(node), vec![branches], output);
-        Ok(extended(vec![branch], &[restore]))
+        let output = aggregate_schema(&node, &columns, time_type);
+        (self.operator(OperatorNode::WindowAggregate(node), vec![branches], output.clone()), output)
+    }
+
+    /// First by key and bucket, then by key.
+    fn in_buckets(
+        &mut self,
+        mut node: WindowAggregate,
+        bucket: usize,
+        branches: Vec<Branch>,
+        time_type: &DataType,
+    ) -> (Branch, Schema) {
+        let (keys, calls, time) = (node.keys.len(), node.calls.clone(), node.windows.time());
+        let local_time = node.windows.local_time();
+        node.keys.push(bucket);
+        let properties = node.properties.clone();
+        let (buckets, columns) = self.window_aggregate(node, branches, time_type);
+        let (first, start) = (keys + 1, keys + 1 + calls.len());
+        let whole = WindowAggregate {
+            windows: Windows::Attached { start, end: start + 1, time, local_time },
+            keys: (0..keys).collect(),
+            calls: distinct_split::merged(&calls, first),
+            properties,
+        };
+        self.window_aggregate(whole, extended(vec![buckets], &[identity(&columns)]), time_type)
     }
 
     /// The window is right below: the operator assigns it.
@@ -252,15 +296,11 @@ fn absent_keys(wanted: &Wanted, sets: &[Vec<usize>]) -> Result<Vec<Vec<usize>>> 
 }
 
 /// Keys, calls, then the window's columns.
-pub fn aggregate_schema(
-    node: &WindowAggregate,
-    input: &Schema,
-    calls: Vec<Field>,
-    time_type: &DataType,
-) -> Schema {
+fn aggregate_schema(node: &WindowAggregate, input: &Schema, time_type: &DataType) -> Schema {
     let mut fields = input.project(&node.keys).fields;
     fields.iter_mut().for_each(|field| field.time = None);
-    fields.extend(calls);
+    let names: Vec<String> = input.fields.iter().map(|field| field.name.clone()).collect();
+    fields.extend(node.calls.iter().map(|call| Field::new(call_text(call, &names), call.data_type.clone())));
     for property in &node.properties {
         fields.push(match property {
             WindowProperty::Start => Field::new("window_start", timestamp().not_null()),

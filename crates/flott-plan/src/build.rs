@@ -12,7 +12,7 @@ use flott_types::{Code, Diagnostic, Options, Result, Schema, Span};
 
 use crate::{
     CalcNode, ChangelogMode, Distribution, Exchange, Guarantee, Node, NodeId, NodeKind, Pipeline, Port,
-    SinkNode, SinkTarget, SourceInput, SourceNode, Step, StreamPlan, event_time,
+    SinkNode, SinkTarget, SourceInput, SourceNode, Step, StreamPlan, distinct_split, event_time,
     flatten::Flatten,
     graph::{Branch, Graph, Leaf, Operator, Producer},
     guarantee, origin,
@@ -34,7 +34,7 @@ struct Target {
 /// # Errors
 /// What a connector says about a table: `UnsupportedUse`, `UnknownConnector`, …; `NotSupported`
 pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Result<StreamPlan> {
-    let mut flatten = Flatten::default();
+    let mut flatten = Flatten { distinct_buckets: distinct_split::buckets(options)?, ..Flatten::default() };
     let (mut targets, mut branches) = (Vec::new(), Vec::new());
     match pipeline {
         Pipeline::Query(query) => {

@@ -26,6 +26,8 @@ use crate::{
 pub struct Flatten {
     /// What is built.
     pub graph: Graph,
+    /// Into how many buckets distinct aggregates are split, if they are.
+    pub distinct_buckets: Option<i64>,
 }
 
 /// A plan without the row-by-row nodes on its top, and those as steps.

@@ -19,6 +19,7 @@ use crate::{OperatorNode, Step, origin::ORIGIN};
 
 /// Where rows come from, outside the pipeline.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a handful in a plan")]
 pub enum Leaf {
     /// A table. The watermark is over the columns that the connector reads.
     Table {
@@ -83,6 +84,7 @@ pub struct Operator {
 
 /// Who makes rows.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a handful in a plan")]
 pub enum Producer {
     /// A source.
     Leaf(Leaf),

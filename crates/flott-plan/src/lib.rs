@@ -14,6 +14,7 @@
 
 mod aggregate;
 mod build;
+mod distinct_split;
 mod event_time;
 mod explain;
 mod flatten;

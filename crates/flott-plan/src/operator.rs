@@ -141,6 +141,12 @@ impl Windows {
             Windows::Assigned { time, .. } | Windows::Attached { time, .. } => *time,
         }
     }
+    /// Whether start and end are local times of the session's time zone.
+    pub fn local_time(&self) -> bool {
+        match self {
+            Windows::Assigned { local_time, .. } | Windows::Attached { local_time, .. } => *local_time,
+        }
+    }
 }
 
 /// A column that tells a window.

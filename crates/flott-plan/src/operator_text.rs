@@ -36,7 +36,7 @@ pub fn describe(node: &OperatorNode, labels: &Labels) -> Vec<(&'static str, Stri
             if !node.keys.is_empty() {
                 out.push(("keys", list(&node.keys)));
             }
-            let calls: Vec<String> = node.calls.iter().map(|it| call(it, left)).collect();
+            let calls: Vec<String> = node.calls.iter().map(|it| call_text(it, left)).collect();
             if !calls.is_empty() {
                 out.push(("computes", calls.join(", ")));
             }
@@ -115,7 +115,7 @@ pub fn columns(node: &OperatorNode, labels: &Labels) -> Vec<String> {
     match node {
         OperatorNode::WindowAggregate(node) => {
             let keys = node.keys.iter().map(|&column| label(left, column).to_string());
-            let calls = node.calls.iter().map(|it| call(it, left));
+            let calls = node.calls.iter().map(|it| call_text(it, left));
             let properties = node.properties.iter().map(|it| match it {
                 WindowProperty::Start => "window_start".to_string(),
                 WindowProperty::End => "window_end".to_string(),
@@ -133,7 +133,8 @@ fn label(labels: &[String], column: usize) -> &str {
     labels.get(column).map_or("?", String::as_str)
 }
 
-fn call(call: &Call, labels: &[String]) -> String {
+/// `SUM(x) FILTER (WHERE y)`
+pub fn call_text(call: &Call, labels: &[String]) -> String {
     let args: Vec<&str> = call.args.iter().map(|&column| label(labels, column)).collect();
     let args = match call.function.name {
         "COUNT" if args.is_empty() => "*".to_string(),

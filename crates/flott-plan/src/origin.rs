@@ -72,16 +72,16 @@ fn carry_into(
         prepend(branch, without[branch.producer].clone());
     }
     let mut before = [0; 2];
-    for input in 0..operator.node.inputs() {
+    for (input, before) in before.iter_mut().enumerate().take(operator.node.inputs()) {
         let branches =
             || operator.inputs.iter().filter(move |(it, _)| *it == input).map(|(_, branch)| branch);
         let Some(first) = branches().next() else { continue };
-        before[input] = width_of(first, schemas, widths);
+        *before = width_of(first, schemas, widths);
         let carries = branches().any(|branch| widths[branch.producer].is_some());
         if !carries {
             continue;
         }
-        operator.origins[input] = Some(before[input]);
+        operator.origins[input] = Some(*before);
         for (_, branch) in operator.inputs.iter_mut().filter(|(it, _)| *it == input) {
             match widths[branch.producer] {
                 Some(width) => branch.steps = carried(std::mem::take(&mut branch.steps), width),

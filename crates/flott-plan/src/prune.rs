@@ -17,6 +17,7 @@ use crate::{
     flatten::columns_of,
     graph::{Branch, Graph, Leaf, Operator, Producer},
     rewrite::remap,
+    simplify::simplify,
 };
 
 /// Positions, sorted.
@@ -164,6 +165,8 @@ fn move_columns(branch: &mut Branch, wanted: Option<&Set>, full: &[Schema], kept
         let schema = output.project(&wanted.iter().copied().collect::<Vec<_>>());
         branch.steps.push(Step::Project { exprs, schema });
     }
+    // What kept steps apart may be gone.
+    branch.steps = simplify(std::mem::take(&mut branch.steps));
 }
 
 /// What is left behind a step that appends columns: what was left before it, and those.

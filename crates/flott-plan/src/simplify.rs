@@ -10,7 +10,7 @@
 use flott_expr::{Expr, ExprKind, lookup};
 use flott_types::{DataType, Span};
 
-use crate::{Step, rewrite::substitute};
+use crate::{Step, rewrite::substitute, window_columns::plain};
 
 /// Merging may make a step this large, in nodes, before it stops: `c + c` over `c + c` over … would
 /// double with every projection.
@@ -43,7 +43,7 @@ fn push(out: &mut Vec<Step>, step: Step) {
             }
         }
         (Some(Step::Project { exprs: inner, schema: below }), Step::Project { exprs, schema }) => {
-            if inner.iter().all(Expr::is_deterministic) && stays_small(&exprs, &inner) {
+            if computes_once(&exprs, &inner) && stays_small(&exprs, &inner) {
                 let exprs = exprs.iter().map(|expr| substitute(expr, &inner)).collect();
                 out.push(Step::Project { exprs, schema });
             } else {
@@ -96,6 +96,15 @@ fn stays_small(outer: &[Expr], inner: &[Expr]) -> bool {
         });
     }
     merged <= apart.saturating_add(MERGED_NODES_MAX)
+}
+
+/// Whether the expressions, with the inner ones in place of their columns, compute each that isn't
+/// deterministic at most once, and on every row.
+fn computes_once(outer: &[Expr], inner: &[Expr]) -> bool {
+    inner.iter().enumerate().filter(|(_, expr)| !expr.is_deterministic()).all(|(at, _)| {
+        let mut readers = outer.iter().filter(|expr| expr.columns().contains(&at));
+        readers.next().is_none_or(|reader| plain(reader) == Some(at)) && readers.next().is_none()
+    })
 }
 
 fn reads_only_deterministic(expr: &Expr, inner: &[Expr]) -> bool {

@@ -68,6 +68,7 @@ pub struct Node {
 
 /// What a node does.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a handful in a plan")]
 pub enum NodeKind {
     /// Reads.
     Source(SourceNode),
@@ -81,6 +82,7 @@ pub enum NodeKind {
 
 /// Where a source's rows come from.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a handful in a plan")]
 pub enum SourceInput {
     /// A table.
     Table {
@@ -233,6 +235,7 @@ impl StreamPlan {
 
 /// What is planned together.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a handful in a plan")]
 pub enum Pipeline {
     /// One `INSERT` or a statement set.
     Inserts(Vec<Insert>),

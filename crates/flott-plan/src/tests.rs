@@ -9,8 +9,8 @@ use flott_sql::{Outcome, Session, Source, parse::parse_script};
 use flott_types::{Code, Diagnostic, Options, Result, TableDescription};
 
 use crate::{
-    Exchange, ExplainFormat, NodeKind, OperatorNode, Pipeline, StreamPlan, WindowProperty, Windows, explain,
-    plan,
+    Exchange, ExplainFormat, NodeKind, OperatorNode, Pipeline, StreamPlan, WindowKind, WindowProperty,
+    Windows, explain, plan,
 };
 
 /// Tables that are only planned, never run.
@@ -323,4 +323,58 @@ fn late_rows_bring_their_records_along() {
     assert_eq!(names(operator.inputs[0]), ["id", "name", "id", "ts", "$set", "$origin"]);
     assert_eq!(operator.ports[0].exchange, Exchange::Hash(vec![0, 1, 4]));
     assert_eq!(names(0), ["id", "name", "seconds", "$origin"]);
+}
+
+#[test]
+fn distinct_aggregates_are_split_into_buckets() {
+    let script = |calls: &str| {
+        format!(
+            "SELECT window_end, {calls} FROM TABLE(TUMBLE(TABLE person, DESCRIPTOR(ts), INTERVAL '1' DAY))
+             GROUP BY window_start, window_end"
+        )
+    };
+    let split = |calls: &str| {
+        planned_with(&[("table.optimizer.distinct-agg.split.enabled", "true")], &script(calls)).unwrap()
+    };
+    insta::assert_snapshot!(explain(
+        &split("COUNT(DISTINCT id), MAX(name), SUM(DISTINCT id) FILTER (WHERE id > 3)"),
+        ExplainFormat::Text
+    ));
+    // Several arguments, or results that can't be put together: as written.
+    for calls in ["COUNT(DISTINCT id), COUNT(DISTINCT name)", "AVG(DISTINCT id)", "COUNT(id)"] {
+        assert_eq!(operators(&split(calls)).len(), 1, "{calls}");
+    }
+}
+
+/// Nexmark's queries 8, 11 and 12.
+#[test]
+fn nexmark() {
+    let q8 = "SELECT p.id, p.name, p.starttime FROM (
+          SELECT id, name, window_start AS starttime, window_end AS endtime
+          FROM TABLE(TUMBLE(TABLE person, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+          GROUP BY id, name, window_start, window_end) p
+        JOIN (
+          SELECT seconds, window_start AS starttime, window_end AS endtime
+          FROM TABLE(TUMBLE(TABLE person, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+          GROUP BY seconds, window_start, window_end) a
+        ON p.id = a.seconds AND p.starttime = a.starttime AND p.endtime = a.endtime";
+    let plan = planned(q8);
+    let names: Vec<_> = operators(&plan).iter().map(|it| it.1.name()).collect();
+    assert_eq!(names, ["window aggregate", "window aggregate", "window join"]);
+    let plan = planned(
+        "SELECT bidder, COUNT(*) AS bid_count, SESSION_START(ts, INTERVAL '10' SECOND)
+         FROM bid GROUP BY bidder, SESSION(ts, INTERVAL '10' SECOND)",
+    );
+    let [(_, OperatorNode::WindowAggregate(node))] = operators(&plan)[..] else { panic!("{plan:?}") };
+    assert!(matches!(
+        &node.windows,
+        Windows::Assigned { kind: WindowKind::Session { partition_by, .. }, .. } if *partition_by == node.keys
+    ));
+    let plan = planned(
+        "SELECT id, COUNT(*), window_end FROM TABLE(TUMBLE(TABLE person, DESCRIPTOR(pt), INTERVAL '10' SECOND))
+         GROUP BY id, window_start, window_end",
+    );
+    assert!(plan.sources().all(|(_, source)| source.watermark.is_none()), "no event time needed");
+    let NodeKind::Calc(calc) = &plan.nodes[1].kind else { panic!("{plan:?}") };
+    assert_eq!(calc.steps.len(), 1, "one projection, though the clock is read: {calc:?}");
 }

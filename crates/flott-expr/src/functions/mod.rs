@@ -12,6 +12,7 @@
 pub(crate) mod arithmetic;
 mod array;
 mod bitmap;
+mod bucket;
 pub(crate) mod calendar;
 mod collection;
 pub(crate) mod comparison;
@@ -234,6 +235,7 @@ static TABLES: &[&[Function]] = &[
     json_build::FUNCTIONS,
     variant::FUNCTIONS,
     bitmap::FUNCTIONS,
+    bucket::FUNCTIONS,
     hash::FUNCTIONS,
 ];
 
