@@ -16,7 +16,7 @@ pub enum Standing {
     Registered,
     /// It is no function in SQL; the construct works.
     Syntax,
-    /// An aggregate function.
+    /// An aggregate function: it works if it is registered.
     Aggregate,
     /// A function over a window of rows.
     Window,
@@ -71,9 +71,17 @@ pub struct Entry {
     pub standing: Standing,
 }
 
+impl Entry {
+    /// Whether it works.
+    pub fn works(&self) -> bool {
+        self.standing.works()
+            || self.standing == Standing::Aggregate && crate::lookup_aggregate(self.name).is_some()
+    }
+}
+
 /// The entry of a function that SQL can call by this name, in any case, but that isn't there.
 pub fn missing(name: &str) -> Option<&'static Entry> {
-    let absent = |entry: &&Entry| !entry.standing.works() && entry.standing != Standing::Internal;
+    let absent = |entry: &&Entry| !entry.works() && entry.standing != Standing::Internal;
     INVENTORY.iter().filter(absent).find(|entry| entry.name.eq_ignore_ascii_case(name))
 }
 
@@ -236,7 +244,7 @@ pub static INVENTORY: &[Entry] = &[
     registered("decode", "DECODE"),
     registered("degrees", "DEGREES"),
     internal("desc"),
-    aggregate("distinct", "DISTINCT"),
+    syntax("distinct", "DISTINCT"),
     registered("divide", "/"),
     registered("e", "E"),
     registered("element", "ELEMENT"),
@@ -339,7 +347,7 @@ pub static INVENTORY: &[Entry] = &[
     registered("substr", "SUBSTR"),
     registered("substring", "SUBSTRING"),
     aggregate("sum", "SUM"),
-    aggregate("sum0", "SUM0"),
+    aggregate("sum0", "$SUM0"),
     registered("tan", "TAN"),
     registered("tanh", "TANH"),
     syntax("temporalOverlaps", "OVERLAPS"),
@@ -359,9 +367,9 @@ pub static INVENTORY: &[Entry] = &[
     internal("withColumns"),
     internal("withoutColumns"),
     aggregate("", "APPROX_COUNT_DISTINCT"),
-    aggregate("", "GROUPING"),
-    aggregate("", "GROUPING_ID"),
-    aggregate("", "GROUP_ID"),
+    syntax("", "GROUPING"),
+    syntax("", "GROUPING_ID"),
+    syntax("", "GROUP_ID"),
     aggregate("", "STDDEV"),
     aggregate("", "VARIANCE"),
     window("", "CUME_DIST"),
