@@ -112,8 +112,29 @@ fn function_entries() -> Vec<Entry> {
             entry.examples = function.examples.iter().map(|(e, r)| (e.to_string(), r.to_string())).collect();
             entry
         })
+        .chain(aggregate_entries())
         .chain(missing_functions())
         .collect()
+}
+
+/// Aggregate functions. Those without documentation are forms of others.
+fn aggregate_entries() -> impl Iterator<Item = Entry> {
+    flott_expr::all_aggregates().iter().filter(|function| !function.doc.is_empty()).map(|function| {
+        let mut entry = Entry::new("Aggregate", function.name, function.doc);
+        entry.forms = function.signatures.iter().map(ToString::to_string).collect();
+        if !function.aliases.is_empty() {
+            entry.facts.push(("Also", function.aliases.join(", ")));
+        }
+        entry.examples = function.examples.iter().map(aggregate_example).collect();
+        entry
+    })
+}
+
+/// The call over rows of the columns `x` and, if there are two, `y`.
+fn aggregate_example((call, rows, result): &(&str, &str, &str)) -> (String, String) {
+    let first = rows.split("), (").next().unwrap_or_default();
+    let columns = if first.contains(", ") { "x, y" } else { "x" };
+    (format!("{call} FROM (VALUES {rows}) AS t ({columns})"), result.to_string())
 }
 
 /// What Flink has and this doesn't, each once.
@@ -122,7 +143,7 @@ fn missing_functions() -> impl Iterator<Item = Entry> {
     let mut seen = std::collections::HashSet::new();
     INVENTORY
         .iter()
-        .filter(|it| !it.standing.works())
+        .filter(|it| !it.works())
         .map(|it| (if it.name.is_empty() { it.flink } else { it.name }, it.standing))
         .filter(move |(name, _)| seen.insert(*name))
         .map(|(name, standing)| {

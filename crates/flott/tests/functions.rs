@@ -34,7 +34,9 @@ fn every_function_answers_as_documented() {
     let examples = examples(&flott);
     assert!(examples.len() > 200);
     // One statement each: what comes out is a header and a row per example.
-    let script: String = examples.iter().map(|(sql, _)| format!("SELECT {sql} AS answer;\n")).collect();
+    let statements = examples.iter().map(|(sql, _)| format!("SELECT {sql};\n"));
+    let script: String =
+        std::iter::once("SET 'execution.runtime-mode' = 'batch';\n".to_string()).chain(statements).collect();
     fs::write(directory.path().join("examples.sql"), script).unwrap();
     let outcome = flott.run(["run", "--quiet", "--output", "csv", "examples.sql"]).unwrap();
     assert!(outcome.is_success(), "{}", outcome.stderr);
