@@ -1,82 +1,69 @@
-"""How much processor time Flink's functions take, all in one process.
+"""How much processor time Flink's functions take, many in one process.
 
     function_speed.py ROWS ANSWERS < CALLS
 
 CALLS has one JSON object a line: {"function", "expression", "columns"}, a column being the values it
-takes in turn. For each call two jobs run, each a single thread from a sequence to a blackhole:
+takes in turn. For each call two jobs run in turn, each a single thread from a sequence to a blackhole:
 
-    sequence ─► columns ─► call ─► blackhole        the call's job
-    sequence ─► columns ─────────► blackhole        the plain job, shared by calls over the same columns
+    sequence ─► columns ─► SELECT id ───► blackhole        the plain job
+    sequence ─► columns ─► SELECT call ─► blackhole        the call's job
 
-The difference of the processor time of their threads is the call's: what else the machine does, the
-compiler and the garbage collector don't count. Appends {"function", "expression", "columns", "rows",
-"seconds"} to ANSWERS, "seconds" null where Flink refuses the call. What ANSWERS has already isn't
-measured again, so a run that was stopped goes on where it was.
+The difference of their processor time is the call's. The time is that of the job's own thread: of the
+process, less what its compiler, its garbage collector and its other threads took, and whatever else the
+machine does doesn't count. Appends {"function", "expression", "columns", "rows", "seconds"} to ANSWERS,
+"seconds" null where Flink refuses the call. What ANSWERS has already isn't measured again, so a run that
+was stopped goes on where it was.
 """
 
 import json
 import os
+import subprocess
 import sys
-import threading
 import time
 
-# A call that is less than this part of its plain job is measured again, up to RUNS times.
+# A call that takes less than this part of its plain job is measured again, up to RUNS times.
 CLEAR = 0.3
-RUNS = 4
-# Where the kernel cuts the names of threads.
+RUNS = 2
+# Calls of one process: classes that Flink generates stay in its memory.
+CALLS = 40
+# The job's thread, as the kernel cuts its name.
 NAME = "Source: Sequence Source"[:15]
+# Threads that come and go would be counted as the job's.
+JAVA = "-XX:-UseDynamicNumberOfCompilerThreads -XX:-UseDynamicNumberOfGCThreads -XX:ReservedCodeCacheSize=512m"
 
 
 class TaskTime:
-    """Processor time of the threads that run a job's task."""
-
-    POLL = 0.004
+    """Processor time of the threads that run a job's task, and end with it."""
 
     def __init__(self, process):
         self.tasks = f"/proc/{process}/task"
-        self.nanos, self.others, self.taken = {}, set(), 0
-        self.living = []
-        threading.Thread(target=self.watch, daemon=True).start()
-
-    def watch(self):
-        turn = 0
-        while True:
-            for thread in self.living:
-                self.look(thread)
-            if turn % 10 == 0:
-                self.find()
-            turn += 1
-            time.sleep(self.POLL)
-
-    def find(self):
-        """New threads; a thread gets its name a little after it starts."""
-        there = set(os.listdir(self.tasks))
-        self.living = [thread for thread in self.nanos if thread in there]
-        for thread in there - self.others - set(self.nanos):
-            name = self.read(thread, "comm")
-            if name and name.strip() == NAME:
-                self.living.append(thread)
-                self.look(thread)
-            elif name and self.read(thread, "schedstat", "0").split()[0] > "0" and name.strip() != "java":
-                self.others.add(thread)
-
-    def look(self, thread):
-        found = self.read(thread, "schedstat")
-        if found:
-            self.nanos[thread] = int(found.split()[0])
-
-    def read(self, thread, what, otherwise=None):
-        try:
-            with open(f"{self.tasks}/{thread}/{what}", encoding="utf-8") as file:
-                return file.read()
-        except OSError:
-            return otherwise
+        # What the kernel calls the clock of all threads of a process, those that ended included.
+        self.clock = (~process << 3) | 2
+        self.start = None
 
     def take(self):
         """Seconds since the last time this was asked."""
-        so_far = sum(self.nanos.copy().values())
-        seconds, self.taken = (so_far - self.taken) / 1e9, so_far
-        return seconds
+        now = time.clock_gettime(self.clock), self.lasting()
+        before, self.start = self.start, now
+        if before is None:
+            return 0
+        others = sum(seconds - before[1].get(thread, 0) for thread, seconds in now[1].items())
+        return now[0] - before[0] - others
+
+    def lasting(self):
+        """The seconds of each thread that isn't a job's; a job's may outlast it a little."""
+        found = {}
+        for thread in os.listdir(self.tasks):
+            try:
+                if self.read(thread, "comm").strip() != NAME:
+                    found[thread] = int(self.read(thread, "schedstat").split()[0]) / 1e9
+            except OSError:
+                pass
+        return found
+
+    def read(self, thread, what):
+        with open(f"{self.tasks}/{thread}/{what}", encoding="utf-8") as file:
+            return file.read()
 
 
 class Flink:
@@ -97,16 +84,21 @@ class Flink:
             self.tables.get_config().set(key, value)
         numbers = stream._j_stream_execution_environment.fromSequence(1, rows)
         self.tables._j_tenv.createTemporaryView("numbers", numbers)
-        self.time = TaskTime(get_gateway().jvm.java.lang.ProcessHandle.current().pid())
-        self.views, self.sinks, self.plain = {}, 0, {}
+        self.java = get_gateway().jvm
+        self.time = TaskTime(self.java.java.lang.ProcessHandle.current().pid())
+        self.views, self.sinks = {}, 0
 
     def source(self, columns):
-        """A view with these columns."""
+        """A view with these columns and `id`, which are there before a query begins."""
         key = json.dumps(columns)
         if key not in self.views:
             name = self.views[key] = f"source{len(self.views)}"
             parts = ", ".join(column(place, values) for place, values in enumerate(columns))
-            self.tables.execute_sql(f"CREATE TEMPORARY VIEW {name} AS SELECT f0 AS id, {parts} FROM numbers")
+            table = self.tables.sql_query(f"SELECT f0 AS id, {parts} FROM numbers")._j_table
+            row = table.getResolvedSchema().toPhysicalRowDataType()
+            internal = self.java.org.apache.flink.table.types.utils.DataTypeUtils.toInternalDataType(row)
+            stream = self.tables._j_tenv.toDataStream(table, internal)
+            self.tables._j_tenv.createTemporaryView(name, stream)
         return self.views[key]
 
     def job(self, select, source):
@@ -121,25 +113,20 @@ class Flink:
         self.tables.execute_sql(f"INSERT INTO {sink} SELECT {select} FROM {source}").wait()
         return self.time.take()
 
-    def plain_seconds(self, columns, again=False):
-        source = self.source(columns)
-        if again or source not in self.plain:
-            names = ", ".join(f"p{place}" for place in range(len(columns)))
-            took = self.job(names, source)
-            self.plain[source] = min(took, self.plain.get(source, took))
-        return self.plain[source]
-
     def seconds(self, call):
         """What the call alone takes."""
-        columns = call["columns"]
-        plain = self.plain_seconds(columns)
-        took = self.job(call["expression"], self.source(columns))
-        for _ in range(RUNS - 1):
+        source = self.source(call["columns"])
+        plain = took = None
+        for _ in range(RUNS):
+            plain = least(plain, self.job("id", source))
+            took = least(took, self.job(call["expression"], source))
             if took - plain > CLEAR * plain:
                 break
-            plain = self.plain_seconds(columns, again=True)
-            took = min(took, self.job(call["expression"], self.source(columns)))
         return took - plain
+
+
+def least(known, new):
+    return new if known is None else min(known, new)
 
 
 def column(at, values):
@@ -161,16 +148,11 @@ def answered(path):
         return {question(json.loads(line)) for line in lines}
 
 
-def main():
-    rows, path = int(sys.argv[1]), sys.argv[2]
-    done = answered(path)
-    calls = [call for call in map(json.loads, sys.stdin) if question(call) not in done]
-    if not calls:
-        return
+def measure(calls, rows, path):
     flink = Flink(rows)
-    flink.plain_seconds([["'a'"]])  # starts everything
+    flink.job("p0", flink.source([["'a'", "'b'"]]))  # starts everything
     with open(path, "a", encoding="utf-8") as answers:
-        for at, call in enumerate(calls):
+        for call in calls:
             start, seconds = time.time(), None
             try:
                 seconds = flink.seconds(call)
@@ -178,8 +160,20 @@ def main():
                 print(f"{call['function']}: {str(error).splitlines()[0]}", file=sys.stderr)
             answers.write(json.dumps(call | {"rows": rows, "seconds": seconds}) + "\n")
             answers.flush()
-            took = time.time() - start
-            print(f"{at + 1} of {len(calls)}: {call['function']} {seconds} ({took:.0f} s)", file=sys.stderr)
+            print(f"{call['function']}: {seconds} s, in {time.time() - start:.0f} s", file=sys.stderr)
+
+
+def main():
+    rows, path = int(sys.argv[1]), sys.argv[2]
+    done = answered(path)
+    calls = [call for call in map(json.loads, sys.stdin) if question(call) not in done]
+    if len(calls) <= CALLS:
+        if calls:
+            measure(calls, rows, path)
+        return
+    for start in range(0, len(calls), CALLS):
+        part = "\n".join(json.dumps(call) for call in calls[start : start + CALLS])
+        subprocess.run([sys.executable, *sys.argv], input=part, text=True, env=os.environ | {"JVM_ARGS": JAVA})
 
 
 main()

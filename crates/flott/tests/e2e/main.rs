@@ -8,6 +8,7 @@
 //!   accounting     every row is somewhere, exactly once
 //!   stop_and_kill  signals, and what a killed run leaves behind
 //!   cli            arguments, output formats, exit codes, metrics
+//!   values_text    values of every type as text
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests end the test")]
@@ -21,3 +22,4 @@ mod replay;
 mod secrets;
 mod stop_and_kill;
 mod support;
+mod values_text;
