@@ -339,7 +339,11 @@ fn restore(wanted: &Wanted, output: &Schema, schema: &Schema) -> Step {
 fn without_window(keys: &[Expr], calls: &[AggregateCall]) -> Box<Diagnostic> {
     let spans = keys.iter().map(|it| it.span).chain(calls.iter().map(|it| it.span));
     let span = spans.fold(Span::default(), Span::union);
-    let what = if keys.is_empty() { "aggregation without a window" } else { "GROUP BY without a window" };
+    let what = match (keys, calls) {
+        ([], _) => "aggregation without a window",
+        (_, []) => "GROUP BY and DISTINCT without a window",
+        _ => "GROUP BY without a window",
+    };
     Diagnostic::not_supported(what)
         .at(span)
         .help("group by window_start and window_end of TUMBLE, HOP, CUMULATE or SESSION")

@@ -52,7 +52,11 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         }
     }
     let mut graph = flatten.graph;
-    let event_time = event_time::needed(&graph, &branches)?;
+    let event_time = match has_word(options, "execution.runtime-mode", "BATCH") {
+        // All rows are there before the first window closes: none is late.
+        true => vec![false; graph.producers.len()],
+        false => event_time::needed(&graph, &branches)?,
+    };
     origin::carry(&mut graph, &mut branches, &event_time);
     let kept = prune(&mut graph, &mut branches, &event_time);
     let filters = take_filters(&mut graph, &mut branches, &event_time);

@@ -252,7 +252,10 @@ fn what_needs_no_window_is_refused_for_now() {
         refusal("SELECT auction, COUNT(*) FROM bid GROUP BY auction"),
         "not supported yet: GROUP BY without a window"
     );
-    assert_eq!(refusal("SELECT DISTINCT auction FROM bid"), "not supported yet: GROUP BY without a window");
+    assert_eq!(
+        refusal("SELECT DISTINCT auction FROM bid"),
+        "not supported yet: GROUP BY and DISTINCT without a window"
+    );
 }
 
 #[test]
@@ -286,6 +289,16 @@ fn ids_come_from_meaning() {
         id(&query("auction, COUNT(*)", "WHERE price > 3", "auction, window_start, window_end"))
     );
     assert_ne!(plain, id(&query("bidder, COUNT(*)", "", "bidder, window_start, window_end")));
+}
+
+/// In batch mode nothing is late, so no source has to say how far time has come.
+#[test]
+fn batches_have_no_watermark() {
+    let script = "SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE wide, DESCRIPTOR(s), INTERVAL '1' DAY)) WHERE a > 1
+        GROUP BY window_start, window_end";
+    let plan = planned_with(&[("execution.runtime-mode", "batch")], script).unwrap();
+    let (_, source) = plan.sources().next().unwrap();
+    assert!(source.watermark.is_none() && source.filter.is_some());
 }
 
 #[test]
