@@ -27,14 +27,27 @@ fn examples(flott: &Flott) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The example as a statement: an aggregate's, over a window that has all of its rows.
+fn statement(at: usize, sql: &str) -> String {
+    let Some((call, rows)) = sql.split_once(" FROM (VALUES ") else {
+        return format!("SELECT {sql};\n");
+    };
+    format!(
+        "CREATE TEMPORARY VIEW example{at} AS SELECT *, CAST('2026-01-01 00:00:00' AS TIMESTAMP(3)) AS at_time \
+         FROM (VALUES {rows};\n\
+         SELECT {call} FROM TABLE(TUMBLE(TABLE example{at}, DESCRIPTOR(at_time), INTERVAL '1' DAY)) \
+         GROUP BY window_start, window_end;\n"
+    )
+}
+
 #[test]
 fn every_function_answers_as_documented() {
     let directory = temp_dir().unwrap();
     let flott = flott(directory.path());
     let examples = examples(&flott);
     assert!(examples.len() > 200);
-    // One statement each: what comes out is a header and a row per example.
-    let statements = examples.iter().map(|(sql, _)| format!("SELECT {sql};\n"));
+    // What comes out is a header and a row per example.
+    let statements = examples.iter().enumerate().map(|(at, (sql, _))| statement(at, sql));
     let script: String =
         std::iter::once("SET 'execution.runtime-mode' = 'batch';\n".to_string()).chain(statements).collect();
     fs::write(directory.path().join("examples.sql"), script).unwrap();

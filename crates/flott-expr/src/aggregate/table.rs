@@ -51,10 +51,10 @@ const fn form(
 pub(super) static AGGREGATES: &[AggregateFunction] = &[
     function(
         "$SUM0",
-        &["$SUM0([DISTINCT] number)"],
+        &["`$SUM0`([DISTINCT] number)"],
         types::sum0,
         "As SUM, but 0 if there is no value.",
-        &[("$SUM0(x)", "(1), (2)", "3")],
+        &[("`$SUM0`(x)", "(1), (2)", "3")],
     ),
     function(
         "APPROX_COUNT_DISTINCT",
