@@ -73,7 +73,12 @@ fn rows(count: usize, columns: Vec<ArrayRef>) -> RecordBatch {
 
 /// 2026-01-01, in the afternoon.
 fn context() -> EvalContext {
-    EvalContext { now_micros: 1_767_279_600_000_000, time_zone: "UTC".parse().unwrap(), random_seed: 7, watermark: None }
+    EvalContext {
+        now_micros: 1_767_279_600_000_000,
+        time_zone: "UTC".parse().unwrap(),
+        random_seed: 7,
+        watermark: None,
+    }
 }
 
 /// An expression over columns `p0`, `p1` … of these types.
