@@ -337,8 +337,11 @@ fn restore(wanted: &Wanted, output: &Schema, schema: &Schema) -> Step {
 }
 
 fn without_window(keys: &[Expr], calls: &[AggregateCall]) -> Box<Diagnostic> {
-    let spans = keys.iter().map(|it| it.span).chain(calls.iter().map(|it| it.span));
-    let span = spans.fold(Span::default(), Span::union);
+    let whole = |spans: &mut dyn Iterator<Item = Span>| spans.fold(Span::default(), Span::union);
+    let span = match keys {
+        [] => whole(&mut calls.iter().map(|it| it.span)),
+        keys => whole(&mut keys.iter().map(|it| it.span)),
+    };
     let what = match (keys, calls) {
         ([], _) => "aggregation without a window",
         (_, []) => "GROUP BY and DISTINCT without a window",
