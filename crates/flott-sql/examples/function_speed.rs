@@ -10,7 +10,6 @@
 //! does matters little. `cargo xtask speed functions` runs it. Arguments: a part of a name; `--flink`
 //! asks Flink too. Flink's answers are kept in the target directory: a run that was stopped goes on where
 //! it was, and `function_speed.jsonl` has to be deleted to ask anew.
-#![expect(clippy::disallowed_methods, reason = "it measures")]
 #![expect(clippy::unwrap_used, reason = "a program for developers")]
 
 #[allow(dead_code, reason = "the conformance tests use the rest")]
@@ -117,7 +116,8 @@ fn measure(case: &Case) -> Option<Call> {
     let schema = ArrowSchema::new(arrays.iter().enumerate().map(field).collect::<Vec<_>>());
     let batch = RecordBatch::try_new(Arc::new(schema), arrays).ok()?;
     let program = Program::new(vec![expr]);
-    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 7, watermark: None };
+    let context =
+        EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 7, watermark: None };
     program.evaluate(&batch, &context).ok()?;
     let (start, mut rows) = (thread_time(), 0);
     while rows < ROWS || thread_time() < start + AT_LEAST {
@@ -163,7 +163,8 @@ fn constant(text: &str) -> Option<(ArrayRef, DataType)> {
     let of = expr.data_type.clone();
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Arc::new(ArrowSchema::empty()), vec![], &options).ok()?;
-    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 7, watermark: None };
+    let context =
+        EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 7, watermark: None };
     Some((Program::new(vec![expr]).evaluate(&row, &context).ok()?.pop()?, of))
 }
 

@@ -415,7 +415,7 @@ mod tests {
             }
         }
         assert_eq!(INVENTORY.iter().filter(|it| !it.flink.is_empty()).count(), 251);
-        assert_eq!(missing("sum").map(|it| it.standing.noun()), Some("aggregate function"));
+        assert_eq!(missing("ml_predict").map(|it| it.standing.noun()), Some("table function"));
         assert_eq!(missing("abs"), None);
     }
 }
