@@ -60,6 +60,8 @@ pub(crate) struct Job {
 struct Running<'a> {
     job: &'a Job,
     shards: Vec<Box<dyn Operator>>,
+    /// The phase before the exchange, and where its partial results have the keys.
+    first: Option<(Box<dyn Operator>, Vec<usize>)>,
     clock: Arc<AtomicI64>,
     storage: Arc<MemoryStorage>,
     operators: BTreeMap<String, OperatorEntry>,
@@ -74,6 +76,7 @@ impl Job {
         let mut running = Running {
             job: self,
             shards: Vec::new(),
+            first: None,
             clock: Arc::new(AtomicI64::new(0)),
             storage: Arc::new(MemoryStorage::new()),
             operators: BTreeMap::new(),
@@ -128,6 +131,10 @@ fn call(
 impl Running<'_> {
     fn start(&mut self, shards: usize) -> Result<()> {
         self.shards.clear();
+        if self.job.two_phase {
+            let context = self.job.context(&self.clock, 0, 1);
+            self.first = Some(pre_aggregation(&self.job.node, &self.job.inputs[0], &context)?);
+        }
         for shard in 0..shards {
             let context = self.job.context(&self.clock, shard, shards);
             let mut operator = build(&self.job.node, &self.job.inputs, &context)?;
@@ -177,11 +184,11 @@ impl Running<'_> {
     }
 
     fn in_two_phases(&mut self, input: usize, batch: &RecordBatch) -> Result<()> {
-        let context = self.job.context(&self.clock, 0, 1);
-        let (mut first, partial_keys) = pre_aggregation(&self.job.node, &self.job.inputs[input], &context)?;
-        let mut partials = Vec::new();
+        let Some((first, partial_keys)) = &mut self.first else { return Ok(()) };
+        let partial_keys = partial_keys.clone();
+        let mut arrived = Vec::new();
         let mut keep = |rows: Rows| {
-            partials.push(rows);
+            arrived.push(rows);
             Ok(())
         };
         call(first.as_mut(), &mut self.outcome, &mut keep, |operator, out| {
@@ -190,9 +197,9 @@ impl Running<'_> {
             operator.on_rows(0, Rows::insert(batch.slice(half, batch.num_rows() - half)), out)?;
             operator.flush(out)
         })?;
-        for rows in partials {
-            assert!(rows.partial);
-            self.send(input, rows, &partial_keys)?;
+        for rows in arrived {
+            let keys = if rows.partial { partial_keys.clone() } else { self.job.keys[input].clone() };
+            self.send(input, rows, &keys)?;
         }
         Ok(())
     }

@@ -91,7 +91,9 @@ impl Side {
             ),
             other => other.clone(),
         };
-        let columns = placed.columns().iter().map(|it| part.of(it)).collect::<Result<Vec<_>>>()?;
+        // Rows from a source may carry their origin behind their columns; it ends here.
+        let own = placed.columns().iter().take(self.schema.fields().len());
+        let columns = own.map(|it| part.of(it)).collect::<Result<Vec<_>>>()?;
         let mut keys: Vec<ArrayRef> = self.keys.iter().filter_map(|key| columns.get(*key).cloned()).collect();
         let next = number.saturating_add(rows as i64);
         keys.push(Arc::new(Int64Array::from_iter_values(number..next)));

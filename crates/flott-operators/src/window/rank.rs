@@ -244,6 +244,7 @@ pub(crate) struct WindowRankOperator {
     best: Buckets<dyn StateColumn>,
     skip: usize,
     with_rank: bool,
+    row_columns: usize,
     schema: SchemaRef,
     context: Context,
     clock: WindowClock,
@@ -284,6 +285,7 @@ impl WindowRankOperator {
             best,
             skip: usize::try_from(node.ranks.0.saturating_sub(1)).unwrap_or(usize::MAX),
             with_rank: node.with_rank,
+            row_columns: row_types.len(),
             schema: positional_schema(row_types.into_iter().chain(rank)),
             context: context.clone(),
             clock: WindowClock::new(local_time, context.eval.time_zone),
@@ -359,7 +361,9 @@ impl Operator for WindowRankOperator {
                 continue;
             }
             let count = part.rows(placed.batch.num_rows());
-            let columns = placed.batch.columns().iter().map(|it| part.of(it)).collect::<Result<Vec<_>>>()?;
+            // Rows from a source may carry their origin behind their columns; it ends here.
+            let own = placed.batch.columns().iter().take(self.row_columns);
+            let columns = own.map(|it| part.of(it)).collect::<Result<Vec<_>>>()?;
             let mut keys: Vec<ArrayRef> = Vec::with_capacity(self.keys.len() + 1);
             for key in &self.keys {
                 keys.push(part.of(column(&placed.batch, *key)?)?);

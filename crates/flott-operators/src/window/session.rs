@@ -43,12 +43,12 @@ use crate::operator::{Context, Operator, Output, Rows};
 const BOUNDS: usize = 2;
 
 /// What a session keeps.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Content {
     /// Values of calls.
     Calls,
-    /// Its rows.
-    Rows,
+    /// Its rows, of this many columns.
+    Rows(usize),
 }
 
 /// The operator.
@@ -82,7 +82,7 @@ impl SessionOperator {
     pub(crate) fn rows(node: &SessionWindow, input: &Schema, context: &Context) -> Result<Self> {
         let aggregation = Aggregation::new(&node.keys, &[], input, false)?;
         let properties = [WindowProperty::Start, WindowProperty::End, WindowProperty::Time];
-        Self::new(aggregation, Content::Rows, &node.windows, &properties, input, context)
+        Self::new(aggregation, Content::Rows(input.len()), &node.windows, &properties, input, context)
     }
 
     fn new(
@@ -112,9 +112,9 @@ impl SessionOperator {
                 let results = aggregation.key_types().iter().cloned().chain(aggregation.result_types());
                 positional_schema(results.chain(window.types()))
             }
-            Content::Rows => positional_schema(row_types.iter().cloned().chain(window.types())),
+            Content::Rows(_) => positional_schema(row_types.iter().cloned().chain(window.types())),
         };
-        let (of, keeps_rows) = (aggregation.clone(), matches!(content, Content::Rows));
+        let (of, keeps_rows) = (aggregation.clone(), matches!(content, Content::Rows(_)));
         let levels = Buckets::new(move || {
             let mut columns: Vec<Box<dyn Accumulator>> =
                 vec![Box::new(Instant::new()), Box::new(Instant::new())];
@@ -155,7 +155,8 @@ impl SessionOperator {
         self.give_slots(&keyed)?;
         let contents: Vec<ArrayRef> = match self.content {
             Content::Calls => keyed.columns().to_vec(),
-            Content::Rows => batch.columns().to_vec(),
+            // Rows from a source may carry their origin behind their columns; it ends here.
+            Content::Rows(columns) => batch.columns().iter().take(columns).cloned().collect(),
         };
         let open = &self.open;
         let parts =
@@ -181,7 +182,7 @@ impl SessionOperator {
                 let columns = contents.iter().map(|it| part.of(it)).collect::<Result<Vec<_>>>()?;
                 match self.content {
                     Content::Calls => self.aggregation.accumulate_all(contents_of, &self.slots, &columns)?,
-                    Content::Rows => contents_of
+                    Content::Rows(_) => contents_of
                         .iter_mut()
                         .try_for_each(|kept| kept.update(&self.slots, &columns, None))
                         .map_err(failed)?,
@@ -286,7 +287,7 @@ impl SessionOperator {
             for closed in of_level.chunks(self.context.batch_rows.max(1)) {
                 match self.content {
                     Content::Calls => self.emit_calls(table, closed, out)?,
-                    Content::Rows => self.emit_rows(table, closed, out)?,
+                    Content::Rows(_) => self.emit_rows(table, closed, out)?,
                 }
             }
         }

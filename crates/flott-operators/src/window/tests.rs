@@ -248,3 +248,16 @@ fn processing_time_closes_windows_by_the_clock() {
     let group = |count| vec![(None, None, None, true); count];
     assert_eq!(outcome.rows, [line(Some(1), &group(2), 0, 10), line(Some(2), &group(1), 10, 20)]);
 }
+
+#[test]
+fn keys_that_hardly_repeat_travel_as_rows() {
+    let mut job = aggregate(windows(WindowKind::Tumble { size_millis: 10 }));
+    let many: Vec<Row> = (0..2000).map(|key| (Some(key), Some(1), Some(5), true)).collect();
+    let events =
+        [Event::Rows(many.clone()), Event::Rows(many.clone()), Event::Rows(many), Event::Watermark(9)];
+    let in_one = job.run(2, &steps(&events));
+    job.two_phase = true;
+    assert_eq!(job.run(2, &steps(&events)), in_one);
+    assert_eq!(in_one.rows.len(), 2000);
+    assert!(in_one.rows[0].contains(" 3 3 1 1 "), "{}", in_one.rows[0]);
+}
