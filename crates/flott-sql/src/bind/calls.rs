@@ -156,7 +156,7 @@ pub(super) fn make_nullable_if_empty(call: &mut AggregateCall) {
     }
 }
 
-/// The function that `IGNORE NULLS` asks for; `RESPECT NULLS` is what all do without it.
+/// The function that `IGNORE NULLS` asks for; `RESPECT NULLS` is for those that don't ignore them.
 fn null_treatment(
     function: &'static AggregateFunction,
     ast: &ast::Function,
@@ -177,6 +177,9 @@ fn null_treatment(
         Some(NullTreatment::IgnoreNulls) => function.ignoring_nulls().ok_or_else(|| {
             Diagnostic::not_supported(format_args!("IGNORE NULLS ({})", function.name)).at(span)
         }),
+        Some(NullTreatment::RespectNulls) if function.ignores_null => {
+            Err(Diagnostic::not_supported(format_args!("RESPECT NULLS ({})", function.name)).at(span))
+        }
         Some(NullTreatment::RespectNulls) | None => Ok(function),
     }
 }
