@@ -21,6 +21,8 @@ use std::sync::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::CheckpointSummary;
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -196,6 +198,9 @@ pub struct Summary {
     pub edges: Vec<EdgeSummary>,
     /// Dead letters written.
     pub dlq: u64,
+    /// Checkpoints, if the job has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoints: Option<CheckpointSummary>,
 }
 
 /// Counts at a moment, as a checkpoint keeps them.
@@ -339,6 +344,7 @@ impl Counters {
                 })
                 .collect(),
             dlq: counts.dead_letters,
+            checkpoints: None,
         }
     }
 }
@@ -351,6 +357,7 @@ impl Summary {
         self.sinks.extend(other.sinks);
         self.edges.extend(other.edges);
         self.dlq += other.dlq;
+        self.checkpoints = other.checkpoints.or(self.checkpoints.take());
     }
     /// Whether every edge's rows add up.
     pub fn adds_up(&self) -> bool {

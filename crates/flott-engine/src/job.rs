@@ -18,7 +18,7 @@ use flott_types::{Code, Diagnostic, Options, Result};
 
 use crate::{
     accounting::{Counters, EdgeCounters, SinkCounters, SourceCounters, Status, Summary},
-    checkpoint::{Checkpointing, Coordinator, Requests},
+    checkpoint::{CheckpointSummary, Checkpointing, Coordinator, Requests},
     exchange::Wakers,
     failure::{Alarm, Failure},
     order::OrderedWriter,
@@ -92,10 +92,14 @@ pub fn run(job: &Job, watch: &mut dyn FnMut(&Arc<Counters>)) -> (Summary, Option
     };
     let counters = run.counters.clone();
     watch(&counters);
-    match run.run() {
-        Ok(status) => (counters.summary(status), None),
-        Err(error) => (counters.summary(Status::Failed), Some(error)),
-    }
+    let (outcome, checkpoints) = run.run();
+    let (status, error) = match outcome {
+        Ok(status) => (status, None),
+        Err(error) => (Status::Failed, Some(error)),
+    };
+    let mut summary = counters.summary(status);
+    summary.checkpoints = checkpoints;
+    (summary, error)
 }
 
 /// A source ready to be read.
@@ -144,7 +148,9 @@ impl<'a> Run<'a> {
 
     fn build_sources(&mut self) -> Result<()> {
         for (id, node) in &self.topology.sources {
-            let schema = self.job.plan.nodes[*id].schema.clone();
+            let mut schema = self.job.plan.nodes[*id].schema.clone();
+            // Behind the columns that are read may stand one that tells where a row came from.
+            schema.fields.truncate(node.projection.len());
             let ready = match &node.input {
                 SourceInput::Values(rows) => ReadySource {
                     source: Arc::new(ValuesSource::new(rows, &node.projection, &schema)),
@@ -157,6 +163,7 @@ impl<'a> Run<'a> {
                         filter: node.filter.clone().map(|filter| Program::new(vec![filter])),
                         batch_rows: self.job.settings.batch_rows,
                         parallelism: self.job.settings.parallelism,
+                        even_time: node.watermark.is_some(),
                         job_options: self.job.settings.options.clone(),
                     };
                     let connector = self.job.registry.connector_of(table)?;
@@ -200,7 +207,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn run(mut self) -> Result<Status> {
+    fn run(mut self) -> (Result<Status>, Option<CheckpointSummary>) {
+        let outcome = self.go();
+        (outcome, self.coordinator.as_ref().map(Coordinator::summary))
+    }
+
+    fn go(&mut self) -> Result<Status> {
         let settings = &self.job.settings;
         tracing::info!(
             pipeline = settings.pipeline_name.as_str(),
@@ -214,7 +226,18 @@ impl<'a> Run<'a> {
         for sink in &self.sinks {
             committers.push(sink.committer()?);
         }
-        let letters = Arc::new(DeadLetterQueue::new(&settings.dead_letter_directory, &settings.run_id));
+        let letters = Arc::new(match &self.coordinator {
+            None => DeadLetterQueue::new(&settings.dead_letter_directory, &settings.run_id),
+            Some(coordinator) => {
+                let identity = coordinator.identity();
+                DeadLetterQueue::by_epoch(
+                    &settings.dead_letter_directory,
+                    &settings.pipeline_name,
+                    &identity.job_id,
+                    identity.generation,
+                )
+            }
+        });
         if let Some(coordinator) = &mut self.coordinator {
             coordinator.finish_tip(&mut committers, &letters)?;
             self.counters.restore(&coordinator.restored_counts());

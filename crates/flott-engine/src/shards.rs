@@ -1,6 +1,6 @@
 //! Builds shards: every shard has all sources, operators, edges and sinks.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use crossbeam_channel::Sender;
 use flott_connector::{BufferPool, DeadLetterQueue, FormatRequest, Sink};
@@ -50,6 +50,12 @@ pub(crate) struct Builder<'a> {
     pub restored: Option<&'a Coordinator>,
 }
 
+/// What a shard's parts share.
+struct Own {
+    counters: Arc<Counters>,
+    epoch: Arc<AtomicU64>,
+}
+
 impl Builder<'_> {
     /// All shards, their state restored.
     ///
@@ -78,6 +84,8 @@ impl Builder<'_> {
         let mut context = self.context.clone();
         context.random_seed ^= (number as u64 + 1) << 48;
         let counters = self.counters.part();
+        let epoch = self.restored.map_or(1, Coordinator::first_epoch);
+        let own = Own { counters: counters.clone(), epoch: Arc::new(AtomicU64::new(epoch)) };
         let groups = KeyGroups::new(self.job.settings.key_groups);
         let clock = self.job.clock.clone();
         let operators = Context {
@@ -96,16 +104,17 @@ impl Builder<'_> {
             };
             sinks.push(SinkTask::new(index, writer, counters.clone()));
         }
-        let edges = self.edges(number, lanes, &operators, &counters)?;
-        let sources = self.source_tasks(&counters)?;
-        let operators = self.operators(number, lanes, &operators, &counters)?;
+        let edges = self.edges(number, lanes, &operators, &own)?;
+        let sources = self.source_tasks(&own)?;
+        let operators = self.operators(number, lanes, &operators, &own)?;
         Ok(Shard {
             number,
             sources,
             operators,
             edges,
             sinks,
-            epoch: self.restored.map_or(1, Coordinator::first_epoch),
+            epoch,
+            letters_epoch: own.epoch.clone(),
             wakers: self.wakers.clone(),
             requests: self.requests.clone(),
             reports: reports.clone(),
@@ -121,14 +130,15 @@ impl Builder<'_> {
         })
     }
 
-    fn policy(&self, source: usize, counters: &Arc<Counters>) -> Result<Policy> {
+    fn policy(&self, source: usize, own: &Own) -> Result<Policy> {
         let node = &self.topology.sources[source].1;
         Ok(Policy {
             source: node.name.clone(),
             on_error: on_error(&node.input)?,
             queue: self.letters.clone(),
             clock: self.job.clock.clone(),
-            counters: counters.clone(),
+            counters: own.counters.clone(),
+            epoch: own.epoch.clone(),
         })
     }
 
@@ -139,7 +149,7 @@ impl Builder<'_> {
         }
     }
 
-    fn source_tasks(&self, counters: &Arc<Counters>) -> Result<Vec<SourceTask>> {
+    fn source_tasks(&self, own: &Own) -> Result<Vec<SourceTask>> {
         let mut tasks = Vec::new();
         for (index, ready) in self.sources.iter().enumerate() {
             let (_, node) = &self.topology.sources[index];
@@ -159,7 +169,7 @@ impl Builder<'_> {
                 index,
                 queue: self.queues[index].clone(),
                 decoder: ready.source.decoder()?,
-                policy: self.policy(index, counters)?,
+                policy: self.policy(index, own)?,
                 time,
                 edges: self.edges_of(Producer::Source(index)),
                 ended: false,
@@ -178,7 +188,7 @@ impl Builder<'_> {
         number: usize,
         lanes: &[Option<Arc<Lane>>],
         context: &Context,
-        counters: &Arc<Counters>,
+        own: &Own,
     ) -> Result<Vec<EdgeTask>> {
         let mut tasks = Vec::new();
         for (id, edge) in self.topology.edges.iter().enumerate() {
@@ -189,12 +199,12 @@ impl Builder<'_> {
                         Exchange::Single | Exchange::Forward => Vec::new(),
                     };
                     let writer = LaneWriter::new(lane.clone(), number, context.groups);
-                    (Route::Lane { writer, keys }, self.pre_aggregation(edge, operator, context, counters)?)
+                    (Route::Lane { writer, keys }, self.pre_aggregation(edge, operator, context, own)?)
                 }
                 (Consumer::Sink(sink), _) => (Route::Sink(sink), None),
                 (Consumer::Operator(..), None) => continue,
             };
-            tasks.push(EdgeTask { id, calc: self.calc(id, edge, context, counters)?, pre, route });
+            tasks.push(EdgeTask { id, calc: self.calc(id, edge, context, own)?, pre, route });
         }
         Ok(tasks)
     }
@@ -204,22 +214,22 @@ impl Builder<'_> {
         edge: &Edge,
         operator: usize,
         context: &Context,
-        counters: &Arc<Counters>,
+        own: &Own,
     ) -> Result<Option<PreAggregation>> {
         if !edge.two_phase {
             return Ok(None);
         }
         let node = &self.topology.operators[operator].node;
         let (stage, keys) = pre_aggregation(node, &edge.schema, context)?;
-        let outcasts = self.outcasts(edge, operator, counters)?;
+        let outcasts = self.outcasts(edge, operator, own)?;
         Ok(Some(PreAggregation { operator: stage, keys, outcasts }))
     }
 
-    fn outcasts(&self, edge: &Edge, operator: usize, counters: &Arc<Counters>) -> Result<Outcasts> {
+    fn outcasts(&self, edge: &Edge, operator: usize, own: &Own) -> Result<Outcasts> {
         let source = self.topology.source_behind(edge.producer);
         let watermark = source.and_then(|at| self.topology.sources[at].1.watermark.as_ref());
         Ok(Outcasts {
-            policy: source.map(|at| self.policy(at, counters)).transpose()?,
+            policy: source.map(|at| self.policy(at, own)).transpose()?,
             late_to_dead_letters: watermark.is_some_and(|it| it.late_rows_to_dead_letters),
             describe: self.describe_rows(&edge.schema),
             operator: self.topology.operators[operator].name.clone(),
@@ -231,7 +241,7 @@ impl Builder<'_> {
         id: usize,
         edge: &Edge,
         context: &Context,
-        counters: &Arc<Counters>,
+        own: &Own,
     ) -> Result<Option<Calc>> {
         let input = self.schema_of(edge.producer);
         let mut steps: Vec<Step> = match edge.producer {
@@ -243,20 +253,21 @@ impl Builder<'_> {
             return Ok(None);
         }
         let policy = match edge.producer {
-            Producer::Source(at) => self.policy(at, counters)?,
+            Producer::Source(at) => self.policy(at, own)?,
             // What an operator emits has no record of its own to set aside.
             Producer::Operator(at) => Policy {
                 source: self.topology.operators[at].name.clone(),
                 on_error: flott_connector::OnError::DeadLetter,
                 queue: self.letters.clone(),
                 clock: self.job.clock.clone(),
-                counters: counters.clone(),
+                counters: own.counters.clone(),
+                epoch: own.epoch.clone(),
             },
         };
         let sinks = vec![self.topology.consumer_name(edge.consumer).to_string()];
         let reject = EdgeReject { policy, edge: id, sinks, describe: self.describe_rows(input) };
         let refresh = self.refresh(edge.producer);
-        let (counters, eval) = (counters.clone(), context.eval.clone());
+        let (counters, eval) = (own.counters.clone(), context.eval.clone());
         Ok(Some(Calc::new(&steps, input, counters, id, Box::new(reject), eval, refresh)))
     }
 
@@ -275,7 +286,7 @@ impl Builder<'_> {
         number: usize,
         lanes: &[Option<Arc<Lane>>],
         context: &Context,
-        counters: &Arc<Counters>,
+        own: &Own,
     ) -> Result<Vec<OperatorTask>> {
         let mut tasks = Vec::new();
         for (index, spec) in self.topology.operators.iter().enumerate() {
@@ -288,7 +299,7 @@ impl Builder<'_> {
                     edge: id,
                     stable_id: format!("lane {}: {}", input, self.topology.producer_id(edge.producer)),
                     reader: LaneReader::new(lane.clone(), number),
-                    outcasts: self.outcasts(edge, index, counters)?,
+                    outcasts: self.outcasts(edge, index, own)?,
                 });
             }
             let mut task = OperatorTask {

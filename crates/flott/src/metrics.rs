@@ -1,9 +1,14 @@
 //! `--metrics ADDR`: counters for Prometheus at `/metrics`.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use flott_connector::{StopSignal, io};
-    sync::{Arc, Mutex, PoisonError},
+use flott_engine::{Counters, Status};
 use flott_types::{Code, Diagnostic, Result};
 use prometheus_client::{
     collector::Collector,

@@ -51,6 +51,17 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
     for sink in &summary.sinks {
         let _ = writeln!(out, "  written  {:>14}  to {}", grouped(sink.written), sink.name);
     }
+    if let Some(checkpoints) = &summary.checkpoints {
+        let resumed = checkpoints.resumed_from.map_or(String::new(), |it| format!(", went on from {it}"));
+        let failed = if checkpoints.failed > 0 { format!(", {} failed", checkpoints.failed) } else { String::new() };
+        let _ = writeln!(
+            out,
+            "  checkpoints  {:>10}  in {}{resumed}{failed}, {} of state",
+            grouped(checkpoints.completed),
+            checkpoints.directory,
+            size(checkpoints.state_bytes)
+        );
+    }
     if summary.dlq > 0 {
         let _ = writeln!(
             out,

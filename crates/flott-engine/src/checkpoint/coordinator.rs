@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     ops::Range,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use flott_connector::{Clock, Committable, Committer, DeadLetterQueue};
 use flott_state::{
     Incarnation, LocalStorage, Manifest, OperatorSnapshot, OperatorState, PublishError, Segment, ShardPart,
-    Storage, Token, chain, manifest::OperatorEntry, sequence::job_folder,
+    Storage, Token, chain, manifest::OperatorEntry, sequence::{job_folder, read_checkpoint},
 };
 use flott_types::{Code, Diagnostic, Result};
 use serde_json::{Value, json};
@@ -85,6 +85,14 @@ struct UnderWay {
     late: bool,
 }
 
+/// A checkpoint to go on from.
+struct Origin {
+    manifest: Manifest,
+    storage: Arc<dyn Storage>,
+    /// It was named by its path: its state is written anew into the job's own directory.
+    named: bool,
+}
+
 /// What checkpoints a run has made, for its summary.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct CheckpointSummary {
@@ -119,9 +127,11 @@ pub struct Coordinator {
     storage: Arc<dyn Storage>,
     incarnation: Incarnation,
     identity: Identity,
-    /// What the run goes on from.
+    /// The newest checkpoint of the job, whose commits must be finished.
     tip: Option<Manifest>,
     tip_is_confirmed: bool,
+    /// What the run goes on from, and where its state lies.
+    origin: Option<Origin>,
     /// An older checkpoint had to be used than the newest.
     fell_back: bool,
     /// Per source: its name.
@@ -169,14 +179,18 @@ impl Coordinator {
         }
         let fell_back = !recovered.skipped.is_empty();
         let confirmed = !recovered.finish;
-        let mut tip = recovered.manifest;
-        match &settings.resume {
-            Resume::Auto => {}
-            Resume::Never => {}
-            Resume::From(path) => tip = Some(foreign(path, &storage)?),
-        }
+        let tip = recovered.manifest;
+        let origin = match &settings.resume {
+            Resume::Auto => tip.clone().map(|manifest| Origin { manifest, storage: storage.clone(), named: false }),
+            Resume::Never => None,
+            Resume::From(path) => Some(named(path)?),
+        };
         let generation = incarnation.generation();
-        let fresh = Identity { generation, first_generation: generation, job_id: format!("{nonce:016x}") };
+        let identity = Identity {
+            generation,
+            first_generation: generation,
+            job_id: format!("{:016x}", incarnation.store_id()),
+        };
         let mut this = Self {
             settings: settings.clone(),
             job: name,
@@ -184,8 +198,9 @@ impl Coordinator {
             clock,
             storage,
             incarnation,
-            identity: fresh,
-            tip: None,
+            identity,
+            tip,
+            origin: None,
             tip_is_confirmed: confirmed,
             fell_back,
             sources: topology.sources.iter().map(|(_, node)| node.name.clone()).collect(),
@@ -201,49 +216,39 @@ impl Coordinator {
                 ..CheckpointSummary::default()
             },
         };
-        if let Some(manifest) = tip {
-            this.adopt(manifest)?;
-        } else {
-            tracing::info!(
+        match origin {
+            Some(origin) => this.adopt(origin)?,
+            None => tracing::info!(
                 directory = this.summary.directory.as_str(),
-                "no checkpoint: the job begins afresh"
-            );
+                "no checkpoint to go on from: the job begins afresh"
+            ),
         }
         this.pending = Pending::new(job.settings.parallelism.max(1), this.sinks.len());
         Ok(this)
     }
 
     /// Makes a checkpoint the one to go on from.
-    fn adopt(&mut self, manifest: Manifest) -> Result<()> {
-        let text = |name: &str| manifest.counters.get(name).and_then(Value::as_str).map(str::to_string);
-        if let Some(first) = manifest.counters.get("first_generation").and_then(Value::as_u64) {
+    fn adopt(&mut self, origin: Origin) -> Result<()> {
+        let manifest = &origin.manifest;
+        self.check_fits(manifest)?;
+        let first = manifest.counters.get("first_generation").and_then(Value::as_u64);
+        if let Some(first) = first.filter(|_| !origin.named) {
             self.identity.first_generation = first;
         }
-        if let Some(job_id) = text("job_id") {
-            self.identity.job_id = job_id;
+        self.summary.resumed_from = Some(manifest.number);
+        self.summary.state_bytes = manifest.state_bytes();
+        if !origin.named {
+            self.state.clone_from(&manifest.operators);
         }
-        self.check_fits(&manifest)?;
-        if self.settings.resume != Resume::Never {
-            self.summary.resumed_from = Some(manifest.number);
-            self.summary.state_bytes = manifest.state_bytes();
-            self.state = manifest.operators.clone();
-            let counts = manifest.counters.get("counts").cloned().unwrap_or_default();
-            self.counts = serde_json::from_value(counts).unwrap_or_default();
-            tracing::info!(
-                checkpoint = manifest.number,
-                epoch = manifest.epoch,
-                "going on from a checkpoint"
-            );
-        }
-        self.tip = Some(manifest);
+        let counts = manifest.counters.get("counts").cloned().unwrap_or_default();
+        self.counts = serde_json::from_value(counts).unwrap_or_default();
+        tracing::info!(checkpoint = manifest.number, epoch = manifest.epoch, "going on from a checkpoint");
+        self.origin = Some(origin);
         Ok(())
     }
 
     /// A checkpoint of another query must not be read as this one's.
     fn check_fits(&self, manifest: &Manifest) -> Result<()> {
-        if self.settings.resume == Resume::Never {
-            return Ok(());
-        }
         let unusable = |message: String| {
             Diagnostic::error(Code::CheckpointUnusable, message)
                 .help("start afresh with --resume never, or give the job another 'pipeline.name'")
@@ -283,13 +288,14 @@ impl Coordinator {
 
     /// The first epoch of this run.
     pub fn first_epoch(&self) -> u64 {
-        let after = self.tip.as_ref().map_or(0, |tip| tip.epoch);
-        self.identity.generation.max(after) + 1
+        let tip = self.tip.as_ref().map_or(0, |tip| tip.epoch);
+        let origin = self.origin.as_ref().map_or(0, |origin| origin.manifest.epoch);
+        self.identity.generation.max(tip).max(origin) + 1
     }
 
     /// Whether the job had read all its input.
     pub fn is_finished(&self) -> bool {
-        self.settings.resume != Resume::Never && self.tip.as_ref().is_some_and(|tip| tip.finished)
+        self.origin.as_ref().is_some_and(|origin| origin.manifest.finished)
     }
 
     /// What the job had counted.
@@ -299,10 +305,7 @@ impl Coordinator {
 
     /// Where a source goes on.
     pub fn position(&self, source: &str) -> Option<Value> {
-        if self.settings.resume == Resume::Never {
-            return None;
-        }
-        self.tip.as_ref().and_then(|tip| tip.sources.get(source)).cloned()
+        self.origin.as_ref().and_then(|origin| origin.manifest.sources.get(source)).cloned()
     }
 
     /// Gives an operator its state back.
@@ -310,13 +313,10 @@ impl Coordinator {
     /// # Errors
     /// State that can't be read.
     pub fn restore(&self, task: &mut OperatorTask, owned: Range<u16>) -> Result<()> {
-        match self.state.get(&task.stable_id) {
-            Some(entry) => {
-                let state = OperatorState::new(&task.stable_id, entry.clone(), owned, self.storage.clone());
-                task.restore(&state)
-            }
-            None => Ok(()),
-        }
+        let Some(origin) = &self.origin else { return Ok(()) };
+        let Some(entry) = origin.manifest.operators.get(&task.stable_id) else { return Ok(()) };
+        let state = OperatorState::new(&task.stable_id, entry.clone(), owned, origin.storage.clone());
+        task.restore(&if origin.named { state.rewritten() } else { state })
     }
 
     /// Finishes what the newest checkpoint decided, removes what older runs left behind.
@@ -328,15 +328,19 @@ impl Coordinator {
         committers: &mut [Box<dyn Committer>],
         letters: &DeadLetterQueue,
     ) -> Result<()> {
-        let _ = letters;
         let generation = self.identity.generation;
-        let (mut number, mut keep) = (0, vec![Vec::new(); self.sinks.len()]);
+        let mut letters: Box<dyn Committer> = Box::new(letters.committer());
+        let mut committers: Vec<&mut Box<dyn Committer>> =
+            committers.iter_mut().chain(std::iter::once(&mut letters)).collect();
+        let (mut number, mut keep) = (0, vec![Vec::new(); committers.len()]);
         if let Some(tip) = &self.tip {
             number = tip.epoch;
             for (at, name) in self.sinks.iter().enumerate() {
                 let contents = tip.sinks.get(name).cloned().unwrap_or_default();
                 keep[at] = contents.into_iter().map(|content| Committable { content }).collect();
             }
+            let letters = tip.letters.iter().cloned();
+            keep[self.sinks.len()] = letters.map(|content| Committable { content }).collect();
             if !self.tip_is_confirmed {
                 for (committer, committables) in committers.iter_mut().zip(&keep) {
                     committer.commit(committables)?;
@@ -501,7 +505,7 @@ impl Coordinator {
         counters: &Counters,
         finished: bool,
     ) -> Result<()> {
-        let _ = letters;
+        self.pending.letters.extend(letters.prepare(it.epoch)?);
         let (manifest, parts, bytes) = match self.write(&it, shards, requests, counters, finished) {
             Ok(written) => written,
             Err(error) if error.code == Code::CheckpointFailed => {
@@ -518,6 +522,7 @@ impl Coordinator {
                 contents.into_iter().map(|content| Committable { content }).collect();
             committer.commit(&committables)?;
         }
+        letters.committer().commit(&self.pending.letters)?;
         self.incarnation.confirm()?;
         let sinks = self.sinks.len();
         self.pending = Pending::new(shards, sinks);
@@ -582,7 +587,6 @@ impl Coordinator {
         manifest.counters = json!({
             "counts": counts,
             "first_generation": self.identity.first_generation,
-            "job_id": self.identity.job_id,
         });
         self.publish(&mut manifest)?;
         Ok((manifest, parts, bytes))
@@ -628,9 +632,18 @@ fn nonce(run_id: &str) -> u64 {
     })
 }
 
-/// A checkpoint named by its path: a manifest, or a directory with checkpoints. Its state is copied
-/// into the job's own directory if it lies elsewhere.
-fn foreign(path: &Path, own: &Arc<dyn Storage>) -> Result<Manifest> {
-    let _ = (path, own, PathBuf::new());
-    Err(Diagnostic::not_supported("--resume with a path"))
+/// A checkpoint named by its path: a manifest, or a job's directory, for its newest one.
+fn named(path: &Path) -> Result<Origin> {
+    let number = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u64>().ok());
+    let root = match (number, path.parent()) {
+        (Some(_), Some(folder)) if folder.ends_with("sequence") => folder.parent().unwrap_or(folder),
+        _ => path,
+    };
+    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::new(root));
+    let number = number.filter(|_| root != path);
+    let (manifest, skipped) = read_checkpoint(storage.as_ref(), number)?;
+    for damage in &skipped {
+        tracing::warn!(checkpoint = damage.number, "a checkpoint can't be used, an older one is: {}", damage.what);
+    }
+    Ok(Origin { manifest, storage, named: true })
 }

@@ -1,6 +1,9 @@
 //! What happens to records and rows that can't be decoded, evaluated or placed in time.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use arrow::record_batch::RecordBatch;
 use flott_connector::{Clock, DeadLetter, DeadLetterQueue, OnError, Origin, Stage};
@@ -30,6 +33,8 @@ pub struct Policy {
     pub clock: Arc<dyn Clock>,
     /// The shard's counters.
     pub counters: Arc<Counters>,
+    /// The epoch that the shard is in.
+    pub epoch: Arc<AtomicU64>,
 }
 
 /// A record that failed, and why.
@@ -82,7 +87,7 @@ impl Policy {
             bytes,
             sinks: failed.sinks,
         };
-        self.queue.send(std::slice::from_ref(&letter))?;
+        self.queue.send_in(self.epoch.load(Ordering::Relaxed), std::slice::from_ref(&letter))?;
         add(&self.counters.dead_letters, 1);
         Ok(())
     }

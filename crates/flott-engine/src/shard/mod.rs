@@ -21,7 +21,13 @@ pub mod operator;
 pub mod origin;
 pub mod source;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crossbeam_channel::Sender;
 use flott_connector::{BufferPool, Clock, Committable, DeadLetterQueue};
@@ -93,6 +99,8 @@ pub struct Shard {
     pub sinks: Vec<SinkTask>,
     /// The epoch under way.
     pub epoch: u64,
+    /// The same, for whoever writes dead letters.
+    pub letters_epoch: Arc<AtomicU64>,
     /// Wakes threads.
     pub wakers: Arc<Wakers>,
     /// What checkpoints the job wants.
@@ -274,6 +282,7 @@ impl Shard {
             self.sinks.iter_mut().try_for_each(|sink| sink.prepare(epoch))?;
             self.preparing.push(Preparing { epoch, ready: vec![None; self.sinks.len()] });
             self.epoch = epoch + 1;
+            self.letters_epoch.store(self.epoch, Ordering::Relaxed);
             let stall = self.clock.monotonic().saturating_sub(barrier.since);
             let counts = self.counters.counts();
             self.report(Report::Barrier {
