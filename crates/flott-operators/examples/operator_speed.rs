@@ -118,7 +118,7 @@ fn measure(
     let clock = SystemClock::new();
     let input = batches(rows, keys)?;
     let context = Context {
-        eval: EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 1 },
+        eval: EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 1, watermark: None },
         groups: KeyGroups::default(),
         owned: KeyGroups::default().all(),
         batch_rows: BATCH_ROWS,

@@ -115,7 +115,7 @@ impl WindowAggregateOperator {
         let slices = partial.slices;
         for (slice, part) in split(batch.num_rows(), |row| slices.get(row).copied()) {
             if !self.proctime && self.last_window(slice) <= self.passed {
-                let counts = part.of(&partial.counts)?;
+                let counts = part.of(partial.counts)?;
                 let late = arrow::compute::sum(counts.as_primitive::<Int64Type>()).unwrap_or(0);
                 *out.late_partial += u64::try_from(late).unwrap_or(0);
                 continue;

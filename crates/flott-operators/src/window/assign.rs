@@ -111,6 +111,7 @@ impl Slicer {
     }
 
     /// The ends of all windows that contain this slice, rising.
+    #[cfg(test)]
     pub(crate) fn windows(&self, slice_end: i64) -> impl Iterator<Item = i64> {
         let (first, last, slide) =
             (self.first_window(slice_end), self.last_window(slice_end), self.slide.max(1));

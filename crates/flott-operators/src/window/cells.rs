@@ -107,6 +107,7 @@ impl Distinct {
     }
 }
 
+#[expect(clippy::boxed_local, reason = "diagnostics travel boxed")]
 fn inner(error: Box<Diagnostic>) -> EvalError {
     EvalError { code: error.code, message: error.message }
 }
