@@ -77,6 +77,8 @@ pub enum Message {
     Done(u64, ChunkTime),
     /// An operator's watermark.
     Watermark(i64),
+    /// Whether nobody should wait for the operator: all its sources are idle.
+    Idle(bool),
     /// Everything before belongs to this epoch.
     Barrier(u64),
     /// Nothing comes any more; whether all input was read (false: the run was stopped).
@@ -247,12 +249,13 @@ struct ChannelState {
     watermark: i64,
     at_barrier: Option<u64>,
     ended: bool,
+    idle: bool,
 }
 
 impl LaneReader {
     /// The lane's reader on a shard.
     pub fn new(lane: Arc<Lane>, to: usize) -> Self {
-        let state = ChannelState { watermark: NO_WATERMARK, at_barrier: None, ended: false };
+        let state = ChannelState { watermark: NO_WATERMARK, at_barrier: None, ended: false, idle: false };
         Self {
             state: vec![state; lane.shards],
             lane,
@@ -280,6 +283,15 @@ impl LaneReader {
         open.map(|channel| channel.watermark).min().unwrap_or_else(|| {
             self.state.iter().map(|channel| channel.watermark).max().unwrap_or(NO_WATERMARK)
         })
+    }
+
+    /// Whether nobody should wait for the lane.
+    pub fn is_idle(&self) -> bool {
+        if self.lane.ordered {
+            self.progress.is_idle()
+        } else {
+            self.state.iter().all(|it| it.ended || it.idle)
+        }
     }
 
     /// Whether all input of the lane was read, once it has ended.
@@ -311,6 +323,10 @@ impl LaneReader {
                     Message::Watermark(watermark) => {
                         let channel = &mut self.state[from];
                         channel.watermark = channel.watermark.max(watermark);
+                        return Taken::Time;
+                    }
+                    Message::Idle(idle) => {
+                        self.state[from].idle = idle;
                         return Taken::Time;
                     }
                     Message::Barrier(epoch) => self.state[from].at_barrier = Some(epoch),

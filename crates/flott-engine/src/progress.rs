@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   split 0  ──10──25──31─┐
-//!   split 1  ──12──18─────┼─ min ─► 18      a finished or idle split doesn't hold anybody back,
+//!   split 1  ──12──18─────┼─ min ─► 18      a finished split doesn't hold anybody back,
 //!   split 2  (not opened) ┘                 a known one that isn't opened yet holds everybody
 //! ```
 //!
@@ -34,44 +34,45 @@ pub struct ChunkTime {
 /// The splits' watermarks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Open splits by number.
-    splits: BTreeMap<u32, SplitProgress>,
+    /// Open splits by number: the watermark of each.
+    splits: BTreeMap<u32, i64>,
     unopened: bool,
     watermark: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct SplitProgress {
-    watermark: i64,
+    /// Nothing comes for now: nobody should wait for this source.
     idle: bool,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { splits: BTreeMap::new(), unopened: false, watermark: NO_WATERMARK }
+        Self { splits: BTreeMap::new(), unopened: false, watermark: NO_WATERMARK, idle: false }
     }
 }
 
 impl Progress {
     /// Applies a chunk's time; the source's watermark afterwards.
     pub fn apply(&mut self, time: &ChunkTime) -> i64 {
-        let split = self
-            .splits
-            .entry(time.split.split_number)
-            .or_insert(SplitProgress { watermark: NO_WATERMARK, idle: false });
-        split.idle = time.split.idle;
+        self.idle = time.split.idle;
+        if self.idle {
+            return self.watermark;
+        }
+        let split = self.splits.entry(time.split.split_number).or_insert(NO_WATERMARK);
         if let Some(watermark) = time.watermark {
-            split.watermark = split.watermark.max(watermark);
+            *split = watermark.max(*split);
         }
         if time.split.finished {
             self.splits.remove(&time.split.split_number);
         }
         self.unopened = time.split.unopened;
         if !self.unopened {
-            let open = self.splits.values().filter(|split| !split.idle).map(|split| split.watermark).min();
-            self.watermark = self.watermark.max(open.unwrap_or(NO_WATERMARK));
+            let open = self.splits.values().min().copied().unwrap_or(NO_WATERMARK);
+            self.watermark = self.watermark.max(open);
         }
         self.watermark
+    }
+
+    /// Whether nobody should wait for the source.
+    pub fn is_idle(&self) -> bool {
+        self.idle
     }
 
     /// The source's watermark.
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn finished_and_idle_splits_hold_nobody_back_unopened_ones_do() {
+    fn finished_splits_hold_nobody_back_unopened_ones_do_an_idle_source_stands_still() {
         let mut progress = Progress::default();
         let unopened = |mut time: ChunkTime| {
             time.split.unopened = true;
@@ -111,9 +112,16 @@ mod tests {
         assert_eq!(progress.apply(&done), NO_WATERMARK);
         assert_eq!(progress.apply(&time(1, Some(7))), 7);
         assert_eq!(progress.apply(&time(2, Some(9))), 7);
-        let mut idle = time(1, None);
+        let mut end_of_first = time(1, None);
+        end_of_first.split.finished = true;
+        assert_eq!(progress.apply(&end_of_first), 9);
+        let mut idle = time(0, None);
         idle.split.idle = true;
-        assert_eq!(progress.apply(&idle), 9);
-        assert_eq!(progress.apply(&time(1, Some(8))), 9, "awake again, behind: time stands still");
+        assert_eq!((progress.apply(&idle), progress.is_idle()), (9, true));
+        assert_eq!(
+            (progress.apply(&time(3, Some(8))), progress.is_idle()),
+            (9, false),
+            "awake again, behind"
+        );
     }
 }

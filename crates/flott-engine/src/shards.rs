@@ -236,13 +236,7 @@ impl Builder<'_> {
         })
     }
 
-    fn calc(
-        &self,
-        id: usize,
-        edge: &Edge,
-        context: &Context,
-        own: &Own,
-    ) -> Result<Option<Calc>> {
+    fn calc(&self, id: usize, edge: &Edge, context: &Context, own: &Own) -> Result<Option<Calc>> {
         let input = self.schema_of(edge.producer);
         let mut steps: Vec<Step> = match edge.producer {
             Producer::Source(at) => self.sources[at].leftover.iter().cloned().collect(),
@@ -310,6 +304,7 @@ impl Builder<'_> {
                 out: self.edges_of(Producer::Operator(index)),
                 watermark: NO_WATERMARK,
                 batch_mode: self.job.settings.batch_mode,
+                idle: false,
                 ended: false,
                 passed: false,
             };

@@ -1,18 +1,14 @@
 //! Takes checkpoints while a job runs, and a job up again where its last one left it.
 
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use flott_connector::{Clock, Committable, Committer, DeadLetterQueue};
 use flott_state::{
     Incarnation, LocalStorage, Manifest, OperatorSnapshot, OperatorState, PublishError, Segment, ShardPart,
-    Storage, Token, chain, manifest::OperatorEntry, sequence::{job_folder, read_checkpoint},
+    Storage, Token, chain,
+    manifest::OperatorEntry,
+    sequence::{job_folder, read_checkpoint},
 };
 use flott_types::{Code, Diagnostic, Result};
 use serde_json::{Value, json};
@@ -181,7 +177,9 @@ impl Coordinator {
         let confirmed = !recovered.finish;
         let tip = recovered.manifest;
         let origin = match &settings.resume {
-            Resume::Auto => tip.clone().map(|manifest| Origin { manifest, storage: storage.clone(), named: false }),
+            Resume::Auto => {
+                tip.clone().map(|manifest| Origin { manifest, storage: storage.clone(), named: false })
+            }
             Resume::Never => None,
             Resume::From(path) => Some(named(path)?),
         };
@@ -643,7 +641,11 @@ fn named(path: &Path) -> Result<Origin> {
     let number = number.filter(|_| root != path);
     let (manifest, skipped) = read_checkpoint(storage.as_ref(), number)?;
     for damage in &skipped {
-        tracing::warn!(checkpoint = damage.number, "a checkpoint can't be used, an older one is: {}", damage.what);
+        tracing::warn!(
+            checkpoint = damage.number,
+            "a checkpoint can't be used, an older one is: {}",
+            damage.what
+        );
     }
     Ok(Origin { manifest, storage, named: true })
 }

@@ -151,6 +151,13 @@ impl EdgeTask {
         Ok(())
     }
 
+    /// Whether nobody should wait for the operator before it.
+    pub fn idle(&mut self, idle: bool) {
+        if let Route::Lane { writer, .. } = &mut self.route {
+            writer.tell_all(|| Message::Idle(idle));
+        }
+    }
+
     /// Everything before belongs to this epoch. Nothing is held back here: chunks and watermarks
     /// have flushed it.
     pub fn barrier(&mut self, epoch: u64) {

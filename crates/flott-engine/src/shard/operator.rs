@@ -72,6 +72,8 @@ pub struct OperatorTask {
     pub watermark: i64,
     /// It holds time back until the end (`execution.runtime-mode = 'batch'`).
     pub batch_mode: bool,
+    /// All its sources are idle.
+    pub idle: bool,
     /// Nothing comes any more.
     pub ended: bool,
     /// It has let the barrier of the epoch under way through.
@@ -147,7 +149,14 @@ impl OperatorTask {
 
     /// Moves time on to the least watermark of the lanes. Whether it moved.
     fn advance(&mut self, around: &mut Around<'_>) -> Result<bool> {
-        let least = self.lanes.iter().map(|lane| lane.reader.watermark()).min().unwrap_or(NO_WATERMARK);
+        let is_open = |lane: &&InputLane| lane.reader.is_ended() || !lane.reader.is_idle();
+        let idle = !self.lanes.iter().any(|lane| is_open(&lane));
+        if idle != self.idle {
+            self.idle = idle;
+            self.out.iter().for_each(|&edge| around.edges[edge].idle(idle));
+        }
+        let open = self.lanes.iter().filter(is_open).map(|lane| lane.reader.watermark());
+        let least = open.min().unwrap_or(NO_WATERMARK);
         if least <= self.watermark || (self.batch_mode && least != END_OF_TIME) {
             return Ok(false);
         }

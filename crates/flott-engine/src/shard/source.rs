@@ -102,7 +102,7 @@ impl SourceTask {
     ) -> Result<()> {
         let mut time = ChunkTime { split: chunk.time, watermark: None };
         let Self { decoder, policy, edges, index, time: event_time, queue, .. } = self;
-        decoder.decode(&chunk, context, &mut |decoded| {
+        let mut take = |decoded: Decoded| {
             count(*index, &decoded, edges, to);
             for reject in &decoded.rejected {
                 reject_record(&chunk, reject, policy, edges, to)?;
@@ -129,7 +129,10 @@ impl SourceTask {
                     })
                 }
             }
-        })?;
+        };
+        if !chunk.is_control() {
+            decoder.decode(&chunk, context, &mut take)?;
+        }
         for &edge in edges.iter() {
             to.edges[edge].chunk_done(chunk.sequence, time, to.sinks, to.counters)?;
         }
