@@ -261,3 +261,26 @@ fn keys_that_hardly_repeat_travel_as_rows() {
     assert_eq!(in_one.rows.len(), 2000);
     assert!(in_one.rows[0].contains(" 3 3 1 1 "), "{}", in_one.rows[0]);
 }
+
+#[test]
+fn an_hour_that_the_clocks_repeat_is_one_window() {
+    let kind = WindowKind::Tumble { size_millis: 3_600_000 };
+    let time = TimeAttribute::Rowtime;
+    let windows = Windows::Assigned { kind, offset_millis: 0, time_column: 2, time, local_time: true };
+    let job = Job { time_zone: chrono_tz::America::Los_Angeles, ..aggregate(windows) };
+    // 2021-11-07 01:30, in summer time and again an hour later.
+    let (first, second) = (1_636_273_800_000, 1_636_277_400_000);
+    let row = |time| (Some(1), Some(1), Some(time), true);
+    let over = second + 1_800_000;
+    let events = [
+        Event::Rows(vec![row(first), row(second)]),
+        Event::Watermark(over - 2),
+        Event::Rows(vec![row(first)]),
+        Event::Watermark(over - 1),
+        Event::Rows(vec![row(second)]),
+    ];
+    let outcome = job.run(2, &steps(&events));
+    let start = first - 7 * 3_600_000 - 1_800_000;
+    assert_eq!(outcome.rows, [line(Some(1), &[row(first); 3], start, start + 3_600_000)]);
+    assert_eq!(outcome.late, 1);
+}
