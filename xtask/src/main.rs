@@ -1,6 +1,9 @@
-//! What a developer runs: `cargo xtask docs`, `cargo xtask differential`, `cargo xtask conformance`.
+//! What a developer runs: `cargo xtask docs`, `cargo xtask differential`, `cargo xtask conformance`,
+//! `cargo xtask chaos`.
 //!
 //! Each command finds the project's root by itself and says what it does.
+
+mod chaos;
 
 use std::{
     path::{Path, PathBuf},
@@ -41,6 +44,21 @@ enum Task {
         /// A file to write every difference to
         #[arg(long, value_name = "FILE")]
         differences: Option<PathBuf>,
+    },
+    /// Kill jobs at random moments, and compare what they wrote with undisturbed runs
+    Chaos {
+        /// How often to kill, in all
+        #[arg(long, default_value_t = 60)]
+        rounds: u64,
+        /// Where the moments come from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Events that each job reads
+        #[arg(long, default_value_t = 2_000_000)]
+        events: u64,
+        /// The binary to kill; default: a release build
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
     },
     /// Measure rows per second and core, and print them as a table
     Speed {
@@ -85,6 +103,9 @@ fn main() -> ExitCode {
             };
             conformance(set, mode, differences.as_deref())
         }
+        Task::Chaos { rounds, seed, events, binary } => binary
+            .map_or_else(release_build, Ok)
+            .and_then(|binary| chaos::run(&chaos::Chaos { rounds, seed, events, binary })),
         Task::Speed { set: SpeedSet::Functions, flink, filter } => speed_of_functions(flink, filter),
     };
     match done {
@@ -98,6 +119,21 @@ fn main() -> ExitCode {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+/// Builds the binary with optimisations, and says where it is.
+fn release_build() -> Result<PathBuf, String> {
+    let mut build = Command::new("cargo");
+    build.args(["build", "--quiet", "--release", "-p", "flott"]).current_dir(root());
+    match build.status() {
+        Ok(status) if status.success() => {
+            let target =
+                std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+            Ok(target.join("release/flott"))
+        }
+        Ok(_) => Err("the build failed".into()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn docs() -> Result<(), String> {

@@ -21,6 +21,16 @@ use serde_json::{Value, json};
 const CHUNK_ROWS_MAX: u64 = 32 << 10;
 /// Chunks a second at the least.
 const CHUNKS_PER_SECOND: u64 = 10;
+/// Chunks a second at the most, if a rate is given: so closely rows follow their due time.
+const CHUNKS_PER_SECOND_MAX: u64 = 200;
+/// Rows worth a chunk of their own, even if more than [`CHUNKS_PER_SECOND`] are made.
+const CHUNK_ROWS_MIN: u64 = 10;
+
+/// Rows that come at once at this rate.
+fn rows_at_once(rate: u64) -> u64 {
+    let few = CHUNK_ROWS_MIN.min(rate / CHUNKS_PER_SECOND);
+    (rate / CHUNKS_PER_SECOND_MAX).max(few).max(1)
+}
 
 /// The reader of a generator.
 pub(crate) struct Pacer {
@@ -108,7 +118,7 @@ impl SourceReader for Pacer {
         }
         let mut rows = CHUNK_ROWS_MAX.min(self.end - self.next);
         if let Some(rate) = self.rows_per_second {
-            rows = rows.min((rate / CHUNKS_PER_SECOND).max(1));
+            rows = rows.min(rows_at_once(rate));
             match self.wait(rate, context) {
                 Waited::Due => self.idle.ends(context),
                 Waited::Idle => {
@@ -169,6 +179,11 @@ mod tests {
             all.push(range);
         }
         all
+    }
+
+    #[test]
+    fn fast_rates_come_in_pieces_of_five_milliseconds() {
+        assert_eq!([1, 20, 100, 1_000, 100_000].map(rows_at_once), [1, 2, 10, 10, 500]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   flott    runs the binary, captures status, output and the summary
+//!   kills    kills jobs again and again, and compares what they wrote
 //!   slt      runs `.slt` files: SQL in, rows out
 //!   csv      reads what `--output csv` prints
 //!   python   other programs (pyarrow, DuckDB, …) to check files against
@@ -9,6 +10,7 @@
 
 pub mod csv;
 pub mod flott;
+pub mod kills;
 pub mod python;
 pub mod slt;
 

@@ -7,6 +7,8 @@
 //!   bad_input      dead letters, on-error, clear errors, replay
 //!   accounting     every row is somewhere, exactly once
 //!   stop_and_kill  signals, and what a killed run leaves behind
+//!   checkpoints    a job goes on after a stop, a kill, a full disk, damage
+//!   kills          kill -9 at any moment: nothing lost, nothing doubled
 //!   cli            arguments, output formats, exit codes, metrics
 //!   values_text    values of every type as text
 //! ```
@@ -15,9 +17,11 @@
 
 mod accounting;
 mod bad_input;
+mod checkpoints;
 mod cli;
 mod files;
 mod flights;
+mod kills;
 mod replay;
 mod secrets;
 mod stop_and_kill;
