@@ -85,15 +85,16 @@ impl Weighed {
     }
 }
 
-/// The value at this place (not a whole number) of the order.
+/// The value at this place (not a whole number) of the order. Places count from 1, as in Flink: where
+/// the counting starts shows in the last digits of what lies between two values.
 fn at(values: &[(f64, i64)], total: i64, percentage: f64) -> f64 {
-    let place = (total - 1) as f64 * percentage;
+    let place = (total - 1) as f64 * percentage + 1.0;
     let (below, above) = (place.floor(), place.ceil());
     let nth = |place: f64| {
         let mut before = 0_i64;
         let holds = |(_, count): &&(f64, i64)| {
             before = before.saturating_add(*count);
-            before > place as i64
+            before >= place as i64
         };
         values.iter().find(holds).or(values.last()).map_or(f64::NAN, |(value, _)| *value)
     };

@@ -168,8 +168,16 @@ impl Binder<'_> {
                     FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
                     _ => None,
                 });
-                let Some(Ast::CompoundIdentifier(name)) = parts.next() else { return Err(expected()) };
-                let (plan, scope) = self.named(&ast::ObjectName::from(name.clone()), None, ctes)?;
+                let (plan, scope) = match parts.next() {
+                    Some(Ast::CompoundIdentifier(name)) => {
+                        self.named(&ast::ObjectName::from(name.clone()), None, ctes)?
+                    }
+                    Some(query @ Ast::Subquery(_)) => {
+                        let (plan, scope, _) = self.window_input(args, query, ctes)?;
+                        (plan, scope)
+                    }
+                    _ => return Err(expected()),
+                };
                 let partition: Vec<&Ast> = parts.collect();
                 if let (Some(first), true) = (partition.first(), args.function != "SESSION") {
                     let message = format!("PARTITION BY stands in SESSION only, not in {}", args.function);

@@ -10,7 +10,8 @@
 //! | `x IS [NOT] JSON [VALUE\|OBJECT\|ARRAY\|SCALAR]` | `$is_json(x, 'VALUE')`, under `NOT` |
 //! | `x BETWEEN SYMMETRIC a AND b` | `(x BETWEEN a AND b OR x BETWEEN b AND a)` |
 //! | `(a - b) DAY` | `$difference(a, b, 'DAY')` |
-//! | `f(TABLE t)`, `f(TABLE t PARTITION BY a, b)` | `$table(t)`, `$table(t, a, b)` |
+//! | `f(TABLE t)`, `f(TABLE t PARTITION BY (a, b))` | `$table(t)`, `$table(t, a, b)` |
+//! | `f((SELECT …) PARTITION BY a)` | `$table((SELECT …), a)` |
 //! | `JSON_VALUE(x, p RETURNING t NULL ON EMPTY DEFAULT d ON ERROR)` | `JSON_VALUE(x, p, $returning => 't', $on_empty => 'NULL', $on_error => 'DEFAULT', $on_error_default => d)` |
 //! | `JSON_QUERY(x, p WITH CONDITIONAL WRAPPER EMPTY ARRAY ON EMPTY)` | `JSON_QUERY(x, p, $wrapper => 'CONDITIONAL', $on_empty => 'EMPTY ARRAY')` |
 //! | `JSON_EXISTS(x, p TRUE ON ERROR)` | `JSON_EXISTS(x, p, $on_error => 'TRUE')` |
@@ -166,6 +167,9 @@ impl Dialect for FlinkDialect {
         if let Some(difference) = parse_difference(parser, expr) {
             return Some(Ok(difference));
         }
+        if matches!(expr, Expr::Subquery(_)) && follows_partition(parser) {
+            return Some(parse_partitioned_query(parser, expr));
+        }
         if accept(parser, &["BETWEEN", "ASYMMETRIC"]) {
             return Some(parse_between(parser, expr, false, false));
         }
@@ -185,7 +189,8 @@ impl Dialect for FlinkDialect {
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
-        follows_difference(parser).then(|| Ok(self.prec_value(Precedence::Period)))
+        let follows = follows_difference(parser) || follows_partition(parser);
+        follows.then(|| Ok(self.prec_value(Precedence::Period)))
     }
 
     fn prec_value(&self, precedence: Precedence) -> u8 {
@@ -409,17 +414,41 @@ fn parse_table_argument(parser: &mut Parser) -> Result<Expr, ParserError> {
     let name = parser.parse_object_name(false)?;
     let idents: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
     let mut args = vec![unnamed(Expr::CompoundIdentifier(idents))];
-    if parser.parse_keywords(&[Keyword::PARTITION, Keyword::BY]) {
-        let parenthesised = parser.consume_token(&Token::LParen);
-        // The next argument also follows a comma, so without parentheses one column is taken.
-        if parenthesised {
-            args.extend(parser.parse_comma_separated(Parser::parse_expr)?.into_iter().map(unnamed));
-            parser.expect_token(&Token::RParen)?;
-        } else {
-            args.push(unnamed(parser.parse_expr()?));
-        }
-    }
+    args.extend(parse_partition_by(parser)?);
     Ok(call(Ident::with_span(word, "$table"), args))
+}
+
+/// A query in parentheses has been read, and this is its `PARTITION BY columns`.
+fn parse_partitioned_query(parser: &mut Parser, query: &Expr) -> Result<Expr, ParserError> {
+    let word = parser.peek_token_ref().span;
+    let mut args = vec![unnamed(query.clone())];
+    args.extend(parse_partition_by(parser)?);
+    Ok(call(Ident::with_span(word, "$table"), args))
+}
+
+/// Whether something in parentheses ends here and `PARTITION BY` comes next.
+fn follows_partition(parser: &Parser) -> bool {
+    let word = |nth: usize, keyword: Keyword| {
+        matches!(&parser.peek_nth_token_ref(nth).token,
+            Token::Word(it) if it.quote_style.is_none() && it.keyword == keyword)
+    };
+    parser.get_current_token().token == Token::RParen
+        && word(0, Keyword::PARTITION)
+        && word(1, Keyword::BY)
+}
+
+/// The columns of a `PARTITION BY`, none if there isn't one.
+fn parse_partition_by(parser: &mut Parser) -> Result<Vec<FunctionArg>, ParserError> {
+    if !parser.parse_keywords(&[Keyword::PARTITION, Keyword::BY]) {
+        return Ok(Vec::new());
+    }
+    // The next argument also follows a comma, so without parentheses one column is taken.
+    if !parser.consume_token(&Token::LParen) {
+        return Ok(vec![unnamed(parser.parse_expr()?)]);
+    }
+    let columns = parser.parse_comma_separated(Parser::parse_expr)?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(columns.into_iter().map(unnamed).collect())
 }
 
 // --- JSON functions: clauses behind the arguments -----------------------------------------------
