@@ -307,8 +307,10 @@ impl LaneReader {
             self.turn = (self.turn + 1) % shards;
             while self.state[from].at_barrier.is_none() && !self.state[from].ended {
                 let Some(message) = self.pop(from) else { break };
-                // The rest of a chunk comes from the same channel.
-                self.turn = from;
+                if !matches!(message, Message::Barrier(_) | Message::End(_)) {
+                    // The rest of a chunk comes from the same channel.
+                    self.turn = from;
+                }
                 match message {
                     Message::Rows(_, rows) => return Taken::Rows(rows),
                     Message::Time(_, time) => {
