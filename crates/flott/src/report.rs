@@ -61,6 +61,9 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
             checkpoints.directory,
             size(checkpoints.state_bytes)
         );
+        if checkpoints.had_finished {
+            let _ = writeln!(out, "  the job had finished before: nothing was left to do (--resume never runs it anew)");
+        }
     }
     if summary.dlq > 0 {
         let _ = writeln!(

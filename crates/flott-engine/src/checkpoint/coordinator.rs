@@ -97,6 +97,9 @@ pub struct CheckpointSummary {
     /// The checkpoint that the run went on from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumed_from: Option<u64>,
+    /// That checkpoint was the job's last: there was nothing left to do.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub had_finished: bool,
     /// Completed ones.
     pub completed: u64,
     /// Those that could not be written.
@@ -234,6 +237,7 @@ impl Coordinator {
             self.identity.first_generation = first;
         }
         self.summary.resumed_from = Some(manifest.number);
+        self.summary.had_finished = manifest.finished;
         self.summary.state_bytes = manifest.state_bytes();
         if !origin.named {
             self.state.clone_from(&manifest.operators);
