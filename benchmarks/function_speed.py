@@ -29,7 +29,7 @@ CALLS = 40
 # The job's thread, as the kernel cuts its name.
 NAME = "Source: Sequence Source"[:15]
 # Threads that come and go would be counted as the job's.
-JAVA = "-XX:-UseDynamicNumberOfCompilerThreads -XX:-UseDynamicNumberOfGCThreads -XX:ReservedCodeCacheSize=512m"
+JAVA = "-XX:-UseDynamicNumberOfCompilerThreads -XX:-UseDynamicNumberOfGCThreads -XX:ReservedCodeCacheSize=512m -Xmx2g"
 
 
 class TaskTime:
