@@ -121,6 +121,7 @@ pub(crate) fn scan(table: &TableDescription) -> ScanRequest {
         filter: None,
         batch_rows: 8192,
         parallelism: 1,
+        even_time: false,
         job_options: Options::new(),
     }
 }

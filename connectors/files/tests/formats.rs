@@ -99,7 +99,9 @@ fn read(table: &TableDescription) -> RecordBatch {
 
 /// Every format's records come again behind every chunk.
 fn resumes(table: &TableDescription) {
-    conformance::source_resumes(source(table).as_ref(), &reading(), &context()).unwrap();
+    for even_time in [false, true] {
+        conformance::source_resumes(source_with(table, even_time).as_ref(), &reading(), &context()).unwrap();
+    }
 }
 
 fn reading() -> ReadContext {
@@ -112,12 +114,17 @@ fn reading() -> ReadContext {
 }
 
 fn source(table: &TableDescription) -> Arc<dyn Source> {
+    source_with(table, false)
+}
+
+fn source_with(table: &TableDescription, even_time: bool) -> Arc<dyn Source> {
     let scan = ScanRequest {
         projection: (0..table.columns.len()).collect(),
         schema: table.schema(),
         filter: None,
         batch_rows: 8192,
         parallelism: 1,
+        even_time,
         job_options: Options::new(),
     };
     FilesystemConnector.source(table, scan, &registry()).unwrap()

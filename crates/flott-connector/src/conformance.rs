@@ -5,7 +5,7 @@
 //!   sink:    write ─ prepare ─ ✗ crash ─ commit ─ commit ─ ✗ ─ sweep …   readers see each row once
 //! ```
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::{record_batch::RecordBatch, util::display::array_value_to_string};
 use flott_expr::EvalContext;
@@ -23,6 +23,17 @@ struct Seen {
     rows: Vec<String>,
     /// Behind it.
     position: Value,
+    splits: Splits,
+}
+
+/// The splits that a reader has told of.
+#[derive(Clone)]
+struct Splits {
+    open: BTreeSet<u32>,
+    /// The number of the next one to be opened.
+    next: u32,
+    /// Whether one is still to come.
+    unopened: bool,
 }
 
 /// Reads a bounded source, and again from every place that its reader tells: the records that
@@ -32,12 +43,13 @@ struct Seen {
 /// What doesn't hold.
 pub fn source_resumes(source: &dyn Source, reading: &ReadContext, context: &EvalContext) -> Result<()> {
     ensure(source.replays(), || "a source that resumes exactly says so".into())?;
-    let all = read(source, None, reading, context)?;
+    let start = Splits { open: BTreeSet::new(), next: 0, unopened: true };
+    let all = read(source, None, start, reading, context)?;
     for (number, seen) in all.iter().enumerate() {
         // As it comes back out of a checkpoint.
         let position = serde_json::from_str(&seen.position.to_string())
             .map_err(|error| Diagnostic::error(Code::Internal, error.to_string()))?;
-        let rest = read(source, Some(&position), reading, context)?;
+        let rest = read(source, Some(&position), seen.splits.clone(), reading, context)?;
         let rows = |chunks: &[Seen]| -> Vec<String> {
             chunks.iter().flat_map(|seen| seen.rows.iter().cloned()).collect()
         };
@@ -54,31 +66,42 @@ pub fn source_resumes(source: &dyn Source, reading: &ReadContext, context: &Eval
 fn read(
     source: &dyn Source,
     resume: Option<&Value>,
+    mut splits: Splits,
     reading: &ReadContext,
     context: &EvalContext,
 ) -> Result<Vec<Seen>> {
     let (mut reader, mut decoder) = (source.reader(resume)?, source.decoder()?);
-    let mut all = vec![Seen { rows: Vec::new(), position: reader.position() }];
-    let (mut sequence, mut last) = (0, None);
+    let mut all = vec![Seen { rows: Vec::new(), position: reader.position(), splits: splits.clone() }];
+    let mut sequence = 0;
     while let Some(chunk) = reader.next_chunk(reading)? {
         ensure(chunk.sequence == sequence, || format!("chunk {sequence} has the number {}", chunk.sequence))?;
         sequence += 1;
-        check_time(last.replace(chunk.time), &chunk)?;
+        splits.check(&chunk)?;
         let rows = decode(&chunk, decoder.as_mut(), context)?;
-        all.push(Seen { rows, position: reader.position() });
+        all.push(Seen { rows, position: reader.position(), splits: splits.clone() });
     }
-    if let Some(time) = last {
-        ensure(time.finished && !time.unopened, || format!("the last chunk says {time:?}"))?;
-    }
+    ensure(sequence == 0 || (splits.open.is_empty() && !splits.unopened), || {
+        format!("at the end splits {:?} are open; unopened: {}", splits.open, splits.unopened)
+    })?;
     Ok(all)
 }
 
-fn check_time(before: Option<crate::SplitTime>, chunk: &Chunk) -> Result<()> {
-    let Some(before) = before else { return Ok(()) };
-    let expected = before.split_number + u32::from(before.finished);
-    ensure(chunk.time.split_number == expected && (before.unopened || !before.finished), || {
-        format!("{:?} follows {before:?}", chunk.time)
-    })
+impl Splits {
+    fn check(&mut self, chunk: &Chunk) -> Result<()> {
+        let number = chunk.time.split_number;
+        if !self.open.contains(&number) {
+            ensure(self.unopened && number == self.next, || {
+                format!("{:?} opens a split; {} was next, unopened: {}", chunk.time, self.next, self.unopened)
+            })?;
+            self.next += 1;
+            self.open.insert(number);
+        }
+        if chunk.time.finished {
+            self.open.remove(&number);
+        }
+        self.unopened = chunk.time.unopened;
+        Ok(())
+    }
 }
 
 fn decode(chunk: &Chunk, decoder: &mut dyn Decoder, context: &EvalContext) -> Result<Vec<String>> {

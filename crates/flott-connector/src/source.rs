@@ -71,6 +71,9 @@ pub struct ScanRequest {
     pub batch_rows: usize,
     /// How many shards will read.
     pub parallelism: usize,
+    /// Whether the rows' event time counts: then splits that are known should be read together, so
+    /// that time goes on in all of them, rather than one after the other.
+    pub even_time: bool,
     /// The job's options (`table.local-time-zone`, …).
     pub job_options: Options,
 }

@@ -71,6 +71,7 @@ fn work(chunks: &Mutex<Chunks>, mode: &str, out: Option<File>) -> Result<(u64, u
         filter: None,
         batch_rows: 8192,
         parallelism: 1,
+        even_time: false,
         job_options: Options::default(),
     };
     let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None };

@@ -93,6 +93,7 @@ fn measure(columns: &str, chunks: &[Chunk], rounds: usize) -> Result<(), Box<dyn
         filter: None,
         batch_rows: BATCH_ROWS,
         parallelism: 1,
+        even_time: false,
         job_options: Options::new(),
     };
     let context = EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 0, watermark: None };

@@ -415,6 +415,7 @@ mod tests {
             filter: None,
             batch_rows: 100,
             parallelism: 1,
+            even_time: false,
             job_options: Options::new(),
         };
         let split = Arc::new(SplitInfo::default());

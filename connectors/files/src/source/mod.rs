@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Invariants
-//! - Files are read in order of their path, one after the other; each is one split.
+//! - Files are opened in order of their path; each is one split. They are read one after the other,
+//!   or, for event time, up to 64 of them in turn (see [`reader`]).
 //! - A file is read up to the size it had when it was listed, as Flink does; a record that
 //!   crosses that size is read to its end. What is appended later belongs to the next run.
 //! - A resumed reader reads the files that were listed when the job began, and no others; with
@@ -79,7 +80,8 @@ impl Source for FileSource {
     fn reader(&self, resume: Option<&serde_json::Value>) -> Result<Box<dyn SourceReader>> {
         let framing = self.format.framing(&self.table.options)?;
         let header_lines = self.format.header_lines(&self.table.options)?;
-        Ok(Box::new(reader::FileReader::new(self.settings.clone(), framing, header_lines, resume)?))
+        let reader = reader::FileReader::new(self.settings.clone(), framing, header_lines, resume)?;
+        Ok(Box::new(if self.scan.even_time { reader.evenly_in_time() } else { reader }))
     }
     fn decoder(&self) -> Result<Box<dyn Decoder>> {
         let request = FormatRequest { table: &self.table, schema: stored_schema(&self.table) };

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   files   ▤ ▤ ▤ ▤ ▤ ▤     as they were listed, in the order of reading
-//!           done │ ▲
-//!                └─┼─ file: the one to go on in
-//!                  └─ offset: in its text (or its row groups), with a checksum of what precedes it
+//!           done▲ ▲ ▲
+//!               │ │ └─ file: the next to be opened
+//!               └─┴─── open: each with the offset in its text (or its row groups) to go on at, and a
+//!                      checksum of what precedes it
 //! ```
 //!
 //! The list is kept as a whole, because nothing else says exactly what a run was to read: files
@@ -52,16 +53,47 @@ impl Tail {
     }
 }
 
+/// A file that has been begun and isn't done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpenPlace {
+    /// Its index in the list of files.
+    pub file: usize,
+    /// Its number as a split.
+    pub split_number: u32,
+    /// Where to go on in it.
+    pub place: Place,
+}
+
+impl OpenPlace {
+    /// As a text: `file:split:offset:bytes:checksum`.
+    fn to_text(self) -> String {
+        let Self { file, split_number, place: Place { offset, tail } } = self;
+        format!("{file}:{split_number}:{offset}:{}:{:016x}", tail.bytes, tail.checksum)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let file = parts.next()?.parse().ok()?;
+        let split_number = parts.next()?.parse().ok()?;
+        let offset = parts.next()?.parse().ok()?;
+        let bytes = parts.next()?.parse().ok()?;
+        let checksum = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let place = Place { offset, tail: Tail { bytes, checksum } };
+        parts.next().is_none().then_some(Self { file, split_number, place })
+    }
+}
+
 /// Where a reader stands, and what it was to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Position {
     /// In the order of reading.
     pub files: Vec<FoundFile>,
-    /// The file to go on in; all before it are done.
-    pub file: usize,
-    /// The number that this file has, or will have, as a split.
-    pub split_number: u32,
-    pub place: Place,
+    /// The next file to open; those before it are open or done.
+    pub next_file: usize,
+    /// The number that this file will have as a split.
+    pub next_split: u32,
+    /// In the order of `files`.
+    pub open: Vec<OpenPlace>,
 }
 
 /// The list of files as a text.
@@ -100,19 +132,16 @@ fn unpack(text: &str) -> Option<Vec<FoundFile>> {
 pub(crate) fn to_json(
     location: &Location,
     packed: &str,
-    file: usize,
-    split_number: u32,
-    place: Place,
+    next_file: usize,
+    next_split: u32,
+    open: impl Iterator<Item = OpenPlace>,
 ) -> Value {
-    let Tail { bytes, checksum } = place.tail;
     json!({
         "path": location.path.to_string_lossy(),
         "files": packed,
-        "file": file,
-        "split": split_number,
-        "offset": place.offset,
-        "tail": bytes,
-        "checksum": format!("{checksum:016x}"),
+        "file": next_file,
+        "split": next_split,
+        "open": open.map(OpenPlace::to_text).collect::<Vec<_>>(),
     })
 }
 
@@ -134,12 +163,13 @@ impl Position {
     fn parse(value: &Value) -> Option<Self> {
         let number = |key: &str| value.get(key).and_then(Value::as_u64);
         let text = |key: &str| value.get(key).and_then(Value::as_str);
-        let checksum = u64::from_str_radix(text("checksum")?, 16).ok()?;
         let files = unpack(text("files")?)?;
-        let file = usize::try_from(number("file")?).ok().filter(|file| *file <= files.len())?;
-        let place = Place { offset: number("offset")?, tail: Tail { bytes: number("tail")?, checksum } };
-        let split_number = number("split")?.try_into().ok()?;
-        Some(Self { files, file, split_number, place })
+        let next_file = usize::try_from(number("file")?).ok().filter(|file| *file <= files.len())?;
+        let next_split = number("split")?.try_into().ok()?;
+        let open = value.get("open")?.as_array()?.iter();
+        let open: Vec<OpenPlace> = open.map(|it| OpenPlace::parse(it.as_str()?)).collect::<Option<_>>()?;
+        let known = open.iter().all(|it| it.file < next_file);
+        known.then_some(Self { files, next_file, next_split, open })
     }
 
     /// Whether all that is still to be read is there, and no shorter than it was.
@@ -147,7 +177,8 @@ impl Position {
     /// # Errors
     /// `CheckpointUnusable`, `InputUnreadable`
     pub(crate) fn check(&self) -> Result<()> {
-        self.files.iter().skip(self.file).try_for_each(check_file)
+        let open = self.open.iter().filter_map(|it| self.files.get(it.file));
+        open.chain(self.files.iter().skip(self.next_file)).try_for_each(check_file)
     }
 }
 

@@ -1,4 +1,14 @@
-//! Goes through the files, one split after the other, and hands out chunks.
+//! Goes through the files and hands out chunks.
+//!
+//! ```text
+//!   one by one          ▤▤▤▤ ▤▤ ▤▤▤▤▤▤            as sinks that keep the order want it
+//!   evenly in time      ▤ ▤ ▤ ▤ ▤ ▤ ▤ ▤ …          every file once, then whichever is furthest behind
+//!                       a b c c a c b c
+//! ```
+//!
+//! Files of an input with event time usually cover the same time: read one by one, each would keep
+//! its windows open until the last one is through. Which file comes next depends on nothing but the
+//! reader's position, so that a reader that goes on there takes the same turns.
 
 use std::{
     collections::HashSet,
@@ -16,7 +26,7 @@ use serde_json::Value;
 use super::{
     listing::{FoundFile, list},
     location::failed,
-    position::{self, Place, Position, Tail},
+    position::{self, OpenPlace, Place, Position, Tail},
     text::{CHUNK_BYTES, TextFile},
 };
 use crate::settings::SourceSettings;
@@ -31,15 +41,29 @@ pub(crate) struct FileReader {
     files: Vec<FoundFile>,
     /// The same, for positions.
     packed: String,
-    /// The file that is open, or the next to open; all before it are done.
-    file: usize,
-    /// Its number as a split.
-    split_number: u32,
-    /// Where in it the records begin that have not been handed out.
-    place: Place,
-    current: Option<OpenSplit>,
+    /// The next to open; those before it are open or done.
+    next_file: usize,
+    /// The number that it will have as a split.
+    next_split: u32,
+    /// In the order of `files`.
+    open: Vec<OpenFile>,
+    /// How many may be open at once.
+    open_max: usize,
     sequence: u64,
     idle: Idleness,
+}
+
+/// Files that are read in turn at the most: each costs a descriptor and the start of a record.
+const OPEN_FILES_MAX: usize = 64;
+
+/// A file on its way.
+struct OpenFile {
+    /// Its index in the list of files.
+    file: usize,
+    split_number: u32,
+    /// Where the records begin that have not been handed out.
+    place: Place,
+    reading: OpenSplit,
 }
 
 enum OpenSplit {
@@ -47,9 +71,10 @@ enum OpenSplit {
     RowGroups(RowGroups),
 }
 
-/// What comes next, where no file is open.
-enum Next {
-    File(FoundFile),
+/// Whose turn it is.
+enum Turn {
+    /// The open file at this index.
+    Of(usize),
     Idle,
     Nothing,
 }
@@ -72,10 +97,10 @@ impl FileReader {
             chunk_bytes: CHUNK_BYTES,
             files: Vec::new(),
             packed: String::new(),
-            file: 0,
-            split_number: 0,
-            place: Place::default(),
-            current: None,
+            next_file: 0,
+            next_split: 0,
+            open: Vec::new(),
+            open_max: 1,
             sequence: 0,
             idle: Idleness::default(),
         };
@@ -86,21 +111,40 @@ impl FileReader {
         Ok(reader)
     }
 
+    /// Reads many files at once, in turn, so that event time goes on together in all of them.
+    pub(crate) fn evenly_in_time(mut self) -> Self {
+        self.open_max = OPEN_FILES_MAX;
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_open_files(mut self, open_max: usize) -> Self {
+        self.open_max = open_max;
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn with_chunk_bytes(mut self, chunk_bytes: usize) -> Self {
         self.chunk_bytes = chunk_bytes;
+        for open in &mut self.open {
+            if let OpenSplit::Text(file) = &mut open.reading {
+                file.set_chunk_bytes(chunk_bytes);
+            }
+        }
         self
     }
 
     fn go_on_at(&mut self, value: &Value) -> Result<()> {
         let position = Position::from_json(value, &self.settings.location)?;
         position.check()?;
-        let Position { files, file, split_number, place } = position;
+        let Position { files, next_file, next_split, open } = position;
         self.packed = position::pack(&files)?;
-        (self.files, self.file, self.split_number, self.place) = (files, file, split_number, place);
-        if let Some(found) = self.files.get(file).filter(|_| place.offset > 0) {
-            // Now, not with the first chunk: whoever resumes hears of a changed file at once.
-            self.current = Some(self.open(found.clone())?);
+        (self.files, self.next_file, self.next_split) = (files, next_file, next_split);
+        // Now, not with the first chunk: whoever resumes hears of a changed file at once.
+        for OpenPlace { file, split_number, place } in open {
+            let Some(found) = self.files.get(file) else { continue };
+            let reading = self.open(found, place)?;
+            self.open.push(OpenFile { file, split_number, place, reading });
         }
         Ok(())
     }
@@ -121,20 +165,21 @@ impl FileReader {
                 return Ok(());
             }
         }
-        self.file = self.files.len();
+        self.next_file = self.files.len();
         self.files.extend(new);
         self.packed = position::pack(&self.files)?;
         Ok(())
     }
 
-    fn open(&self, file: FoundFile) -> Result<OpenSplit> {
+    fn open(&self, file: &FoundFile, place: Place) -> Result<OpenSplit> {
         let split = Arc::new(file.split(&self.settings)?);
+        let path = file.path.clone();
         if self.framing == Framing::RowGroups {
-            return RowGroups::open(file.path, split, self.place).map(OpenSplit::RowGroups);
+            return RowGroups::open(path, split, place).map(OpenSplit::RowGroups);
         }
-        let mut text = TextFile::open(file.path, split, self.framing, self.header_lines, self.chunk_bytes)?;
-        if self.place.offset > 0 {
-            text.go_on_at(self.place)?;
+        let mut text = TextFile::open(path, split, self.framing, self.header_lines, self.chunk_bytes)?;
+        if place.offset > 0 {
+            text.go_on_at(place)?;
         }
         Ok(OpenSplit::Text(text))
     }
@@ -144,86 +189,106 @@ impl FileReader {
         file.size == Some(0) && self.framing != Framing::RowGroups
     }
 
-    /// The next file; waits for one where the source is unbounded.
-    fn next_file(&mut self, context: &ReadContext) -> Result<Next> {
-        loop {
-            while let Some(file) = self.files.get(self.file) {
-                if !self.is_empty(file) {
-                    return Ok(Next::File(file.clone()));
-                }
-                self.file += 1;
+    /// Whether files are known that wait to be opened.
+    fn has_unopened(&self) -> bool {
+        self.files.iter().skip(self.next_file).any(|file| !self.is_empty(file))
+    }
+
+    /// Opens the next file, if one is known and there is room.
+    fn open_next(&mut self) -> Result<bool> {
+        while self.open.len() < self.open_max
+            && let Some(found) = self.files.get(self.next_file)
+        {
+            if self.is_empty(found) {
+                self.next_file += 1;
+                continue;
             }
-            let Some(interval) = self.settings.monitor_interval else { return Ok(Next::Nothing) };
+            let (file, split_number, place) = (self.next_file, self.next_split, Place::default());
+            let reading = self.open(found, place)?;
+            self.open.push(OpenFile { file, split_number, place, reading });
+            self.next_file += 1;
+            self.next_split = self.next_split.wrapping_add(1);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// The open file of which the least part has been read; of several the first.
+    fn furthest_behind(&self) -> Option<usize> {
+        let parts = self.open.iter().map(|it| it.reading.part_read(it.place.offset)).enumerate();
+        parts.min_by(|(_, (a, of_a)), (_, (b, of_b))| (a * of_b).cmp(&(b * of_a))).map(|(at, _)| at)
+    }
+
+    /// Whose turn it is; waits for new files where the source is unbounded.
+    fn turn(&mut self, context: &ReadContext) -> Result<Turn> {
+        loop {
+            if self.open_next()? {
+                return Ok(Turn::Of(self.open.len() - 1));
+            }
+            if let Some(at) = self.furthest_behind() {
+                return Ok(Turn::Of(at));
+            }
+            let Some(interval) = self.settings.monitor_interval else { return Ok(Turn::Nothing) };
             let now = context.clock.monotonic();
             if self.idle.begins(now, context) {
-                return Ok(Next::Idle);
+                return Ok(Turn::Idle);
             }
             if context.stop.wait(self.idle.shorten(interval, now, context)) {
-                return Ok(Next::Nothing);
+                return Ok(Turn::Nothing);
             }
             self.list()?;
         }
     }
 
-    /// What a chunk of the open split says about time; if it is the last one, the split is closed.
-    fn time(&mut self, finished: bool) -> SplitTime {
-        let split_number = self.split_number;
-        if finished {
-            self.current = None;
-            self.file += 1;
-            self.split_number = self.split_number.wrapping_add(1);
-            self.place = Place::default();
+    /// The next chunk of an open file. Every file ends with a chunk that says so.
+    fn chunk(&mut self, at: usize, context: &ReadContext) -> Result<Option<Chunk>> {
+        let unopened = self.has_unopened();
+        let Some(open) = self.open.get_mut(at) else { return Ok(None) };
+        let split = open.reading.split().clone();
+        let piece = open.reading.next(context)?;
+        let finished = piece.is_none() || open.reading.is_ended();
+        let time = SplitTime { split_number: open.split_number, finished, unopened, idle: false };
+        if let Some(piece) = &piece {
+            open.place = piece.end;
         }
-        let behind = self.files.iter().skip(self.file + usize::from(!finished));
-        let unopened = behind.into_iter().any(|file| !self.is_empty(file));
-        SplitTime { split_number, finished, unopened, idle: false }
-    }
-
-    fn control(&self, split: Arc<SplitInfo>, time: SplitTime) -> Chunk {
-        Chunk::control(split, self.sequence, time)
-    }
-
-    /// The next chunk of the split that is open. Every split ends with a chunk that says so.
-    fn chunk(&mut self, context: &ReadContext) -> Result<Option<Chunk>> {
-        let Some(current) = &mut self.current else { return Ok(None) };
-        let split = current.split().clone();
-        let Some(piece) = current.next(context)? else {
-            let time = self.time(true);
-            return Ok(Some(self.control(split, time)));
-        };
-        self.place = piece.end;
-        let finished = current.is_ended();
-        let (offset, payload, bytes_in) = (piece.offset, piece.payload, piece.bytes_in);
-        let time = self.time(finished);
-        Ok(Some(Chunk { split, sequence: self.sequence, offset, payload, bytes_in, time }))
+        if finished {
+            self.open.remove(at);
+        }
+        let sequence = self.sequence;
+        Ok(Some(match piece {
+            None => Chunk::control(split, sequence, time),
+            Some(Piece { offset, payload, bytes_in, .. }) => {
+                Chunk { split, sequence, offset, payload, bytes_in, time }
+            }
+        }))
     }
 }
 
 impl SourceReader for FileReader {
     fn next_chunk(&mut self, context: &ReadContext) -> Result<Option<Chunk>> {
-        let mut chunk = None;
-        while chunk.is_none() && !context.stop.is_stopped() {
-            if self.current.is_some() {
-                chunk = self.chunk(context)?;
-                self.idle.ends(context);
-                continue;
-            }
-            match self.next_file(context)? {
-                Next::File(file) => self.current = Some(self.open(file)?),
-                Next::Idle => {
-                    let time =
-                        SplitTime { split_number: self.split_number, idle: true, ..SplitTime::default() };
-                    chunk = Some(self.control(Arc::default(), time));
-                }
-                Next::Nothing => return Ok(None),
-            }
+        if context.stop.is_stopped() {
+            return Ok(None);
         }
+        let chunk = match self.turn(context)? {
+            Turn::Of(at) => {
+                let chunk = self.chunk(at, context)?;
+                self.idle.ends(context);
+                chunk
+            }
+            Turn::Idle => {
+                let time = SplitTime { split_number: self.next_split, idle: true, ..SplitTime::default() };
+                Some(Chunk::control(Arc::default(), self.sequence, time))
+            }
+            Turn::Nothing => None,
+        };
         self.sequence += u64::from(chunk.is_some());
         Ok(chunk)
     }
 
     fn position(&self) -> Value {
-        position::to_json(&self.settings.location, &self.packed, self.file, self.split_number, self.place)
+        let open = self.open.iter();
+        let open = open.map(|it| OpenPlace { file: it.file, split_number: it.split_number, place: it.place });
+        position::to_json(&self.settings.location, &self.packed, self.next_file, self.next_split, open)
     }
 
     fn total_bytes(&self) -> Option<u64> {
@@ -259,6 +324,19 @@ impl OpenSplit {
                 Ok(Some(Piece { offset: cut.offset, payload, bytes_in: cut.bytes_in, end }))
             }
         }
+    }
+
+    /// How much of it lies before an offset, and how much there is in all. Compressed text is
+    /// measured by the compressed size: where all files are compressed alike, the order of their
+    /// parts stays the same.
+    fn part_read(&self, offset: u64) -> (u128, u128) {
+        let (read, all) = match self {
+            OpenSplit::Text(file) => (offset, file.split().size.unwrap_or(offset)),
+            OpenSplit::RowGroups(groups) => {
+                (groups.first_row, groups.groups.iter().map(|(rows, _)| rows).sum())
+            }
+        };
+        (u128::from(read), u128::from(all.max(1)))
     }
 
     /// Whether nothing comes any more.

@@ -20,7 +20,7 @@ use tempfile::tempdir;
 use super::{
     FileSource,
     listing::FoundFile,
-    position::{self, Place, Position},
+    position::{self, Position},
     reader::FileReader,
     text::TextFile,
 };
@@ -328,8 +328,8 @@ fn a_missing_path_is_named_with_its_place_and_a_guess() {
     assert_eq!(read(&nothing).unwrap_err().code, Code::InputMissing);
 }
 
-/// A source whose reader cuts small chunks.
-struct SmallChunks(FileSource, SourceSettings);
+/// A source whose reader cuts small chunks and has so many files open.
+struct SmallChunks(FileSource, SourceSettings, usize);
 
 impl Source for SmallChunks {
     fn is_bounded(&self) -> bool {
@@ -340,7 +340,7 @@ impl Source for SmallChunks {
     }
     fn reader(&self, resume: Option<&Value>) -> Result<Box<dyn SourceReader>> {
         let reader = FileReader::new(self.1.clone(), Framing::Lines, 0, resume)?;
-        Ok(Box::new(reader.with_chunk_bytes(5)))
+        Ok(Box::new(reader.with_chunk_bytes(5).with_open_files(self.2)))
     }
     fn decoder(&self) -> Result<Box<dyn Decoder>> {
         self.0.decoder()
@@ -349,7 +349,7 @@ impl Source for SmallChunks {
 
 fn small_chunks(table: &TableDescription) -> SmallChunks {
     let source = FileSource::new(table, scan(table), &registry()).unwrap();
-    SmallChunks(source, SourceSettings::new(table).unwrap())
+    SmallChunks(source, SourceSettings::new(table).unwrap(), 1)
 }
 
 /// Lines until the next chunk would be the one of this number, and where to go on.
@@ -393,8 +393,37 @@ fn reading_goes_on_at_every_place_of_every_file() {
     ] {
         fs::write(directory.path().join(name), bytes).unwrap();
     }
-    let source = small_chunks(&table(directory.path(), &[], &[]));
-    conformance::source_resumes(&source, &read_context(), &eval_context()).unwrap();
+    for open_files in [1, 2, 64] {
+        let mut source = small_chunks(&table(directory.path(), &[], &[]));
+        source.2 = open_files;
+        conformance::source_resumes(&source, &read_context(), &eval_context()).unwrap();
+    }
+}
+
+#[test]
+fn files_are_read_evenly_by_their_size() {
+    let directory = tempdir().unwrap();
+    let write = |name: &str, lines: usize| {
+        let text: String = (0..lines).map(|line| format!("{name}{line:03}\n")).collect();
+        fs::write(directory.path().join(name), text).unwrap();
+    };
+    [("a", 4), ("b", 8), ("c", 2), ("d", 1)].map(|(name, lines)| write(name, lines));
+    let mut source = small_chunks(&table(directory.path(), &[], &[]));
+    let mut order = |open_files| {
+        source.2 = open_files;
+        let mut reader = source.reader(None).unwrap();
+        let (mut lines, mut all_open) = (String::new(), None);
+        while let Some(chunk) = reader.next_chunk(&read_context()).unwrap() {
+            if !chunk.time.unopened {
+                all_open.get_or_insert(lines.len());
+            }
+            lines.extend(lines_of(chunk).iter().filter_map(|line| line.chars().next()));
+        }
+        (lines, all_open)
+    };
+    assert_eq!(order(64), ("abcdbabbabcbabb".into(), Some(3)), "all are known to time with the fourth chunk");
+    assert_eq!(order(2), ("abbabbabbaccdbb".into(), Some(12)));
+    assert_eq!(order(1), ("aaaabbbbbbbbccd".into(), Some(14)));
 }
 
 #[test]
@@ -475,6 +504,6 @@ fn a_position_in_ten_thousand_files_is_small() {
     let packed = position::pack(&files).unwrap();
     assert!(packed.len() < 300_000, "{}", packed.len());
     let location = SourceSettings::new(&table(Path::new("/data/lake"), &[], &[])).unwrap().location;
-    let value = position::to_json(&location, &packed, 10_000, 10_000, Place::default());
+    let value = position::to_json(&location, &packed, 10_000, 10_000, std::iter::empty());
     assert_eq!(Position::from_json(&value, &location).unwrap().files, files);
 }

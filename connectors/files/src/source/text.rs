@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Only the piece of one record is copied from buffer to buffer. A record longer than a chunk
-//! stays in its buffer, which grows until the record ends.
+//! stays in its buffer, which grows until the record ends. Where a chunk ends depends only on where it
+//! begins.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -88,6 +89,11 @@ impl TextFile {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_chunk_bytes(&mut self, chunk_bytes: usize) {
+        self.chunk_bytes = chunk_bytes;
+    }
+
     /// Goes on at a place further on, if what precedes it is what was read before.
     ///
     /// # Errors
@@ -143,8 +149,9 @@ impl TextFile {
     /// Fills an empty buffer with at least one whole record, or with what is left.
     fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
         buffer.append(&mut self.carry);
-        let half = self.chunk_bytes.div_ceil(2);
-        let mut want = self.chunk_bytes.saturating_sub(buffer.len()).max(half);
+        // Up to a place that only depends on where the chunk begins, so that a reader that begins here,
+        // without anything carried, cuts the same chunks.
+        let mut want = self.chunk_bytes.saturating_sub(buffer.len()).max(1);
         loop {
             let known = buffer.len();
             let read = self.read(buffer, want)?;

@@ -33,6 +33,7 @@ fn rows(table: &TableDescription, range: std::ops::Range<u64>) -> Vec<Vec<Value>
         filter: None,
         batch_rows: 3,
         parallelism: 1,
+        even_time: false,
         job_options: Options::new(),
     };
     let source = Datagen.source(table, scan, &Registry::new()).unwrap();
@@ -45,7 +46,8 @@ fn rows(table: &TableDescription, range: std::ops::Range<u64>) -> Vec<Vec<Value>
         bytes_in: 0,
         time: Default::default(),
     };
-    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0, watermark: None };
+    let context =
+        EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0, watermark: None };
     let mut all = Vec::new();
     let mut keep = |decoded: Decoded| {
         for row in 0..decoded.batch.num_rows() {
@@ -166,10 +168,12 @@ fn the_same_rows_come_again_behind_any_row() {
         filter: None,
         batch_rows: 7,
         parallelism: 1,
+        even_time: false,
         job_options: Options::new(),
     };
     let source = Datagen.source(&table, scan, &Registry::new()).unwrap();
-    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0, watermark: None };
+    let context =
+        EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0, watermark: None };
     let reading = flott_connector::ReadContext {
         buffers: Default::default(),
         stop: Default::default(),

@@ -51,6 +51,7 @@ fn events(columns: &[(&str, DataType)], range: Range<u64>) -> RecordBatch {
         filter: None,
         batch_rows: 1 << 20,
         parallelism: 1,
+        even_time: false,
         job_options: Options::new(),
     };
     let source = Nexmark.source(&table, scan, &Registry::new()).unwrap();
@@ -63,7 +64,8 @@ fn events(columns: &[(&str, DataType)], range: Range<u64>) -> RecordBatch {
         bytes_in: 0,
         time: Default::default(),
     };
-    let context = EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0, watermark: None };
+    let context =
+        EvalContext { now_micros: 0, time_zone: "UTC".parse().unwrap(), random_seed: 0, watermark: None };
     let mut batches = Vec::new();
     let mut keep = |decoded: Decoded| {
         batches.push(decoded.batch);

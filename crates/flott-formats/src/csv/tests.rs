@@ -47,6 +47,7 @@ fn decode_payload(options: &[(&str, &str)], schema: &Schema, payload: Payload) -
         filter: None,
         batch_rows: 2,
         parallelism: 1,
+        even_time: false,
         job_options: Options::new(),
     };
     let mut decoder = Csv.decoder(&request, &scan, Vec::new()).unwrap();

@@ -31,7 +31,15 @@ fn decode_payload(table: &TableDescription, payload: Payload, batch_rows: usize)
     let request = FormatRequest { table, schema: schema.clone() };
     let projection = (0..schema.len()).collect();
     let job_options = Options::new();
-    let scan = ScanRequest { projection, schema, filter: None, batch_rows, parallelism: 1, job_options };
+    let scan = ScanRequest {
+        projection,
+        schema,
+        filter: None,
+        batch_rows,
+        parallelism: 1,
+        even_time: false,
+        job_options,
+    };
     let split = Arc::new(SplitInfo::default());
     let chunk = Chunk { split, sequence: 0, offset: 0, payload, bytes_in: 0, time: Default::default() };
     let mut out = Vec::new();
@@ -380,6 +388,7 @@ fn text_that_the_filter_does_not_read_is_copied_for_kept_rows_only() {
         filter: Some(filter),
         batch_rows: 100,
         parallelism: 1,
+        even_time: false,
         job_options: Options::new(),
     };
     let text = concat!(

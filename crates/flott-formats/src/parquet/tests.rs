@@ -37,6 +37,7 @@ fn read(path: &Path, schema: &Schema) -> Result<Vec<Decoded>> {
         filter: None,
         batch_rows: 2,
         parallelism: 1,
+        even_time: false,
         job_options: Options::new(),
     };
     let mut decoder = Parquet.decoder(&request, &scan, Vec::new())?;
