@@ -44,6 +44,9 @@ pub enum Command {
     /// Look at dead letters, and run them again
     #[command(subcommand)]
     Dlq(Dlq),
+    /// Look at checkpoints, check them byte by byte, delete them
+    #[command(subcommand)]
+    Checkpoint(Checkpoint),
     /// Print a completion script for a shell
     Completions {
         /// The shell.
@@ -211,6 +214,54 @@ pub enum Dlq {
         /// The script and how it is run.
         #[command(flatten)]
         run: Run,
+    },
+}
+
+/// `flott checkpoint`
+#[derive(Debug, Subcommand)]
+pub enum Checkpoint {
+    /// List the checkpoints of each job: number, time, size
+    List {
+        /// What 'execution.checkpointing.dir' says, or a job's folder in it
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// One JSON object a line, one for each job
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a checkpoint holds: where sources stand, tables of operators, counters
+    Show {
+        /// A checkpoint (…/job/sequence/00000007), or a job's folder for its newest one
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read all state and compare it with its checksums
+    ///
+    /// Exit code: 0 all is whole, 1 something is damaged, and is named.
+    Verify {
+        /// A checkpoint, a job's folder, or what 'execution.checkpointing.dir' says
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// One JSON object a line, one for each checkpoint
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete all checkpoints of a job, so that its next run begins anew
+    ///
+    /// No run of the job may be active.
+    Delete {
+        /// The job's folder
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Don't ask
+        #[arg(short, long)]
+        yes: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -1,7 +1,7 @@
 //! The command line: arguments in, exit code out.
 //!
 //! ```text
-//!   main ─► cli (arguments) ─► script (text, variables) ─► run | check | explain | list | dead_letters
+//!   main ─► cli (arguments) ─► script (text, variables) ─► run | check | explain | list | dead_letters | checkpoints
 //!                                                            └─► diagnostics (what went wrong, underlined)
 //! ```
 //!
@@ -9,6 +9,7 @@
 //! script, an option or the arguments are wrong.
 
 mod check;
+mod checkpoints;
 mod cli;
 mod connectors;
 mod console;
@@ -63,6 +64,7 @@ fn dispatch() -> ExitCode {
         cli::Command::Explain(explain) => explain::command(&explain),
         cli::Command::List(list) => list::command(&list),
         cli::Command::Dlq(dlq) => dead_letters::command(&dlq),
+        cli::Command::Checkpoint(checkpoint) => checkpoints::command(&checkpoint),
         cli::Command::Completions { shell } => {
             let mut command = <cli::Arguments as clap::CommandFactory>::command();
             let mut script = Vec::new();
