@@ -86,6 +86,8 @@ enum ConformanceSet {
     Functions,
     /// CAST and TRY_CAST from every type to every type
     Casts,
+    /// Every aggregate function (recorded by tests/conformance/flink_aggregates.py)
+    Aggregates,
 }
 
 /// The topics of `flott list`, each a page.
@@ -170,12 +172,13 @@ fn differential(record: bool, filter: Option<&str>) -> Result<(), String> {
 }
 
 fn conformance(set: ConformanceSet, mode: &str, differences: Option<&Path>) -> Result<(), String> {
-    let filter = match set {
-        ConformanceSet::Functions => "functions_answer",
-        ConformanceSet::Casts => "casts_answer",
+    let (package, suite, filter) = match set {
+        ConformanceSet::Functions => ("flott-sql", "conformance", "functions_answer"),
+        ConformanceSet::Casts => ("flott-sql", "conformance", "casts_answer"),
+        ConformanceSet::Aggregates => ("flott", "aggregates", "aggregates_answer"),
     };
     let mut test = Command::new("cargo");
-    test.args(["test", "--quiet", "-p", "flott-sql", "--test", "conformance", "--", filter, "--nocapture"]);
+    test.args(["test", "--quiet", "-p", package, "--test", suite, "--", filter, "--nocapture"]);
     test.current_dir(root()).env("FLOTT_CONFORMANCE", mode);
     if let Some(file) = differences {
         let file = std::path::absolute(file).map_err(|error| error.to_string())?;

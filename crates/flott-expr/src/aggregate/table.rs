@@ -49,13 +49,8 @@ const fn form(
 }
 
 pub(super) static AGGREGATES: &[AggregateFunction] = &[
-    function(
-        "$SUM0",
-        &["`$SUM0`([DISTINCT] number)"],
-        types::sum0,
-        "As SUM, but 0 if there is no value.",
-        &[("`$SUM0`(x)", "(1), (2)", "3")],
-    ),
+    // SUM for a plan that sums counts: 0 if there is no value. No name that a query could write.
+    function("$SUM0", &[], types::sum0, "", &[]),
     function(
         "APPROX_COUNT_DISTINCT",
         &["APPROX_COUNT_DISTINCT(x)"],
