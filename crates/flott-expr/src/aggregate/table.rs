@@ -49,7 +49,7 @@ const fn form(
 }
 
 pub(super) static AGGREGATES: &[AggregateFunction] = &[
-    // SUM for a plan that sums counts: 0 if there is no value. No name that a query could write.
+    // SUM for a plan that sums counts: 0 if there is no value.
     function("$SUM0", &[], types::sum0, "", &[]),
     function(
         "APPROX_COUNT_DISTINCT",
