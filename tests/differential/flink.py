@@ -42,9 +42,7 @@ def run(script):
         if setting:
             environment.get_config().set(*setting.groups())
             continue
-        result = environment.execute_sql(statement)
-        if re.match(r"(INSERT|EXECUTE)\b", statement, re.I):
-            result.wait()
+        environment.execute_sql(statement).wait()
 
 
 def main():

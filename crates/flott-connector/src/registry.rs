@@ -108,6 +108,13 @@ pub const COMMON_OPTIONS: &[OptionDef] = &[
          future would close every window.",
     ),
     OptionDef::optional(
+        "scan.watermark.emit.strategy",
+        crate::OptionKind::OneOf(&["on-periodic", "on-event"]),
+        "on-periodic",
+        "When event time moves on: once per chunk of input, or after every row, slower, where it must be \
+         exact which row is late.",
+    ),
+    OptionDef::optional(
         "scan.parallelism",
         crate::OptionKind::Integer,
         "",
