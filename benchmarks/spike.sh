@@ -5,6 +5,6 @@
 set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
 exec python3 "$HERE/with_checkpoints.py" spike "${RUNS:-1}" 'off,1 s' "$HERE/spike.sql" -- \
-  -v "ROWS=${ROWS:-200000000}" -v "KEYS=${KEYS:-20000000}" \
+  -v "ROWS=${ROWS:-300000000}" -v "KEYS=${KEYS:-20000000}" \
   -D pipeline.name=spike -D parallelism.default=2 -D table.local-time-zone=UTC \
   -D taskmanager.network.memory.buffers-per-channel=1
