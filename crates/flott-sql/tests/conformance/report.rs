@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Registered, but nothing that a script can call, or nothing that is the same twice.
-pub const UNCALLABLE: &[&str] = &["ENFORCE_NOT_NULL", "PROCTIME"];
+pub const UNCALLABLE: &[&str] = &["ENFORCE_NOT_NULL", "PROCTIME", "CURRENT_WATERMARK"];
 
 /// How often a subject was asked about.
 #[derive(Debug, Default)]
