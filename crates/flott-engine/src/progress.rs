@@ -59,15 +59,22 @@ impl Progress {
         if let Some(watermark) = time.watermark {
             *split = watermark.max(*split);
         }
-        if time.split.finished {
-            self.splits.remove(&time.split.split_number);
-        }
         self.unopened = time.split.unopened;
+        self.advance();
+        if time.split.finished {
+            // Its own rows have counted: a watched directory of small files moves on with each of them.
+            self.splits.remove(&time.split.split_number);
+            self.advance();
+        }
+        self.watermark
+    }
+
+    /// The slowest open split counts, once all that are known have been opened.
+    fn advance(&mut self) {
         if !self.unopened {
             let open = self.splits.values().min().copied().unwrap_or(NO_WATERMARK);
             self.watermark = self.watermark.max(open);
         }
-        self.watermark
     }
 
     /// Whether nobody should wait for the source.
@@ -97,6 +104,14 @@ mod tests {
         assert_eq!(progress.apply(&time(0, Some(30))), 10);
         assert_eq!(progress.apply(&time(1, Some(20))), 20);
         assert_eq!(progress.apply(&time(1, Some(3))), 20, "a clock that goes backwards");
+    }
+
+    #[test]
+    fn a_split_of_one_chunk_moves_time_on() {
+        let mut progress = Progress::default();
+        let mut whole = time(0, Some(10));
+        whole.split.finished = true;
+        assert_eq!(progress.apply(&whole), 10);
     }
 
     #[test]

@@ -432,9 +432,7 @@ fn follows_partition(parser: &Parser) -> bool {
         matches!(&parser.peek_nth_token_ref(nth).token,
             Token::Word(it) if it.quote_style.is_none() && it.keyword == keyword)
     };
-    parser.get_current_token().token == Token::RParen
-        && word(0, Keyword::PARTITION)
-        && word(1, Keyword::BY)
+    parser.get_current_token().token == Token::RParen && word(0, Keyword::PARTITION) && word(1, Keyword::BY)
 }
 
 /// The columns of a `PARTITION BY`, none if there isn't one.

@@ -9,6 +9,8 @@
 //!   stop_and_kill  signals, and what a killed run leaves behind
 //!   checkpoints    a job goes on after a stop, a kill, a full disk, damage
 //!   kills          kill -9 at any moment: nothing lost, nothing doubled
+//!   event_time     clocks that go back, rows from the future, late rows, silence, crowds
+//!   parallelism    the same rows at any parallelism
 //!   cli            arguments, output formats, exit codes, metrics
 //!   values_text    values of every type as text
 //! ```
@@ -19,9 +21,11 @@ mod accounting;
 mod bad_input;
 mod checkpoints;
 mod cli;
+mod event_time;
 mod files;
 mod flights;
 mod kills;
+mod parallelism;
 mod replay;
 mod secrets;
 mod stop_and_kill;
