@@ -407,7 +407,7 @@ fn files_are_read_evenly_by_their_size() {
         let text: String = (0..lines).map(|line| format!("{name}{line:03}\n")).collect();
         fs::write(directory.path().join(name), text).unwrap();
     };
-    [("a", 4), ("b", 8), ("c", 2), ("d", 1)].map(|(name, lines)| write(name, lines));
+    [("a", 4), ("b", 8), ("c", 2), ("d", 1)].iter().for_each(|(name, lines)| write(name, *lines));
     let mut source = small_chunks(&table(directory.path(), &[], &[]));
     let mut order = |open_files| {
         source.2 = open_files;
