@@ -111,7 +111,7 @@ fn call(
     emit: &mut dyn FnMut(Rows) -> Result<()>,
     action: impl FnOnce(&mut dyn Operator, &mut Output<'_>) -> Result<()>,
 ) -> Result<()> {
-    let (mut late, mut rejected, mut late_partial) = (0, 0, 0);
+    let (mut late, mut rejected, mut late_partial, mut between) = (0, 0, 0, 0);
     let mut count_late = |batch: &RecordBatch, rows: Option<&BooleanArray>| {
         late += rows.map_or(batch.num_rows(), BooleanArray::true_count) as u64;
         Ok(())
@@ -120,8 +120,13 @@ fn call(
         rejected += rows.true_count() as u64;
         Ok(())
     };
-    let mut out =
-        Output { emit, late: &mut count_late, reject: &mut count_rejected, late_partial: &mut late_partial };
+    let mut out = Output {
+        emit,
+        late: &mut count_late,
+        reject: &mut count_rejected,
+        late_partial: &mut late_partial,
+        between: &mut between,
+    };
     action(operator, &mut out)?;
     outcome.late += late + late_partial;
     outcome.rejected += rejected;

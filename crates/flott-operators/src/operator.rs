@@ -50,6 +50,9 @@ pub struct Output<'a> {
     pub reject: &'a mut dyn FnMut(&RecordBatch, &BooleanArray, &str) -> Result<()>,
     /// Input rows behind late partial results, which have no rows to show any more.
     pub late_partial: &'a mut u64,
+    /// Input rows that lie between windows which lie apart (a `HOP` whose slide is longer than its
+    /// size): they belong to none.
+    pub between: &'a mut u64,
 }
 
 /// What an operator gets from the engine.

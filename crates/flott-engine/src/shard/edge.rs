@@ -229,13 +229,20 @@ fn drive(
     call: impl FnOnce(&mut dyn Operator, &mut Output<'_>) -> Result<()>,
     emit: &mut dyn FnMut(Rows) -> Result<()>,
 ) -> Result<()> {
-    let mut late_partial = 0;
+    let (mut late_partial, mut between) = (0, 0);
     let mut late =
         |batch: &RecordBatch, which: Option<&BooleanArray>| outcasts.late(edge, batch, which, counters);
     let mut reject =
         |batch: &RecordBatch, which: &BooleanArray, why: &str| outcasts.reject(edge, batch, which, why);
-    let mut out = Output { emit, late: &mut late, reject: &mut reject, late_partial: &mut late_partial };
+    let mut out = Output {
+        emit,
+        late: &mut late,
+        reject: &mut reject,
+        late_partial: &mut late_partial,
+        between: &mut between,
+    };
     call(operator, &mut out)?;
     add(&counters.edges[edge].late, late_partial);
+    add(&counters.edges[edge].filtered, between);
     Ok(())
 }

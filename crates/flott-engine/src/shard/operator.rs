@@ -259,7 +259,7 @@ impl Around<'_> {
         call: impl FnOnce(&mut Output<'_>) -> Result<()>,
     ) -> Result<u64> {
         let Self { edges, sinks, counters } = self;
-        let (mut late_rows, mut rejected, mut late_partial) = (0, 0, 0);
+        let (mut late_rows, mut rejected, mut late_partial, mut between) = (0, 0, 0, 0);
         let mut emit = |rows: Rows| {
             for &edge in out {
                 add(&counters.edges[edges[edge].id].input, rows.batch.num_rows() as u64);
@@ -277,13 +277,19 @@ impl Around<'_> {
             rejected += which.true_count() as u64;
             lane.outcasts.reject(lane.edge, batch, which, message)
         };
-        let mut output =
-            Output { emit: &mut emit, late: &mut late, reject: &mut reject, late_partial: &mut late_partial };
+        let mut output = Output {
+            emit: &mut emit,
+            late: &mut late,
+            reject: &mut reject,
+            late_partial: &mut late_partial,
+            between: &mut between,
+        };
         call(&mut output)?;
         if let Some(lane) = from {
             add(&counters.edges[lane.edge].late, late_partial);
+            add(&counters.edges[lane.edge].filtered, between);
         }
-        Ok(late_rows + rejected + late_partial)
+        Ok(late_rows + rejected + late_partial + between)
     }
 }
 

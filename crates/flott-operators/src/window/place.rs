@@ -110,7 +110,14 @@ impl Placement {
             }
         };
         if let Some(slicer) = self.slicer().filter(|slicer| slicer.slide > slicer.size) {
-            parts.retain(|(slice, _)| slicer.is_covered(*slice));
+            let rows = batch.num_rows();
+            parts.retain(|(slice, part)| {
+                let covered = slicer.is_covered(*slice);
+                if !covered {
+                    *out.between += part.rows(rows) as u64;
+                }
+                covered
+            });
         }
         Ok(Placed { batch, parts, start })
     }
