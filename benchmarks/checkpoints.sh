@@ -11,7 +11,7 @@ for query in ${*:-q12 q5}; do
   own=EVENTS_$query
   cat "$HERE/checkpoints.sql" "$HERE/checkpoints-$query.sql" > "$script"
   LIMIT=${LIMIT:-0.05,0.15} python3 "$HERE/with_checkpoints.py" "$query" "${RUNS:-3}" 'off,10 s,1 s' "$script" -- \
-    -v "EVENTS=${!own:-${EVENTS:-400000000}}" -D "pipeline.name=$query" \
+    -v "EVENTS=${!own:-${EVENTS:-700000000}}" -D "pipeline.name=$query" \
     -D "parallelism.default=${PAR:-2}" -D table.local-time-zone=UTC || failed=1
 done
 exit $failed

@@ -40,7 +40,7 @@ def main():
         for interval in intervals:
             found[interval].append(run(interval, script, options, os.environ.get("WORK")))
             print(f"{name} {interval}: {found[interval][-1]['seconds']:.1f} s", file=sys.stderr)
-    print("| job | checkpoints | rows | seconds | rows/s | cost | completed | failed | longest stall ms | MB written | MB of state |")
+    print("| job | checkpoints | rows | seconds | rows/s | cost | completed | failed | longest stall ms | MB written | MB per checkpoint |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     middle = {it: statistics.median(run["rate"] for run in found[it]) for it in intervals}
     broken = False
@@ -49,10 +49,10 @@ def main():
         one = min(found[interval], key=lambda it: abs(it["rate"] - middle[interval]))
         cost = 1 - middle[interval] / middle[intervals[0]]
         stall = max(it.get("longest_stall_micros", 0) for it in found[interval]) / 1000
-        state = max(it.get("state_bytes", 0) for it in found[interval]) / 1e6
+        written = one.get("bytes", 0) / 1e6
         line = [name, interval, f"{one['rows']:,}", f"{one['seconds']:.1f}", f"{middle[interval]:,.0f}"]
         line += ["" if at == 0 else f"{cost:.1%}"]
-        line += [one.get("completed", 0), one.get("failed", 0), f"{stall:.1f}", f"{one.get('bytes', 0) / 1e6:.1f}", f"{state:.1f}"]
+        line += [one.get("completed", 0), one.get("failed", 0), f"{stall:.1f}", f"{written:.1f}", f"{written / max(one.get('completed', 0), 1):.2f}"]
         print("| " + " | ".join(map(str, line)) + " |")
         broken |= 0 < at <= len(limits) and cost > limits[at - 1]
     sys.exit(1 if broken else 0)
