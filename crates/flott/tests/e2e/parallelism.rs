@@ -73,11 +73,11 @@ fn rows(first: u32, count: u32) -> String {
 /// What a run leaves: the lines of each table, and of each late row its file and place.
 type Left = (BTreeMap<&'static str, Vec<String>>, Vec<(String, u64)>);
 
-fn run(parallelism: &str, buffers: &str) -> Left {
+fn run(parallelism: &str, buffers: &str, files: &[u32]) -> Left {
     let lab = Lab::new();
-    lab.write("in/0.json", rows(0, 18_000));
-    lab.write("in/1.json", rows(100_000, 4_000));
-    lab.write("in/2.json", "");
+    for (at, count) in (0_u32..).zip(files) {
+        lab.write(&format!("in/{at}.json"), rows(at * 100_000, *count));
+    }
     let options = [("late-rows", "dead-letter"), ("scan.watermark.emit.strategy", "on-event")];
     let columns = "id INT, ts TIMESTAMP(3), k STRING, v INT, WATERMARK FOR ts AS ts - INTERVAL '2' SECOND";
     let mut sql = table("t", columns, "in", "json", &options);
@@ -98,13 +98,12 @@ fn run(parallelism: &str, buffers: &str) -> Left {
     (tables, letters)
 }
 
-#[test]
-fn the_same_rows_at_any_parallelism() {
-    let (tables, late) = run("1", "16");
+fn compare(files: &[u32]) {
+    let (tables, late) = run("1", "16", files);
     assert!(late.len() > 20, "{}", late.len());
     assert!(tables.values().all(|lines| lines.len() > 3), "{tables:?}");
     for (parallelism, buffers) in [("1", "1"), ("2", "16"), ("2", "1"), ("3", "16"), ("3", "1"), ("5", "1")] {
-        let (these, these_late) = run(parallelism, buffers);
+        let (these, these_late) = run(parallelism, buffers, files);
         for (name, lines) in &tables {
             let others = &these[name];
             let first = lines.iter().zip(others).find(|(a, b)| a != b);
@@ -112,4 +111,14 @@ fn the_same_rows_at_any_parallelism() {
         }
         assert!(late == these_late, "late rows at {parallelism} with {buffers}");
     }
+}
+
+#[test]
+fn the_same_rows_at_any_parallelism_of_one_file() {
+    compare(&[18_000]);
+}
+
+#[test]
+fn the_same_rows_at_any_parallelism_of_several_files() {
+    compare(&[18_000, 4_000, 0]);
 }
