@@ -73,6 +73,10 @@ def main():
     if not late:
         sys.exit("no windows: give it more --seconds")
     at = lambda share: late[min(len(late) - 1, int(share * len(late)))]
+    slowest = max(kept, key=lambda end: max(windows[end]) - epoch(end))
+    print(f"slowest: the window that ends {slowest}, number {kept.index(slowest) + 1}: its first result after "
+          f"{(min(windows[slowest]) - epoch(slowest)) * 1000:.1f} ms, its last after "
+          f"{(max(windows[slowest]) - epoch(slowest)) * 1000:.1f} ms", file=sys.stderr)
     checkpoints = json.loads(errors.strip().splitlines()[-1]).get("checkpoints") or {}
     print("| rate | checkpoints | windows | results | p50 ms | p99 ms | max ms | completed | longest stall ms |")
     print("|---|---|---|---|---|---|---|---|---|")

@@ -52,7 +52,8 @@ fn what_a_manifest_names_is_published_by_the_next_start() {
     assert!(!expected.is_empty());
 
     let is_mark = |file: &std::path::PathBuf| file.extension().is_some_and(|it| it == "confirmed");
-    let marks: Vec<_> = files_below(&lab.path("ck/job/sequence"), false).unwrap().into_iter().filter(is_mark).collect();
+    let marks: Vec<_> =
+        files_below(&lab.path("ck/job/sequence"), false).unwrap().into_iter().filter(is_mark).collect();
     assert_eq!(marks.len(), 1, "the end of the job is its only checkpoint");
     fs::remove_file(&marks[0]).unwrap();
     for file in files_below(&out, false).unwrap() {
