@@ -6,8 +6,8 @@ usage: latency.py [--rate 100000] [--seconds 30] [--keys 1000] [--checkpoints '1
 
 Rows come at a steady rate; their time is the wall clock when they are made; windows are one second
 long; results are printed as JSON into a pipe. A result's latency is the wall-clock time at which its
-line is read here, minus the end of its window: the watermark follows the rows without delay, so that is
-the earliest moment at which it can pass the window's end. The time until the next row comes is in it.
+line is read here, minus the last millisecond of its window: the watermark follows the rows without delay,
+and a window closes when it has reached that millisecond, so this is the earliest moment at which it can. The time until the next row comes is in it.
 The first two windows (start-up) and the last (cut off) are left out. FLOTT names the binary.
 With --limit, a p99 above that many milliseconds ends with exit code 1. Standard library only.
 """
@@ -53,8 +53,9 @@ def results(pipe):
     if rest:
         yield now, rest
 
-def epoch(text):
-    return datetime.datetime.fromisoformat(text.replace("Z", "")).replace(tzinfo=datetime.timezone.utc).timestamp()
+def closing(text):
+    """The wall-clock time of a window's last millisecond."""
+    return -0.001 + datetime.datetime.fromisoformat(text.replace("Z", "")).replace(tzinfo=datetime.timezone.utc).timestamp()
 
 def main():
     given = options()
@@ -69,14 +70,14 @@ def main():
         end = json.loads(line)["window_end"]
         windows.setdefault(end, []).append(now)
     kept = sorted(windows)[2:-1]
-    late = sorted((now - epoch(end)) * 1000 for end in kept for now in windows[end])
+    late = sorted((now - closing(end)) * 1000 for end in kept for now in windows[end])
     if not late:
         sys.exit("no windows: give it more --seconds")
     at = lambda share: late[min(len(late) - 1, int(share * len(late)))]
-    slowest = max(kept, key=lambda end: max(windows[end]) - epoch(end))
+    slowest = max(kept, key=lambda end: max(windows[end]) - closing(end))
     print(f"slowest: the window that ends {slowest}, number {kept.index(slowest) + 1}: its first result after "
-          f"{(min(windows[slowest]) - epoch(slowest)) * 1000:.1f} ms, its last after "
-          f"{(max(windows[slowest]) - epoch(slowest)) * 1000:.1f} ms", file=sys.stderr)
+          f"{(min(windows[slowest]) - closing(slowest)) * 1000:.1f} ms, its last after "
+          f"{(max(windows[slowest]) - closing(slowest)) * 1000:.1f} ms", file=sys.stderr)
     checkpoints = json.loads(errors.strip().splitlines()[-1]).get("checkpoints") or {}
     print("| rate | checkpoints | windows | results | p50 ms | p99 ms | max ms | completed | longest stall ms |")
     print("|---|---|---|---|---|---|---|---|---|")
