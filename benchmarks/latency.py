@@ -7,7 +7,8 @@ usage: latency.py [--rate 100000] [--seconds 30] [--keys 1000] [--checkpoints '1
 Rows come at a steady rate; their time is the wall clock when they are made; windows are one second
 long; results are printed as JSON into a pipe. A result's latency is the wall-clock time at which its
 line is read here, minus the last millisecond of its window: the watermark follows the rows without delay,
-and a window closes when it has reached that millisecond, so this is the earliest moment at which it can. The time until the next row comes is in it.
+and a window closes when it has reached that millisecond, so this is the earliest moment at which it can. The time
+until the next row comes is in it.
 The first two windows (start-up) and the last (cut off) are left out. FLOTT names the binary.
 With --limit, a p99 above that many milliseconds ends with exit code 1. Standard library only.
 """
