@@ -148,5 +148,6 @@ pub(crate) fn job(run_id: &str) -> SinkRequest {
         first_generation: 0,
         job_id: String::new(),
         sink_number: 0,
+        first_epoch: 0,
     }
 }

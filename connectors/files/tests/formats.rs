@@ -66,6 +66,7 @@ fn write(table: &TableDescription, batch: &RecordBatch) {
         first_generation: 0,
         job_id: String::new(),
         sink_number: 0,
+        first_epoch: 0,
     };
     let sink = FilesystemConnector.sink(table, &job, &registry()).unwrap();
     let (mut committer, mut writer) = (sink.committer().unwrap(), sink.writer(0, 1).unwrap());

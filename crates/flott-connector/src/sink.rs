@@ -72,6 +72,8 @@ pub struct SinkRequest {
     /// With checkpoints: the generation in which the job started from nothing. What it has
     /// published since then is its own also after a resume (`INSERT OVERWRITE` keeps it).
     pub first_generation: u64,
+    /// With checkpoints: the first epoch of this run.
+    pub first_epoch: u64,
     /// With checkpoints: what tells the job's checkpoints from all others, for ever: two jobs, or
     /// a job whose checkpoints were deleted, may well count the same generations.
     pub job_id: String,

@@ -196,6 +196,7 @@ impl<'a> Run<'a> {
                         checkpoints: self.coordinator.is_some(),
                         generation: identity.generation,
                         first_generation: identity.first_generation,
+                        first_epoch: self.coordinator.as_ref().map_or(1, Coordinator::first_epoch),
                         job_id: identity.job_id,
                         sink_number: self.sinks.len(),
                     };
@@ -243,6 +244,8 @@ impl<'a> Run<'a> {
             self.counters.restore(&coordinator.restored_counts());
             if coordinator.is_finished() {
                 tracing::info!(pipeline = settings.pipeline_name.as_str(), "the job has finished already");
+                // Perhaps it was killed before it could say so (`_SUCCESS`).
+                committers.iter_mut().try_for_each(|committer| committer.finish())?;
                 return Ok(Status::Finished);
             }
         }
@@ -427,8 +430,12 @@ impl<'a> Run<'a> {
             ));
             let counters = self.counters.clone();
             let started = reader::start(index, reader, queue.clone(), context, counters, failure.clone());
-            threads.push(started.inspect_err(|error| failure.set(error.clone()))?);
             queues.push(queue);
+            threads.push(started.inspect_err(|error| {
+                failure.set(error.clone());
+                // Readers that wait for room end, so that they can be joined.
+                queues.iter().for_each(|queue: &Arc<ChunkQueue>| queue.close());
+            })?);
         }
         Ok((queues, threads))
     }

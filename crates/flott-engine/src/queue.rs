@@ -55,6 +55,8 @@ struct State {
     epoch: u64,
     /// Where to go on behind the chunk added last.
     position: Value,
+    /// Bytes of all chunks added.
+    bytes: u64,
     /// The reader has ended; whether it has read everything.
     ended: Option<bool>,
     /// Nobody takes chunks any more.
@@ -81,6 +83,7 @@ impl ChunkQueue {
                 chunks: VecDeque::new(),
                 epoch,
                 position,
+                bytes: 0,
                 ended: None,
                 closed: false,
                 progress: Progress::default(),
@@ -110,6 +113,7 @@ impl ChunkQueue {
             return false;
         }
         let epoch = state.epoch;
+        state.bytes += chunk.bytes_in;
         state.chunks.push_back((epoch, chunk));
         state.position = position;
         drop(state);
@@ -154,11 +158,11 @@ impl ChunkQueue {
         state.epoch > epoch && state.chunks.front().is_none_or(|(of, _)| *of > epoch)
     }
 
-    /// Closes this epoch: what is added from now on belongs to the next one. Where to go on.
-    pub fn close_epoch(&self, epoch: u64) -> Value {
+    /// Closes this epoch: what is added from now on belongs to the next one. Where to go on, and how many bytes were read up to there.
+    pub fn close_epoch(&self, epoch: u64) -> (Value, u64) {
         let mut state = self.lock();
         state.epoch = epoch + 1;
-        state.position.clone()
+        (state.position.clone(), state.bytes)
     }
 
     /// Whether all input was read.
@@ -166,9 +170,10 @@ impl ChunkQueue {
         self.lock().ended == Some(true)
     }
 
-    /// Where to go on behind the chunk added last.
-    pub fn position(&self) -> Value {
-        self.lock().position.clone()
+    /// Where to go on behind the chunk added last, and how many bytes were read up to there.
+    pub fn position(&self) -> (Value, u64) {
+        let state = self.lock();
+        (state.position.clone(), state.bytes)
     }
 
     /// A chunk is through a shard's first stage: moves the watermark that the live view and

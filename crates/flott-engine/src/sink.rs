@@ -30,12 +30,13 @@ pub struct SinkTask {
     pub index: usize,
     writer: Writer,
     counters: Arc<Counters>,
+    preparing_last: bool,
 }
 
 impl SinkTask {
     /// A sink on one shard.
     pub fn new(index: usize, writer: Writer, counters: Arc<Counters>) -> Self {
-        Self { index, writer, counters }
+        Self { index, writer, counters, preparing_last: false }
     }
     /// Takes rows that came along an edge. Rows of an operator belong to no chunk: where order is
     /// wanted, those are written as they come.
@@ -78,18 +79,22 @@ impl SinkTask {
             Writer::Ordered { .. } => Ok(()),
         }
     }
-    /// Begins to make durable what this shard wrote. A shared writer is the job's to prepare.
-    pub fn prepare(&mut self, epoch: u64) -> Result<()> {
+    /// Begins to make durable what this shard wrote. The last time, a shared writer is the job's to
+    /// prepare: other shards may still write.
+    pub fn prepare(&mut self, epoch: u64, last: bool) -> Result<()> {
+        self.preparing_last = last;
         match &mut self.writer {
             Writer::Own(writer) => writer.prepare(epoch),
-            Writer::Ordered { .. } => Ok(()),
+            Writer::Ordered { .. } if last => Ok(()),
+            Writer::Ordered { shared, .. } => shared.prepare(epoch),
         }
     }
     /// The committables, once durable.
     pub fn poll_prepared(&mut self) -> Result<Option<Vec<Committable>>> {
         match &mut self.writer {
             Writer::Own(writer) => writer.poll_prepared(),
-            Writer::Ordered { .. } => Ok(Some(Vec::new())),
+            Writer::Ordered { .. } if self.preparing_last => Ok(Some(Vec::new())),
+            Writer::Ordered { shared, .. } => shared.poll_prepared(),
         }
     }
 }

@@ -618,7 +618,12 @@ mod tests {
     use crate::Value;
 
     fn cast(value: Value, from: DataType, to: DataType, mode: CastMode) -> Result<Value, EvalError> {
-        let context = EvalContext { now_micros: 0, time_zone: chrono_tz::Europe::Berlin, random_seed: 0, watermark: None };
+        let context = EvalContext {
+            now_micros: 0,
+            time_zone: chrono_tz::Europe::Berlin,
+            random_seed: 0,
+            watermark: None,
+        };
         let array = cast_array(&value.to_array(&from, 1), &from, &to, mode, &context)?;
         assert_eq!(array.data_type(), &to.arrow_type());
         Ok(Value::from_array(&array, 0, &to))

@@ -208,7 +208,8 @@ fn fold(expr: &Expr, to: &DataType, mode: CastMode) -> Option<Expr> {
     if mentions_zone(&expr.data_type) || mentions_zone(to) {
         return None;
     }
-    let context = EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 0, watermark: None };
+    let context =
+        EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 0, watermark: None };
     let array =
         cast::cast_array(&value.to_array(&expr.data_type, 1), &expr.data_type, to, mode, &context).ok()?;
     let value = Value::from_array(&array, 0, to);

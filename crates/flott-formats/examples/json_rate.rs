@@ -96,7 +96,8 @@ fn measure(columns: &str, chunks: &[Chunk], rounds: usize) -> Result<(), Box<dyn
         even_time: false,
         job_options: Options::new(),
     };
-    let context = EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 0, watermark: None };
+    let context =
+        EvalContext { now_micros: 0, time_zone: chrono_tz::Tz::UTC, random_seed: 0, watermark: None };
     let mut decoder = JsonFormat.decoder(&request, &scan, Vec::new())?;
     let mut encoder = JsonFormat.encoder(&request, &context)?;
     let bytes: u64 = chunks.iter().map(|chunk| chunk.bytes_in).sum();

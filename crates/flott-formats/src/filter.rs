@@ -126,7 +126,8 @@ mod tests {
             StringArray::from(vec![Some("true"), Some("no boolean"), None, Some("false"), Some("true")]);
         let schema = Schema::new(vec![Field::new("s", DataType::string())]);
         let batch = RecordBatch::try_new(schema.arrow_schema(), vec![Arc::new(texts)]).unwrap();
-        let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None };
+        let context =
+            EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None };
 
         let decoded = apply(&program, Decoded::all(batch, 10), &context).unwrap();
         assert_eq!(decoded.rows, [10..10, 14..14]);

@@ -95,7 +95,7 @@ fn with_output<T>(
     emitted: &mut Vec<Rows>,
     action: impl FnOnce(&mut Output<'_>) -> Result<T, Box<Diagnostic>>,
 ) -> Result<T, Box<Diagnostic>> {
-    let mut late_partial = 0;
+    let (mut late_partial, mut between) = (0, 0);
     action(&mut Output {
         emit: &mut |rows| {
             emitted.push(rows);
@@ -104,6 +104,7 @@ fn with_output<T>(
         late: &mut |_: &RecordBatch, _: Option<&BooleanArray>| Ok(()),
         reject: &mut |_: &RecordBatch, _: &BooleanArray, _: &str| Ok(()),
         late_partial: &mut late_partial,
+        between: &mut between,
     })
 }
 

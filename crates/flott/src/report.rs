@@ -53,7 +53,8 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
     }
     if let Some(checkpoints) = &summary.checkpoints {
         let resumed = checkpoints.resumed_from.map_or(String::new(), |it| format!(", went on from {it}"));
-        let failed = if checkpoints.failed > 0 { format!(", {} failed", checkpoints.failed) } else { String::new() };
+        let failed =
+            if checkpoints.failed > 0 { format!(", {} failed", checkpoints.failed) } else { String::new() };
         let _ = writeln!(
             out,
             "  checkpoints  {:>10}  in {}{resumed}{failed}, {} of state",
@@ -62,7 +63,10 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
             size(checkpoints.state_bytes)
         );
         if checkpoints.had_finished {
-            let _ = writeln!(out, "  the job had finished before: nothing was left to do (--resume never runs it anew)");
+            let _ = writeln!(
+                out,
+                "  the job had finished before: nothing was left to do (--resume never runs it anew)"
+            );
         }
     }
     if summary.dlq > 0 {

@@ -97,7 +97,14 @@ fn all_replayed(set: &ReplaySet, summary: &Summary) -> Result<()> {
 }
 
 fn no_summary() -> Summary {
-    Summary { status: Status::Failed, sources: Vec::new(), sinks: Vec::new(), edges: Vec::new(), dlq: 0, checkpoints: None }
+    Summary {
+        status: Status::Failed,
+        sources: Vec::new(),
+        sinks: Vec::new(),
+        edges: Vec::new(),
+        dlq: 0,
+        checkpoints: None,
+    }
 }
 
 fn fail(arguments: &Run, errors: &[Box<Diagnostic>], source: Option<&flott_sql::Source>) -> ExitCode {

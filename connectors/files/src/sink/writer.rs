@@ -79,7 +79,7 @@ impl FileSinkWriter {
     pub(crate) fn new(plan: Arc<SinkPlan>, run: Arc<RunGuard>, shard: usize) -> Result<Self> {
         let router = if plan.key_columns.is_empty() { None } else { Some(Router::new(&plan)?) };
         let last_check = plan.job.clock.monotonic();
-        let epoch = plan.job.generation.saturating_add(1);
+        let epoch = plan.job.first_epoch.max(plan.job.generation.saturating_add(1));
         Ok(Self {
             output: Output::start(format!("files-out-{shard}"))?,
             plan,

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc, time::Durati
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use flott_connector::{Clock, Committable, Committer, DeadLetterQueue};
 use flott_state::{
-    Incarnation, LocalStorage, Manifest, OperatorSnapshot, OperatorState, PublishError, Segment, ShardPart,
-    Storage, Token, chain,
+    Incarnation, LocalStorage, Manifest, OperatorSnapshot, OperatorState, PublishError, Recovered, Segment,
+    ShardPart, Storage, Token, chain,
     manifest::OperatorEntry,
     sequence::{job_folder, read_checkpoint},
 };
@@ -21,7 +21,7 @@ use crate::{
     job::Job,
     queue::ChunkQueue,
     shard::{Report, Snapshots, operator::OperatorTask},
-    topology::Topology,
+    topology::{Edge, Topology},
 };
 
 /// What sinks need to name what they write.
@@ -75,6 +75,8 @@ struct UnderWay {
     epoch: u64,
     since: Duration,
     sources: BTreeMap<String, Value>,
+    /// Bytes that each source has read up to there.
+    bytes: Vec<u64>,
     passed: usize,
     prepared: usize,
     counts: Counts,
@@ -148,7 +150,12 @@ pub struct Coordinator {
     last_counts: Counts,
     /// The epoch that the end of the run ends.
     last_epoch: u64,
+    /// Checkpoints that have failed since the last complete one.
+    failed_in_a_row: u32,
 }
+
+/// What shards hand over waits in memory until a checkpoint holds it: not for ever.
+const FAILURES_MAX: u32 = 30;
 
 /// How often a lost answer is asked for.
 const PUBLISH_TRIES: usize = 10;
@@ -168,7 +175,13 @@ impl Coordinator {
         let storage: Arc<dyn Storage> = Arc::new(LocalStorage::new(&directory));
         let nonce = nonce(&job.settings.run_id);
         let mut incarnation = Incarnation::claim(storage.clone(), &name, nonce, clock.now_micros())?;
-        let recovered = incarnation.recover(Token::NotNeeded)?;
+        let recovered = match incarnation.recover(Token::NotNeeded) {
+            Err(error) if settings.resume != Resume::Auto && error.code == Code::CheckpointUnusable => {
+                tracing::warn!("the job's own checkpoints can't be used: {}", error.message);
+                Recovered { manifest: None, finish: false, discarded: Vec::new(), skipped: Vec::new() }
+            }
+            recovered => recovered?,
+        };
         for damage in &recovered.skipped {
             tracing::warn!(
                 checkpoint = damage.number,
@@ -212,13 +225,20 @@ impl Coordinator {
             counts: Counts::default(),
             last_counts: Counts::default(),
             last_epoch: 0,
+            failed_in_a_row: 0,
             summary: CheckpointSummary {
                 directory: directory.display().to_string(),
                 ..CheckpointSummary::default()
             },
         };
         match origin {
-            Some(origin) => this.adopt(origin)?,
+            Some(origin) => {
+                let name = |edge: &Edge| {
+                    [topology.producer_name(edge.producer), topology.consumer_name(edge.consumer)]
+                        .map(str::to_string)
+                };
+                this.adopt(origin, json!(topology.edges.iter().map(name).collect::<Vec<_>>()))?;
+            }
             None => tracing::info!(
                 directory = this.summary.directory.as_str(),
                 "no checkpoint to go on from: the job begins afresh"
@@ -229,7 +249,7 @@ impl Coordinator {
     }
 
     /// Makes a checkpoint the one to go on from.
-    fn adopt(&mut self, origin: Origin) -> Result<()> {
+    fn adopt(&mut self, origin: Origin, edges: Value) -> Result<()> {
         let manifest = &origin.manifest;
         self.check_fits(manifest)?;
         let first = manifest.counters.get("first_generation").and_then(Value::as_u64);
@@ -242,8 +262,12 @@ impl Coordinator {
         if !origin.named {
             self.state.clone_from(&manifest.operators);
         }
-        let counts = manifest.counters.get("counts").cloned().unwrap_or_default();
-        self.counts = serde_json::from_value(counts).unwrap_or_default();
+        if manifest.counters.get("edges") == Some(&edges) {
+            let counts = manifest.counters.get("counts").cloned().unwrap_or_default();
+            self.counts = serde_json::from_value(counts).unwrap_or_default();
+        } else {
+            tracing::warn!("the script has other edges than its checkpoint: rows are counted from 0");
+        }
         tracing::info!(checkpoint = manifest.number, epoch = manifest.epoch, "going on from a checkpoint");
         self.origin = Some(origin);
         Ok(())
@@ -344,6 +368,16 @@ impl Coordinator {
             let letters = tip.letters.iter().cloned();
             keep[self.sinks.len()] = letters.map(|content| Committable { content }).collect();
             if !self.tip_is_confirmed {
+                let has_sink = |name: &str| self.sinks.iter().any(|sink| sink == name);
+                let gone = tip.sinks.iter().find(|(name, it)| !it.is_empty() && !has_sink(name));
+                if let Some((name, _)) = gone {
+                    let message = format!(
+                        "checkpoint {} of '{}' has rows to publish for sink '{name}', which the script no longer has",
+                        tip.number, self.job
+                    );
+                    return Err(Diagnostic::error(Code::CheckpointUnusable, message)
+                        .help("run the script as it was once more, then change it"));
+                }
                 for (committer, committables) in committers.iter_mut().zip(&keep) {
                     committer.commit(committables)?;
                 }
@@ -407,6 +441,9 @@ impl Coordinator {
                     }
                 }
                 Ok(Report::Finished { shard, snapshots, counts, committables }) => {
+                    // What the shard did behind the barrier under way is in here too, so that checkpoint
+                    // can't be completed any more: all of it goes into the last one.
+                    under_way = None;
                     self.pending.snapshots(shard, snapshots);
                     self.pending.committables(committables);
                     final_counts.merge(&counts);
@@ -435,12 +472,13 @@ impl Coordinator {
                         && now.saturating_sub(last_end) >= self.settings.min_pause;
                     if due && finished == 0 {
                         last_start = now;
-                        let sources =
-                            self.sources.iter().cloned().zip(queues.iter().map(|it| it.close_epoch(epoch)));
+                        let (positions, bytes): (Vec<Value>, Vec<u64>) =
+                            queues.iter().map(|it| it.close_epoch(epoch)).unzip();
                         under_way = Some(UnderWay {
                             epoch,
                             since: now,
-                            sources: sources.collect(),
+                            sources: self.sources.iter().cloned().zip(positions).collect(),
+                            bytes,
                             passed: 0,
                             prepared: 0,
                             counts: Counts::default(),
@@ -475,11 +513,13 @@ impl Coordinator {
         counters: &Counters,
     ) -> Result<()> {
         self.pending.committables(prepared);
-        let sources = self.sources.iter().cloned().zip(queues.iter().map(|it| it.position())).collect();
+        let (positions, bytes): (Vec<Value>, Vec<u64>) = queues.iter().map(|it| it.position()).unzip();
+        let sources = self.sources.iter().cloned().zip(positions).collect();
         let last = UnderWay {
             epoch: self.last_epoch,
             since: self.clock.monotonic(),
             sources,
+            bytes,
             passed: shards,
             prepared: shards,
             counts: std::mem::take(&mut self.last_counts),
@@ -512,6 +552,10 @@ impl Coordinator {
             Ok(written) => written,
             Err(error) if error.code == Code::CheckpointFailed => {
                 self.summary.failed += 1;
+                self.failed_in_a_row += 1;
+                if self.failed_in_a_row >= FAILURES_MAX {
+                    return Err(error.help(format!("{FAILURES_MAX} checkpoints in a row have failed")));
+                }
                 tracing::warn!(epoch = it.epoch, "checkpoint failed, the run goes on: {}", error.message);
                 return Ok(());
             }
@@ -530,6 +574,7 @@ impl Coordinator {
         self.pending = Pending::new(shards, sinks);
         requests.plan(parts.iter().map(|part| chain::plan(&manifest.operators, part)).collect());
         self.summary.completed += 1;
+        self.failed_in_a_row = 0;
         self.summary.last = Some(number);
         self.summary.state_bytes = manifest.state_bytes();
         self.summary.last_bytes = bytes;
@@ -550,7 +595,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Writes segments and manifest.
+    /// Writes segments and manifest. What was written of a checkpoint that failed is removed.
     fn write(
         &mut self,
         it: &UnderWay,
@@ -559,12 +604,33 @@ impl Coordinator {
         counters: &Counters,
         finished: bool,
     ) -> Result<(Manifest, Vec<ShardPart>, u64)> {
+        let mut written = Vec::new();
+        let outcome = self.try_write(it, shards, requests, counters, finished, &mut written);
+        if outcome.as_ref().is_err_and(|error| error.code == Code::CheckpointFailed) {
+            for name in written {
+                // What stays is removed with the next checkpoint.
+                let _ = self.storage.delete(&name);
+            }
+        }
+        outcome
+    }
+
+    fn try_write(
+        &mut self,
+        it: &UnderWay,
+        shards: usize,
+        requests: &Requests,
+        counters: &Counters,
+        finished: bool,
+        written: &mut Vec<String>,
+    ) -> Result<(Manifest, Vec<ShardPart>, u64)> {
         let (mut parts, mut bytes) = (Vec::new(), 0);
         for shard in 0..shards {
             let name = self.incarnation.segment_name(it.epoch, shard);
             let snapshots = self.pending.snapshots[shard].clone();
             let segment = Segment::encode(name, &requests.owned(shard, shards), snapshots)?;
             if !segment.bytes.is_empty() {
+                written.push(segment.name.clone());
                 self.storage.write(&segment.name, &segment.bytes)?;
                 bytes += segment.bytes.len() as u64;
             }
@@ -582,12 +648,13 @@ impl Coordinator {
         manifest.letters = self.pending.letters.iter().map(|it| it.content.clone()).collect();
         let mut counts = it.counts.clone();
         counts.merge(&self.counts);
-        // Bytes are the readers' to count.
-        for (mine, all) in counts.sources.iter_mut().zip(counters.counts().sources) {
-            mine[1] = all[1];
+        // Bytes are the readers' to count: those of this run, up to where it goes on.
+        for (mine, bytes) in counts.sources.iter_mut().zip(&it.bytes) {
+            mine[1] += bytes;
         }
         manifest.counters = json!({
             "counts": counts,
+            "edges": counters.edges.iter().map(|edge| [&edge.from, &edge.to]).collect::<Vec<_>>(),
             "first_generation": self.identity.first_generation,
         });
         self.publish(&mut manifest)?;

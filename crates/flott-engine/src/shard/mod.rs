@@ -194,11 +194,14 @@ impl Shard {
 
     fn run_operators(&mut self) -> Result<bool> {
         let now_millis = self.clock.now_micros() / 1000;
+        // What is behind a barrier belongs to the next epoch: an operator that has let it through waits
+        // until the others on this shard have too, and the sinks have ended the epoch.
+        let aligning = self.barrier.is_some();
         let Self { operators, edges, sinks, counters, .. } = self;
         let mut around = Around { edges, sinks, counters };
         let mut busy = false;
         for operator in operators.iter_mut().rev() {
-            if operator.ended || operator.is_blocked(&mut around) {
+            if operator.ended || (aligning && operator.passed) || operator.is_blocked(&mut around) {
                 continue;
             }
             busy |= operator.poll(&mut around)?;
@@ -279,7 +282,7 @@ impl Shard {
             }
         }
         if operators.iter().all(|operator| operator.passed) {
-            self.sinks.iter_mut().try_for_each(|sink| sink.prepare(epoch))?;
+            self.sinks.iter_mut().try_for_each(|sink| sink.prepare(epoch, false))?;
             self.preparing.push(Preparing { epoch, ready: vec![None; self.sinks.len()] });
             self.epoch = epoch + 1;
             self.letters_epoch.store(self.epoch, Ordering::Relaxed);
@@ -343,7 +346,7 @@ impl Shard {
         }
         for sink in &mut self.sinks {
             sink.finish()?;
-            sink.prepare(self.epoch)?;
+            sink.prepare(self.epoch, true)?;
         }
         let mut committables = Vec::new();
         for sink in &mut self.sinks {
@@ -363,15 +366,16 @@ impl Shard {
         Ok(())
     }
 
-    fn sleep(&self) {
-        let waits_for_io = !self.preparing.is_empty() || self.barrier.is_some();
-        let timers = self.operators.iter().filter_map(|it| it.operator.next_timer()).min();
+    fn sleep(&mut self) {
+        let sinks_are_busy = self.sinks.iter_mut().any(|sink| !sink.is_ready());
+        let waits_for_io = sinks_are_busy || !self.preparing.is_empty() || self.barrier.is_some();
+        let timers = self.operators.iter().filter(|it| !it.ended).filter_map(|it| it.operator.next_timer());
         let now_millis = self.clock.now_micros() / 1000;
-        let until_timer = timers.map_or(SLEEP_MAX, |timer| {
+        let until_timer = timers.min().map_or(SLEEP_MAX, |timer| {
             Duration::from_millis(timer.saturating_sub(now_millis).clamp(0, 1000).unsigned_abs())
         });
         let longest =
             if waits_for_io { SINK_WAIT * 5 } else { SLEEP_MAX.min(self.buffer_timeout.max(SINK_WAIT)) };
-        std::thread::park_timeout(longest.min(until_timer));
+        std::thread::park_timeout(longest.min(until_timer.max(SINK_WAIT)));
     }
 }

@@ -149,7 +149,10 @@ impl OperatorTask {
 
     /// Moves time on to the least watermark of the lanes. Whether it moved.
     fn advance(&mut self, around: &mut Around<'_>) -> Result<bool> {
-        let is_open = |lane: &&InputLane| lane.reader.is_ended() || !lane.reader.is_idle();
+        // An ended input is at the end of time: it counts only when all have ended, or an idle one beside
+        // it would let time jump there.
+        let all_ended = self.lanes.iter().all(|lane| lane.reader.is_ended());
+        let is_open = |lane: &&InputLane| all_ended || !(lane.reader.is_ended() || lane.reader.is_idle());
         let idle = !self.lanes.iter().any(|lane| is_open(&lane));
         if idle != self.idle {
             self.idle = idle;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, RecordBatchOptions, as_primitive_array},
+    array::{Array, ArrayRef, BooleanArray, RecordBatchOptions, as_primitive_array, new_null_array},
     compute,
     datatypes::{
         DataType as ArrowType, SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
@@ -51,6 +51,7 @@ pub struct SourceTask {
 pub struct EventTime {
     watermark: Program,
     time: Program,
+    time_type: ArrowType,
     max_ahead_millis: Option<i64>,
     /// Rows carry their origin, in this schema.
     with_origin: Option<SchemaRef>,
@@ -70,6 +71,7 @@ impl EventTime {
         Self {
             watermark: Program::new(vec![watermark.watermark.clone()]),
             time: Program::new(vec![watermark.time.clone()]),
+            time_type: watermark.watermark.data_type.arrow_field("").data_type().clone(),
             max_ahead_millis: watermark.max_ahead_millis,
             with_origin,
             on_event,
@@ -275,12 +277,24 @@ impl EventTime {
         Ok(())
     }
 
+    /// A row whose time can't be computed moves time nowhere; what becomes of the row itself decides who
+    /// needs its time.
     fn evaluate(&self, program: &Program, batch: &RecordBatch, context: &EvalContext) -> Result<ArrayRef> {
-        let failed = |error: flott_expr::EvalError| {
-            Diagnostic::error(error.code, format!("the watermark can't be computed: {}", error.message))
-        };
-        let mut columns = program.evaluate(batch, context).map_err(failed)?;
-        columns.pop().ok_or_else(|| Diagnostic::error(Code::Internal, "a watermark without value"))
+        if let Ok(mut columns) = program.evaluate(batch, context)
+            && let Some(times) = columns.pop()
+        {
+            return Ok(times);
+        }
+        let mut rows: Vec<ArrayRef> = Vec::with_capacity(batch.num_rows());
+        for row in 0..batch.num_rows() {
+            let time = program.evaluate(&batch.slice(row, 1), context).ok().and_then(|mut it| it.pop());
+            rows.push(time.unwrap_or_else(|| new_null_array(&self.time_type, 1)));
+        }
+        if rows.is_empty() {
+            return Ok(new_null_array(&self.time_type, 0));
+        }
+        let rows: Vec<&dyn Array> = rows.iter().map(AsRef::as_ref).collect();
+        compute::concat(&rows).map_err(internal)
     }
 
     /// Which rows lie too far ahead of the wall clock.

@@ -135,7 +135,14 @@ impl Storage for LocalStorage {
         make_folder(folder).map_err(failed(name, unwritten, Effect::None))?;
         let temporary = self.temporary().map_err(failed(name, unwritten, Effect::None))?;
         write_new(&temporary, bytes).map_err(failed(name, unwritten, Effect::None))?;
-        let put = link(&temporary, &path).map_err(failed(name, unwritten, Effect::Unknown));
+        let put = link(&temporary, &path).map_err(|error| {
+            // These say that nothing was made.
+            let nothing = matches!(
+                error.raw_os_error(),
+                Some(libc::ENOSPC | libc::EDQUOT | libc::EROFS | libc::EACCES | libc::EPERM)
+            );
+            failed(name, unwritten, if nothing { Effect::None } else { Effect::Unknown })(error)
+        });
         let _ = fs::remove_file(&temporary);
         let put = put?;
         // Also when taken: the one who took it may not have come this far, and its object counts.
