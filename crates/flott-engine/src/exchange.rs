@@ -188,7 +188,11 @@ impl LaneWriter {
 
     /// Delivers what waits, as far as there is room. Whether anything moved.
     pub fn flush(&mut self) -> bool {
-        (0..self.lane.shards).fold(false, |moved, to| self.push(to) || moved)
+        let mut moved = false;
+        for to in 0..self.lane.shards {
+            moved |= self.push(to);
+        }
+        moved
     }
 
     /// Whether something waits.

@@ -284,7 +284,6 @@ impl<'a> Run<'a> {
                 &mut committers,
                 &letters,
                 &failure,
-                &self.counters,
             ),
             None => collect(&received, shards, &failure),
         };
@@ -339,16 +338,7 @@ impl<'a> Run<'a> {
         }
         if let Some(coordinator) = &mut self.coordinator {
             let shards = self.job.settings.parallelism.max(1);
-            coordinator.last(
-                prepared,
-                drained,
-                queues,
-                shards,
-                requests,
-                committers,
-                letters,
-                &self.counters,
-            )?;
+            coordinator.last(prepared, drained, queues, shards, requests, committers, letters)?;
         } else {
             for (index, committables) in &prepared {
                 tracing::info!(

@@ -244,6 +244,18 @@ impl Build<'_> {
         self.producers.push(Built { node, meaning });
     }
 
+    /// Whether every source so far can be read again from where it was.
+    fn replays(&self) -> Result<bool> {
+        for (_, source) in self.plan.sources() {
+            if let SourceInput::Table { table, .. } = &source.input
+                && !self.registry.connector_of(table)?.replays(table)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn sink(&mut self, to: Target, branches: Vec<Branch>) -> Result<()> {
         let Target { target, overwrite, span, schema } = to;
         let base = match &target {
@@ -261,12 +273,16 @@ impl Build<'_> {
             SinkTarget::Collect => "result".to_string(),
         };
         let name = free_name(&base, |name| self.plan.sinks().any(|(_, sink)| sink.name == name));
-        let guarantee = guarantee::of(&target, self.registry, self.options)?;
         let inputs: Vec<NodeId> = branches.into_iter().map(|branch| self.calc(branch).0).collect();
+        let replays = self.replays()?;
+        let guarantee = guarantee::of(&target, replays, self.registry, self.options)?;
         // What people watch comes from one writer, in the order of the input.
         let distribution = match guarantee {
             Guarantee::AtLeastOnceImmediate => Distribution::Single,
-            Guarantee::ExactlyOnce | Guarantee::AtLeastOnceAtEnd | Guarantee::Nothing => Distribution::Any,
+            Guarantee::ExactlyOnce
+            | Guarantee::AtMostOnce
+            | Guarantee::AtLeastOnceAtEnd
+            | Guarantee::Nothing => Distribution::Any,
         };
         let ports = vec![Port::default(); inputs.len()];
         self.add(Node {

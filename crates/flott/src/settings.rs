@@ -47,7 +47,7 @@ pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) ->
             .parsed("taskmanager.network.memory.buffers-per-channel", positive)?
             .unwrap_or(EXCHANGE_CAPACITY),
         idle_timeout: options.duration("table.exec.source.idle-timeout")?.filter(|it| !it.is_zero()),
-        batch_mode: options.get("execution.runtime-mode").is_some_and(|it| it.eq_ignore_ascii_case("batch")),
+        batch_mode: is_batch(options),
         checkpointing: checkpointing(options, &pipeline_name)?,
         pipeline_name,
         dead_letter_directory,
@@ -63,6 +63,10 @@ const KEY_GROUPS: u16 = 128;
 /// is briefly behind holds nobody up, few enough that a barrier gets through at once.
 const EXCHANGE_CAPACITY: usize = 16;
 
+fn is_batch(options: &Options) -> bool {
+    options.get("execution.runtime-mode").is_some_and(|it| it.eq_ignore_ascii_case("batch"))
+}
+
 fn key_groups(text: &str) -> Result<u16, String> {
     match text.trim().parse::<i32>() {
         Ok(-1) => Ok(KEY_GROUPS),
@@ -75,8 +79,11 @@ fn positive(text: &str) -> Result<usize, String> {
     text.trim().parse::<usize>().ok().filter(|it| *it > 0).ok_or_else(|| "expected a number above 0".into())
 }
 
-/// With a directory known, checkpoints are on.
+/// With a directory known, checkpoints are on; not in batch mode, as in Flink: a batch job is begun anew.
 fn checkpointing(options: &Options, pipeline_name: &str) -> Result<Option<Checkpointing>> {
+    if is_batch(options) {
+        return Ok(None);
+    }
     let Some(directory) = options.get("execution.checkpointing.dir").filter(|it| !it.is_empty()) else {
         if let Some(span) = options
             .get("execution.checkpointing.interval")

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc, time::Durati
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use flott_connector::{Clock, Committable, Committer, DeadLetterQueue};
+use flott_plan::{SinkTarget, SourceInput};
 use flott_state::{
     Incarnation, LocalStorage, Manifest, OperatorSnapshot, OperatorState, PublishError, Recovered, Segment,
     ShardPart, Storage, Token, chain,
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{Checkpointing, Requests, Resume};
 use crate::{
-    accounting::{Counters, Counts},
+    accounting::Counts,
     exchange::Wakers,
     failure::Failure,
     job::Job,
@@ -83,6 +84,44 @@ struct UnderWay {
     late: bool,
 }
 
+/// What a script is, as far as its checkpoints depend on it.
+struct Script {
+    /// The edges' ends, in order: counts belong to them.
+    edges: Value,
+    /// Where each table is that is read or written: connector and path.
+    tables: BTreeMap<String, String>,
+    /// A number that changes with anything in the plan.
+    all: Value,
+}
+
+impl Script {
+    fn of(job: &Job, topology: &Topology) -> Self {
+        let name = |edge: &Edge| {
+            [topology.producer_name(edge.producer), topology.consumer_name(edge.consumer)].map(str::to_string)
+        };
+        let edges = json!(topology.edges.iter().map(name).collect::<Vec<_>>());
+        let read = topology.sources.iter().filter_map(|(_, node)| match &node.input {
+            SourceInput::Table { table, .. } => Some((format!("read {}", node.name), table)),
+            SourceInput::Values(_) => None,
+        });
+        let written = topology.sinks.iter().filter_map(|(_, node)| match &node.target {
+            SinkTarget::Table(table) => Some((format!("written {}", node.name), table)),
+            SinkTarget::Collect => None,
+        });
+        let (mut tables, mut all) = (BTreeMap::new(), String::new());
+        for (name, table) in read.chain(written) {
+            let option = |key: &str| table.options.get(key).unwrap_or_default().to_string();
+            for (key, option) in table.options.iter() {
+                all.push_str(&format!("{name} {key}={};", option.value));
+            }
+            all.push_str(&format!("{};", table.schema()));
+            tables.insert(name, format!("{} {}", option("connector"), option("path")));
+        }
+        job.plan.nodes.iter().for_each(|node| all.push_str(&format!("{};", node.stable_id)));
+        Self { edges, tables, all: format!("{:016x}", nonce(&all)).into() }
+    }
+}
+
 /// A checkpoint to go on from.
 struct Origin {
     manifest: Manifest,
@@ -135,6 +174,8 @@ pub struct Coordinator {
     origin: Option<Origin>,
     /// An older checkpoint had to be used than the newest.
     fell_back: bool,
+    /// What the script is, to be compared with what it was.
+    script: Script,
     /// Per source: its name.
     sources: Vec<String>,
     /// Per sink: its name.
@@ -217,6 +258,7 @@ impl Coordinator {
             origin: None,
             tip_is_confirmed: confirmed,
             fell_back,
+            script: Script::of(job, topology),
             sources: topology.sources.iter().map(|(_, node)| node.name.clone()).collect(),
             sinks: topology.sinks.iter().map(|(_, node)| node.name.clone()).collect(),
             operators: topology.operators.iter().map(|it| it.stable_id.clone()).collect(),
@@ -232,13 +274,7 @@ impl Coordinator {
             },
         };
         match origin {
-            Some(origin) => {
-                let name = |edge: &Edge| {
-                    [topology.producer_name(edge.producer), topology.consumer_name(edge.consumer)]
-                        .map(str::to_string)
-                };
-                this.adopt(origin, json!(topology.edges.iter().map(name).collect::<Vec<_>>()))?;
-            }
+            Some(origin) => this.adopt(origin)?,
             None => tracing::info!(
                 directory = this.summary.directory.as_str(),
                 "no checkpoint to go on from: the job begins afresh"
@@ -249,7 +285,7 @@ impl Coordinator {
     }
 
     /// Makes a checkpoint the one to go on from.
-    fn adopt(&mut self, origin: Origin, edges: Value) -> Result<()> {
+    fn adopt(&mut self, origin: Origin) -> Result<()> {
         let manifest = &origin.manifest;
         self.check_fits(manifest)?;
         let first = manifest.counters.get("first_generation").and_then(Value::as_u64);
@@ -262,7 +298,7 @@ impl Coordinator {
         if !origin.named {
             self.state.clone_from(&manifest.operators);
         }
-        if manifest.counters.get("edges") == Some(&edges) {
+        if manifest.counters.get("edges") == Some(&self.script.edges) {
             let counts = manifest.counters.get("counts").cloned().unwrap_or_default();
             self.counts = serde_json::from_value(counts).unwrap_or_default();
         } else {
@@ -285,6 +321,24 @@ impl Coordinator {
                 manifest.number, self.job, manifest.key_groups, self.key_groups
             ))
             .help("set 'pipeline.max-parallelism' to what it was"));
+        }
+        let was = |name: &str| manifest.counters.get(name);
+        if manifest.finished && was("script").is_some_and(|it| *it != self.script.all) {
+            return Err(unusable(format!(
+                "'{}' finished at checkpoint {}, and its script is another one now",
+                self.job, manifest.number
+            )));
+        }
+        let moved = self.script.tables.iter().find(|(name, place)| {
+            was("tables")
+                .and_then(|it| it.get(name.as_str()))
+                .is_some_and(|it| it.as_str() != Some(place.as_str()))
+        });
+        if let Some((name, place)) = moved {
+            return Err(unusable(format!(
+                "table '{name}' was somewhere else when checkpoint {} of '{}' was taken: now it is {place}",
+                manifest.number, self.job
+            )));
         }
         let lost: Vec<&String> = manifest.plan.iter().filter(|id| !self.operators.contains(id)).collect();
         if let Some(first) = lost.first() {
@@ -396,7 +450,32 @@ impl Coordinator {
             }
             committer.sweep(generation, number, keep)?;
         }
-        Ok(())
+        self.mark_fresh_start()
+    }
+
+    /// A job that begins anew beside older checkpoints says so before its first row: should it die before
+    /// its first checkpoint, nobody takes it for the older job.
+    fn mark_fresh_start(&mut self) -> Result<()> {
+        if self.origin.is_some() || self.tip.is_none() {
+            return Ok(());
+        }
+        let epoch = self.first_epoch() - 1;
+        let mut manifest = Manifest::new(&self.job, self.key_groups, epoch, self.clock.now_micros());
+        manifest.plan.clone_from(&self.operators);
+        manifest.counters = self.extras(&Counts::default());
+        self.publish(&mut manifest)?;
+        self.incarnation.confirm()
+    }
+
+    /// What a manifest holds beside state, places and committables.
+    fn extras(&self, counts: &Counts) -> Value {
+        json!({
+            "counts": counts,
+            "edges": self.script.edges,
+            "tables": self.script.tables,
+            "script": self.script.all,
+            "first_generation": self.identity.first_generation,
+        })
     }
 
     /// Takes checkpoints until every shard has come to its end; what they prepared last waits
@@ -415,7 +494,6 @@ impl Coordinator {
         committers: &mut [Box<dyn Committer>],
         letters: &DeadLetterQueue,
         failure: &Failure,
-        counters: &Counters,
     ) -> Result<Vec<(usize, Vec<Committable>)>> {
         let mut under_way: Option<UnderWay> = None;
         let mut epoch = self.first_epoch();
@@ -454,7 +532,7 @@ impl Coordinator {
             }
             let now = self.clock.monotonic();
             if let Some(it) = under_way.take_if(|it| it.passed == shards && it.prepared == shards) {
-                self.complete(it, shards, requests, committers, letters, counters, false)?;
+                self.complete(it, shards, requests, committers, letters, false)?;
                 last_end = self.clock.monotonic();
                 continue;
             }
@@ -510,7 +588,6 @@ impl Coordinator {
         requests: &Requests,
         committers: &mut [Box<dyn Committer>],
         letters: &DeadLetterQueue,
-        counters: &Counters,
     ) -> Result<()> {
         self.pending.committables(prepared);
         let (positions, bytes): (Vec<Value>, Vec<u64>) = queues.iter().map(|it| it.position()).unzip();
@@ -526,7 +603,7 @@ impl Coordinator {
             late: false,
         };
         let before = self.summary.failed;
-        self.complete(last, shards, requests, committers, letters, counters, drained)?;
+        self.complete(last, shards, requests, committers, letters, drained)?;
         if self.summary.failed > before {
             let message = "the last checkpoint could not be written: what came after the one before it is not published";
             return Err(Diagnostic::error(Code::CheckpointFailed, message)
@@ -536,7 +613,6 @@ impl Coordinator {
     }
 
     /// Everybody has reported: makes the checkpoint final.
-    #[expect(clippy::too_many_arguments, reason = "what the job thread has at hand")]
     fn complete(
         &mut self,
         it: UnderWay,
@@ -544,11 +620,10 @@ impl Coordinator {
         requests: &Requests,
         committers: &mut [Box<dyn Committer>],
         letters: &DeadLetterQueue,
-        counters: &Counters,
         finished: bool,
     ) -> Result<()> {
         self.pending.letters.extend(letters.prepare(it.epoch)?);
-        let (manifest, parts, bytes) = match self.write(&it, shards, requests, counters, finished) {
+        let (manifest, parts, bytes) = match self.write(&it, shards, requests, finished) {
             Ok(written) => written,
             Err(error) if error.code == Code::CheckpointFailed => {
                 self.summary.failed += 1;
@@ -601,11 +676,10 @@ impl Coordinator {
         it: &UnderWay,
         shards: usize,
         requests: &Requests,
-        counters: &Counters,
         finished: bool,
     ) -> Result<(Manifest, Vec<ShardPart>, u64)> {
         let mut written = Vec::new();
-        let outcome = self.try_write(it, shards, requests, counters, finished, &mut written);
+        let outcome = self.try_write(it, shards, requests, finished, &mut written);
         if outcome.as_ref().is_err_and(|error| error.code == Code::CheckpointFailed) {
             for name in written {
                 // What stays is removed with the next checkpoint.
@@ -620,7 +694,6 @@ impl Coordinator {
         it: &UnderWay,
         shards: usize,
         requests: &Requests,
-        counters: &Counters,
         finished: bool,
         written: &mut Vec<String>,
     ) -> Result<(Manifest, Vec<ShardPart>, u64)> {
@@ -652,11 +725,7 @@ impl Coordinator {
         for (mine, bytes) in counts.sources.iter_mut().zip(&it.bytes) {
             mine[1] += bytes;
         }
-        manifest.counters = json!({
-            "counts": counts,
-            "edges": counters.edges.iter().map(|edge| [&edge.from, &edge.to]).collect::<Vec<_>>(),
-            "first_generation": self.identity.first_generation,
-        });
+        manifest.counters = self.extras(&counts);
         self.publish(&mut manifest)?;
         Ok((manifest, parts, bytes))
     }
@@ -694,7 +763,7 @@ fn as_fatal(mut error: Box<Diagnostic>) -> Box<Diagnostic> {
     error
 }
 
-/// A number that no other run has: from time and process.
+/// A text as a number: FNV-1a. Of a run's id one that no other run has, from time and process.
 fn nonce(run_id: &str) -> u64 {
     run_id.bytes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
