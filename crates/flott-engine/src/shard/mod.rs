@@ -368,14 +368,17 @@ impl Shard {
 
     fn sleep(&mut self) {
         let sinks_are_busy = self.sinks.iter_mut().any(|sink| !sink.is_ready());
-        let waits_for_io = sinks_are_busy || !self.preparing.is_empty() || self.barrier.is_some();
+        let waits_for_io = !self.preparing.is_empty() || self.barrier.is_some();
         let timers = self.operators.iter().filter(|it| !it.ended).filter_map(|it| it.operator.next_timer());
         let now_millis = self.clock.now_micros() / 1000;
         let until_timer = timers.min().map_or(SLEEP_MAX, |timer| {
             Duration::from_millis(timer.saturating_sub(now_millis).clamp(0, 1000).unsigned_abs())
         });
-        let longest =
-            if waits_for_io { SINK_WAIT * 5 } else { SLEEP_MAX.min(self.buffer_timeout.max(SINK_WAIT)) };
+        let longest = match (sinks_are_busy, waits_for_io) {
+            (true, _) => SINK_WAIT,
+            (false, true) => SINK_WAIT * 5,
+            (false, false) => SLEEP_MAX.min(self.buffer_timeout.max(SINK_WAIT)),
+        };
         std::thread::park_timeout(longest.min(until_timer.max(SINK_WAIT)));
     }
 }
