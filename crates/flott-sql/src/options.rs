@@ -103,7 +103,18 @@ pub const OPTIONS: &[SessionOption] = &[
         "",
         "Directory for records that could not be decoded or evaluated; by default ./flott-dlq/<pipeline.name>/.",
     ),
-    accepted("pipeline.max-parallelism", Integer, "-1", "The number of key groups."),
+    used(
+        "pipeline.max-parallelism",
+        Integer,
+        "-1",
+        "The number of key groups: how many shards can share the state; -1: 128.",
+    ),
+    used(
+        "taskmanager.network.memory.buffers-per-channel",
+        Integer,
+        "16",
+        "How many messages may wait between two shards.",
+    ),
     accepted("pipeline.object-reuse", Boolean, "false", "Reuse of objects between operators."),
     accepted(
         "pipeline.operator-chaining.enabled",
@@ -132,20 +143,20 @@ pub const OPTIONS: &[SessionOption] = &[
         "true",
         "Whether inputs of keyed operators are sorted in batch mode.",
     ),
-    accepted("execution.checkpointing.interval", Duration, "", "How often the pipeline is checkpointed."),
+    used(
+        "execution.checkpointing.interval",
+        Duration,
+        "10 s",
+        "How often the pipeline is checkpointed; needs 'execution.checkpointing.dir'.",
+    ),
     accepted(
         "execution.checkpointing.mode",
         Word(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
         "EXACTLY_ONCE",
         "The guarantee that checkpoints give.",
     ),
-    accepted("execution.checkpointing.timeout", Duration, "10 min", "How long a checkpoint may take."),
-    accepted(
-        "execution.checkpointing.min-pause",
-        Duration,
-        "0 ms",
-        "The least time between two checkpoints.",
-    ),
+    used("execution.checkpointing.timeout", Duration, "10 min", "How long a checkpoint may take."),
+    used("execution.checkpointing.min-pause", Duration, "0 ms", "The least time between two checkpoints."),
     accepted(
         "execution.checkpointing.max-concurrent-checkpoints",
         Integer,
@@ -170,10 +181,15 @@ pub const OPTIONS: &[SessionOption] = &[
         "false",
         "Whether checkpoints hold changes only.",
     ),
-    accepted("execution.checkpointing.dir", Text, "", "Where checkpoints are kept."),
+    used(
+        "execution.checkpointing.dir",
+        Text,
+        "",
+        "Where checkpoints are kept; with a directory they are on.",
+    ),
     accepted("execution.checkpointing.savepoint-dir", Text, "", "Where savepoints are kept."),
     accepted("execution.checkpointing.storage", Text, "", "How checkpoints are stored."),
-    accepted("execution.checkpointing.num-retained", Integer, "1", "How many checkpoints are kept."),
+    used("execution.checkpointing.num-retained", Integer, "2", "How many checkpoints are kept."),
     accepted(
         "execution.checkpointing.aligned-checkpoint-timeout",
         Duration,
@@ -198,7 +214,7 @@ pub const OPTIONS: &[SessionOption] = &[
         "NO_EXTERNALIZED_CHECKPOINTS",
         "What becomes of checkpoints when the pipeline is stopped.",
     ),
-    accepted("execution.state-recovery.path", Text, "", "The savepoint to start from."),
+    used("execution.state-recovery.path", Text, "", "The checkpoint to start from."),
     accepted(
         "execution.state-recovery.ignore-unclaimed-state",
         Boolean,
@@ -292,11 +308,11 @@ pub const OPTIONS: &[SessionOption] = &[
         "0 ms",
         "How long the state of an idle key is kept; 0: for ever.",
     ),
-    accepted(
+    used(
         "table.exec.source.idle-timeout",
         Duration,
         "0 ms",
-        "After what time an idle split no longer holds the watermark back.",
+        "After what time an idle split no longer holds the watermark back; 0: never.",
     ),
     accepted(
         "table.exec.source.cdc-events-duplicate",
