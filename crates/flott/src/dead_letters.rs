@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use flott_connector::{Origin, dead_letter::Line};
+use flott_connector::{Origin, Stage, dead_letter::Line};
 use flott_types::{Code, Diagnostic, Result};
 
 use crate::{
@@ -157,51 +157,84 @@ fn show(directory: &Path, limit: usize, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Letters by the sinks that want them: each group is one run of the script.
-fn grouped_letters(paths: &[PathBuf]) -> Result<BTreeMap<Vec<String>, ReplaySet>> {
-    let mut sets: BTreeMap<Vec<String>, ReplaySet> = BTreeMap::new();
+/// What is in a queue.
+#[derive(Default)]
+struct Queue {
+    /// Letters by the sinks that want them: each group is one run of the script.
+    sets: BTreeMap<Vec<String>, ReplaySet>,
+    /// Letters that stay.
+    late: u64,
+}
+
+/// A late row's windows have been emitted: on its own it would give them a second result.
+fn is_late(letter: &Line) -> bool {
+    letter.stage == Stage::Late && letter.code == Code::LateRow.id()
+}
+
+fn queue(paths: &[PathBuf]) -> Result<Queue> {
+    let mut queue = Queue::default();
     for path in paths {
         letters(path, &mut |_, letter| {
+            if is_late(&letter) {
+                queue.late += 1;
+                return Ok(());
+            }
             let record = (letter.record()?, Origin { split: letter.split, offset: letter.offset });
-            let set = sets
+            let set = queue
+                .sets
                 .entry(letter.sinks.clone())
                 .or_insert_with(|| ReplaySet { records: BTreeMap::new(), sinks: letter.sinks });
             set.records.entry(letter.source).or_default().push(record);
             Ok(())
         })?;
     }
-    Ok(sets)
+    Ok(queue)
+}
+
+/// Says which letters aren't replayed.
+fn report_late(late: u64, directory: &Path) {
+    if late > 0 {
+        let (rows, stay) = if late == 1 { ("late row", "stays") } else { ("late rows", "stay") };
+        console::err(format_args!(
+            "{} {rows} ({}) {stay} in {}: the windows have been emitted, a replay would give a second result\n",
+            grouped(late),
+            Code::LateRow.id(),
+            directory.display()
+        ));
+    }
 }
 
 fn replay(directory: &Path, arguments: &Run) -> ExitCode {
-    let prepared = files(directory).and_then(|paths| Ok((grouped_letters(&paths)?, paths)));
-    let (sets, paths) = match prepared {
+    let prepared = files(directory).and_then(|paths| Ok((queue(&paths)?, paths)));
+    let (Queue { sets, late }, paths) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return diagnostics::show(&[error], None),
     };
+    report_late(late, directory);
     if sets.is_empty() {
-        console::out(format_args!("no dead letters in {}\n", directory.display()));
+        let what = if late == 0 { "dead letters" } else { "dead letters to replay" };
+        console::out(format_args!("no {what} in {}\n", directory.display()));
         return ExitCode::SUCCESS;
     }
     let mut replayed = BTreeSet::new();
     for (sinks, set) in &sets {
         let (code, done) = run::execute(arguments, Some(set));
         if !done {
-            return match put_some_aside(directory, &paths, &replayed) {
+            return match put_aside(directory, &paths, &replayed) {
                 Ok(()) => code,
                 Err(error) => diagnostics::show(&[error], None),
             };
         }
         replayed.insert(sinks.clone());
     }
-    match put_aside(directory, &paths) {
+    match put_aside(directory, &paths, &replayed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => diagnostics::show(&[error], None),
     }
 }
 
 /// Moves the letters for these sinks out of the way: what has arrived must not come a second time.
-fn put_some_aside(directory: &Path, paths: &[PathBuf], replayed: &BTreeSet<Vec<String>>) -> Result<()> {
+fn put_aside(directory: &Path, paths: &[PathBuf], replayed: &BTreeSet<Vec<String>>) -> Result<()> {
     if replayed.is_empty() {
         return Ok(());
     }
@@ -210,16 +243,21 @@ fn put_some_aside(directory: &Path, paths: &[PathBuf], replayed: &BTreeSet<Vec<S
     for path in paths {
         let (mut gone, mut left) = (String::new(), String::new());
         letters(path, &mut |line, letter| {
-            let to = if replayed.contains(&letter.sinks) { &mut gone } else { &mut left };
+            let is_done = replayed.contains(&letter.sinks) && !is_late(&letter);
+            let to = if is_done { &mut gone } else { &mut left };
             to.extend([line, "\n"]);
             Ok(())
         })?;
         let Some(name) = path.file_name() else { continue };
-        // The rest takes the file's place in one step.
         let rest = path.with_extension("rest");
-        let moved = fs::write(unused_name(&aside, name), gone)
-            .and_then(|()| fs::write(&rest, left))
-            .and_then(|()| fs::rename(&rest, path));
+        let moved = match (gone.is_empty(), left.is_empty()) {
+            (true, _) => Ok(()),
+            (false, true) => fs::rename(path, unused_name(&aside, name)),
+            // The rest takes the file's place in one step.
+            (false, false) => fs::write(unused_name(&aside, name), gone)
+                .and_then(|()| fs::write(&rest, left))
+                .and_then(|()| fs::rename(&rest, path)),
+        };
         moved.map_err(|error| failed(path, error))?;
     }
     Ok(())
@@ -234,16 +272,4 @@ fn unused_name(directory: &Path, name: &OsStr) -> PathBuf {
         path.set_file_name(longer);
     }
     path
-}
-
-/// Moves the files that were replayed out of the way.
-fn put_aside(directory: &Path, paths: &[PathBuf]) -> Result<()> {
-    let aside = directory.join(REPLAYED);
-    fs::create_dir_all(&aside).map_err(|error| failed(&aside, error))?;
-    for path in paths {
-        if let Some(name) = path.file_name() {
-            fs::rename(path, unused_name(&aside, name)).map_err(|error| failed(path, error))?;
-        }
-    }
-    Ok(())
 }

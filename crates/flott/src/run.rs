@@ -3,12 +3,16 @@
 //! The whole script is bound and checked before the first statement runs, so a script with an
 //! error in its last line writes nothing.
 
-use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use flott_connector::{Clock, Origin, Registry, StopSignal, SystemClock};
 use flott_engine::{Job, Replay, Status, Summary};
 use flott_expr::EvalContext;
-use flott_plan::{ExplainFormat, Pipeline, SinkTarget, StreamPlan, explain, plan};
+use flott_plan::{ExplainFormat, NodeKind, Pipeline, SinkTarget, StreamPlan, explain, plan};
 use flott_sql::{Outcome, Session};
 use flott_types::{Code, Diagnostic, Result};
 
@@ -178,7 +182,7 @@ impl<'a> Runner<'a> {
     }
 
     fn pipeline(&mut self, pipeline: Pipeline) -> Result<()> {
-        let Some(pipeline) = self.for_replay(pipeline) else { return Ok(()) };
+        let Some(pipeline) = self.for_replay(pipeline)? else { return Ok(()) };
         let plan = plan(&pipeline, &self.registry, &self.session.options)?;
         let mut settings =
             settings::job_settings(&self.session.options, &self.default_name, self.clock.as_ref())?;
@@ -242,9 +246,11 @@ impl<'a> Runner<'a> {
     }
 
     /// In a replay only inserts run, and only those whose sink wants the letters.
-    fn for_replay(&self, pipeline: Pipeline) -> Option<Pipeline> {
-        let Some(set) = self.replay else { return Some(pipeline) };
-        let Pipeline::Inserts(mut inserts) = pipeline else { return None };
+    fn for_replay(&self, pipeline: Pipeline) -> Result<Option<Pipeline>> {
+        let Some(set) = self.replay else { return Ok(Some(pipeline)) };
+        let Pipeline::Inserts(_) = pipeline else { return Ok(None) };
+        let behind = sinks_behind(&plan(&pipeline, &self.registry, &self.session.options)?, &set.sinks);
+        let Pipeline::Inserts(mut inserts) = pipeline else { return Ok(None) };
         // Named as the plan names them: the second insert into `out` is `out#2`.
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         inserts.retain_mut(|insert| {
@@ -254,11 +260,11 @@ impl<'a> Runner<'a> {
                 // It keeps that name when it runs alone, so that its new letters find it again.
                 *name = format!("{name}#{count}");
             }
-            set.sinks.is_empty() || set.sinks.contains(name)
+            set.sinks.is_empty() || set.sinks.contains(name) || behind.contains(name)
         });
         // Letters add to what is there: replacing it would lose the rows that came through before.
         inserts.iter_mut().for_each(|insert| insert.overwrite = false);
-        if inserts.is_empty() { None } else { Some(Pipeline::Inserts(inserts)) }
+        Ok((!inserts.is_empty()).then_some(Pipeline::Inserts(inserts)))
     }
 
     fn report(&self, summary: &Summary) {
@@ -279,6 +285,29 @@ pub fn pipeline_of(outcome: Outcome) -> Option<Pipeline> {
         Outcome::Explain(inner) => pipeline_of(*inner),
         Outcome::Done | Outcome::Rows { .. } => None,
     }
+}
+
+/// The sinks that get rows from operators of these names: a letter that a window missed names the window,
+/// as the accounting does (the second of a kind is `window aggregate#2`).
+fn sinks_behind(plan: &StreamPlan, names: &[String]) -> BTreeSet<String> {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut behind = BTreeSet::new();
+    // Inputs stand before the nodes that they feed.
+    for (id, node) in plan.nodes.iter().enumerate() {
+        let mut is_behind = node.inputs.iter().any(|input| behind.contains(input));
+        if let NodeKind::Operator(operator) = &node.kind {
+            let name = operator.name();
+            let count = kinds.entry(name).and_modify(|count| *count += 1).or_insert(1);
+            is_behind |= match *count {
+                1 => names.iter().any(|it| it == name),
+                count => names.contains(&format!("{name}#{count}")),
+            };
+        }
+        if is_behind {
+            behind.insert(id);
+        }
+    }
+    plan.sinks().filter(|(id, _)| behind.contains(id)).map(|(_, sink)| sink.name.clone()).collect()
 }
 
 fn collected_schema(plan: &StreamPlan) -> Option<flott_types::Schema> {

@@ -155,3 +155,39 @@ fn damaged_letters_and_missing_directories_say_so() {
     assert_eq!(outcome.status, Some(1));
     assert!(outcome.stderr.contains("line 1"), "{}", outcome.stderr);
 }
+
+#[test]
+fn late_rows_stay_in_the_queue() {
+    let lab = Lab::new();
+    let row = |second: u32| format!("{{\"a\":{second},\"ts\":\"2026-01-01 10:00:{second:02}\"}}\n");
+    lab.write("in.json", row(1) + &row(33) + &row(2) + "broken\n" + &row(34));
+    let script = |number: &str| {
+        let options = [("late-rows", "dead-letter"), ("scan.watermark.emit.strategy", "on-event")];
+        table("t", "a INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts", "in.json", "json", &options)
+            + &table("out", "a INT, w TIMESTAMP(3)", "out", "json", &[])
+            + &format!(
+                "INSERT INTO out SELECT MAX({number}), window_start
+                 FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+                 GROUP BY window_start, window_end"
+            )
+    };
+    let summary = lab.run(&script("36 / (34 - a)"));
+    assert_eq!(summary["dlq"], 3, "one late, one broken, one divided by zero");
+    let results = lab.lines("out");
+
+    let replay = || {
+        let arguments = ["dlq", "replay", "flott-dlq/flott", "--json", "-e", &script("a")];
+        let outcome = lab.flott.run(arguments).unwrap();
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+        let told = outcome.stderr.contains("1 late row (FLT-2008) stays in flott-dlq/flott");
+        assert!(told, "{}", outcome.stderr);
+    };
+    replay();
+    assert_eq!(lab.lines("out").len(), results.len() + 1, "the window of the row that failed, alone");
+    let codes: Vec<_> = lab.letters().into_iter().map(|letter| letter.code).collect();
+    assert_eq!(codes, ["FLT-2008", "FLT-2004"], "the broken one again");
+
+    replay();
+    assert_eq!(lab.letters().len(), 2);
+    assert_eq!(lab.lines("out").len(), results.len() + 1);
+}
