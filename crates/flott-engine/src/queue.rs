@@ -158,7 +158,8 @@ impl ChunkQueue {
         state.epoch > epoch && state.chunks.front().is_none_or(|(of, _)| *of > epoch)
     }
 
-    /// Closes this epoch: what is added from now on belongs to the next one. Where to go on, and how many bytes were read up to there.
+    /// Closes this epoch: what is added from now on belongs to the next one. Where to go on, and how
+    /// many bytes were read up to there.
     pub fn close_epoch(&self, epoch: u64) -> (Value, u64) {
         let mut state = self.lock();
         state.epoch = epoch + 1;
