@@ -13,6 +13,8 @@ Standard library only.
 import json, os, shutil, statistics, subprocess, sys, tempfile, time
 
 def run(interval, script, options, work):
+    if work:
+        os.makedirs(work, exist_ok=True)
     place = tempfile.mkdtemp(prefix="checkpoints-", dir=work)
     command = [os.environ.get("FLOTT", "flott"), "run", "--json", *options, script]
     if interval != "off":
