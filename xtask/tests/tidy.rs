@@ -1,6 +1,8 @@
 //! Keeps what clippy and rustfmt don't: small files, modules that say what they are for, a page for
 //! every error code, no unfinished marks, no paths of somebody's machine.
 
+#![allow(clippy::unwrap_used, reason = "helpers of a test, outside #[test]")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
