@@ -104,6 +104,10 @@ impl Flatten {
                 let over = crate::rank::Over { input, partition_by, order_by, calls, schema, span: *span };
                 extended(self.rank(&over, conditions)?, &steps)
             }
+            LogicalPlan::Sort { keys, span, .. } => {
+                let what = if keys.is_empty() { "LIMIT" } else { "ORDER BY" };
+                return Err(flott_types::Diagnostic::not_supported(what).at(*span));
+            }
             LogicalPlan::Project { .. } | LogicalPlan::Filter { .. } | LogicalPlan::Unnest { .. } => {
                 let (base, below) = peel(base);
                 self.with_steps(base, below.into_iter().chain(steps).collect())?

@@ -108,7 +108,8 @@ pub fn window_columns(plan: &LogicalPlan) -> Option<WindowColumns> {
         LogicalPlan::Scan { .. } | LogicalPlan::Values { .. } => None,
         LogicalPlan::Filter { input, .. }
         | LogicalPlan::Unnest { input, .. }
-        | LogicalPlan::Over { input, .. } => window_columns(input),
+        | LogicalPlan::Over { input, .. }
+        | LogicalPlan::Sort { input, .. } => window_columns(input),
         LogicalPlan::Project { input, exprs, .. } => {
             let positions = |column: usize| {
                 let same = exprs.iter().enumerate().filter(move |(_, expr)| plain(expr) == Some(column));

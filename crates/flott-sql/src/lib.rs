@@ -23,6 +23,9 @@ mod source;
 pub mod variables;
 
 pub use catalog::{Catalog, Entry, Table, View, WatermarkDef};
-pub use plan::{Insert, JoinKind, LogicalPlan, OverCall, OverFunction, SortKey, WindowKind, WindowSpec};
+pub use plan::{
+    Bound, Frame, Insert, JoinKind, LogicalPlan, OverCall, OverFunction, OverOffset, SortKey, WindowKind,
+    WindowSpec,
+};
 pub use session::{Outcome, Session};
 pub use source::Source;

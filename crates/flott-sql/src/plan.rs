@@ -123,6 +123,20 @@ pub enum LogicalPlan {
         /// Where the first call stands.
         span: Span,
     },
+    /// `ORDER BY`, `LIMIT`, `OFFSET`, `FETCH FIRST`: the rows in this order, from `offset` on, at
+    /// most `limit` of them. Without keys: any rows of this number, in the order they come.
+    Sort {
+        /// What is sorted.
+        input: Box<LogicalPlan>,
+        /// The order, over the input's columns.
+        keys: Vec<SortKey>,
+        /// Rows left out at the front.
+        offset: u64,
+        /// Rows kept behind those; `None`: all.
+        limit: Option<u64>,
+        /// Where the first of the clauses stands.
+        span: Span,
+    },
 }
 
 /// How time is cut into windows. Lengths in milliseconds.
@@ -210,8 +224,30 @@ pub enum OverFunction {
     Rank,
     /// `DENSE_RANK()`
     DenseRank,
-    /// An aggregate, or one of `LAG`, `LEAD`, … by name.
+    /// `NTILE(n)`: in which of n parts of the partition's rows a row is.
+    Ntile(u64),
+    /// `PERCENT_RANK()`
+    PercentRank,
+    /// `CUME_DIST()`
+    CumeDist,
+    /// `LAG(value, offset, default)`; with a negative offset `LEAD`.
+    Lag(OverOffset),
+    /// `LEAD(value, offset, default)`; with a negative offset `LAG`.
+    Lead(OverOffset),
+    /// An aggregate of the frame, `FIRST_VALUE` and `LAST_VALUE` among them.
     Aggregate(AggregateCall),
+}
+
+/// What `LAG` and `LEAD` look for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OverOffset {
+    /// What is taken from the other row.
+    pub value: Expr,
+    /// How many rows away it is; 0 is the row itself.
+    pub offset: i64,
+    /// What stands where there is no such row, over the row at hand; `None`: NULL. Of the value's
+    /// type.
+    pub default: Option<Expr>,
 }
 
 /// A call with `OVER (…)`.
@@ -219,10 +255,48 @@ pub enum OverFunction {
 pub struct OverCall {
     /// The function.
     pub function: OverFunction,
-    /// The frame, if it is not the default: its text (`ROWS BETWEEN 2 PRECEDING AND CURRENT ROW`).
-    pub frame: Option<String>,
+    /// The rows of the partition that an aggregate sees. Other functions see them all.
+    pub frame: Frame,
     /// Where the call stands.
     pub span: Span,
+}
+
+/// `ROWS BETWEEN 2 PRECEDING AND CURRENT ROW`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// `ROWS`: bounds count rows. Else `RANGE`: they are distances of the order's only key, and
+    /// the current row stands for all that are equal to it.
+    pub rows: bool,
+    /// The first row.
+    pub start: Bound,
+    /// The last row.
+    pub end: Bound,
+}
+
+/// Where a frame begins or ends. Distances are rows, milliseconds of a time, or values of a
+/// whole number's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// `UNBOUNDED PRECEDING`
+    UnboundedPreceding,
+    /// `n PRECEDING`
+    Preceding(i64),
+    /// `CURRENT ROW`
+    CurrentRow,
+    /// `n FOLLOWING`
+    Following(i64),
+    /// `UNBOUNDED FOLLOWING`
+    UnboundedFollowing,
+}
+
+impl Frame {
+    /// The frame of a window with an order that has none of its own: all rows up to the current
+    /// one and its equals.
+    pub const UP_TO_CURRENT: Frame =
+        Frame { rows: false, start: Bound::UnboundedPreceding, end: Bound::CurrentRow };
+    /// The frame of a window without an order: all rows.
+    pub const WHOLE_PARTITION: Frame =
+        Frame { rows: false, start: Bound::UnboundedPreceding, end: Bound::UnboundedFollowing };
 }
 
 impl LogicalPlan {
@@ -245,7 +319,7 @@ impl LogicalPlan {
             | LogicalPlan::Aggregate { schema, .. }
             | LogicalPlan::Join { schema, .. }
             | LogicalPlan::Over { schema, .. } => schema.clone(),
-            LogicalPlan::Filter { input, .. } => input.schema(),
+            LogicalPlan::Filter { input, .. } | LogicalPlan::Sort { input, .. } => input.schema(),
         }
     }
     /// Direct inputs.
@@ -257,7 +331,8 @@ impl LogicalPlan {
             | LogicalPlan::Unnest { input, .. }
             | LogicalPlan::Window { input, .. }
             | LogicalPlan::Aggregate { input, .. }
-            | LogicalPlan::Over { input, .. } => vec![input],
+            | LogicalPlan::Over { input, .. }
+            | LogicalPlan::Sort { input, .. } => vec![input],
             LogicalPlan::Join { left, right, .. } => vec![left, right],
             LogicalPlan::Union { inputs, .. } => inputs.iter().collect(),
         }
@@ -326,9 +401,43 @@ impl fmt::Display for OverCall {
             OverFunction::RowNumber => f.write_str("ROW_NUMBER()")?,
             OverFunction::Rank => f.write_str("RANK()")?,
             OverFunction::DenseRank => f.write_str("DENSE_RANK()")?,
+            OverFunction::Ntile(parts) => write!(f, "NTILE({parts})")?,
+            OverFunction::PercentRank => f.write_str("PERCENT_RANK()")?,
+            OverFunction::CumeDist => f.write_str("CUME_DIST()")?,
+            OverFunction::Lag(of) => write!(f, "LAG({of})")?,
+            OverFunction::Lead(of) => write!(f, "LEAD({of})")?,
             OverFunction::Aggregate(call) => write!(f, "{call}")?,
         }
-        self.frame.iter().try_for_each(|frame| write!(f, " {frame}"))
+        match &self.function {
+            OverFunction::Aggregate(_) if self.frame != Frame::UP_TO_CURRENT => write!(f, " {}", self.frame),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for OverOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.value, self.offset)?;
+        self.default.iter().try_for_each(|it| write!(f, ", {it}"))
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = if self.rows { "ROWS" } else { "RANGE" };
+        write!(f, "{unit} BETWEEN {} AND {}", self.start, self.end)
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::UnboundedPreceding => f.write_str("UNBOUNDED PRECEDING"),
+            Bound::Preceding(distance) => write!(f, "{distance} PRECEDING"),
+            Bound::CurrentRow => f.write_str("CURRENT ROW"),
+            Bound::Following(distance) => write!(f, "{distance} FOLLOWING"),
+            Bound::UnboundedFollowing => f.write_str("UNBOUNDED FOLLOWING"),
+        }
     }
 }
 
@@ -378,6 +487,14 @@ impl LogicalPlan {
                 let keys: Vec<String> = partition_by.iter().map(ToString::to_string).collect();
                 let order: Vec<String> = order_by.iter().map(ToString::to_string).collect();
                 write!(f, "Over {} [{}] order by {}", calls.join(", "), keys.join(", "), order.join(", "))?;
+            }
+            LogicalPlan::Sort { keys, offset, limit, .. } => {
+                let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+                write!(f, "Sort [{}]", keys.join(", "))?;
+                if *offset > 0 {
+                    write!(f, " offset {offset}")?;
+                }
+                limit.iter().try_for_each(|limit| write!(f, " limit {limit}"))?;
             }
             LogicalPlan::Unnest { input, collection, outer, ordinality, schema } => {
                 let outer = if *outer { " outer" } else { "" };

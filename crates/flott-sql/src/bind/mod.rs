@@ -7,7 +7,7 @@
 //!                  │  FROM: relation.rs, join.rs, window.rs, names: scope.rs
 //!                  │  WHERE: filter.rs
 //!                  │  GROUP BY: grouping.rs, group_window.rs
-//!                  │  aggregates: calls.rs, OVER: over.rs
+//!                  │  aggregates: calls.rs, OVER: over.rs, frame.rs
 //!                  └─ expressions: expr.rs, literal.rs, interval.rs, call.rs,
 //!                                  json.rs, constants: fold.rs
 //! ```
@@ -24,6 +24,7 @@ mod calls;
 mod expr;
 mod filter;
 mod fold;
+mod frame;
 mod group_window;
 mod grouping;
 mod insert;
@@ -122,6 +123,11 @@ impl<'a> Binder<'a> {
             }
         }
         first.map_or(Ok(values), Err)
+    }
+
+    /// Whether all rows are there before the first result: `'execution.runtime-mode' = 'batch'`.
+    fn is_batch(&self) -> bool {
+        self.options.get("execution.runtime-mode").is_some_and(|it| it.eq_ignore_ascii_case("batch"))
     }
 
     fn span(&self, span: sqlparser::tokenizer::Span) -> Span {

@@ -1,20 +1,21 @@
 //! `ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts)` and its kin.
 //!
-//! Calls over the same window make one [`LogicalPlan::Over`], calls over another one more above it.
+//! Calls over the same window, frame included, make one [`LogicalPlan::Over`], calls over another one more above it.
 //! NULL is the smallest value, as in Flink: first in ascending order, last in descending.
 
-use flott_expr::{AggregateCall, Expr, lookup_aggregate};
-use flott_types::{Code, DataType, Diagnostic, Field, Result, Span};
+use flott_expr::{AggregateCall, Expr, ExprKind, Value, coerce, lookup_aggregate};
+use flott_types::{Code, DataType, Diagnostic, Field, Result, Span, TypeKind};
 use sqlparser::ast::{self, FunctionArguments};
 
 use super::{
     calls::{OVERS, aggregate_call, make_nullable_if_empty, same, same_all, same_call, stand_in},
-    expr::ExprBinder,
+    expr::{ExprBinder, convert, no_common_type},
+    frame,
     grouping::Aggregation,
 };
 use crate::{
     LogicalPlan,
-    plan::{OverCall, OverFunction, SortKey},
+    plan::{Frame, OverCall, OverFunction, OverOffset, SortKey},
 };
 
 /// A call and its window, over the columns of the SELECT's input (or of its groups).
@@ -57,7 +58,10 @@ pub(super) fn call(
         return Err(Diagnostic::error(Code::InvalidDefinition, message).at(span));
     }
     let (function, data_type) = function(binder, upper, ast, span)?;
-    let frame = spec.window_frame.as_ref().map(frame_text);
+    let frame = match function {
+        OverFunction::Aggregate(_) => frame::bind(inner, spec.window_frame.as_ref(), &order_by, span)?,
+        _ => Frame::UP_TO_CURRENT,
+    };
     let call = OverCall { function, frame, span };
     let draft = OverDraft { call, data_type: data_type.clone(), partition_by, order_by };
     Ok(stand_in(&calls.overs, OVERS, draft, same_draft, (upper, data_type, span)))
@@ -70,17 +74,24 @@ fn function(
     span: Span,
 ) -> Result<(OverFunction, DataType)> {
     let rank = match upper {
-        "ROW_NUMBER" => Some(OverFunction::RowNumber),
-        "RANK" => Some(OverFunction::Rank),
-        "DENSE_RANK" => Some(OverFunction::DenseRank),
+        "ROW_NUMBER" => Some((OverFunction::RowNumber, TypeKind::BigInt)),
+        "RANK" => Some((OverFunction::Rank, TypeKind::BigInt)),
+        "DENSE_RANK" => Some((OverFunction::DenseRank, TypeKind::BigInt)),
+        "PERCENT_RANK" => Some((OverFunction::PercentRank, TypeKind::Double)),
+        "CUME_DIST" => Some((OverFunction::CumeDist, TypeKind::Double)),
         _ => None,
     };
-    if let Some(rank) = rank {
+    if let Some((rank, kind)) = rank {
         if matches!(&ast.args, FunctionArguments::List(list) if !list.args.is_empty()) {
             let message = format!("{upper} has no arguments");
             return Err(Diagnostic::error(Code::NoMatchingSignature, message).at(span));
         }
-        return Ok((rank, DataType::bigint().not_null()));
+        return Ok((rank, DataType::from(kind).not_null()));
+    }
+    match upper {
+        "NTILE" => return ntile(binder, ast, span),
+        "LAG" | "LEAD" => return neighbour(binder, upper, ast, span),
+        _ => {}
     }
     let Some(function) = lookup_aggregate(upper) else {
         let known = is_window_function(upper) || flott_expr::functions::inventory::missing(upper).is_some();
@@ -107,17 +118,91 @@ fn function(
     Ok((OverFunction::Aggregate(call), data_type))
 }
 
-fn sort_key(binder: ExprBinder<'_, '_>, ast: &ast::OrderByExpr) -> Result<SortKey> {
+pub(super) fn sort_key(binder: ExprBinder<'_, '_>, ast: &ast::OrderByExpr) -> Result<SortKey> {
     let descending = ast.options.asc == Some(false);
     let nulls_first = ast.options.nulls_first.unwrap_or(!descending);
     Ok(SortKey { expr: binder.bind(&ast.expr)?, descending, nulls_first })
 }
 
-fn frame_text(frame: &ast::WindowFrame) -> String {
-    match &frame.end_bound {
-        Some(end) => format!("{} BETWEEN {} AND {end}", frame.units, frame.start_bound),
-        None => format!("{} {}", frame.units, frame.start_bound),
+/// `NTILE(4)`
+fn ntile(binder: ExprBinder<'_, '_>, ast: &ast::Function, span: Span) -> Result<(OverFunction, DataType)> {
+    let args = neighbour_arguments(binder, "NTILE", ast, span)?;
+    let parts = match args.as_slice() {
+        [Expr { kind: ExprKind::Literal(Value::Int(parts)), .. }] => u64::try_from(*parts).ok(),
+        _ => None,
+    };
+    let parts = parts.filter(|parts| *parts > 0).ok_or_else(|| {
+        let message = "NTILE needs the number of parts, a constant above zero";
+        Diagnostic::error(Code::NoMatchingSignature, message).at(span)
+    })?;
+    Ok((OverFunction::Ntile(parts), DataType::bigint().not_null()))
+}
+
+/// `LAG(value, offset, default)`. The result is of the type that value and default have in common.
+fn neighbour(
+    binder: ExprBinder<'_, '_>,
+    upper: &str,
+    ast: &ast::Function,
+    span: Span,
+) -> Result<(OverFunction, DataType)> {
+    if upper == "LEAD" && !binder.binder.is_batch() {
+        return Err(Diagnostic::not_supported("LEAD in streaming mode")
+            .at(span)
+            .help("a stream does not know the rows to come; LAG looks back"));
     }
+    let mut args = neighbour_arguments(binder, upper, ast, span)?.into_iter();
+    let (value, offset, default) = (args.next(), args.next(), args.next());
+    let (Some(value), None) = (value, args.next()) else {
+        let message = format!("{upper} has one to three arguments");
+        return Err(Diagnostic::error(Code::NoMatchingSignature, message)
+            .at(span)
+            .help(format!("it is called as {upper}(value, offset, default)")));
+    };
+    let offset = match offset.map(|it| (it.kind, it.span)) {
+        None => 1,
+        Some((ExprKind::Literal(Value::Int(offset)), _)) => offset,
+        Some((_, span)) => {
+            let message = format!("the offset of {upper} must be a constant number of rows");
+            return Err(Diagnostic::error(Code::NoMatchingSignature, message).at(span));
+        }
+    };
+    let mut data_type = value.data_type.clone();
+    data_type.nullable = true;
+    if let Some(default) = &default {
+        let values = [value.data_type.clone(), default.data_type.clone()];
+        let nullable = values.iter().any(|it| it.nullable);
+        let common = coerce::common_type(&values)
+            .ok_or_else(|| no_common_type("value and default", &[value.clone(), default.clone()]).at(span))?;
+        data_type = common.with_nullable(nullable);
+    }
+    let value = convert(value, &data_type);
+    let default = default.map(|it| convert(it, &data_type));
+    let of = OverOffset { value, offset, default };
+    let function = if upper == "LAG" { OverFunction::Lag(of) } else { OverFunction::Lead(of) };
+    Ok((function, data_type))
+}
+
+fn neighbour_arguments(
+    binder: ExprBinder<'_, '_>,
+    upper: &str,
+    ast: &ast::Function,
+    span: Span,
+) -> Result<Vec<Expr>> {
+    let FunctionArguments::List(list) = &ast.args else {
+        let message = format!("{upper} needs arguments");
+        return Err(Diagnostic::error(Code::NoMatchingSignature, message).at(span));
+    };
+    if ast.null_treatment.is_some() || !list.clauses.is_empty() || list.duplicate_treatment.is_some() {
+        return Err(Diagnostic::not_supported(format_args!("clauses in the arguments of {upper}")).at(span));
+    }
+    let inner = ExprBinder { clause: "a window of OVER", ..binder };
+    binder.binder.all(list.args.iter().map(|arg| match arg {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => inner.bind(expr),
+        _ => {
+            let message = format!("{upper} takes plain values");
+            Err(Diagnostic::error(Code::NoMatchingSignature, message).at(span))
+        }
+    }))
 }
 
 /// The window as written, or as the WINDOW clause has it.
@@ -152,15 +237,23 @@ fn same_window(a: &OverDraft, b: &OverDraft) -> bool {
         && a.order_by.iter().zip(&b.order_by).all(|(a, b)| {
             same(&a.expr, &b.expr) && a.descending == b.descending && a.nulls_first == b.nulls_first
         });
-    orders && same_all(&a.partition_by, &b.partition_by)
+    orders && a.call.frame == b.call.frame && same_all(&a.partition_by, &b.partition_by)
 }
 
 fn same_draft(a: &OverDraft, b: &OverDraft) -> bool {
     let functions = match (&a.call.function, &b.call.function) {
         (OverFunction::Aggregate(a), OverFunction::Aggregate(b)) => same_call(a, b),
+        (OverFunction::Lag(a), OverFunction::Lag(b)) | (OverFunction::Lead(a), OverFunction::Lead(b)) => {
+            let defaults = match (&a.default, &b.default) {
+                (Some(a), Some(b)) => same(a, b),
+                (None, None) => true,
+                _ => false,
+            };
+            a.offset == b.offset && defaults && same(&a.value, &b.value)
+        }
         (a, b) => a == b,
     };
-    functions && a.call.frame == b.call.frame && same_window(a, b)
+    functions && same_window(a, b)
 }
 
 /// The nodes above the input, and the position of each call's column.
@@ -205,6 +298,9 @@ pub(super) fn plan(
 fn lift(draft: &mut OverDraft, aggregation: &Aggregation) -> Result<()> {
     let arguments = match &mut draft.call.function {
         OverFunction::Aggregate(call) => call.args.iter_mut().chain(call.filter.as_mut()).collect(),
+        OverFunction::Lag(of) | OverFunction::Lead(of) => {
+            std::iter::once(&mut of.value).chain(of.default.as_mut()).collect()
+        }
         _ => Vec::new(),
     };
     let sorts = draft.order_by.iter_mut().map(|it| &mut it.expr);
