@@ -88,10 +88,10 @@ impl Flatten {
             LogicalPlan::Window { input, window, schema } => {
                 extended(self.window(input, window, schema)?, &steps)
             }
-            LogicalPlan::Aggregate { input, keys, sets, calls, schema } => {
+            LogicalPlan::Aggregate { input, keys, sets, calls, schema, .. } => {
                 extended(self.aggregate(input, keys, sets, calls, schema)?, &steps)
             }
-            LogicalPlan::Join { left, right, kind, condition, schema, span } => {
+            LogicalPlan::Join { left, right, kind, condition, schema, span, .. } => {
                 let (conditions, steps) = match kind {
                     flott_sql::JoinKind::Inner => leading_filters(simplify(steps)),
                     _ => (Vec::new(), steps),
@@ -108,6 +108,10 @@ impl Flatten {
                 let what = if keys.is_empty() { "LIMIT" } else { "ORDER BY" };
                 return Err(flott_types::Diagnostic::not_supported(what).at(*span));
             }
+            LogicalPlan::TemporalJoin(join) => return not_yet("FOR SYSTEM_TIME AS OF", join.span),
+            LogicalPlan::FromChangelog(it) => return not_yet("FROM_CHANGELOG", it.span),
+            LogicalPlan::ToChangelog(it) => return not_yet("TO_CHANGELOG", it.span),
+            LogicalPlan::Match(it) => return not_yet("MATCH_RECOGNIZE", it.span),
             LogicalPlan::Project { .. } | LogicalPlan::Filter { .. } | LogicalPlan::Unnest { .. } => {
                 let (base, below) = peel(base);
                 self.with_steps(base, below.into_iter().chain(steps).collect())?
@@ -157,6 +161,10 @@ impl Flatten {
             steps: Vec::new(),
         }
     }
+}
+
+fn not_yet(what: &str, span: Span) -> Result<Vec<Branch>> {
+    Err(Diagnostic::not_supported(what).at(span))
 }
 
 /// The branches with these steps behind theirs.

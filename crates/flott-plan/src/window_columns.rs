@@ -105,7 +105,12 @@ pub fn plain(expr: &Expr) -> Option<usize> {
 /// The window columns of a query's output.
 pub fn window_columns(plan: &LogicalPlan) -> Option<WindowColumns> {
     match plan {
-        LogicalPlan::Scan { .. } | LogicalPlan::Values { .. } => None,
+        LogicalPlan::Scan { .. }
+        | LogicalPlan::Values { .. }
+        | LogicalPlan::TemporalJoin(_)
+        | LogicalPlan::FromChangelog(_)
+        | LogicalPlan::ToChangelog(_)
+        | LogicalPlan::Match(_) => None,
         LogicalPlan::Filter { input, .. }
         | LogicalPlan::Unnest { input, .. }
         | LogicalPlan::Over { input, .. }

@@ -24,8 +24,9 @@ pub mod variables;
 
 pub use catalog::{Catalog, Entry, Table, View, WatermarkDef};
 pub use plan::{
-    Bound, Frame, Insert, JoinKind, LogicalPlan, OverCall, OverFunction, OverOffset, SortKey, WindowKind,
-    WindowSpec,
+    AfterMatch, Bound, ChangeOperation, Frame, FromChangelog, Insert, JoinKind, LogicalPlan, LookupHint,
+    LookupRetry, MatchExpr, MatchRecognize, MatchValue, OnConflict, OverCall, OverFunction, OverOffset,
+    PatternTerm, SortKey, TemporalJoin, ToChangelog, WindowKind, WindowSpec,
 };
 pub use session::{Outcome, Session};
 pub use source::Source;

@@ -1,10 +1,19 @@
 //! The logical plan: a small typed algebra.
 
+mod changelog;
+mod pattern;
+mod temporal;
+
 use std::fmt;
 
 use flott_expr::{AggregateCall, Expr};
 use flott_types::{Schema, Span, TableDescription, TimeAttribute, quote_identifier};
 
+pub use self::{
+    changelog::{ChangeOperation, FromChangelog, OnConflict, ToChangelog},
+    pattern::{AfterMatch, MatchExpr, MatchRecognize, MatchValue, PatternTerm},
+    temporal::{LookupHint, LookupRetry, TemporalJoin},
+};
 use crate::catalog::WatermarkDef;
 
 /// A query, bound and typed. Column references are positions in the input's schema.
@@ -88,6 +97,9 @@ pub enum LogicalPlan {
         sets: Vec<Vec<usize>>,
         /// The aggregate calls over the input's columns.
         calls: Vec<AggregateCall>,
+        /// The `STATE_TTL` hint in milliseconds: a group that no row has changed for so long is
+        /// forgotten.
+        state_ttl: Option<i64>,
         /// Keys (nullable where a set lacks them), calls, and with more than one set a last column
         /// `$set` INT NOT NULL, the position of the row's set in `sets`.
         schema: Schema,
@@ -102,6 +114,8 @@ pub enum LogicalPlan {
         kind: JoinKind,
         /// A BOOLEAN expression.
         condition: Expr,
+        /// The `STATE_TTL` hint in milliseconds: left, right.
+        state_ttl: [Option<i64>; 2],
         /// Left columns, then right ones (nullable where the kind makes them so); of a semi or anti
         /// join the left columns only.
         schema: Schema,
@@ -137,6 +151,14 @@ pub enum LogicalPlan {
         /// Where the first of the clauses stands.
         span: Span,
     },
+    /// A join with a table as it was at a time of the left row.
+    TemporalJoin(TemporalJoin),
+    /// Rows that say what they do, as changes.
+    FromChangelog(FromChangelog),
+    /// Changes as rows that say what they do.
+    ToChangelog(ToChangelog),
+    /// `MATCH_RECOGNIZE`
+    Match(Box<MatchRecognize>),
 }
 
 /// How time is cut into windows. Lengths in milliseconds.
@@ -319,6 +341,10 @@ impl LogicalPlan {
             | LogicalPlan::Aggregate { schema, .. }
             | LogicalPlan::Join { schema, .. }
             | LogicalPlan::Over { schema, .. } => schema.clone(),
+            LogicalPlan::TemporalJoin(join) => join.schema.clone(),
+            LogicalPlan::FromChangelog(it) => it.schema.clone(),
+            LogicalPlan::ToChangelog(it) => it.schema.clone(),
+            LogicalPlan::Match(it) => it.schema.clone(),
             LogicalPlan::Filter { input, .. } | LogicalPlan::Sort { input, .. } => input.schema(),
         }
     }
@@ -334,6 +360,10 @@ impl LogicalPlan {
             | LogicalPlan::Over { input, .. }
             | LogicalPlan::Sort { input, .. } => vec![input],
             LogicalPlan::Join { left, right, .. } => vec![left, right],
+            LogicalPlan::TemporalJoin(TemporalJoin { left, right, .. }) => vec![left, right],
+            LogicalPlan::FromChangelog(FromChangelog { input, .. })
+            | LogicalPlan::ToChangelog(ToChangelog { input, .. }) => vec![input],
+            LogicalPlan::Match(it) => vec![&it.input],
             LogicalPlan::Union { inputs, .. } => inputs.iter().collect(),
         }
     }
@@ -349,6 +379,8 @@ pub struct Insert {
     pub plan: LogicalPlan,
     /// `INSERT OVERWRITE`
     pub overwrite: bool,
+    /// `ON CONFLICT DO …`
+    pub on_conflict: Option<OnConflict>,
     /// Where the statement names the sink.
     pub span: Span,
 }
@@ -496,6 +528,20 @@ impl LogicalPlan {
                 }
                 limit.iter().try_for_each(|limit| write!(f, " limit {limit}"))?;
             }
+            LogicalPlan::TemporalJoin(join) => {
+                write!(f, "TemporalJoin {:?} {} as of {}", join.kind, join.condition, join.time)?;
+            }
+            LogicalPlan::FromChangelog(it) => {
+                let mapping: Vec<String> =
+                    it.mapping.iter().map(|(text, op)| format!("{text} = {}", op.name())).collect();
+                write!(f, "FromChangelog #{} {} ({})", it.op_column, mapping.join(", "), it.schema)?;
+            }
+            LogicalPlan::ToChangelog(it) => {
+                let mapping: Vec<String> =
+                    it.mapping.iter().map(|(op, text)| format!("{} = {text}", op.name())).collect();
+                write!(f, "ToChangelog {} ({})", mapping.join(", "), it.schema)?;
+            }
+            LogicalPlan::Match(it) => write!(f, "{it}")?,
             LogicalPlan::Unnest { input, collection, outer, ordinality, schema } => {
                 let outer = if *outer { " outer" } else { "" };
                 let ordinality = if *ordinality { " with ordinality" } else { "" };

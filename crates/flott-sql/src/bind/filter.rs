@@ -119,6 +119,7 @@ impl Binder<'_> {
             right: Box::new(inner.plan),
             kind,
             condition: condition.unwrap_or_else(always),
+            state_ttl: [None; 2],
             schema,
             span: sub_query.span,
         })
@@ -276,9 +277,9 @@ fn conjuncts(ast: &Ast) -> Vec<&Ast> {
 /// The filter; of an inner join a part of its condition.
 fn filtered(binder: &Binder<'_>, input: LogicalPlan, predicate: Expr) -> Result<LogicalPlan> {
     Ok(match input {
-        LogicalPlan::Join { left, right, kind: JoinKind::Inner, condition, schema, span } => {
+        LogicalPlan::Join { left, right, kind: JoinKind::Inner, condition, state_ttl, schema, span } => {
             let condition = binder.and(Some(condition), predicate)?;
-            LogicalPlan::Join { left, right, kind: JoinKind::Inner, condition, schema, span }
+            LogicalPlan::Join { left, right, kind: JoinKind::Inner, condition, state_ttl, schema, span }
         }
         input => LogicalPlan::Filter { input: Box::new(input), predicate },
     })

@@ -326,6 +326,7 @@ impl Aggregation {
             keys: keys.map(|key| window.map_or_else(|| key.clone(), |it| it.key(key))).collect(),
             sets: self.grouping.sets.clone(),
             calls: self.calls.clone(),
+            state_ttl: None,
             schema: self.schema.clone(),
         }
     }

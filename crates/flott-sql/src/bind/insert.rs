@@ -77,7 +77,8 @@ pub(super) fn bind(binder: &Binder<'_>, insert: &InsertStatement) -> Result<Inse
     }
     check_types(binder, &plan, &schema, &wanted, insert)?;
     let plan = write(binder, plan, &sink, given, insert)?;
-    Ok(Insert { sink, plan, overwrite: insert.overwrite, span: insert.target.span })
+    let on_conflict = insert.on_conflict.map(|(action, _)| action);
+    Ok(Insert { sink, plan, overwrite: insert.overwrite, on_conflict, span: insert.target.span })
 }
 
 /// A stream has no end at which to replace what was there.

@@ -119,7 +119,8 @@ impl Binder<'_> {
         let scope = joined(left_scope, right_scope, merged);
         let schema = join_schema(&left.schema(), &right.schema(), kind);
         let (left, right) = (Box::new(left), Box::new(right));
-        Ok((LogicalPlan::Join { left, right, kind, condition, schema, span }, scope))
+        let state_ttl = [None; 2];
+        Ok((LogicalPlan::Join { left, right, kind, condition, state_ttl, schema, span }, scope))
     }
 
     fn using_column(&self, name: &ast::ObjectName) -> Result<Ident> {

@@ -269,7 +269,7 @@ fn distinct(input: LogicalPlan) -> LogicalPlan {
     let schema = input.schema();
     let keys: Vec<Expr> = columns_of(&schema).collect();
     let sets = vec![(0..keys.len()).collect()];
-    LogicalPlan::Aggregate { input: Box::new(input), keys, sets, calls: Vec::new(), schema }
+    LogicalPlan::Aggregate { input: Box::new(input), keys, sets, calls: Vec::new(), state_ttl: None, schema }
 }
 
 /// Whether the expression is `PROCTIME()`.

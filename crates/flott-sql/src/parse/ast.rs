@@ -6,6 +6,8 @@
 use flott_types::{DataType, Options, Span};
 use sqlparser::ast::{Expr, Query};
 
+use crate::OnConflict;
+
 /// A statement and where it stands, without its `;`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
@@ -344,7 +346,8 @@ pub struct CreateView {
     pub query_span: Span,
 }
 
-/// `INSERT INTO | OVERWRITE table [/*+ OPTIONS(…) */] [PARTITION (…)] [(columns)] query`
+/// `INSERT INTO | OVERWRITE table [/*+ OPTIONS(…) */] [PARTITION (…)] [(columns)] query
+/// [ON CONFLICT DO ERROR | NOTHING | DEDUPLICATE]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct InsertStatement {
     /// `OVERWRITE`
@@ -359,6 +362,8 @@ pub struct InsertStatement {
     pub columns: Vec<Name>,
     /// The rows.
     pub query: Box<Query>,
+    /// `ON CONFLICT DO …`, and where it stands.
+    pub on_conflict: Option<(OnConflict, Span)>,
     /// Where the whole statement stands.
     pub span: Span,
 }

@@ -14,6 +14,7 @@ use super::{
     cursor::Cursor,
     ddl,
 };
+use crate::OnConflict;
 
 /// Words that a statement starts with, for `did you mean`.
 const STARTS: [&str; 16] = [
@@ -128,9 +129,28 @@ fn parse_insert(cursor: &mut Cursor) -> Result<StatementKind> {
     let partition = if cursor.accept(&["PARTITION"]) { cursor.list(partition_value)? } else { Vec::new() };
     let columns = if column_list_follows(cursor) { cursor.names()? } else { Vec::new() };
     let (query, _) = cursor.query()?;
+    let on_conflict = parse_on_conflict(cursor)?;
     let span = cursor.since(start);
-    let insert = InsertStatement { overwrite, target, hints, partition, columns, query, span };
+    let insert = InsertStatement { overwrite, target, hints, partition, columns, query, on_conflict, span };
     Ok(StatementKind::Insert(Box::new(insert)))
+}
+
+/// `ON CONFLICT DO ERROR | NOTHING | DEDUPLICATE`
+fn parse_on_conflict(cursor: &mut Cursor) -> Result<Option<(OnConflict, Span)>> {
+    let start = cursor.peek_span();
+    if !cursor.accept(&["ON", "CONFLICT"]) {
+        return Ok(None);
+    }
+    cursor.expect(&["DO"])?;
+    let actions = [
+        ("ERROR", OnConflict::Error),
+        ("NOTHING", OnConflict::Nothing),
+        ("DEDUPLICATE", OnConflict::Deduplicate),
+    ];
+    match actions.into_iter().find(|(word, _)| cursor.accept(&[word])) {
+        Some((_, action)) => Ok(Some((action, cursor.since(start)))),
+        None => Err(cursor.expected("ERROR, NOTHING or DEDUPLICATE")),
+    }
 }
 
 /// `(a, b)` and not `(SELECT …)`.

@@ -97,6 +97,7 @@ impl Session {
             partition: Vec::new(),
             columns: query_columns,
             query: query.clone(),
+            on_conflict: None,
             span: create.name.span,
         };
         self.bind_insert(source, &insert).map(|insert| Outcome::Insert(vec![insert])).inspect_err(|_| {
