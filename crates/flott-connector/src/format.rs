@@ -3,9 +3,12 @@
 //! A format knows nothing of files or topics. Connectors that carry bytes ask it where records
 //! end ([`Format::framing`]), for a [`Decoder`] and for an [`Encoder`].
 
-use arrow::{array::ArrayRef, record_batch::RecordBatch};
+use arrow::{
+    array::{ArrayRef, Int8Array},
+    record_batch::RecordBatch,
+};
 use flott_expr::EvalContext;
-use flott_types::{Diagnostic, Options, Result, Schema};
+use flott_types::{Code, Diagnostic, Options, Result, Schema};
 
 use crate::{Decoder, OptionDef, ScanRequest, TableDescription};
 
@@ -54,6 +57,14 @@ pub trait Format: Send + Sync {
     }
     /// Looks at schema and options only. Every problem is reported.
     fn validate(&self, request: &FormatRequest<'_>, errors: &mut Vec<Box<Diagnostic>>);
+    /// What its records can say: only that rows are new, or changes too.
+    ///
+    /// # Errors
+    /// Options that make no sense.
+    fn changelog(&self, options: &Options) -> Result<crate::Changelog> {
+        let _ = options;
+        Ok(crate::Changelog::Append)
+    }
     /// Where records end.
     ///
     /// # Errors
@@ -100,6 +111,15 @@ pub trait Encoder: Send {
     /// # Errors
     /// `OutputFailed`: a value can't be written in this format.
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()>;
+    /// Appends the changes: row i of the batch with kind i (see `flott_types::RowKind`). Only formats
+    /// whose [`Format::changelog`] says so are asked.
+    ///
+    /// # Errors
+    /// `OutputFailed`: a value can't be written in this format.
+    fn encode_changes(&mut self, batch: &RecordBatch, kinds: &Int8Array, out: &mut Vec<u8>) -> Result<()> {
+        let _ = (batch, kinds, out);
+        Err(Diagnostic::error(Code::Internal, "changes came to a format that writes new rows only"))
+    }
     /// Appends what ends the file (a Parquet footer). The encoder is not used afterwards.
     ///
     /// # Errors

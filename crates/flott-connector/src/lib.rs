@@ -32,7 +32,7 @@ pub use epoch_name::EpochName;
 pub use flott_types::{ColumnKind, TableColumn, TableDescription};
 pub use format::{Encoder, ExtraColumn, Format, FormatRequest, Framing};
 pub use option::{OptionDef, OptionKind};
-pub use registry::{Connector, Registry};
+pub use registry::{Changelog, Connector, Registry};
 pub use sink::{Committable, Committer, Sink, SinkGuarantee, SinkRequest, SinkWriter};
 pub use source::{
     BufferPool, Chunk, Decoded, Decoder, Idleness, OnError, Origin, Payload, ReadContext, Reject,

@@ -6,6 +6,18 @@ use flott_types::{Code, Diagnostic, Result};
 
 use crate::{Format, OptionDef, ScanRequest, Sink, SinkRequest, Source, TableDescription};
 
+/// Which changes a table's rows can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Changelog {
+    /// New rows only.
+    #[default]
+    Append,
+    /// New, changed and deleted rows of a table with a primary key; not what a row was before.
+    Upsert,
+    /// All kinds, rows as they were before a change included.
+    Retract,
+}
+
 /// A family of tables: `'connector' = '<name>'`.
 pub trait Connector: Send + Sync {
     /// Its name.
@@ -44,6 +56,23 @@ pub trait Connector: Send + Sync {
     /// What its sinks can promise by themselves.
     fn sink_guarantee(&self) -> crate::SinkGuarantee {
         crate::SinkGuarantee::Immediate
+    }
+    /// What the table's rows say when it is read: only that they are new, or changes too. Looks at
+    /// nothing outside the options.
+    ///
+    /// # Errors
+    /// Options that make no sense.
+    fn source_changelog(&self, table: &TableDescription, registry: &Registry) -> Result<Changelog> {
+        let _ = (table, registry);
+        Ok(Changelog::Append)
+    }
+    /// Which changes the table takes when it is written. Looks at nothing outside the options.
+    ///
+    /// # Errors
+    /// Options that make no sense.
+    fn sink_changelog(&self, table: &TableDescription, registry: &Registry) -> Result<Changelog> {
+        let _ = (table, registry);
+        Ok(Changelog::Append)
     }
     /// Looks at the script only. Every problem is reported.
     fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>);

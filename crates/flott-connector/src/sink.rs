@@ -24,9 +24,9 @@
 
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
+use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_expr::EvalContext;
-use flott_types::{Options, Result};
+use flott_types::{Code, Diagnostic, Options, Result};
 
 use crate::Clock;
 
@@ -88,6 +88,17 @@ pub trait SinkWriter: Send {
     /// # Errors
     /// `OutputFailed`: an earlier write failed on the I/O thread, or this batch can't be encoded.
     fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+    /// Takes over changes: row i of the batch with kind i (see `flott_types::RowKind`). Only sinks of
+    /// tables whose [`Connector::sink_changelog`] says so get them. Never blocks.
+    ///
+    /// # Errors
+    /// As `write`.
+    ///
+    /// [`Connector::sink_changelog`]: crate::Connector::sink_changelog
+    fn write_changes(&mut self, batch: &RecordBatch, kinds: &Int8Array) -> Result<()> {
+        let _ = (batch, kinds);
+        Err(Diagnostic::error(Code::Internal, "changes came to a sink that takes new rows only"))
+    }
     /// Whether the writer wants more.
     fn is_ready(&mut self) -> bool {
         true

@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use arrow::record_batch::RecordBatch;
+use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_expr::{EvalContext, Program};
 use flott_types::{Code, Options, Result, Schema};
 
@@ -171,6 +171,8 @@ pub struct Decoded {
     /// range; for the others `n..n` with the record's number within the chunk.
     /// Empty means: row i is record `first_record + i`.
     pub rows: Vec<Range<u32>>,
+    /// What each row does (see `flott_types::RowKind`); none: all are new.
+    pub kinds: Option<Int8Array>,
     /// The number within the chunk of the record of row 0, when `rows` is empty.
     pub first_record: u32,
     /// Records read: rows in `batch` + `filtered` + `skipped` + `rejected`.
@@ -192,6 +194,7 @@ impl Decoded {
         Self {
             batch,
             rows: Vec::new(),
+            kinds: None,
             first_record,
             read,
             filtered: 0,

@@ -19,7 +19,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::checkpoint::CheckpointSummary;
 
@@ -95,6 +95,8 @@ pub struct EdgeCounters {
     pub dead_lettered: AtomicU64,
     /// Rows dropped by `ignore-parse-errors` or `'on-error' = 'skip'`.
     pub skipped: AtomicU64,
+    /// Of the rows that went out: retractions of rows that the consumer never saw.
+    pub unmatched: AtomicU64,
 }
 
 /// All counters of a run.
@@ -170,6 +172,9 @@ pub struct EdgeSummary {
     pub dead_lettered: u64,
     /// Rows skipped.
     pub skipped: u64,
+    /// Of the rows that went out: retractions of rows that the consumer never saw.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unmatched: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
@@ -210,10 +215,19 @@ pub struct Counts {
     pub sources: Vec<[u64; 3]>,
     /// Per sink: written.
     pub sinks: Vec<u64>,
-    /// Per edge: in, expanded, out, filtered, late, dead-lettered, skipped.
-    pub edges: Vec<[u64; 7]>,
+    /// Per edge: in, expanded, out, filtered, late, dead-lettered, skipped, unmatched. Earlier
+    /// checkpoints end before the last.
+    #[serde(deserialize_with = "edges")]
+    pub edges: Vec<[u64; 8]>,
     /// Dead letters.
     pub dead_letters: u64,
+}
+
+/// Counts of edges, absent ones as 0.
+fn edges<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u64; 8]>, D::Error> {
+    let saved = Vec::<Vec<u64>>::deserialize(from)?;
+    let whole = |edge: Vec<u64>| std::array::from_fn(|at| edge.get(at).copied().unwrap_or(0));
+    Ok(saved.into_iter().map(whole).collect())
 }
 
 impl Counts {
@@ -234,7 +248,7 @@ impl Counts {
 }
 
 impl EdgeCounters {
-    fn cells(&self) -> [&AtomicU64; 7] {
+    fn cells(&self) -> [&AtomicU64; 8] {
         [
             &self.input,
             &self.expanded,
@@ -243,6 +257,7 @@ impl EdgeCounters {
             &self.late,
             &self.dead_lettered,
             &self.skipped,
+            &self.unmatched,
         ]
     }
 }
@@ -331,16 +346,19 @@ impl Counters {
                 .edges
                 .iter()
                 .zip(&counts.edges)
-                .map(|(it, &[input, expanded, output, filtered, late, dead_lettered, skipped])| EdgeSummary {
-                    from: it.from.clone(),
-                    to: it.to.clone(),
-                    input,
-                    expanded,
-                    output,
-                    filtered,
-                    late,
-                    dead_lettered,
-                    skipped,
+                .map(|(it, &[input, expanded, output, filtered, late, dead_lettered, skipped, unmatched])| {
+                    EdgeSummary {
+                        unmatched,
+                        from: it.from.clone(),
+                        to: it.to.clone(),
+                        input,
+                        expanded,
+                        output,
+                        filtered,
+                        late,
+                        dead_lettered,
+                        skipped,
+                    }
                 })
                 .collect(),
             dlq: counts.dead_letters,

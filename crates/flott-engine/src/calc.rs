@@ -14,7 +14,10 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::RecordBatchOptions, compute::filter_record_batch, datatypes::SchemaRef, record_batch::RecordBatch,
+    array::{AsArray, Int8Array, RecordBatchOptions, UInt32Array},
+    compute::{filter, filter_record_batch, take},
+    datatypes::SchemaRef,
+    record_batch::RecordBatch,
 };
 use flott_expr::{EvalContext, EvalError, Expr, Program};
 use flott_plan::Step;
@@ -103,16 +106,17 @@ impl Calc {
         Self { steps: ready, counters, edge, reject, context, refresh, rows_at_once: usize::MAX }
     }
 
-    /// Takes rows; hands on what comes of them, in order. `lineage`: where they came from, as long as
-    /// each is still one input record.
+    /// Takes rows, or changes if they have kinds; hands on what comes of them, in order. `lineage`: where
+    /// they came from, as long as each is still one input record.
     ///
     /// # Errors
     /// What stops the run.
     pub fn rows(
         &mut self,
         rows: &RecordBatch,
+        kinds: Option<&Int8Array>,
         lineage: Option<Lineage<'_>>,
-        emit: &mut dyn FnMut(RecordBatch) -> Result<()>,
+        emit: &mut dyn FnMut(RecordBatch, Option<Int8Array>) -> Result<()>,
     ) -> Result<()> {
         (self.refresh)(&mut self.context);
         self.context.random_seed = self.context.random_seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -123,12 +127,12 @@ impl Calc {
         self.rows_at_once = at_once.saturating_mul(2);
         while let Some((offset, length)) = todo.pop() {
             let slice = rows.slice(offset, length);
-            match self.apply(slice) {
-                Ok((batch, outcome)) => {
+            match self.apply(slice, kinds.map(|kinds| kinds.slice(offset, length))) {
+                Ok((batch, kinds, outcome)) => {
                     add(&self.counters.edges[self.edge].filtered, outcome.filtered);
                     add(&self.counters.edges[self.edge].expanded, outcome.expanded);
                     if batch.num_rows() > 0 {
-                        emit(batch)?;
+                        emit(batch, kinds)?;
                     }
                 }
                 Err(error) if error.code == Code::Internal => {
@@ -151,7 +155,7 @@ impl Calc {
         Ok(())
     }
 
-    fn apply(&self, mut batch: RecordBatch) -> Result<(RecordBatch, Outcome), EvalError> {
+    fn apply(&self, mut batch: RecordBatch, mut kinds: Option<Int8Array>) -> Applied {
         let mut outcome = Outcome::default();
         for step in &self.steps {
             if batch.num_rows() == 0 {
@@ -164,6 +168,9 @@ impl Calc {
                     let kept = if mask.true_count() == mask.len() {
                         batch
                     } else {
+                        if let Some(all) = &mut kinds {
+                            *all = filter(all, &mask).map_err(internal)?.as_primitive().clone();
+                        }
                         filter_record_batch(&batch, &mask).map_err(internal)?
                     };
                     outcome.filtered += before - kept.num_rows() as u64;
@@ -175,26 +182,40 @@ impl Calc {
                     RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(internal)?
                 }
                 Ready::Unnest(unnest) => {
-                    let (unnested, dropped, added) = unnest.apply(&batch, &self.context)?;
+                    let (unnested, parents, dropped) = unnest.apply(&batch, &self.context)?;
                     outcome.filtered += dropped;
-                    outcome.expanded += added;
+                    outcome.expanded += (unnested.num_rows() as u64 + dropped).saturating_sub(before);
+                    repeat(&mut kinds, &parents)?;
                     unnested
                 }
                 Ready::Window(window) => {
-                    let assigned = window.apply(&batch, &self.context)?;
+                    let (assigned, parents) = window.apply(&batch, &self.context)?;
                     outcome.filtered += before.saturating_sub(assigned.num_rows() as u64);
                     outcome.expanded += (assigned.num_rows() as u64).saturating_sub(before);
+                    repeat(&mut kinds, &parents)?;
                     assigned
                 }
                 Ready::Expand(expand) => {
-                    let expanded = expand.apply(&batch)?;
+                    let (expanded, parents) = expand.apply(&batch)?;
+                    repeat(&mut kinds, &parents)?;
                     outcome.expanded += (expanded.num_rows() as u64).saturating_sub(before);
                     expanded
                 }
             };
         }
-        Ok((batch, outcome))
+        Ok((batch, kinds, outcome))
     }
+}
+
+/// Rows, their kinds if they are changes, and what became of the others.
+type Applied = Result<(RecordBatch, Option<Int8Array>, Outcome), EvalError>;
+
+/// Each row of a change is the same change.
+fn repeat(kinds: &mut Option<Int8Array>, parents: &UInt32Array) -> Result<(), EvalError> {
+    if let Some(all) = kinds {
+        *all = take(all, parents, None).map_err(internal)?.as_primitive().clone();
+    }
+    Ok(())
 }
 
 /// Which of the first columns these steps read. Without a projection all of them come out.

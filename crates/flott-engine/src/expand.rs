@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, Int32Array, RecordBatchOptions, new_null_array},
+    array::{ArrayRef, Int32Array, RecordBatchOptions, UInt32Array, new_null_array},
     compute::concat,
     datatypes::SchemaRef,
     record_batch::RecordBatch,
@@ -30,11 +30,11 @@ impl Expand {
         Self { absent: absent.to_vec(), schema: output.arrow_schema() }
     }
 
-    /// The rows, once per set.
+    /// The rows, once per set, and for each the input row that it comes from.
     ///
     /// # Errors
     /// `Internal`
-    pub fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch, EvalError> {
+    pub fn apply(&self, batch: &RecordBatch) -> Result<(RecordBatch, UInt32Array), EvalError> {
         let rows = batch.num_rows();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns() + 1);
         for (at, column) in batch.columns().iter().enumerate() {
@@ -47,7 +47,9 @@ impl Expand {
         let sets = sets.flat_map(|set| std::iter::repeat_n(set, rows));
         columns.push(Arc::new(Int32Array::from_iter_values(sets)));
         let options = RecordBatchOptions::new().with_row_count(Some(rows * self.absent.len()));
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(internal)
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+        let parents = self.absent.iter().flat_map(|_| 0..rows as u32);
+        Ok((batch.map_err(internal)?, UInt32Array::from_iter_values(parents)))
     }
 }
 

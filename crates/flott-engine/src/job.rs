@@ -13,7 +13,7 @@ use flott_connector::{
     Sink, SinkRequest, Source, SourceReader, StopSignal, io,
 };
 use flott_expr::{EvalContext, Program};
-use flott_plan::{SinkTarget, SourceInput, Step, StreamPlan};
+use flott_plan::{Distribution, SinkTarget, SourceInput, Step, StreamPlan};
 use flott_types::{Code, Diagnostic, Options, Result};
 
 use crate::{
@@ -56,10 +56,21 @@ pub struct JobSettings {
     pub idle_timeout: Option<Duration>,
     /// `execution.runtime-mode = 'batch'`
     pub batch_mode: bool,
+    /// `table.exec.mini-batch.*`
+    pub mini_batch: MiniBatch,
     /// Checkpoints, if a directory for them is known.
     pub checkpointing: Option<Checkpointing>,
     /// All options of the job.
     pub options: Options,
+}
+
+/// How long operators gather changes of a key before they say what came of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MiniBatch {
+    /// At most this long. They don't wait: what has come is taken together.
+    pub latency: Duration,
+    /// At most this many rows. 1: every row's change is told.
+    pub rows: u64,
 }
 
 /// Everything a run needs.
@@ -374,8 +385,10 @@ impl<'a> Run<'a> {
 
     fn ordered_writers(&self) -> Result<Vec<Option<Arc<OrderedWriter>>>> {
         let mut out = Vec::new();
-        for sink in &self.sinks {
-            out.push(if sink.wants_order() {
+        for (sink, (node, _)) in self.sinks.iter().zip(&self.topology.sinks) {
+            // Changes that come from a source as they are: only one writer keeps the order of each key's.
+            let ordered = self.job.plan.nodes[*node].distribution == Distribution::Single;
+            out.push(if ordered || sink.wants_order() {
                 Some(Arc::new(OrderedWriter::new(sink.writer(0, 1)?, self.sources.len())))
             } else {
                 None

@@ -46,5 +46,5 @@ mod tests;
 
 pub use accounting::{Counters, Counts, EdgeSummary, SinkSummary, SourceSummary, Status, Summary};
 pub use checkpoint::{CheckpointSummary, Checkpointing, Resume};
-pub use job::{Job, JobSettings, run};
+pub use job::{Job, JobSettings, MiniBatch, run};
 pub use replay::Replay;

@@ -17,9 +17,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use arrow::record_batch::RecordBatch;
 use flott_connector::{Committable, SinkWriter};
 use flott_types::Result;
+
+use crate::sink::{Written, write_to};
 
 /// Chunks that may wait for an earlier one before shards pause.
 const WAITING_MAX: usize = 32;
@@ -33,7 +34,7 @@ struct State {
     writer: Box<dyn SinkWriter>,
     /// Per source: the next chunk to write.
     next: Vec<u64>,
-    waiting: BTreeMap<(usize, u64), Vec<RecordBatch>>,
+    waiting: BTreeMap<(usize, u64), Vec<Written>>,
 }
 
 impl OrderedWriter {
@@ -49,7 +50,7 @@ impl OrderedWriter {
     ///
     /// # Errors
     /// The writer's.
-    pub fn complete(&self, source: usize, sequence: u64, batches: Vec<RecordBatch>) -> Result<()> {
+    pub fn complete(&self, source: usize, sequence: u64, batches: Vec<Written>) -> Result<()> {
         let mut state = self.lock();
         state.waiting.insert((source, sequence), batches);
         while let Some(batches) = {
@@ -58,7 +59,7 @@ impl OrderedWriter {
         } {
             state.next[source] += 1;
             for batch in &batches {
-                state.writer.write(batch)?;
+                write_to(state.writer.as_mut(), batch)?;
             }
         }
         Ok(())
@@ -67,8 +68,8 @@ impl OrderedWriter {
     ///
     /// # Errors
     /// The writer's.
-    pub fn write(&self, batch: &RecordBatch) -> Result<()> {
-        self.lock().writer.write(batch)
+    pub fn write(&self, written: &Written) -> Result<()> {
+        write_to(self.lock().writer.as_mut(), written)
     }
     /// Whether shards may take new input.
     pub fn is_ready(&self) -> bool {

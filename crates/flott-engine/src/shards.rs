@@ -24,7 +24,7 @@ use crate::{
         Report, Shard,
         bad_records::{Describe, EdgeReject, Policy},
         edge::{EdgeTask, PreAggregation, Route},
-        operator::{InputLane, OperatorTask, Outcasts},
+        operator::{Gathered, InputLane, OperatorTask, Outcasts},
         origin,
         source::{EventTime, SourceTask},
     },
@@ -307,6 +307,7 @@ impl Builder<'_> {
                 idle: false,
                 ended: false,
                 passed: false,
+                gathered: Gathered::new(self.job.settings.mini_batch),
             };
             if let Some(coordinator) = self.restored {
                 coordinator.restore(&mut task, context.owned.clone())?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
+use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_connector::{Committable, SinkWriter};
 use flott_types::Result;
 
@@ -10,6 +10,20 @@ use crate::{
     accounting::{Counters, add},
     order::OrderedWriter,
 };
+
+/// Rows, and what each does (none: all are new).
+pub type Written = (RecordBatch, Option<Int8Array>);
+
+/// Hands rows to a writer.
+///
+/// # Errors
+/// The writer's.
+pub fn write_to(writer: &mut dyn SinkWriter, (batch, kinds): &Written) -> Result<()> {
+    match kinds {
+        Some(kinds) => writer.write_changes(batch, kinds),
+        None => writer.write(batch),
+    }
+}
 
 /// Who writes.
 pub enum Writer {
@@ -20,7 +34,7 @@ pub enum Writer {
         /// The shared writer.
         shared: Arc<OrderedWriter>,
         /// Rows of the chunk in hand.
-        held: Vec<RecordBatch>,
+        held: Vec<Written>,
     },
 }
 
@@ -40,12 +54,19 @@ impl SinkTask {
     }
     /// Takes rows that came along an edge. Rows of an operator belong to no chunk: where order is
     /// wanted, those are written as they come.
-    pub fn write(&mut self, edge: usize, batch: RecordBatch, of_a_chunk: bool) -> Result<()> {
+    pub fn write(
+        &mut self,
+        edge: usize,
+        batch: RecordBatch,
+        kinds: Option<Int8Array>,
+        of_a_chunk: bool,
+    ) -> Result<()> {
         let rows = batch.num_rows() as u64;
+        let written = (batch, kinds);
         match &mut self.writer {
-            Writer::Own(writer) => writer.write(&batch)?,
-            Writer::Ordered { held, .. } if of_a_chunk => held.push(batch),
-            Writer::Ordered { shared, .. } => shared.write(&batch)?,
+            Writer::Own(writer) => write_to(writer.as_mut(), &written)?,
+            Writer::Ordered { held, .. } if of_a_chunk => held.push(written),
+            Writer::Ordered { shared, .. } => shared.write(&written)?,
         }
         add(&self.counters.edges[edge].output, rows);
         add(&self.counters.sinks[self.index].written, rows);

@@ -96,7 +96,7 @@ proptest! {
         let (mut calc, counters, rejected) = calc();
         let (chunk, decoded) = decoded(&lines);
         let mut emitted = Vec::new();
-        calc.rows(&decoded.batch, Some(Lineage::of(&chunk, &decoded)), &mut |batch| {
+        calc.rows(&decoded.batch, None, Some(Lineage::of(&chunk, &decoded)), &mut |batch, _| {
             emitted.extend_from_slice(batch.column(0).as_primitive::<Int32Type>().values());
             Ok(())
         }).unwrap();
@@ -125,7 +125,7 @@ proptest! {
         for (source, sequence) in order {
             // Some chunks give no batch, some several.
             let batches = (0..sequence % 3).map(|part| one_value(source as i64 * 1000 + sequence as i64 * 10 + part as i64));
-            writer.complete(source, sequence, batches.collect()).unwrap();
+            writer.complete(source, sequence, batches.map(|batch| (batch, None)).collect()).unwrap();
         }
         prop_assert!(writer.is_ready(), "nothing waits any more");
         let written = written.lock().unwrap();

@@ -62,7 +62,7 @@ impl Unnest {
         Self { collection, shape, outer, ordinality, schema: output.arrow_schema(), used }
     }
 
-    /// The rows, how many input rows had no element, and how many rows came in addition to one each.
+    /// The rows, for each the input row that it comes from, and how many input rows had no element.
     ///
     /// # Errors
     /// `RecordTooLarge` if fewer input rows must be taken at once; what evaluation gives.
@@ -70,7 +70,7 @@ impl Unnest {
         &self,
         batch: &RecordBatch,
         context: &EvalContext,
-    ) -> Result<(RecordBatch, u64, u64), EvalError> {
+    ) -> Result<(RecordBatch, UInt32Array, u64), EvalError> {
         let collection = self.collection.evaluate(batch, context)?.into_iter().next();
         let collection = collection.ok_or_else(|| internal("no collection"))?;
         let (offsets, children) = self.parts(&collection)?;
@@ -121,10 +121,9 @@ impl Unnest {
                 }
             }
         }
-        let kept = batch.num_rows() as u64 - dropped;
-        let expanded = parents.len() as u64 - kept;
-        let batch = self.assemble(batch, &children, parents, elements, ordinals)?;
-        Ok((batch, dropped, expanded))
+        let parents = UInt32Array::from(parents);
+        let batch = self.assemble(batch, &children, &parents, elements, ordinals)?;
+        Ok((batch, parents, dropped))
     }
 
     /// Which elements are ROWs that are NULL.
@@ -158,16 +157,16 @@ impl Unnest {
         &self,
         batch: &RecordBatch,
         children: &[ArrayRef],
-        parents: Vec<u32>,
+        parents: &UInt32Array,
         elements: Vec<Option<u32>>,
         ordinals: Vec<Option<i32>>,
     ) -> Result<RecordBatch, EvalError> {
         let rows = parents.len();
-        let (parents, elements) = (UInt32Array::from(parents), UInt32Array::from(elements));
+        let elements = UInt32Array::from(elements);
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for (column, used) in batch.columns().iter().zip(&self.used) {
             columns.push(match used {
-                true => take(column, &parents, None).map_err(too_much)?,
+                true => take(column, parents, None).map_err(too_much)?,
                 false => new_null_array(column.data_type(), rows),
             });
         }

@@ -133,6 +133,7 @@ impl ValuesDecoder {
         Ok(Decoded {
             batch,
             rows: places,
+            kinds: None,
             first_record: start,
             read,
             filtered: 0,

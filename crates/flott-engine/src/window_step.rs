@@ -59,12 +59,16 @@ impl WindowStep {
         Self { kind: kind.clone(), offset_millis, time_column, local_time, schema: output.arrow_schema() }
     }
 
-    /// The rows, once per window.
+    /// The rows, once per window, and for each the input row that it comes from.
     ///
     /// # Errors
     /// `RecordTooLarge` if fewer input rows must be taken at once; `EvaluationFailed` for a row without
     /// a time.
-    pub fn apply(&self, batch: &RecordBatch, context: &EvalContext) -> Result<RecordBatch, EvalError> {
+    pub fn apply(
+        &self,
+        batch: &RecordBatch,
+        context: &EvalContext,
+    ) -> Result<(RecordBatch, UInt32Array), EvalError> {
         let time = batch.columns().get(self.time_column).ok_or_else(|| internal("no time column"))?;
         let zone = if self.local_time { context.time_zone } else { Tz::UTC };
         let mut assigned = Assigned::default();
@@ -120,7 +124,12 @@ impl WindowStep {
         time.checked_sub(time.checked_sub(self.offset_millis)?.checked_rem_euclid(size)?)
     }
 
-    fn assemble(&self, batch: &RecordBatch, assigned: Assigned, zone: Tz) -> Result<RecordBatch, EvalError> {
+    fn assemble(
+        &self,
+        batch: &RecordBatch,
+        assigned: Assigned,
+        zone: Tz,
+    ) -> Result<(RecordBatch, UInt32Array), EvalError> {
         let Assigned { rows, starts, ends } = assigned;
         let count = rows.len();
         let rows = UInt32Array::from(rows);
@@ -135,7 +144,8 @@ impl WindowStep {
         let time_type = self.schema.fields().last().map(|field| field.data_type().clone());
         columns.push(timestamps(times, time_type.as_ref())?);
         let options = RecordBatchOptions::new().with_row_count(Some(count));
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(arrow_error)
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+        Ok((batch.map_err(arrow_error)?, rows))
     }
 }
 

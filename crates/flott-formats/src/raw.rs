@@ -271,6 +271,7 @@ impl RawDecoder {
         let decoded = Decoded {
             batch,
             rows: std::mem::take(&mut self.rows),
+            kinds: None,
             first_record: 0,
             read,
             filtered: 0,

@@ -96,6 +96,7 @@ fn with_output<T>(
     action: impl FnOnce(&mut Output<'_>) -> Result<T, Box<Diagnostic>>,
 ) -> Result<T, Box<Diagnostic>> {
     let (mut late_partial, mut between) = (0, 0);
+    let mut unmatched = 0;
     action(&mut Output {
         emit: &mut |rows| {
             emitted.push(rows);
@@ -105,6 +106,7 @@ fn with_output<T>(
         reject: &mut |_: &RecordBatch, _: &BooleanArray, _: &str| Ok(()),
         late_partial: &mut late_partial,
         between: &mut between,
+        unmatched: &mut unmatched,
     })
 }
 

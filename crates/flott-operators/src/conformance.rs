@@ -112,6 +112,7 @@ fn call(
     action: impl FnOnce(&mut dyn Operator, &mut Output<'_>) -> Result<()>,
 ) -> Result<()> {
     let (mut late, mut rejected, mut late_partial, mut between) = (0, 0, 0, 0);
+    let mut unmatched = 0;
     let mut count_late = |batch: &RecordBatch, rows: Option<&BooleanArray>| {
         late += rows.map_or(batch.num_rows(), BooleanArray::true_count) as u64;
         Ok(())
@@ -126,6 +127,7 @@ fn call(
         reject: &mut count_rejected,
         late_partial: &mut late_partial,
         between: &mut between,
+        unmatched: &mut unmatched,
     };
     action(operator, &mut out)?;
     outcome.late += late + late_partial;

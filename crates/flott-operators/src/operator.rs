@@ -31,6 +31,10 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// Changes; rows that are added, if they have no kinds.
+    pub fn changes(batch: RecordBatch, kinds: Option<Int8Array>) -> Self {
+        Self { kinds, ..Self::insert(batch) }
+    }
     /// Rows that are added.
     pub fn insert(batch: RecordBatch) -> Self {
         let count = batch.num_rows() as u64;
@@ -50,6 +54,8 @@ pub struct Output<'a> {
     pub reject: &'a mut dyn FnMut(&RecordBatch, &BooleanArray, &str) -> Result<()>,
     /// Input rows behind late partial results, which have no rows to show any more.
     pub late_partial: &'a mut u64,
+    /// Retractions of rows that the operator never saw: taken, without effect.
+    pub unmatched: &'a mut u64,
     /// Input rows that lie between windows which lie apart (a `HOP` whose slide is longer than its
     /// size): they belong to none.
     pub between: &'a mut u64,
@@ -145,6 +151,9 @@ pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Resul
             Box::new(WindowJoinOperator::new(node, input(0)?, input(1)?, context)?)
         }
         OperatorNode::WindowRank(node) => Box::new(WindowRankOperator::new(node, input(0)?, context)?),
+        OperatorNode::GroupAggregate(_) => {
+            return Err(Diagnostic::not_supported("GROUP BY without a window"));
+        }
     })
 }
 

@@ -13,7 +13,7 @@
 
 use flott_expr::{AggregateCall, Expr};
 use flott_sql::{LogicalPlan, WindowKind};
-use flott_types::{DataType, Diagnostic, Field, Result, Schema, Span, TimeAttribute, TypeKind};
+use flott_types::{DataType, Diagnostic, Field, Result, Schema, TimeAttribute, TypeKind};
 
 use crate::{
     Call, OperatorNode, Step, WindowAggregate, WindowProperty, Windows, distinct_split,
@@ -53,6 +53,22 @@ impl Columns {
         self.fields.push(Field::new(expr.to_string(), expr.data_type.clone()));
         self.exprs.push(expr.clone());
         self.exprs.len() - 1
+    }
+    /// From here on an expression gets a column of its own, even if one of those before is equal: those
+    /// may be made NULL.
+    pub fn own_values(&mut self) {
+        self.own_from = self.exprs.len();
+    }
+    /// The call over its columns.
+    pub fn call(&mut self, call: &AggregateCall) -> Call {
+        Call {
+            function: call.function,
+            args: call.args.iter().map(|arg| self.add(arg)).collect(),
+            arg_types: call.args.iter().map(|arg| arg.data_type.clone()).collect(),
+            distinct: call.distinct,
+            filter: call.filter.as_ref().map(|filter| self.add(filter)),
+            data_type: call.data_type.clone(),
+        }
     }
     /// The columns.
     pub fn schema(&self, nullable: bool) -> Schema {
@@ -98,7 +114,7 @@ impl Flatten {
         schema: &Schema,
     ) -> Result<Vec<Branch>> {
         let windows = window_columns(input).filter(|it| groups_windows(keys, it));
-        let Some(windows) = windows else { return Err(without_window(keys, calls)) };
+        let Some(windows) = windows else { return self.group(input, keys, sets, calls, schema) };
         let mut wanted = wanted(keys, sets, calls, &windows);
         let bucket = match self.distinct_buckets {
             Some(buckets) if windows.time == TimeAttribute::Rowtime => {
@@ -261,17 +277,9 @@ fn wanted(keys: &[Expr], sets: &[Vec<usize>], calls: &[AggregateCall], windows: 
     }
     if sets.len() > 1 {
         // A key may be NULL where it is absent; an argument stays what it is.
-        columns.own_from = columns.exprs.len();
+        columns.own_values();
     }
-    let calls = calls.iter().map(|call| Call {
-        function: call.function,
-        args: call.args.iter().map(|arg| columns.add(arg)).collect(),
-        arg_types: call.args.iter().map(|arg| arg.data_type.clone()).collect(),
-        distinct: call.distinct,
-        filter: call.filter.as_ref().map(|filter| columns.add(filter)),
-        data_type: call.data_type.clone(),
-    });
-    let calls = calls.collect();
+    let calls = calls.iter().map(|call| columns.call(call)).collect();
     Wanted { columns, keys: roles, key_columns, calls }
 }
 
@@ -334,20 +342,4 @@ fn restore(wanted: &Wanted, output: &Schema, schema: &Schema) -> Step {
     let columns = crate::flatten::columns_of(output);
     let exprs = from.iter().filter_map(|&at| columns.get(at).cloned()).collect();
     Step::Project { exprs, schema: schema.clone() }
-}
-
-fn without_window(keys: &[Expr], calls: &[AggregateCall]) -> Box<Diagnostic> {
-    let whole = |spans: &mut dyn Iterator<Item = Span>| spans.fold(Span::default(), Span::union);
-    let span = match keys {
-        [] => whole(&mut calls.iter().map(|it| it.span)),
-        keys => whole(&mut keys.iter().map(|it| it.span)),
-    };
-    let what = match (keys, calls) {
-        ([], _) => "aggregation without a window",
-        (_, []) => "GROUP BY and DISTINCT without a window",
-        _ => "GROUP BY without a window",
-    };
-    Diagnostic::not_supported(what)
-        .at(span)
-        .help("group by window_start and window_end of TUMBLE, HOP, CUMULATE or SESSION")
 }

@@ -5,14 +5,16 @@
 //!   INSERT b ─┴─ flatten ───┘           of sources    (inputs first)
 //! ```
 
-use flott_connector::Registry;
+use flott_connector::{Changelog, Registry};
 use flott_expr::Expr;
 use flott_sql::Insert;
 use flott_types::{Code, Diagnostic, Options, Result, Schema, Span};
 
 use crate::{
     CalcNode, ChangelogMode, Distribution, Exchange, Guarantee, Node, NodeId, NodeKind, Pipeline, Port,
-    SinkNode, SinkTarget, SourceInput, SourceNode, Step, StreamPlan, distinct_split, event_time,
+    SinkNode, SinkTarget, SourceInput, SourceNode, Step, StreamPlan,
+    changelog::{self, Wanted, key_columns},
+    distinct_split, event_time,
     flatten::Flatten,
     graph::{Branch, Graph, Leaf, Operator, Producer},
     guarantee, origin,
@@ -26,6 +28,26 @@ struct Target {
     overwrite: bool,
     span: Span,
     schema: Schema,
+}
+
+impl Target {
+    /// Which changes it takes.
+    fn wanted(&self, registry: &Registry) -> Result<Wanted> {
+        Ok(match &self.target {
+            SinkTarget::Table(table) => Wanted {
+                name: table.name.clone(),
+                changelog: registry.connector_of(table)?.sink_changelog(table, registry)?,
+                key: key_columns(table),
+                span: self.span,
+            },
+            SinkTarget::Collect => Wanted {
+                name: "result".to_string(),
+                changelog: Changelog::Retract,
+                key: Vec::new(),
+                span: self.span,
+            },
+        })
+    }
 }
 
 /// Plans statements that run together. What several of them read or compute is read or computed
@@ -52,11 +74,14 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         }
     }
     let mut graph = flatten.graph;
-    let event_time = match has_word(options, "execution.runtime-mode", "BATCH") {
+    let batch = has_word(options, "execution.runtime-mode", "BATCH");
+    let event_time = match batch {
         // All rows are there before the first window closes: none is late.
         true => vec![false; graph.producers.len()],
         false => event_time::needed(&graph, &branches)?,
     };
+    let wanted = targets.iter().map(|it| it.wanted(registry)).collect::<Result<Vec<_>>>()?;
+    let says = changelog::infer(&mut graph, &branches, &wanted, registry, batch)?;
     origin::carry(&mut graph, &mut branches, &event_time);
     let kept = prune(&mut graph, &mut branches, &event_time);
     let filters = take_filters(&mut graph, &mut branches, &event_time);
@@ -65,6 +90,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         producers: Vec::new(),
         registry,
         options,
+        modes: says.into_iter().map(|it| it.mode).collect(),
         two_phase: !has_word(options, "table.optimizer.agg-phase-strategy", "ONE_PHASE"),
     };
     let leaves = kept.into_iter().zip(filters).zip(event_time);
@@ -146,6 +172,8 @@ struct Built {
 struct Build<'a> {
     plan: StreamPlan,
     producers: Vec<Built>,
+    /// What each producer's rows say.
+    modes: Vec<ChangelogMode>,
     registry: &'a Registry,
     options: &'a Options,
     two_phase: bool,
@@ -155,6 +183,11 @@ impl Build<'_> {
     fn add(&mut self, node: Node) -> NodeId {
         self.plan.nodes.push(node);
         self.plan.nodes.len() - 1
+    }
+
+    /// What a producer's rows say.
+    fn mode(&self, producer: usize) -> ChangelogMode {
+        self.modes.get(producer).copied().unwrap_or_default()
     }
 
     fn source(
@@ -195,7 +228,7 @@ impl Build<'_> {
             inputs: Vec::new(),
             ports: Vec::new(),
             schema,
-            changelog: ChangelogMode::Append,
+            changelog: self.mode(self.producers.len()),
             distribution: Distribution::Any,
         });
         self.producers.push(Built { node, meaning });
@@ -207,13 +240,14 @@ impl Build<'_> {
         let built = &self.producers[branch.producer];
         let (input, meaning) = (built.node, built.meaning.after(&branch.steps));
         let schema = Step::output(&branch.steps, &self.plan.nodes[input].schema).clone();
+        let changelog = changelog::after(self.plan.nodes[input].changelog, &branch.steps);
         let node = self.add(Node {
             stable_id: meaning.id.clone(),
             kind: NodeKind::Calc(CalcNode { steps: branch.steps }),
             inputs: vec![input],
             ports: vec![Port::default()],
             schema,
-            changelog: ChangelogMode::Append,
+            changelog,
             distribution: self.plan.nodes[input].distribution,
         });
         (node, meaning)
@@ -238,7 +272,7 @@ impl Build<'_> {
             inputs,
             ports,
             schema,
-            changelog: ChangelogMode::Append,
+            changelog: self.mode(self.producers.len()),
             distribution: if single { Distribution::Single } else { Distribution::Hash },
         });
         self.producers.push(Built { node, meaning });
@@ -276,8 +310,17 @@ impl Build<'_> {
         let inputs: Vec<NodeId> = branches.into_iter().map(|branch| self.calc(branch).0).collect();
         let replays = self.replays()?;
         let guarantee = guarantee::of(&target, replays, self.registry, self.options)?;
+        let all = inputs.iter().map(|&input| self.plan.nodes[input].changelog);
+        let changelog = all.reduce(ChangelogMode::and).unwrap_or_default();
+        // Changes that no operator has brought to the shard of their key: only one writer keeps their order.
+        let from_source = |&input: &NodeId| {
+            let calc = &self.plan.nodes[input];
+            let source = |&it: &NodeId| matches!(self.plan.nodes[it].kind, NodeKind::Source(_));
+            !calc.changelog.is_append() && calc.inputs.iter().any(source)
+        };
         // What people watch comes from one writer, in the order of the input.
         let distribution = match guarantee {
+            _ if inputs.iter().any(from_source) => Distribution::Single,
             Guarantee::AtLeastOnceImmediate => Distribution::Single,
             Guarantee::ExactlyOnce
             | Guarantee::AtMostOnce
@@ -291,7 +334,7 @@ impl Build<'_> {
             inputs,
             ports,
             schema,
-            changelog: ChangelogMode::Append,
+            changelog,
             distribution,
         });
         Ok(())

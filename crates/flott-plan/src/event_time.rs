@@ -26,7 +26,7 @@ pub fn needed(graph: &Graph, sinks: &[Vec<Branch>]) -> Result<Vec<bool>> {
     for (at, producer) in graph.producers.iter().enumerate().rev() {
         match producer {
             Producer::Operator(operator) => {
-                let here = needed[at] || operator.node.time() == TimeAttribute::Rowtime;
+                let here = needed[at] || operator.node.time() == Some(TimeAttribute::Rowtime);
                 for (_, branch) in &operator.inputs {
                     needed[branch.producer] |= here || asks_for_watermark(branch);
                 }

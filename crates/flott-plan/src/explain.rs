@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     Exchange, Node, NodeKind, OperatorNode, Port, SinkTarget, SourceInput, SourceNode, Step, StreamPlan,
-    operator_text::{Labels, describe, state, window_kind},
+    operator_text::{Labels, window_kind},
 };
 
 /// How `explain` writes.
@@ -107,7 +107,7 @@ fn properties(plan: &StreamPlan, id: usize) -> Vec<(&'static str, String)> {
             out.push(("bounded", if source.bounded { "yes" } else { "no" }.to_string()));
         }
         NodeKind::Operator(operator) => {
-            out.extend(describe(operator, &labels(plan, node)));
+            out.extend(operator.stateful().describe(&labels(plan, node)));
             out.extend(exchanges(plan, node, operator));
         }
         NodeKind::Calc(calc) => {
@@ -152,13 +152,13 @@ fn properties(plan: &StreamPlan, id: usize) -> Vec<(&'static str, String)> {
     out.push(("schema", node.schema.to_string()));
     out.push(("changelog", node.changelog.to_string()));
     out.push(("distribution", node.distribution.to_string()));
-    out.push(("state", state_of(node).unwrap_or("none").to_string()));
+    out.push(("state", state_of(node).unwrap_or_else(|| "none".to_string())));
     out
 }
 
-fn state_of(node: &Node) -> Option<&'static str> {
+fn state_of(node: &Node) -> Option<String> {
     match &node.kind {
-        NodeKind::Operator(operator) => Some(state(operator)),
+        NodeKind::Operator(operator) => Some(operator.stateful().keeps().to_string()),
         _ => None,
     }
 }

@@ -163,9 +163,7 @@ impl Graph {
 /// Equal for operators that do the same with the same rows, whatever their columns are called.
 fn meaning_of(operator: &Operator) -> String {
     let mut node = operator.node.clone();
-    if let OperatorNode::WindowJoin(join) = &mut node {
-        join.condition.iter_mut().for_each(anonymous);
-    }
+    node.stateful_mut().exprs_mut().into_iter().for_each(anonymous);
     let mut out = format!("{node:?}");
     for (input, branch) in &operator.inputs {
         let _ = write!(out, "|{input} from {}", branch.producer);

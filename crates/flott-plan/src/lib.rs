@@ -14,13 +14,16 @@
 
 mod aggregate;
 mod build;
+mod changelog;
 mod distinct_split;
 mod event_time;
 mod explain;
 mod flatten;
 mod graph;
+mod group;
 mod guarantee;
 mod join;
+mod nodes;
 mod operator;
 mod operator_text;
 mod origin;
@@ -39,6 +42,7 @@ pub use build::plan;
 pub use explain::{ExplainFormat, explain};
 pub use flott_sql::{JoinKind, WindowKind};
 pub use guarantee::Guarantee;
+pub use nodes::{GroupAggregate, Keeps, StatefulNode, UpsertKeys};
 pub use operator::{
     Call, Exchange, OperatorNode, Port, SessionWindow, WindowAggregate, WindowJoin, WindowProperty,
     WindowRank, Windows,

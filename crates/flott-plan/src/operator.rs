@@ -14,6 +14,8 @@ use flott_types::{DataType, TimeAttribute};
 
 use flott_expr::Expr;
 
+use crate::{GroupAggregate, nodes::StatefulNode};
+
 /// How rows get from an edge to the shards of an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum Exchange {
@@ -48,59 +50,54 @@ pub enum OperatorNode {
     WindowJoin(WindowJoin),
     /// The first rows of each group within a window (Top-N, deduplication).
     WindowRank(WindowRank),
+    /// Groups whose results change with every row.
+    GroupAggregate(GroupAggregate),
 }
 
 impl OperatorNode {
+    /// What the plan knows of it.
+    pub fn stateful(&self) -> &dyn StatefulNode {
+        match self {
+            OperatorNode::WindowAggregate(node) => node,
+            OperatorNode::SessionWindow(node) => node,
+            OperatorNode::WindowJoin(node) => node,
+            OperatorNode::WindowRank(node) => node,
+            OperatorNode::GroupAggregate(node) => node,
+        }
+    }
+    /// The same, to be changed.
+    pub fn stateful_mut(&mut self) -> &mut dyn StatefulNode {
+        match self {
+            OperatorNode::WindowAggregate(node) => node,
+            OperatorNode::SessionWindow(node) => node,
+            OperatorNode::WindowJoin(node) => node,
+            OperatorNode::WindowRank(node) => node,
+            OperatorNode::GroupAggregate(node) => node,
+        }
+    }
     /// What people call it.
     pub fn name(&self) -> &'static str {
-        match self {
-            OperatorNode::WindowAggregate(_) => "window aggregate",
-            OperatorNode::SessionWindow(_) => "session window",
-            OperatorNode::WindowJoin(_) => "window join",
-            OperatorNode::WindowRank(_) => "window rank",
-        }
+        self.stateful().name()
     }
     /// How many inputs it has.
     pub fn inputs(&self) -> usize {
-        match self {
-            OperatorNode::WindowJoin(_) => 2,
-            _ => 1,
-        }
+        self.stateful().inputs()
     }
-    /// Event or processing time.
-    pub fn time(&self) -> TimeAttribute {
-        match self {
-            OperatorNode::WindowAggregate(node) => node.windows.time(),
-            OperatorNode::SessionWindow(node) => node.windows.time(),
-            OperatorNode::WindowJoin(node) => node.left_windows.time(),
-            OperatorNode::WindowRank(node) => node.windows.time(),
-        }
+    /// Event or processing time, if it goes by any.
+    pub fn time(&self) -> Option<TimeAttribute> {
+        self.stateful().time()
     }
     /// The columns by which an input's rows are grouped.
     pub fn keys(&self, input: usize) -> Vec<usize> {
-        match self {
-            OperatorNode::WindowAggregate(node) => node.keys.clone(),
-            OperatorNode::SessionWindow(node) => node.keys.clone(),
-            OperatorNode::WindowRank(node) => node.keys.clone(),
-            OperatorNode::WindowJoin(node) => {
-                node.keys.iter().map(|&(left, right)| if input == 0 { left } else { right }).collect()
-            }
-        }
+        self.stateful().keys(input)
     }
     /// How rows get to the operator.
     pub fn exchange(&self, input: usize) -> Exchange {
-        match self.keys(input) {
-            keys if keys.is_empty() => Exchange::Single,
-            keys => Exchange::Hash(keys),
-        }
+        self.stateful().exchange(input)
     }
-    /// Whether rows can be aggregated before they are exchanged: groups that don't depend on what
-    /// other shards have, results that don't depend on the order.
+    /// Whether rows can be aggregated before they are exchanged.
     pub fn has_two_phases(&self) -> bool {
-        let OperatorNode::WindowAggregate(node) = self else { return false };
-        let is_session = matches!(&node.windows, Windows::Assigned { kind: WindowKind::Session { .. }, .. });
-        let merges = |call: &Call| !call.distinct && !call.function.order_matters;
-        !is_session && node.windows.time() == TimeAttribute::Rowtime && node.calls.iter().all(merges)
+        self.stateful().has_two_phases()
     }
 }
 
@@ -175,6 +172,17 @@ pub struct Call {
     pub filter: Option<usize>,
     /// The result's type.
     pub data_type: DataType,
+}
+
+impl Call {
+    /// The columns that it reads.
+    pub fn columns(&self) -> impl Iterator<Item = usize> + '_ {
+        self.args.iter().copied().chain(self.filter)
+    }
+    /// Its columns are somewhere else now.
+    pub fn move_columns(&mut self, to: &dyn Fn(usize) -> usize) {
+        self.args.iter_mut().chain(&mut self.filter).for_each(|column| *column = to(*column));
+    }
 }
 
 /// Groups within windows. Output: keys, calls, then `properties`.

@@ -13,7 +13,7 @@ use flott_expr::{Expr, Value};
 use flott_types::{DataType, Field, Schema};
 
 use crate::{
-    OperatorNode, Step,
+    Step,
     flatten::{columns_of, extended},
     graph::{Branch, Graph, Leaf, Operator, Producer},
     rewrite::remap,
@@ -52,13 +52,17 @@ pub fn carry(graph: &mut Graph, sinks: &mut [Vec<Branch>], event_time: &[bool]) 
         without[at] = carry_into(operator, &widths, &without, &schemas);
     }
     for branch in sinks.iter_mut().flatten() {
-        let leaf = widths[branch.producer].map(|width| {
-            let mut schema = graph.producers[branch.producer].schema();
-            schema.fields.truncate(width);
-            Step::Project { exprs: columns_of(&schema), schema }
-        });
+        let schema = graph.producers[branch.producer].schema();
+        let leaf = widths[branch.producer].map(|width| without_origin(&schema, width));
         prepend(branch, leaf.or_else(|| without[branch.producer].clone()));
     }
+}
+
+/// The projection that drops the column behind all others.
+fn without_origin(schema: &Schema, width: usize) -> Step {
+    let mut schema = schema.clone();
+    schema.fields.truncate(width);
+    Step::Project { exprs: columns_of(&schema), schema }
 }
 
 /// Lets an operator's inputs have the column if one of their branches has it.
@@ -72,16 +76,27 @@ fn carry_into(
         prepend(branch, without[branch.producer].clone());
     }
     let mut before = [0; 2];
+    let mut origins = [None; 2];
     for (input, before) in before.iter_mut().enumerate().take(operator.node.inputs()) {
         let branches =
             || operator.inputs.iter().filter(move |(it, _)| *it == input).map(|(_, branch)| branch);
         let Some(first) = branches().next() else { continue };
         *before = width_of(first, schemas, widths);
         let carries = branches().any(|branch| widths[branch.producer].is_some());
-        if !carries {
-            continue;
+        origins[input] = carries.then_some(*before);
+    }
+    let Some(added) = operator.node.stateful_mut().carry_origin(origins, before) else {
+        // It reports no late rows: the column ends before it.
+        for (_, branch) in &mut operator.inputs {
+            prepend(
+                branch,
+                widths[branch.producer].map(|width| without_origin(&schemas[branch.producer], width)),
+            );
         }
-        operator.origins[input] = Some(*before);
+        return None;
+    };
+    operator.origins = origins;
+    for input in (0..2).filter(|&input| origins[input].is_some()) {
         for (_, branch) in operator.inputs.iter_mut().filter(|(it, _)| *it == input) {
             match widths[branch.producer] {
                 Some(width) => branch.steps = carried(std::mem::take(&mut branch.steps), width),
@@ -89,7 +104,7 @@ fn carry_into(
             }
         }
     }
-    emit(operator, before)
+    emit(operator, &added)
 }
 
 /// The width of a branch's output, the origin left out.
@@ -100,30 +115,12 @@ fn width_of(branch: &Branch, schemas: &[Schema], widths: &[Option<usize>]) -> us
 
 /// The output of an operator that keeps whole rows has the column too. Gives the projection that
 /// drops it.
-fn emit(operator: &mut Operator, before: [usize; 2]) -> Option<Step> {
-    let added: Vec<usize> = match &mut operator.node {
-        OperatorNode::WindowAggregate(_) => return None,
-        OperatorNode::SessionWindow(_) | OperatorNode::WindowRank(_) => {
-            operator.origins[0].into_iter().collect()
-        }
-        OperatorNode::WindowJoin(join) => {
-            let [left, right] = operator.origins;
-            if left.is_some()
-                && let Some(condition) = &mut join.condition
-            {
-                remap(condition, &|column| if column < before[0] { column } else { column + 1 });
-            }
-            let one_sided = matches!(join.kind, flott_sql::JoinKind::Semi | flott_sql::JoinKind::Anti);
-            let shift = usize::from(left.is_some());
-            let right = right.filter(|_| !one_sided).map(|at| before[0] + shift + at);
-            left.into_iter().chain(right).collect()
-        }
-    };
+fn emit(operator: &mut Operator, added: &[usize]) -> Option<Step> {
     if added.is_empty() {
         return None;
     }
     let schema = operator.schema.clone();
-    for &at in &added {
+    for &at in added {
         operator.schema.fields.insert(at.min(operator.schema.len()), field());
     }
     let columns = columns_of(&operator.schema).into_iter().enumerate();

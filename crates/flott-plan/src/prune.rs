@@ -7,24 +7,17 @@
 //!
 //! First backwards, from the sinks to the leaves: who needs what. Then forwards: positions move.
 
-use std::collections::BTreeSet;
-
 use flott_expr::Expr;
 use flott_types::Schema;
 
 use crate::{
-    Call, OperatorNode, Step, WindowAggregate, WindowJoin, WindowRank, Windows,
+    Step,
     flatten::columns_of,
-    graph::{Branch, Graph, Leaf, Operator, Producer},
+    graph::{Branch, Graph, Leaf, Producer},
+    nodes::Set,
     rewrite::remap,
     simplify::simplify,
 };
-
-/// Positions, sorted.
-type Set = BTreeSet<usize>;
-
-/// For each input, the column that tells where a row came from: the operator keeps it.
-type Origins = [Option<usize>; 2];
 
 /// Removes what nobody reads. `event_time`: for each producer, whether its event time is needed.
 /// Gives, for each producer, which of its columns are left.
@@ -47,7 +40,8 @@ pub fn prune(graph: &mut Graph, sinks: &mut [Vec<Branch>], event_time: &[bool]) 
             }
             Producer::Leaf(_) => kept[at] = needed[at].iter().copied().collect(),
             Producer::Operator(operator) => {
-                let (left, inputs) = shrink(operator, &widths, &needed[at]);
+                let origins = operator.origins;
+                let (left, inputs) = operator.node.stateful_mut().shrink(&widths, &needed[at], origins);
                 operator.schema = full[at].project(&left);
                 kept[at] = left;
                 for (input, branch) in &operator.inputs {
@@ -175,131 +169,4 @@ fn appended(now: &[usize], width: &mut usize, schema: &mut Schema) -> Vec<usize>
     *width = schema.len();
     *schema = schema.project(&left);
     left
-}
-
-/// Drops what isn't needed of an operator's output. Gives the positions that are left, and what the
-/// operator needs of each input.
-fn shrink(operator: &mut Operator, widths: &[usize; 2], needed: &Set) -> (Vec<usize>, Vec<Set>) {
-    let origins = operator.origins;
-    match &mut operator.node {
-        OperatorNode::WindowAggregate(node) => shrink_aggregate(node, needed, origins),
-        OperatorNode::SessionWindow(session) => {
-            let width = widths[0];
-            let mut input: Set = needed.iter().copied().filter(|&column| column < width).collect();
-            input.extend(origins[0]);
-            input.extend(session.keys.iter().copied());
-            input.extend(window_columns(&session.windows));
-            let left = input.iter().copied().chain(width..width + 3).collect();
-            move_windows(&mut session.windows, &input);
-            session.keys.iter_mut().for_each(|column| *column = rank(&input, *column));
-            (left, vec![input])
-        }
-        OperatorNode::WindowRank(node) => shrink_rank(node, widths[0], needed, origins),
-        OperatorNode::WindowJoin(node) => shrink_join(node, widths, needed, origins),
-    }
-}
-
-/// The position of a column among those that are left.
-fn rank(left: &Set, column: usize) -> usize {
-    left.range(..column).count()
-}
-
-fn window_columns(windows: &Windows) -> Vec<usize> {
-    match windows {
-        Windows::Assigned { time_column, .. } => vec![*time_column],
-        Windows::Attached { start, end, .. } => vec![*start, *end],
-    }
-}
-
-fn move_windows(windows: &mut Windows, left: &Set) {
-    match windows {
-        Windows::Assigned { time_column, kind, .. } => {
-            *time_column = rank(left, *time_column);
-            if let flott_sql::WindowKind::Session { partition_by, .. } = kind {
-                partition_by.iter_mut().for_each(|column| *column = rank(left, *column));
-            }
-        }
-        Windows::Attached { start, end, .. } => {
-            *start = rank(left, *start);
-            *end = rank(left, *end);
-        }
-    }
-}
-
-fn call_columns(call: &Call) -> impl Iterator<Item = usize> + '_ {
-    call.args.iter().copied().chain(call.filter)
-}
-
-fn shrink_aggregate(node: &mut WindowAggregate, needed: &Set, origins: Origins) -> (Vec<usize>, Vec<Set>) {
-    let (keys, calls) = (node.keys.len(), node.calls.len());
-    let window = keys + calls;
-    let needed_call = |at: &usize| needed.contains(&(keys + at));
-    let needed_property = |at: &usize| needed.contains(&(window + at));
-    let call_positions: Vec<usize> = (0..calls).filter(needed_call).collect();
-    let property_positions: Vec<usize> = (0..node.properties.len()).filter(needed_property).collect();
-    node.calls = call_positions.iter().map(|&at| node.calls[at].clone()).collect();
-    node.properties = property_positions.iter().map(|&at| node.properties[at]).collect();
-    let mut input: Set = node.keys.iter().copied().chain(origins[0]).collect();
-    input.extend(node.calls.iter().flat_map(call_columns));
-    input.extend(window_columns(&node.windows));
-    node.keys.iter_mut().for_each(|column| *column = rank(&input, *column));
-    for call in &mut node.calls {
-        call.args.iter_mut().chain(&mut call.filter).for_each(|column| *column = rank(&input, *column));
-    }
-    move_windows(&mut node.windows, &input);
-    let left = (0..keys)
-        .chain(call_positions.into_iter().map(|at| keys + at))
-        .chain(property_positions.into_iter().map(|at| window + at));
-    (left.collect(), vec![input])
-}
-
-fn shrink_rank(
-    node: &mut WindowRank,
-    width: usize,
-    needed: &Set,
-    origins: Origins,
-) -> (Vec<usize>, Vec<Set>) {
-    let mut input: Set = needed.iter().copied().filter(|&column| column < width).collect();
-    input.extend(origins[0]);
-    input.extend(node.keys.iter().copied());
-    input.extend(node.order_by.iter().map(|it| it.0));
-    input.extend(window_columns(&node.windows));
-    node.with_rank = needed.contains(&width);
-    let left = input.iter().copied().chain(node.with_rank.then_some(width)).collect();
-    node.keys.iter_mut().for_each(|column| *column = rank(&input, *column));
-    node.order_by.iter_mut().for_each(|it| it.0 = rank(&input, it.0));
-    move_windows(&mut node.windows, &input);
-    (left, vec![input])
-}
-
-fn shrink_join(
-    node: &mut WindowJoin,
-    widths: &[usize; 2],
-    needed: &Set,
-    origins: Origins,
-) -> (Vec<usize>, Vec<Set>) {
-    let width = widths[0];
-    let condition = node.condition.as_ref().map(Expr::columns).unwrap_or_default();
-    let read = || needed.iter().copied().chain(condition.iter().copied());
-    let mut left: Set = read().filter(|&column| column < width).collect();
-    let mut right: Set = read().filter_map(|column| column.checked_sub(width)).collect();
-    left.extend(origins[0]);
-    right.extend(origins[1]);
-    left.extend(node.keys.iter().map(|it| it.0));
-    right.extend(node.keys.iter().map(|it| it.1));
-    left.extend(window_columns(&node.left_windows));
-    right.extend(window_columns(&node.right_windows));
-    node.keys.iter_mut().for_each(|it| *it = (rank(&left, it.0), rank(&right, it.1)));
-    move_windows(&mut node.left_windows, &left);
-    move_windows(&mut node.right_windows, &right);
-    if let Some(condition) = &mut node.condition {
-        let position = |column: usize| match column.checked_sub(width) {
-            None => rank(&left, column),
-            Some(column) => left.len() + rank(&right, column),
-        };
-        remap(condition, &position);
-    }
-    let one_sided = matches!(node.kind, flott_sql::JoinKind::Semi | flott_sql::JoinKind::Anti);
-    let rights = right.iter().map(|&column| column + width).filter(|_| !one_sided);
-    (left.iter().copied().chain(rights).collect(), vec![left.clone(), right])
 }

@@ -14,7 +14,7 @@ use flott_types::Schema;
 
 use crate::{
     OperatorNode, Step, StreamPlan,
-    operator_text::{columns, describe, labelled, window_kind},
+    operator_text::{labelled, window_kind},
 };
 
 /// What a node's rows mean.
@@ -86,10 +86,10 @@ impl Meaning {
             from.push_str(&format!("|{input} from {}", meaning.id));
         }
         let parts: Vec<String> =
-            describe(node, &typed).into_iter().map(|(what, how)| format!("{what} {how}")).collect();
+            node.stateful().describe(&typed).into_iter().map(|(what, how)| format!("{what} {how}")).collect();
         let name = node.name().replace(' ', "-");
         let id = format!("{name}:{:016x}", hash(&format!("{}{from}", parts.join("|"))));
-        Self { id, columns: columns(node, &labels) }
+        Self { id, columns: node.stateful().columns(&labels) }
     }
 }
 

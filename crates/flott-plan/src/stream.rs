@@ -12,17 +12,51 @@ use crate::{Guarantee, OperatorNode, Port};
 pub type NodeId = usize;
 
 /// What a node's output rows mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangelogMode {
-    /// Rows are only added.
-    Append,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChangelogMode {
+    /// Rows change (`+U`).
+    pub updates: bool,
+    /// Rows go (`-D`).
+    pub deletes: bool,
+    /// What a row was before a change is told too (`-U`).
+    pub before: bool,
 }
 
+impl ChangelogMode {
+    /// Rows are only added.
+    pub const APPEND: Self = Self { updates: false, deletes: false, before: false };
+    /// All kinds of changes.
+    pub const RETRACT: Self = Self { updates: true, deletes: true, before: true };
+    /// All kinds, but not what a row was before.
+    pub const UPSERT: Self = Self { updates: true, deletes: true, before: false };
+
+    /// Whether rows are only added.
+    pub fn is_append(&self) -> bool {
+        !self.updates && !self.deletes
+    }
+    /// What both say together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        // Where one tells what a row was before, so must the other: see `changelog.rs`.
+        let before = match (self.updates, other.updates) {
+            (true, true) => self.before && other.before,
+            _ => self.before || other.before,
+        };
+        Self { updates: self.updates || other.updates, deletes: self.deletes || other.deletes, before }
+    }
+}
+
+/// As Flink's plans have it: `append`, `retract [I,UB,UA,D]`, `upsert [I,UA,D]`.
 impl fmt::Display for ChangelogMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ChangelogMode::Append => f.write_str("append"),
+        if self.is_append() {
+            return f.write_str("append");
         }
+        let mode = if self.updates && !self.before { "upsert" } else { "retract" };
+        let kinds =
+            [(true, "I"), (self.updates && self.before, "UB"), (self.updates, "UA"), (self.deletes, "D")];
+        let kinds: Vec<&str> = kinds.into_iter().filter(|it| it.0).map(|it| it.1).collect();
+        write!(f, "{mode} [{}]", kinds.join(","))
     }
 }
 

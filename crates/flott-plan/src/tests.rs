@@ -247,18 +247,6 @@ fn grouping_sets_are_keys() {
 }
 
 #[test]
-fn what_needs_no_window_is_refused_for_now() {
-    assert_eq!(
-        refusal("SELECT auction, COUNT(*) FROM bid GROUP BY auction"),
-        "not supported yet: GROUP BY without a window"
-    );
-    assert_eq!(
-        refusal("SELECT DISTINCT auction FROM bid"),
-        "not supported yet: GROUP BY and DISTINCT without a window"
-    );
-}
-
-#[test]
 fn unions_feed_one_operator() {
     let plan = planned(
         "CREATE VIEW both_of AS SELECT auction AS k, ts FROM bid UNION ALL SELECT bidder, ts FROM bid;

@@ -356,14 +356,21 @@ pub const OPTIONS: &[SessionOption] = &[
         "ENABLED",
         "Whether records carry their event time.",
     ),
-    accepted(
+    used(
         "table.exec.mini-batch.enabled",
         Boolean,
-        "false",
-        "Whether rows are gathered before they are aggregated.",
+        "",
+        "Whether changes of a key are gathered before it is told what came of them. 'false': every row's \
+         change is told, one by one, as Flink does unless it is told otherwise. Unless set, changes are \
+         gathered for the buffer timeout.",
     ),
-    accepted("table.exec.mini-batch.allow-latency", Duration, "0 ms", "How long rows may be gathered."),
-    accepted("table.exec.mini-batch.size", Integer, "-1", "How many rows may be gathered."),
+    used(
+        "table.exec.mini-batch.allow-latency",
+        Duration,
+        "0 ms",
+        "How long changes are gathered at most. 0: for the buffer timeout.",
+    ),
+    used("table.exec.mini-batch.size", Integer, "-1", "How many rows are gathered at most."),
     accepted("table.exec.resource.default-parallelism", Integer, "-1", "Parallelism of all operators."),
     accepted("table.exec.async-lookup.buffer-capacity", Integer, "100", "How many lookups may be under way."),
     accepted("table.exec.async-lookup.timeout", Duration, "3 min", "How long a lookup may take."),

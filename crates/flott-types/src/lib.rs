@@ -14,6 +14,7 @@ mod arrow_layout;
 mod data_type;
 mod diagnostic;
 mod options;
+mod row_kind;
 mod schema;
 mod table;
 
@@ -21,5 +22,6 @@ pub use arrow_layout::TimestampUnit;
 pub use data_type::{DataType, IntervalUnit, RowField, TypeKind, quote_identifier};
 pub use diagnostic::{Category, Code, Diagnostic, Label, Result, Severity, Span};
 pub use options::{OptionValue, Options, closest, parse_boolean, parse_duration, parse_memory_size};
+pub use row_kind::RowKind;
 pub use schema::{Field, Schema, TimeAttribute};
 pub use table::{ColumnKind, TableColumn, TableDescription};

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use flott_connector::Clock;
-use flott_engine::{Checkpointing, JobSettings, Resume};
+use flott_engine::{Checkpointing, JobSettings, MiniBatch, Resume};
 use flott_types::{Code, Diagnostic, Options, Result};
 
 /// Rows in a batch: large enough to make per-batch work vanish, small enough for the cache.
@@ -35,12 +35,13 @@ pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) ->
     }
     let dead_letter_directory =
         PathBuf::from(options.get("dead-letter.path").unwrap_or("./flott-dlq")).join(&pipeline_name);
+    let buffer_timeout =
+        options.duration("execution.buffer-timeout.interval")?.unwrap_or(Duration::from_millis(100));
     Ok(JobSettings {
         parallelism: options.parsed("parallelism.default", shards)?.unwrap_or(cores),
         batch_rows: BATCH_ROWS,
-        buffer_timeout: options
-            .duration("execution.buffer-timeout.interval")?
-            .unwrap_or(Duration::from_millis(100)),
+        buffer_timeout,
+        mini_batch: mini_batch(options, buffer_timeout)?,
         time_zone: options.parsed("table.local-time-zone", zone)?.unwrap_or_else(local_zone),
         key_groups: options.parsed("pipeline.max-parallelism", key_groups)?.unwrap_or(KEY_GROUPS),
         exchange_capacity: options
@@ -55,6 +56,28 @@ pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) ->
         options: options.clone(),
     })
 }
+
+/// How long changes are gathered: as long as buffers wait; not at all if the job says so, as in Flink
+/// unless it is told otherwise.
+fn mini_batch(options: &Options, buffer_timeout: Duration) -> Result<MiniBatch> {
+    let latency = options.duration("table.exec.mini-batch.allow-latency")?.filter(|it| !it.is_zero());
+    let rows = |text: &str| match text.trim().parse::<i64>() {
+        Ok(-1) => Ok(None),
+        Ok(rows @ 1..) => Ok(Some(rows.unsigned_abs())),
+        _ => Err("expected a whole number above 0, or -1".to_string()),
+    };
+    let rows = options.parsed("table.exec.mini-batch.size", rows)?.flatten();
+    Ok(match options.boolean("table.exec.mini-batch.enabled")? {
+        Some(false) => MiniBatch { latency: Duration::ZERO, rows: 1 },
+        Some(true) => {
+            MiniBatch { latency: latency.unwrap_or(buffer_timeout), rows: rows.unwrap_or(GATHERED_ROWS_MAX) }
+        }
+        None => MiniBatch { latency: buffer_timeout, rows: GATHERED_ROWS_MAX },
+    })
+}
+
+/// Rows whose changes are gathered at the most, unless the job says otherwise.
+const GATHERED_ROWS_MAX: u64 = 4 << 20;
 
 /// Key groups of a job, unless it says otherwise: so many shards can share its state at the most.
 const KEY_GROUPS: u16 = 128;

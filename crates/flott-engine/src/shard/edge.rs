@@ -6,7 +6,10 @@
 //!                                  └─► LaneWriter     (the shard that has the key)
 //! ```
 
-use arrow::{array::BooleanArray, record_batch::RecordBatch};
+use arrow::{
+    array::{BooleanArray, Int8Array},
+    record_batch::RecordBatch,
+};
 use flott_operators::{Operator, Output, Rows};
 use flott_types::Result;
 
@@ -64,13 +67,14 @@ impl EdgeTask {
         &mut self,
         sequence: Option<u64>,
         batch: RecordBatch,
+        kinds: Option<Int8Array>,
         lineage: Option<Lineage<'_>>,
         sinks: &mut [SinkTask],
         counters: &Counters,
     ) -> Result<()> {
         let Self { id, calc, pre, route } = self;
-        let mut on = |batch: RecordBatch| match pre {
-            None => deliver(route, *id, sequence, Rows::insert(batch), None, sinks),
+        let mut on = |batch: RecordBatch, kinds: Option<Int8Array>| match pre {
+            None => deliver(route, *id, sequence, Rows::changes(batch, kinds), None, sinks),
             Some(pre) => {
                 let PreAggregation { operator, keys, outcasts } = pre;
                 drive(
@@ -78,14 +82,14 @@ impl EdgeTask {
                     outcasts,
                     counters,
                     *id,
-                    |operator, out| operator.on_rows(0, Rows::insert(batch), out),
+                    |operator, out| operator.on_rows(0, Rows::changes(batch, kinds), out),
                     &mut |rows| deliver(route, *id, sequence, rows, Some(keys), sinks),
                 )
             }
         };
         match calc {
-            Some(calc) => calc.rows(&batch, lineage, &mut on),
-            None => on(batch),
+            Some(calc) => calc.rows(&batch, kinds.as_ref(), lineage, &mut on),
+            None => on(batch, kinds),
         }
     }
 
@@ -212,7 +216,7 @@ fn deliver(
     sinks: &mut [SinkTask],
 ) -> Result<()> {
     match route {
-        Route::Sink(sink) => sinks[*sink].write(edge, rows.batch, sequence.is_some()),
+        Route::Sink(sink) => sinks[*sink].write(edge, rows.batch, rows.kinds, sequence.is_some()),
         Route::Lane { writer, keys } => {
             let keys = if rows.partial { partial_keys.unwrap_or(keys) } else { keys };
             writer.rows(sequence.unwrap_or(0), rows, keys)
@@ -229,7 +233,7 @@ fn drive(
     call: impl FnOnce(&mut dyn Operator, &mut Output<'_>) -> Result<()>,
     emit: &mut dyn FnMut(Rows) -> Result<()>,
 ) -> Result<()> {
-    let (mut late_partial, mut between) = (0, 0);
+    let (mut late_partial, mut between, mut unmatched) = (0, 0, 0);
     let mut late =
         |batch: &RecordBatch, which: Option<&BooleanArray>| outcasts.late(edge, batch, which, counters);
     let mut reject =
@@ -240,9 +244,11 @@ fn drive(
         reject: &mut reject,
         late_partial: &mut late_partial,
         between: &mut between,
+        unmatched: &mut unmatched,
     };
     call(operator, &mut out)?;
     add(&counters.edges[edge].late, late_partial);
     add(&counters.edges[edge].filtered, between);
+    add(&counters.edges[edge].unmatched, unmatched);
     Ok(())
 }

@@ -197,8 +197,9 @@ impl Shard {
         // What is behind a barrier belongs to the next epoch: an operator that has let it through waits
         // until the others on this shard have too, and the sinks have ended the epoch.
         let aligning = self.barrier.is_some();
+        let now = self.clock.monotonic();
         let Self { operators, edges, sinks, counters, .. } = self;
-        let mut around = Around { edges, sinks, counters };
+        let mut around = Around { edges, sinks, counters, now };
         let mut busy = false;
         for operator in operators.iter_mut().rev() {
             if operator.ended || (aligning && operator.passed) || operator.is_blocked(&mut around) {
@@ -273,7 +274,8 @@ impl Shard {
         }
         let Self { number, operators, edges, sinks, counters, .. } = self;
         let number = *number;
-        let mut around = Around { edges, sinks, counters };
+        let now = barrier.since;
+        let mut around = Around { edges, sinks, counters, now };
         for operator in operators.iter_mut() {
             let start = |id: &str| barrier.request.snapshot_of(number, id);
             if let Some(snapshot) = operator.barrier(epoch, start, &mut around)? {

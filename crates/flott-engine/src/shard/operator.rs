@@ -6,7 +6,7 @@
 //!   LaneReader ─┘ all at a barrier ──► snapshot ┘
 //! ```
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::RecordBatch};
 use flott_connector::{Origin, Stage};
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     accounting::{Counters, add},
     exchange::{LaneReader, Taken},
+    job::MiniBatch,
     progress::{END_OF_TIME, NO_WATERMARK},
     sink::SinkTask,
 };
@@ -78,6 +79,34 @@ pub struct OperatorTask {
     pub ended: bool,
     /// It has let the barrier of the epoch under way through.
     pub passed: bool,
+    /// What it has taken and not yet told the results of.
+    pub gathered: Gathered,
+}
+
+/// Rows taken since the last flush.
+#[derive(Debug, Clone, Copy)]
+pub struct Gathered {
+    /// How long and how many.
+    pub limit: MiniBatch,
+    rows: u64,
+    since: Duration,
+}
+
+impl Gathered {
+    /// Nothing yet.
+    pub fn new(limit: MiniBatch) -> Self {
+        Self { limit, rows: 0, since: Duration::ZERO }
+    }
+    fn add(&mut self, rows: u64, now: Duration) {
+        if self.rows == 0 {
+            self.since = now;
+        }
+        self.rows += rows;
+    }
+    fn is_due(&self, now: Duration) -> bool {
+        let long = || now.saturating_sub(self.since) >= self.limit.latency;
+        self.rows > 0 && (self.rows >= self.limit.rows || long())
+    }
 }
 
 /// What an operator works with on its shard.
@@ -88,6 +117,8 @@ pub struct Around<'a> {
     pub sinks: &'a mut [SinkTask],
     /// The shard's counters.
     pub counters: &'a Arc<Counters>,
+    /// The clock's reading, for how long rows are gathered.
+    pub now: Duration,
 }
 
 impl OperatorTask {
@@ -104,7 +135,7 @@ impl OperatorTask {
         if self.ended {
             return Ok(false);
         }
-        let mut busy = false;
+        let mut busy = self.flush_if_due(around)?;
         for lane in 0..self.lanes.len() {
             for _ in 0..MESSAGES_AT_ONCE {
                 match self.lanes[lane].reader.take() {
@@ -137,7 +168,38 @@ impl OperatorTask {
         Ok(busy)
     }
 
+    fn flush_if_due(&mut self, around: &mut Around<'_>) -> Result<bool> {
+        if self.batch_mode || !self.gathered.is_due(around.now) {
+            return Ok(false);
+        }
+        self.flush(around)?;
+        Ok(true)
+    }
+
+    /// Has the operator tell what came of the rows that it has gathered.
+    fn flush(&mut self, around: &mut Around<'_>) -> Result<()> {
+        self.gathered.rows = 0;
+        let Self { operator, out, .. } = self;
+        around.call(out, None, |output| operator.flush(output))?;
+        Ok(())
+    }
+
     fn rows(&mut self, lane: usize, rows: Rows, around: &mut Around<'_>) -> Result<()> {
+        if self.gathered.limit.rows == 1 && !self.batch_mode && !rows.partial {
+            for row in 0..rows.batch.num_rows() {
+                let kinds = rows.kinds.as_ref().map(|kinds| kinds.slice(row, 1));
+                self.rows_at_once(lane, Rows::changes(rows.batch.slice(row, 1), kinds), around)?;
+                self.flush(around)?;
+            }
+            return Ok(());
+        }
+        self.rows_at_once(lane, rows, around)?;
+        self.flush_if_due(around)?;
+        Ok(())
+    }
+
+    fn rows_at_once(&mut self, lane: usize, rows: Rows, around: &mut Around<'_>) -> Result<()> {
+        self.gathered.add(rows.count, around.now);
         let Self { operator, lanes, out, .. } = self;
         let lane = &lanes[lane];
         let taken = rows.count;
@@ -163,9 +225,15 @@ impl OperatorTask {
         if least <= self.watermark || (self.batch_mode && least != END_OF_TIME) {
             return Ok(false);
         }
+        if !self.batch_mode {
+            self.flush(around)?;
+        }
         self.watermark = least;
         let Self { operator, out, .. } = self;
-        around.call(out, None, |output| operator.on_watermark(least, output))?;
+        around.call(out, None, |output| {
+            operator.on_watermark(least, output)?;
+            operator.flush(output)
+        })?;
         for &edge in &self.out {
             around.edges[edge].watermark(least, around.sinks, around.counters)?;
         }
@@ -181,7 +249,10 @@ impl OperatorTask {
             return Ok(false);
         }
         let Self { operator, out, .. } = self;
-        around.call(out, None, |output| operator.on_time(now_millis, output))?;
+        around.call(out, None, |output| {
+            operator.on_time(now_millis, output)?;
+            operator.flush(output)
+        })?;
         for &edge in &self.out {
             around.edges[edge].watermark(self.watermark, around.sinks, around.counters)?;
         }
@@ -193,7 +264,10 @@ impl OperatorTask {
         if drained {
             self.advance(around)?;
             let Self { operator, out, .. } = self;
-            around.call(out, None, |output| operator.on_time(i64::MAX, output))?;
+            around.call(out, None, |output| {
+                operator.on_time(i64::MAX, output)?;
+                operator.flush(output)
+            })?;
         }
         for &edge in &self.out {
             around.edges[edge].watermark(self.watermark, around.sinks, around.counters)?;
@@ -216,6 +290,9 @@ impl OperatorTask {
     ) -> Result<Option<OperatorSnapshot>> {
         if self.passed || (!self.ended && !self.lanes.iter().all(|lane| lane.reader.is_at_barrier())) {
             return Ok(None);
+        }
+        if !self.ended {
+            self.flush(around)?;
         }
         let snapshot = self.snapshot(snapshot(&self.stable_id))?;
         if !self.ended {
@@ -261,12 +338,13 @@ impl Around<'_> {
         from: Option<&InputLane>,
         call: impl FnOnce(&mut Output<'_>) -> Result<()>,
     ) -> Result<u64> {
-        let Self { edges, sinks, counters } = self;
+        let Self { edges, sinks, counters, .. } = self;
         let (mut late_rows, mut rejected, mut late_partial, mut between) = (0, 0, 0, 0);
+        let mut unmatched = 0;
         let mut emit = |rows: Rows| {
             for &edge in out {
                 add(&counters.edges[edges[edge].id].input, rows.batch.num_rows() as u64);
-                edges[edge].rows(None, rows.batch.clone(), None, sinks, counters)?;
+                edges[edge].rows(None, rows.batch.clone(), rows.kinds.clone(), None, sinks, counters)?;
             }
             Ok(())
         };
@@ -286,11 +364,13 @@ impl Around<'_> {
             reject: &mut reject,
             late_partial: &mut late_partial,
             between: &mut between,
+            unmatched: &mut unmatched,
         };
         call(&mut output)?;
         if let Some(lane) = from {
             add(&counters.edges[lane.edge].late, late_partial);
             add(&counters.edges[lane.edge].filtered, between);
+            add(&counters.edges[lane.edge].unmatched, unmatched);
         }
         Ok(late_rows + rejected + late_partial + between)
     }

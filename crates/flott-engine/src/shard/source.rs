@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, RecordBatchOptions, as_primitive_array, new_null_array},
+    array::{
+        Array, ArrayRef, BooleanArray, Int8Array, RecordBatchOptions, as_primitive_array, new_null_array,
+    },
     compute,
     datatypes::{
         DataType as ArrowType, SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
@@ -112,13 +114,16 @@ impl SourceTask {
             if decoded.batch.num_rows() == 0 {
                 return Ok(());
             }
-            let lineage = Lineage::of(&chunk, &decoded);
-            let batch = decoded.batch.clone();
+            let part = Part {
+                batch: decoded.batch.clone(),
+                kinds: decoded.kinds.clone(),
+                lineage: Lineage::of(&chunk, &decoded),
+            };
             match event_time {
-                None => send(edges, chunk.sequence, &batch, lineage, to),
+                None => send(edges, chunk.sequence, &part, to),
                 Some(event_time) => {
-                    event_time.rows(batch, lineage, context, policy, &mut time, &mut |step| match step {
-                        Step::Rows(batch, lineage) => send(edges, chunk.sequence, &batch, lineage, to),
+                    event_time.rows(part, context, policy, &mut time, &mut |step| match step {
+                        Step::Rows(part) => send(edges, chunk.sequence, &part, to),
                         Step::Time(time) => edges.iter().try_for_each(|&edge| {
                             to.edges[edge].time(chunk.sequence, time, to.sinks, to.counters)
                         }),
@@ -164,15 +169,16 @@ fn count(source: usize, decoded: &Decoded, edges: &[usize], to: &Downstream<'_>)
     }
 }
 
-fn send(
-    edges: &[usize],
-    sequence: u64,
-    batch: &RecordBatch,
-    lineage: Lineage<'_>,
-    to: &mut Downstream<'_>,
-) -> Result<()> {
+fn send(edges: &[usize], sequence: u64, part: &Part<'_>, to: &mut Downstream<'_>) -> Result<()> {
     for &edge in edges {
-        to.edges[edge].rows(Some(sequence), batch.clone(), Some(lineage), to.sinks, to.counters)?;
+        to.edges[edge].rows(
+            Some(sequence),
+            part.batch.clone(),
+            part.kinds.clone(),
+            Some(part.lineage),
+            to.sinks,
+            to.counters,
+        )?;
     }
     Ok(())
 }
@@ -198,9 +204,26 @@ fn reject_record(
     policy.bad_record(&mut edges.iter().map(|&edge| to.edges[edge].id), failed)
 }
 
+/// Decoded rows, what each does (none: all are new), and where they come from.
+struct Part<'a> {
+    batch: RecordBatch,
+    kinds: Option<Int8Array>,
+    lineage: Lineage<'a>,
+}
+
+impl Part<'_> {
+    fn slice(&self, offset: usize, length: usize) -> Self {
+        Self {
+            batch: self.batch.slice(offset, length),
+            kinds: self.kinds.as_ref().map(|kinds| kinds.slice(offset, length)),
+            lineage: self.lineage.slice(offset),
+        }
+    }
+}
+
 /// What comes of decoded rows, in order.
 enum Step<'a> {
-    Rows(RecordBatch, Lineage<'a>),
+    Rows(Part<'a>),
     Time(ChunkTime),
     /// A row was dead-lettered because its time lies too far ahead.
     Ahead,
@@ -210,38 +233,37 @@ impl EventTime {
     /// Takes rows that lie too far ahead out, moves time on.
     fn rows<'a>(
         &self,
-        mut batch: RecordBatch,
-        lineage: Lineage<'a>,
+        mut part: Part<'a>,
         context: &EvalContext,
         policy: &Policy,
         time: &mut ChunkTime,
         emit: &mut dyn FnMut(Step<'a>) -> Result<()>,
     ) -> Result<()> {
-        let watermarks = self.evaluate(&self.watermark, &batch, context)?;
-        let ahead = self.ahead(&batch, context)?;
+        let watermarks = self.evaluate(&self.watermark, &part.batch, context)?;
+        let ahead = self.ahead(&part.batch, context)?;
         if let Some(schema) = &self.with_origin {
-            batch = with_origin(&batch, lineage, schema)?;
+            part.batch = with_origin(&part.batch, part.lineage, schema)?;
         }
         let Some(ahead) = ahead.filter(|mask| mask.true_count() > 0) else {
-            return self.in_time(batch, lineage, &watermarks, time, emit);
+            return self.in_time(part, &watermarks, time, emit);
         };
         // Rare: row by row.
-        for row in 0..batch.num_rows() {
+        for row in 0..part.batch.num_rows() {
             if ahead.is_valid(row) && ahead.value(row) {
-                let describe = || (self.describe)(&batch.slice(row, 1));
+                let describe = || (self.describe)(&part.batch.slice(row, 1));
                 policy.letter(Failed {
                     stage: Stage::Late,
                     code: Code::RowAhead,
                     message: "its time lies further ahead than 'scan.watermark.max-ahead'".into(),
                     record: &mut || {
-                        let (origin, bytes) = lineage.record(row);
+                        let (origin, bytes) = part.lineage.record(row);
                         (origin, if bytes.is_empty() { describe() } else { bytes })
                     },
                     sinks: Vec::new(),
                 })?;
                 emit(Step::Ahead)?;
             } else {
-                self.in_time(batch.slice(row, 1), lineage.slice(row), &watermarks.slice(row, 1), time, emit)?;
+                self.in_time(part.slice(row, 1), &watermarks.slice(row, 1), time, emit)?;
             }
         }
         Ok(())
@@ -249,21 +271,20 @@ impl EventTime {
 
     fn in_time<'a>(
         &self,
-        batch: RecordBatch,
-        lineage: Lineage<'a>,
+        part: Part<'a>,
         watermarks: &ArrayRef,
         time: &mut ChunkTime,
         emit: &mut dyn FnMut(Step<'a>) -> Result<()>,
     ) -> Result<()> {
         if !self.on_event {
             time.watermark = time.watermark.max(max_millis(watermarks)?);
-            return emit(Step::Rows(batch, lineage));
+            return emit(Step::Rows(part));
         }
-        let mut from = 0;
-        for row in 0..batch.num_rows() {
+        let (mut from, rows) = (0, part.batch.num_rows());
+        for row in 0..rows {
             let watermark = max_millis(&watermarks.slice(row, 1))?;
             if watermark > time.watermark {
-                emit(Step::Rows(batch.slice(from, row + 1 - from), lineage.slice(from)))?;
+                emit(Step::Rows(part.slice(from, row + 1 - from)))?;
                 from = row + 1;
                 time.watermark = watermark;
                 let mut now = *time;
@@ -271,8 +292,8 @@ impl EventTime {
                 emit(Step::Time(now))?;
             }
         }
-        if from < batch.num_rows() {
-            emit(Step::Rows(batch.slice(from, batch.num_rows() - from), lineage.slice(from)))?;
+        if from < rows {
+            emit(Step::Rows(part.slice(from, rows - from)))?;
         }
         Ok(())
     }

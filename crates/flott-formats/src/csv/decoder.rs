@@ -226,8 +226,17 @@ impl CsvDecoder {
             batch = filter_record_batch(&batch, &BooleanArray::new(keep, None)).map_err(arrow_bug)?;
         }
         rejected.sort_by_key(|reject| reject.record.start);
-        let mut decoded =
-            Decoded { batch, rows: kept, first_record: 0, read, filtered: 0, skipped, nulled, rejected };
+        let mut decoded = Decoded {
+            batch,
+            rows: kept,
+            kinds: None,
+            first_record: 0,
+            read,
+            filtered: 0,
+            skipped,
+            nulled,
+            rejected,
+        };
         if let Some(program) = &self.filter {
             decoded = filter::apply(program, decoded, call.context)?;
         }

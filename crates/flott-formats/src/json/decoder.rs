@@ -205,6 +205,7 @@ impl JsonDecoder {
         let decoded = Decoded {
             batch,
             rows: std::mem::replace(&mut self.rows, Vec::with_capacity(room)),
+            kinds: None,
             first_record: 0,
             read,
             filtered: 0,
