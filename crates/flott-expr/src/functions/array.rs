@@ -1,6 +1,6 @@
 //! Arrays from arrays. Elements are compared with NULL equal to NULL, as Flink does.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{cmp::Ordering, collections::HashSet, ops::Range, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray},
@@ -12,7 +12,7 @@ use flott_types::{DataType, TypeKind};
 
 use super::{
     Call, Function, FunctionKind, Signature,
-    collection::{Gather, comparable, element_of, lists, span},
+    collection::{Comparison, Gather, comparable, comparison, element_of, lists, span},
     kernel, signature,
 };
 use crate::{EvalError, Expr, coerce};
@@ -31,10 +31,9 @@ pub(crate) static FUNCTIONS: &[Function] = &[
             Some(found)
         },
         |call| {
-            let found = search(call)?;
-            let (arrays, wanted) = (lists(call, 0)?, &found.wanted);
+            let (arrays, compare) = (lists(call, 0)?, search(call)?);
             Ok(kernel::build_booleans(call.rows, arrays.nulls().cloned(), |row| {
-                span(arrays.value_offsets(), row).any(|it| found.elements.row(it) == wanted.row(row))
+                span(arrays.value_offsets(), row).any(|it| compare(it, row).is_eq())
             }))
         },
         "Whether the array has the element; NULL is found too.",
@@ -95,7 +94,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "ARRAY_DISTINCT",
         &["ARRAY_DISTINCT(array)"],
         one_array,
-        |call| set_operation(call, |_, _| true),
+        |call| set_operation(call, None),
         "The elements, each once, in order of their first appearance.",
         &[("ARRAY_DISTINCT(ARRAY[1, 2, 1])", "[1, 2]")],
     ),
@@ -113,7 +112,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "ARRAY_INTERSECT",
         &["ARRAY_INTERSECT(array, array)"],
         two_arrays,
-        |call| set_operation(call, |element, other| other.contains(element)),
+        |call| set_operation(call, Some(true)),
         "The elements that both arrays have, each once.",
         &[("ARRAY_INTERSECT(ARRAY[1, 2, 2], ARRAY[2, 3])", "[2]")],
     ),
@@ -122,7 +121,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "ARRAY_EXCEPT",
         &["ARRAY_EXCEPT(array, array)"],
         two_arrays,
-        |call| set_operation(call, |element, other| !other.contains(element)),
+        |call| set_operation(call, Some(false)),
         "The elements of the first array that the second hasn't, each once.",
         &[("ARRAY_EXCEPT(ARRAY[1, 2, 2, 3, 3], ARRAY[2])", "[1, 3]")],
     ),
@@ -131,7 +130,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "ARRAY_REVERSE",
         &["ARRAY_REVERSE(array)"],
         one_array,
-        |call| rearrange(call, |_, span| span.rev().collect()),
+        |call| rearrange(call, |_, span, out| out.extend(span.rev())),
         "The elements in reverse order.",
         &[("ARRAY_REVERSE(ARRAY[1, 2, NULL])", "[NULL, 2, 1]")],
     ),
@@ -183,7 +182,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "ARRAY_MAX",
         &["ARRAY_MAX(array)"],
         element_types,
-        |call| extreme(call, |a, b| a > b),
+        |call| extreme(call, Ordering::Greater),
         "The greatest element that isn't NULL.",
         &[("ARRAY_MAX(ARRAY[1, 3, NULL])", "3")],
     ),
@@ -192,7 +191,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "ARRAY_MIN",
         &["ARRAY_MIN(array)"],
         element_types,
-        |call| extreme(call, |a, b| a < b),
+        |call| extreme(call, Ordering::Less),
         "The least element that isn't NULL.",
         &[("ARRAY_MIN(ARRAY[1, 3, NULL])", "1")],
     ),
@@ -274,26 +273,17 @@ fn element_types(args: &[Expr]) -> Option<Signature> {
     Some(found)
 }
 
-struct Search {
-    elements: Rows,
-    wanted: Rows,
-}
-
-fn search(call: &Call<'_>) -> Result<Search, EvalError> {
+/// Compares an element of the first argument with a row of the second.
+fn search(call: &Call<'_>) -> Result<Comparison, EvalError> {
     let wanted = call.args.get(1).ok_or_else(|| EvalError::internal("an element is missing"))?;
-    let mut known = comparable(&[lists(call, 0)?.values(), wanted])?.into_iter();
-    match (known.next(), known.next()) {
-        (Some(elements), Some(wanted)) => Ok(Search { elements, wanted }),
-        _ => Err(EvalError::internal("elements that can't be compared")),
-    }
+    comparison(lists(call, 0)?.values(), wanted)
 }
 
 fn array_position(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
-    let (arrays, found) = (lists(call, 0)?, search(call)?);
+    let (arrays, compare) = (lists(call, 0)?, search(call)?);
     let positions: Int32Array =
         kernel::build_primitive::<Int32Type>(call.rows, call.nulls().as_ref(), |row| {
-            let place = span(arrays.value_offsets(), row)
-                .position(|it| found.elements.row(it) == found.wanted.row(row));
+            let place = span(arrays.value_offsets(), row).position(|it| compare(it, row).is_eq());
             Ok(i32::try_from(place.map_or(0, |it| it + 1)).ok())
         })?;
     Ok(Arc::new(positions))
@@ -302,14 +292,15 @@ fn array_position(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 /// The array's elements in another order, or fewer of them; `None`-rows stay NULL.
 fn rearrange(
     call: &Call<'_>,
-    mut choose: impl FnMut(usize, std::ops::Range<usize>) -> Vec<usize>,
+    mut choose: impl FnMut(usize, Range<usize>, &mut Vec<usize>),
 ) -> Result<ArrayRef, EvalError> {
     let (arrays, nulls) = (lists(call, 0)?, call.nulls());
-    let mut out = Gather::new(call.rows);
+    let (mut out, mut chosen) = (Gather::new(call.rows), Vec::new());
     for row in 0..call.rows {
         let valid = nulls.as_ref().is_none_or(|it| it.is_valid(row));
         if valid {
-            choose(row, span(arrays.value_offsets(), row)).into_iter().for_each(|it| out.pick(0, it));
+            choose(row, span(arrays.value_offsets(), row), &mut chosen);
+            chosen.drain(..).for_each(|it| out.pick(0, it));
         }
         out.finish_row(valid)?;
     }
@@ -337,10 +328,10 @@ fn add_element(call: &Call<'_>, at_start: bool) -> Result<ArrayRef, EvalError> {
 }
 
 fn array_remove(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
-    let (arrays, found) = (lists(call, 0)?, search(call)?);
+    let (arrays, compare) = (lists(call, 0)?, search(call)?);
     let mut out = Gather::new(call.rows);
     for row in 0..call.rows {
-        let kept = |it: &usize| found.elements.row(*it) != found.wanted.row(row);
+        let kept = |it: &usize| compare(*it, row).is_ne();
         if arrays.is_valid(row) {
             span(arrays.value_offsets(), row).filter(kept).for_each(|it| out.pick(0, it));
         }
@@ -367,65 +358,129 @@ fn array_concat(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     out.into_lists(call, &sources)
 }
 
-fn array_union(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
-    let (arrays, nulls) = (all_lists(call)?, call.nulls());
-    let known = comparable(&arrays.iter().map(|it| it.values()).collect::<Vec<_>>())?;
-    let mut out = Gather::new(call.rows);
-    let mut seen: HashSet<Row<'_>> = HashSet::new();
-    for row in 0..call.rows {
-        let valid = nulls.as_ref().is_none_or(|it| it.is_valid(row));
-        seen.clear();
-        for (source, (array, known)) in arrays.iter().zip(&known).enumerate().filter(|_| valid) {
-            let new = span(array.value_offsets(), row).filter(|it| seen.insert(known.row(*it)));
-            new.for_each(|it| out.pick(source, it));
-        }
-        out.finish_row(valid)?;
-    }
-    let sources: Vec<&dyn Array> = arrays.iter().map(|it| it.values().as_ref()).collect();
-    out.into_lists(call, &sources)
+/// From how many elements of a row on they are looked up by their hash. Fewer are compared one by one.
+const HASHED_FROM: usize = 32;
+
+/// Some of the elements of a row, to ask whether one is among them.
+enum Seen<'a> {
+    /// Where they stand.
+    Few(Vec<(usize, usize)>),
+    Many(HashSet<Row<'a>>),
 }
 
-/// Distinct elements of the first array for which `keeps(element, elements of the second)`.
-fn set_operation(
-    call: &Call<'_>,
-    keeps: impl Fn(&Row<'_>, &HashSet<Row<'_>>) -> bool,
-) -> Result<ArrayRef, EvalError> {
-    let arrays = all_lists(call)?;
-    let known = comparable(&arrays.iter().map(|it| it.values()).collect::<Vec<_>>())?;
-    let (Some(first), Some(elements)) = (arrays.first(), known.first()) else {
-        return Err(EvalError::internal("a set operation without arrays"));
-    };
-    let nulls = call.nulls();
-    let mut out = Gather::new(call.rows);
+/// The elements of all arguments, and how to tell them apart.
+struct Elements<'a> {
+    arrays: Vec<&'a ListArray>,
+    /// For each argument the comparison with each.
+    comparisons: Vec<Vec<Comparison>>,
+    /// For each argument what is hashed; nothing if no row has that many elements.
+    hashed: Vec<Rows>,
+}
+
+impl<'a> Elements<'a> {
+    fn of(call: &Call<'a>) -> Result<Self, EvalError> {
+        let arrays = all_lists(call)?;
+        let values: Vec<&ArrayRef> = arrays.iter().map(|it| it.values()).collect();
+        let with_all = |it: &&ArrayRef| values.iter().map(|other| comparison(it, other)).collect();
+        let comparisons = values.iter().map(with_all).collect::<Result<_, _>>()?;
+        let long = arrays
+            .iter()
+            .any(|it| it.value_offsets().windows(2).any(|pair| (pair[1] - pair[0]) as usize >= HASHED_FROM));
+        let hashed = if long { comparable(&values)? } else { Vec::new() };
+        Ok(Self { arrays, comparisons, hashed })
+    }
+    fn span(&self, source: usize, row: usize) -> Range<usize> {
+        self.arrays.get(source).map_or(0..0, |it| span(it.value_offsets(), row))
+    }
+    /// No elements yet, of a row that has so many.
+    fn none(&self, count: usize) -> Seen<'_> {
+        if count < HASHED_FROM || self.hashed.is_empty() {
+            Seen::Few(Vec::new())
+        } else {
+            Seen::Many(HashSet::with_capacity(count))
+        }
+    }
+    fn has(&self, seen: &Seen<'_>, source: usize, at: usize) -> bool {
+        match seen {
+            Seen::Few(places) => places.iter().any(|(other, place)| {
+                let compare = self.comparisons.get(source).and_then(|it| it.get(*other));
+                compare.is_some_and(|compare| compare(at, *place).is_eq())
+            }),
+            Seen::Many(rows) => self.hashed.get(source).is_some_and(|it| rows.contains(&it.row(at))),
+        }
+    }
+    fn add<'s>(&'s self, seen: &mut Seen<'s>, source: usize, at: usize) {
+        match seen {
+            Seen::Few(places) => places.push((source, at)),
+            Seen::Many(rows) => rows.extend(self.hashed.get(source).map(|it| it.row(at))),
+        }
+    }
+    fn values(&self) -> Vec<&dyn Array> {
+        self.arrays.iter().map(|it| it.values().as_ref()).collect()
+    }
+}
+
+/// Makes it empty, for a row of so many elements.
+fn empty<'s>(elements: &'s Elements<'_>, seen: &mut Seen<'s>, count: usize) {
+    match seen {
+        Seen::Few(places) if count < HASHED_FROM => places.clear(),
+        seen => *seen = elements.none(count),
+    }
+}
+
+fn array_union(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
+    let (elements, nulls) = (Elements::of(call)?, call.nulls());
+    let (mut out, mut seen) = (Gather::new(call.rows), elements.none(0));
     for row in 0..call.rows {
         let valid = nulls.as_ref().is_none_or(|it| it.is_valid(row));
-        if valid {
-            let other: HashSet<Row<'_>> = match (arrays.get(1), known.get(1)) {
-                (Some(array), Some(rows)) => {
-                    span(array.value_offsets(), row).map(|it| rows.row(it)).collect()
-                }
-                _ => HashSet::new(),
-            };
-            let mut seen = HashSet::new();
-            for it in span(first.value_offsets(), row) {
-                let element = elements.row(it);
-                if keeps(&element, &other) && seen.insert(element) {
-                    out.pick(0, it);
+        let sources = 0..if valid { elements.arrays.len() } else { 0 };
+        empty(&elements, &mut seen, sources.clone().map(|it| elements.span(it, row).len()).sum());
+        for source in sources {
+            for at in elements.span(source, row) {
+                if !elements.has(&seen, source, at) {
+                    elements.add(&mut seen, source, at);
+                    out.pick(source, at);
                 }
             }
         }
         out.finish_row(valid)?;
     }
-    out.into_lists(call, &[first.values().as_ref()])
+    out.into_lists(call, &elements.values())
+}
+
+/// Distinct elements of the first array: all, or those that the second has, or hasn't.
+fn set_operation(call: &Call<'_>, among_second: Option<bool>) -> Result<ArrayRef, EvalError> {
+    let (elements, nulls) = (Elements::of(call)?, call.nulls());
+    let mut out = Gather::new(call.rows);
+    let (mut seen, mut second) = (elements.none(0), elements.none(0));
+    for row in 0..call.rows {
+        let valid = nulls.as_ref().is_none_or(|it| it.is_valid(row));
+        if valid {
+            let (first, others) = (elements.span(0, row), elements.span(1, row));
+            empty(&elements, &mut seen, first.len());
+            empty(&elements, &mut second, others.len());
+            others.for_each(|at| elements.add(&mut second, 1, at));
+            for at in first {
+                let wanted = among_second.is_none_or(|it| elements.has(&second, 0, at) == it);
+                if wanted && !elements.has(&seen, 0, at) {
+                    elements.add(&mut seen, 0, at);
+                    out.pick(0, at);
+                }
+            }
+        }
+        out.finish_row(valid)?;
+    }
+    let values = elements.values();
+    out.into_lists(call, values.get(..1).unwrap_or(&values))
 }
 
 fn array_slice(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let starts = call.ints(1)?;
     let ends = if call.args.len() > 2 { Some(call.ints(2)?) } else { None };
-    rearrange(call, |row, span| {
+    rearrange(call, |row, span, out| {
         let end = ends.map_or(i32::MAX, |it| it.value(row));
         let (from, to) = slice_bounds(span.len(), starts.value(row), end);
-        span.skip(from).take(to.saturating_sub(from)).collect()
+        out.extend(span.skip(from).take(to.saturating_sub(from)));
     })
 }
 
@@ -446,31 +501,28 @@ fn array_sort(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     };
     let (ascending, nulls_first) = (flag(1)?, flag(2)?);
     let elements = lists(call, 0)?.values();
-    let known = comparable(&[elements])?;
-    let Some(known) = known.first() else { return Err(EvalError::internal("nothing to sort")) };
-    rearrange(call, |row, span| {
+    let compare = comparison(elements, elements)?;
+    rearrange(call, |row, span, places| {
         let ascending = ascending.is_none_or(|it| it.value(row));
         let nulls_first = nulls_first.map_or(ascending, |it| it.value(row));
-        let mut places: Vec<usize> = span.collect();
+        places.extend(span);
         places.sort_by(|a, b| {
             let by_null = elements.is_valid(*a).cmp(&elements.is_valid(*b));
-            let by_value = known.row(*a).cmp(&known.row(*b));
+            let by_value = compare(*a, *b);
             let by_null = if nulls_first { by_null } else { by_null.reverse() };
             by_null.then(if ascending { by_value } else { by_value.reverse() })
         });
-        places
     })
 }
 
-fn extreme(call: &Call<'_>, better: fn(&Row<'_>, &Row<'_>) -> bool) -> Result<ArrayRef, EvalError> {
+fn extreme(call: &Call<'_>, better: Ordering) -> Result<ArrayRef, EvalError> {
     let arrays = lists(call, 0)?;
     let elements = arrays.values();
-    let known = comparable(&[elements])?;
-    let Some(known) = known.first() else { return Err(EvalError::internal("nothing to compare")) };
+    let compare = comparison(elements, elements)?;
     let places = kernel::build_primitive::<UInt32Type>(call.rows, arrays.nulls(), |row| {
         let mut best: Option<usize> = None;
         for it in span(arrays.value_offsets(), row).filter(|it| elements.is_valid(*it)) {
-            if best.is_none_or(|best| better(&known.row(it), &known.row(best))) {
+            if best.is_none_or(|best| compare(it, best) == better) {
                 best = Some(it);
             }
         }

@@ -10,12 +10,12 @@
 //!                           │ offsets                         ──► new arrays
 //! ```
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array},
+    array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array, make_comparator},
     buffer::{NullBuffer, OffsetBuffer, ScalarBuffer},
-    compute::{interleave, take},
+    compute::{SortOptions, interleave, take},
     datatypes::{DataType as ArrowType, FieldRef, Int32Type, UInt32Type},
     row::{RowConverter, Rows, SortField},
 };
@@ -225,6 +225,10 @@ fn gather(sources: &[&dyn Array], picks: &[(usize, usize)], of: &ArrowType) -> R
     if picks.is_empty() {
         return Ok(arrow::array::new_empty_array(of));
     }
+    if let [source] = sources {
+        let places = UInt32Array::from_iter_values(picks.iter().map(|(_, it)| *it as u32));
+        return Ok(take(*source, &places, None)?);
+    }
     Ok(interleave(sources, picks)?)
 }
 
@@ -252,6 +256,23 @@ pub(super) fn comparable(arrays: &[&ArrayRef]) -> Result<Vec<Rows>, EvalError> {
     let Some(first) = arrays.first() else { return Ok(Vec::new()) };
     let converter = RowConverter::new(vec![SortField::new(first.data_type().clone())])?;
     arrays.iter().map(|it| Ok(converter.convert_columns(&[Arc::clone(it)])?)).collect()
+}
+
+/// Compares elements of one array with those of another, in the order of [`comparable`].
+pub(super) type Comparison = Box<dyn Fn(usize, usize) -> Ordering + Send + Sync>;
+
+/// The comparison of the elements of two arrays.
+///
+/// # Errors
+/// A type that can't be compared.
+pub(super) fn comparison(left: &ArrayRef, right: &ArrayRef) -> Result<Comparison, EvalError> {
+    if left.data_type().is_nested() || left.data_type().is_null() {
+        let mut rows = comparable(&[left, right])?.into_iter();
+        if let (Some(left), Some(right)) = (rows.next(), rows.next()) {
+            return Ok(Box::new(move |a, b| left.row(a).cmp(&right.row(b))));
+        }
+    }
+    Ok(make_comparator(left, right, SortOptions { descending: false, nulls_first: true })?)
 }
 
 fn make_array(call: &Call<'_>) -> Result<ArrayRef, EvalError> {

@@ -341,15 +341,16 @@ fn distinct(call: &Call<'_>, wanted: bool) -> Result<ArrayRef, EvalError> {
     let [left, right] = call.args else { return Err(EvalError::internal("an argument is missing")) };
     let equal = compare_datums(left, right, Comparison::Equal)?;
     let (left, right) = (left.logical_nulls(), right.logical_nulls());
-    let null = |nulls: &Option<NullBuffer>, row| nulls.as_ref().is_some_and(|it| it.is_null(row));
-    let values = BooleanBuffer::collect_bool(call.rows, |row| {
-        let same = match (null(&left, row), null(&right, row)) {
-            (false, false) => equal.value(row),
-            (a, b) => a && b,
-        };
-        same != wanted
-    });
-    Ok(Arc::new(BooleanArray::new(values, None)))
+    let valid = |nulls: Option<NullBuffer>| {
+        nulls.map_or_else(|| BooleanBuffer::new_set(call.rows), NullBuffer::into_inner)
+    };
+    let same = if left.is_none() && right.is_none() {
+        equal.values().clone()
+    } else {
+        let (left, right) = (valid(left), valid(right));
+        &(&(&left & &right) & equal.values()) | &!&(&left | &right)
+    };
+    Ok(Arc::new(BooleanArray::new(if wanted { !&same } else { same }, None)))
 }
 
 fn null_test(call: &Call<'_>, valid: bool) -> ArrayRef {

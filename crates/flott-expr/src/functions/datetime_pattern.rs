@@ -11,7 +11,8 @@
 //! | trailing text | refused | ignored |
 
 use super::calendar::{
-    NANOS_PER_SECOND, SECONDS_PER_DAY, civil, day_of_week, days_of, iso_day_of_week, month_length, us_week,
+    Civil, NANOS_PER_SECOND, SECONDS_PER_DAY, civil, day_of_week, days_of, iso_day_of_week, month_length,
+    us_week,
 };
 use crate::EvalError;
 
@@ -140,7 +141,10 @@ impl Pattern {
         let date = civil(days);
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => out.push_str(text),
+                Piece::Text(text) => match text.as_bytes() {
+                    [byte] => out.push(char::from(*byte)),
+                    _ => out.push_str(text),
+                },
                 Piece::Field(letter, count) => {
                     let simple = self.style == Style::Simple;
                     match letter {
@@ -160,7 +164,7 @@ impl Pattern {
                         'G' => out.push_str(if date.year > 0 { "AD" } else { "BC" }),
                         'S' if !simple => push_fraction(nanos % NANOS_PER_SECOND, *count, out),
                         'X' | 'x' | 'Z' | 'z' | 'V' | 'O' => push_zone(*letter, *count, offset, out)?,
-                        _ => push_number(number(*letter, simple, days, nanos), *count, out),
+                        _ => push_number(number(*letter, simple, days, date, nanos), *count, out),
                     }
                 }
             }
@@ -361,8 +365,7 @@ fn is_numeric(letter: char, count: usize) -> bool {
     }
 }
 
-fn number(letter: char, simple: bool, days: i64, nanos: i64) -> i64 {
-    let date = civil(days);
+fn number(letter: char, simple: bool, days: i64, date: Civil, nanos: i64) -> i64 {
     let hour = nanos / (3_600 * NANOS_PER_SECOND);
     match letter {
         'd' => date.day,
@@ -386,11 +389,20 @@ fn number(letter: char, simple: bool, days: i64, nanos: i64) -> i64 {
     }
 }
 
+/// The numbers up to 99, in two digits each.
+const TWO_DIGITS: &str = "0001020304050607080910111213141516171819202122232425262728293031323334\
+    353637383940414243444546474849505152535455565758596061626364656667686970717273747576777879\
+    8081828384858687888990919293949596979899";
+
 fn push_number(value: i64, width: usize, out: &mut String) {
-    if width == 2 && (0..100).contains(&value) {
-        out.push(char::from(b'0' + (value / 10) as u8));
-        out.push(char::from(b'0' + (value % 10) as u8));
-        return;
+    let two = |value: usize| TWO_DIGITS.get(2 * value..2 * value + 2).unwrap_or("");
+    match (width, usize::try_from(value)) {
+        (2, Ok(value @ ..100)) => return out.push_str(two(value)),
+        (4, Ok(value @ ..10_000)) => {
+            out.push_str(two(value / 100));
+            return out.push_str(two(value % 100));
+        }
+        _ => {}
     }
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(value);
@@ -441,6 +453,9 @@ fn push_quarter(quarter: i64, count: usize, out: &mut String) {
 }
 
 fn push_fraction(mut nanos: i64, count: usize, out: &mut String) {
+    if count == 3 {
+        return push_number(nanos / 1_000_000, 3, out);
+    }
     let mut place = NANOS_PER_SECOND / 10;
     for _ in 0..count.min(9) {
         out.push(char::from(b'0' + (nanos / place) as u8));

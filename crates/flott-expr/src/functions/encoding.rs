@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BinaryBuilder, StringArray},
+    array::{Array, ArrayRef, BinaryBuilder, StringArray},
     datatypes::Int32Type,
 };
 use base64::{
@@ -15,7 +15,8 @@ use flott_types::DataType;
 use super::{
     Call, Function, FunctionKind,
     define::{Param, shaped, shaped_nullable},
-    kernel, signature,
+    kernel::{self, Prepared},
+    signature,
 };
 use crate::EvalError;
 
@@ -164,23 +165,48 @@ pub(crate) static FUNCTIONS: &[Function] = &[
 
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+/// What a hexadecimal digit is worth; 255 for other bytes.
+const VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut at = 0;
+    while at < 16 {
+        values[UPPER[at] as usize] = at as u8;
+        values[LOWER[at] as usize] = at as u8;
+        at += 1;
+    }
+    values
+};
 
 /// Appends two hexadecimal digits per byte.
 pub(super) fn push_hex(bytes: &[u8], out: &mut String, upper: bool) {
     let digits = if upper { UPPER } else { LOWER };
-    for byte in bytes {
-        out.push(char::from(digits[usize::from(byte >> 4)]));
-        out.push(char::from(digits[usize::from(byte & 15)]));
+    let mut spelled = [0; 64];
+    for part in bytes.chunks(spelled.len() / 2) {
+        for (pair, byte) in spelled.chunks_exact_mut(2).zip(part) {
+            pair[0] = digits[usize::from(byte >> 4)];
+            pair[1] = digits[usize::from(byte & 15)];
+        }
+        push_ascii(&spelled[..2 * part.len()], out);
+    }
+}
+
+fn push_ascii(digits: &[u8], out: &mut String) {
+    if let Ok(digits) = std::str::from_utf8(digits) {
+        out.push_str(digits);
     }
 }
 
 /// Appends the number in base 2^`shift`, in upper case, without leading zeros.
 fn push_digits(value: u64, shift: u32, out: &mut String) {
     let count = (64 - value.leading_zeros()).div_ceil(shift).max(1);
-    for place in (0..count).rev() {
-        let digit = (value >> (place * shift)) & ((1 << shift) - 1);
-        out.push(char::from(UPPER[digit as usize]));
+    let mut spelled = [0; 64];
+    let digits = &mut spelled[..count as usize];
+    let mut rest = value;
+    for digit in digits.iter_mut().rev() {
+        *digit = UPPER[(rest & ((1 << shift) - 1)) as usize];
+        rest >>= shift;
     }
+    push_ascii(digits, out);
 }
 
 fn hex(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
@@ -197,7 +223,7 @@ fn hex(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 }
 
 fn unhex(input: &StringArray) -> Result<ArrayRef, EvalError> {
-    let mut out = BinaryBuilder::new();
+    let mut out = BinaryBuilder::with_capacity(input.len(), kernel::text_bytes(input) / 2);
     let mut bytes = Vec::new();
     for text in input {
         bytes.clear();
@@ -212,7 +238,7 @@ fn unhex(input: &StringArray) -> Result<ArrayRef, EvalError> {
 /// Of an odd number of digits the first counts as a byte of zero, as in Flink. `false` if
 /// something isn't a digit.
 fn push_unhexed(text: &str, out: &mut Vec<u8>) -> bool {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|it| it as u8);
+    let digit = |byte: &u8| Some(VALUES[usize::from(*byte)]).filter(|it| *it < 16);
     let (first, pairs) = text.as_bytes().split_at(text.len() % 2);
     if !first.iter().all(u8::is_ascii_hexdigit) {
         return false;
@@ -271,7 +297,15 @@ impl Charset {
                     .map(|it| if it.is_ascii() { char::from(*it) } else { char::REPLACEMENT_CHARACTER }),
             ),
             Self::Latin1 => out.extend(bytes.iter().copied().map(char::from)),
-            Self::Utf8 => out.push_str(&String::from_utf8_lossy(bytes)),
+            Self::Utf8 => match std::str::from_utf8(bytes) {
+                Ok(text) => out.push_str(text),
+                Err(_) => bytes.utf8_chunks().for_each(|chunk| {
+                    out.push_str(chunk.valid());
+                    if !chunk.invalid().is_empty() {
+                        out.push(char::REPLACEMENT_CHARACTER);
+                    }
+                }),
+            },
             Self::Utf16 => match bytes {
                 [0xFF, 0xFE, rest @ ..] => decode_utf16(rest, u16::from_le_bytes, out),
                 [0xFE, 0xFF, rest @ ..] => decode_utf16(rest, u16::from_be_bytes, out),
@@ -294,24 +328,30 @@ fn decode_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16, out: &mut String) {
 
 fn encode(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (texts, charsets, nulls) = (call.strings(0)?, call.strings(1)?, call.nulls());
-    let mut out = BinaryBuilder::new();
+    let mut charsets = Prepared::new(charsets);
+    let mut out = BinaryBuilder::with_capacity(call.rows, kernel::text_bytes(texts));
     let mut bytes = Vec::new();
     for row in 0..call.rows {
         if nulls.as_ref().is_some_and(|it| it.is_null(row)) {
             out.append_null();
             continue;
         }
-        bytes.clear();
-        Charset::of(charsets.value(row))?.encode(texts.value(row), &mut bytes);
-        out.append_value(&bytes);
+        match charsets.at(row, Charset::of)? {
+            Charset::Utf8 => out.append_value(texts.value(row)),
+            other => {
+                bytes.clear();
+                other.encode(texts.value(row), &mut bytes);
+                out.append_value(&bytes);
+            }
+        }
     }
     Ok(Arc::new(out.finish()))
 }
 
 fn decode(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
-    let (bytes, charsets) = (call.binaries(0)?, call.strings(1)?);
+    let (bytes, mut charsets) = (call.binaries(0)?, Prepared::new(call.strings(1)?));
     kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
-        Charset::of(charsets.value(row))?.decode(bytes.value(row), out);
+        charsets.at(row, Charset::of)?.decode(bytes.value(row), out);
         Ok(true)
     })
 }

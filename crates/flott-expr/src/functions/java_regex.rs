@@ -1,7 +1,8 @@
 //! Regular expressions as Java understands them, on engines that don't.
 //!
 //! ```text
-//!   pattern ── translate() ──► regex (linear time)
+//!   pattern ── no signs in it ──► a search for the text
+//!          └── translate() ──► regex (linear time)
 //!                         └──► fancy-regex, if it looks around, refers back or is possessive
 //! ```
 //!
@@ -13,6 +14,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, sync::Mutex};
 
+use memchr::memmem;
+
+use super::string_search::find_with;
 use crate::EvalError;
 
 /// Why a pattern can't be used.
@@ -34,12 +38,19 @@ pub(super) struct JavaRegex {
 
 #[derive(Debug)]
 enum Engine {
+    /// The empty pattern: matches between all characters.
+    Nothing,
+    /// A pattern that stands for itself.
+    Literal(memmem::Finder<'static>),
     Plain(regex::Regex),
     Fancy(fancy_regex::Regex),
 }
 
 /// Byte ranges of the groups of one match; group 0 is the match.
-pub(super) type Groups = Vec<Option<(usize, usize)>>;
+type Groups = Vec<Option<(usize, usize)>>;
+
+/// What means something else than itself in a pattern.
+const SIGNS: [char; 14] = ['\\', '[', ']', '(', ')', '{', '}', '.', '*', '+', '?', '^', '$', '|'];
 
 const PATTERNS_MAX: usize = 256;
 /// How much the linear engine may allocate for one pattern.
@@ -47,8 +58,8 @@ const COMPILED_BYTES_MAX: usize = 16 << 20;
 
 type Compiled = Result<Arc<JavaRegex>, PatternError>;
 
-/// The pattern compiled, from a cache that all threads share. A column of patterns locks it once
-/// per row; a constant pattern once per batch.
+/// The pattern compiled, from a cache that all threads share. A batch asks it once per pattern that
+/// it has, if they aren't many.
 pub(super) fn compile(pattern: &str) -> Compiled {
     static CACHE: Mutex<BTreeMap<String, Compiled>> = Mutex::new(BTreeMap::new());
     let mut cache = CACHE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -65,6 +76,13 @@ pub(super) fn compile(pattern: &str) -> Compiled {
 
 impl JavaRegex {
     fn new(pattern: &str) -> Result<Self, PatternError> {
+        if pattern.is_empty() {
+            return Ok(Self { engine: Engine::Nothing, before_line_break: None });
+        }
+        if !pattern.contains(SIGNS) {
+            let engine = Engine::Literal(memmem::Finder::new(pattern).into_owned());
+            return Ok(Self { engine, before_line_break: None });
+        }
         let translated = translate(pattern)?;
         let plain = translated.text.replace(END_MARK, "\\z");
         let engine = if translated.fancy {
@@ -104,6 +122,8 @@ impl JavaRegex {
     pub(super) fn is_match(&self, text: &str) -> Result<bool, EvalError> {
         match (self.slow_for(text), &self.engine) {
             (Some(it), _) => it.is_match(text).map_err(too_hard),
+            (None, Engine::Nothing) => Ok(true),
+            (None, Engine::Literal(it)) => Ok(find_with(text.as_bytes(), it).is_some()),
             (None, Engine::Plain(it)) => Ok(it.is_match(text)),
             (None, Engine::Fancy(it)) => it.is_match(text).map_err(too_hard),
         }
@@ -112,6 +132,7 @@ impl JavaRegex {
     /// The number of groups, without group 0.
     pub(super) fn group_count(&self) -> usize {
         match &self.engine {
+            Engine::Nothing | Engine::Literal(_) => 0,
             Engine::Plain(it) => it.captures_len(),
             Engine::Fancy(it) => it.captures_len(),
         }
@@ -127,52 +148,91 @@ impl JavaRegex {
         text: &str,
         mut visit: impl FnMut(usize, usize) -> bool,
     ) -> Result<(), EvalError> {
-        if let (None, Engine::Plain(it)) = (self.slow_for(text), &self.engine) {
-            let _ = it.find_iter(text).all(|hit| visit(hit.start(), hit.end()));
-            return Ok(());
-        }
-        if let Some(it) = self.slow_for(text) {
-            for hit in it.find_iter(text) {
-                let hit = hit.map_err(too_hard)?;
-                if !visit(hit.start(), hit.end()) {
-                    break;
+        match (self.slow_for(text), &self.engine) {
+            (Some(it), _) | (None, Engine::Fancy(it)) => {
+                for hit in it.find_iter(text) {
+                    let hit = hit.map_err(too_hard)?;
+                    if !visit(hit.start(), hit.end()) {
+                        break;
+                    }
                 }
+            }
+            (None, Engine::Plain(it)) => {
+                let _ = it.find_iter(text).all(|hit| visit(hit.start(), hit.end()));
+            }
+            (None, Engine::Literal(it)) => {
+                let (mut from, width) = (0, it.needle().len());
+                while let Some(at) = text.as_bytes().get(from..).and_then(|rest| find_with(rest, it)) {
+                    if !visit(from + at, from + at + width) {
+                        break;
+                    }
+                    from += at + width;
+                }
+            }
+            (None, Engine::Nothing) => {
+                let starts = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+                let _ = starts.into_iter().all(|at| visit(at, at));
             }
         }
         Ok(())
     }
 
-    /// Calls `visit` with the groups of each match, until it answers `false`.
+    /// Calls `visit` with the groups of each match (the byte range that belongs to a group, if it
+    /// took part), until it answers `false`.
     ///
     /// # Errors
     /// The pattern backtracks too much on this text.
     pub(super) fn each_groups(
         &self,
         text: &str,
-        mut visit: impl FnMut(&Groups) -> bool,
+        mut visit: impl FnMut(&dyn Fn(usize) -> Option<(usize, usize)>) -> bool,
     ) -> Result<(), EvalError> {
-        let mut groups = Groups::new();
-        if let (None, Engine::Plain(it)) = (self.slow_for(text), &self.engine) {
-            for hit in it.captures_iter(text) {
-                groups.clear();
-                groups.extend(hit.iter().map(|group| group.map(|it| (it.start(), it.end()))));
-                if !visit(&groups) {
-                    break;
+        match (self.slow_for(text), &self.engine) {
+            (Some(it), _) | (None, Engine::Fancy(it)) => {
+                let mut groups = Groups::new();
+                for hit in it.captures_iter(text) {
+                    let hit = hit.map_err(too_hard)?;
+                    groups.clear();
+                    groups.extend(hit.iter().map(|group| group.map(|it| (it.start(), it.end()))));
+                    if !visit(&|group| groups.get(group).copied().flatten()) {
+                        break;
+                    }
                 }
+                Ok(())
             }
-            return Ok(());
-        }
-        if let Some(it) = self.slow_for(text) {
-            for hit in it.captures_iter(text) {
-                let hit = hit.map_err(too_hard)?;
-                groups.clear();
-                groups.extend(hit.iter().map(|group| group.map(|it| (it.start(), it.end()))));
-                if !visit(&groups) {
-                    break;
-                }
+            (None, Engine::Plain(it)) => {
+                each_plain_groups(it, text, visit);
+                Ok(())
+            }
+            (None, Engine::Literal(_) | Engine::Nothing) => {
+                self.each_match(text, |start, end| visit(&|group| (group == 0).then_some((start, end))))
             }
         }
-        Ok(())
+    }
+}
+
+/// Every match with its groups, in one piece of memory.
+fn each_plain_groups(
+    regex: &regex::Regex,
+    text: &str,
+    mut visit: impl FnMut(&dyn Fn(usize) -> Option<(usize, usize)>) -> bool,
+) {
+    let mut places = regex.capture_locations();
+    let (mut from, mut last_end) = (0, None);
+    while from <= text.len() {
+        let Some(hit) = regex.captures_read_at(&mut places, text, from) else { return };
+        if hit.is_empty() && last_end == Some(hit.end()) {
+            // Nothing right after a match is no match of its own.
+            from = text
+                .get(hit.end()..)
+                .and_then(|it| it.chars().next())
+                .map_or(text.len() + 1, |it| hit.end() + it.len_utf8());
+            continue;
+        }
+        (from, last_end) = (hit.end(), Some(hit.end()));
+        if !visit(&|group| places.get(group)) {
+            return;
+        }
     }
 }
 

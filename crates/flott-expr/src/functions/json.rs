@@ -15,14 +15,14 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanBuilder};
 use flott_types::DataType;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     Call, Function, FunctionKind,
     define::{Param, shaped, shaped_nullable},
     json_build::write_sorted,
-    json_text::Json,
-    kernel,
+    json_text::{Json, Step, is_structured, reach},
+    kernel::{self, Prepared},
 };
 use crate::EvalError;
 
@@ -110,26 +110,32 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     ),
 ];
 
-/// Why a path found nothing.
+/// Why a path found nothing that serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Missing {
+enum Missing<'a> {
     /// Nothing there, and `lax`.
     Empty,
     /// `null` itself; or not JSON, or nothing there, and `strict`.
-    Wrong(String),
+    Wrong(&'static str),
+    /// This JSON is there, which is none of what is asked for.
+    Unfit(Cow<'a, str>, &'static str),
 }
 
+const ONLY_NULL: Missing<'static> = Missing::Wrong("there is only null");
+
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    Member(String),
-    Element(i64),
+enum PathStep {
+    To(Step),
     Every,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Path {
     strict: bool,
-    steps: Vec<Step>,
+    /// Up to the first `*`.
+    direct: Vec<Step>,
+    /// From there on.
+    spread: Vec<PathStep>,
 }
 
 impl Path {
@@ -144,74 +150,74 @@ impl Path {
         // A path that doesn't start at the root is taken as the name of a member of it.
         let rooted = if rest.starts_with('$') { rest.to_owned() } else { format!("$.{rest}") };
         let mut rest = rooted.strip_prefix('$').ok_or_else(unsupported)?;
-        let mut steps = Vec::new();
+        let (mut direct, mut spread) = (Vec::new(), Vec::new());
         while !rest.is_empty() {
             let (step, after) = next_step(rest).ok_or_else(unsupported)?;
-            steps.push(step);
+            match step {
+                PathStep::To(step) if spread.is_empty() => direct.push(step),
+                step => spread.push(step),
+            }
             rest = after;
         }
-        Ok(Self { strict, steps })
+        Ok(Self { strict, direct, spread })
     }
 
-    /// What lies at the path. `*` gives an array of all.
-    fn find<'a>(&self, text: &'a str) -> Result<Json<'a>, Missing> {
-        let json = match Json::read(text) {
-            Some(Json::Null) => return Err(Missing::Wrong("there is only null".to_owned())),
-            Some(json) => json,
-            None if self.strict => return Err(Missing::Wrong("invalid JSON".to_owned())),
-            None => return Err(Missing::Empty),
-        };
-        let mut found = vec![json];
-        let mut several = false;
-        for step in &self.steps {
-            several |= *step == Step::Every;
+    /// The JSON at the path. `*` gives an array of all.
+    fn find<'a>(&self, text: &'a str) -> Result<Cow<'a, str>, Missing<'a>> {
+        let missing = |what| if self.strict { Missing::Wrong(what) } else { Missing::Empty };
+        let found = reach(text, &self.direct).ok_or_else(|| missing("invalid JSON"))?;
+        if text.trim_start().starts_with('n') {
+            return Err(ONLY_NULL);
+        }
+        if let (None, false, false) = (found, self.strict, self.spread.is_empty()) {
+            return Ok(Cow::Borrowed("[]"));
+        }
+        let found = found.ok_or_else(|| missing("there is nothing at the path"))?;
+        if !self.spread.is_empty() {
+            return Ok(Cow::Owned(self.spread(found)));
+        }
+        if found == "null" { Err(missing("there is only null")) } else { Ok(Cow::Borrowed(found)) }
+    }
+
+    /// What `*` and the steps after it find, as an array.
+    fn spread(&self, json: &str) -> String {
+        let mut found: Vec<Json<'_>> = Json::read(json).into_iter().collect();
+        for step in &self.spread {
             found = found.into_iter().flat_map(|it| take_step(it, step)).collect();
-            if found.is_empty() && self.strict && !several {
-                return Err(Missing::Wrong("there is nothing at the path".to_owned()));
-            }
         }
-        if several {
-            return Ok(Json::Array(found));
-        }
-        match found.pop() {
-            Some(Json::Null) if self.strict => Err(Missing::Wrong("there is only null".to_owned())),
-            Some(Json::Null) => Err(Missing::Empty),
-            Some(json) => Ok(json),
-            None if self.strict => Err(Missing::Wrong("there is nothing at the path".to_owned())),
-            None => Err(Missing::Empty),
-        }
+        shown(&Json::Array(found))
     }
 }
 
-fn next_step(text: &str) -> Option<(Step, &str)> {
+fn next_step(text: &str) -> Option<(PathStep, &str)> {
     if let Some(rest) = text.strip_prefix('.') {
         if let Some(rest) = rest.strip_prefix('*') {
-            return Some((Step::Every, rest));
+            return Some((PathStep::Every, rest));
         }
         let end = rest.find(['.', '[']).unwrap_or(rest.len());
         let name = rest.get(..end).filter(|it| !it.is_empty() && !it.contains('('))?;
-        return Some((Step::Member(name.to_owned()), &rest[end..]));
+        return Some((PathStep::To(Step::Member(name.to_owned())), &rest[end..]));
     }
     let inside = text.strip_prefix('[')?;
     if let Some(rest) = inside.strip_prefix("*]") {
-        return Some((Step::Every, rest));
+        return Some((PathStep::Every, rest));
     }
     for quote in ['\'', '"'] {
         if let Some(rest) = inside.strip_prefix(quote) {
             let (name, rest) = rest.split_once(quote)?;
-            return Some((Step::Member(name.to_owned()), rest.strip_prefix(']')?));
+            return Some((PathStep::To(Step::Member(name.to_owned())), rest.strip_prefix(']')?));
         }
     }
     let (index, rest) = inside.split_once(']')?;
-    Some((Step::Element(index.trim().parse().ok()?), rest))
+    Some((PathStep::To(Step::Element(index.trim().parse().ok()?)), rest))
 }
 
-fn take_step<'a>(json: Json<'a>, step: &Step) -> Vec<Json<'a>> {
+fn take_step<'a>(json: Json<'a>, step: &PathStep) -> Vec<Json<'a>> {
     match (step, json) {
-        (Step::Member(name), Json::Object(members)) => {
+        (PathStep::To(Step::Member(name)), Json::Object(members)) => {
             members.into_iter().find(|(known, _)| known == name).map(|(_, value)| value).into_iter().collect()
         }
-        (Step::Element(index), Json::Array(mut elements)) => {
+        (PathStep::To(Step::Element(index)), Json::Array(mut elements)) => {
             let from_end =
                 index.checked_abs().and_then(|it| elements.len().checked_sub(usize::try_from(it).ok()?));
             let place = if *index < 0 { from_end } else { usize::try_from(*index).ok() };
@@ -220,32 +226,34 @@ fn take_step<'a>(json: Json<'a>, step: &Step) -> Vec<Json<'a>> {
                 _ => Vec::new(),
             }
         }
-        (Step::Every, Json::Array(elements)) => elements,
-        (Step::Every, Json::Object(members)) => members.into_iter().map(|(_, value)| value).collect(),
+        (PathStep::Every, Json::Array(elements)) => elements,
+        (PathStep::Every, Json::Object(members)) => members.into_iter().map(|(_, value)| value).collect(),
         _ => Vec::new(),
     }
 }
 
-/// The paths of a column, read when they change.
+/// The paths of a column.
 struct Paths<'a> {
-    texts: &'a arrow::array::StringArray,
-    last: Option<(&'a str, Path)>,
+    known: Prepared<'a, Path>,
+    strict: bool,
 }
 
 impl<'a> Paths<'a> {
     fn of(call: &Call<'a>) -> Result<Self, EvalError> {
-        Ok(Self { texts: call.strings(1)?, last: None })
+        Ok(Self { known: Prepared::new(call.strings(1)?), strict: true })
     }
     /// Whether the path that was last looked for is strict.
     fn strict(&self) -> bool {
-        self.last.as_ref().is_none_or(|(_, path)| path.strict)
+        self.strict
     }
-    fn find<'t>(&mut self, row: usize, text: &'t str) -> Result<Result<Json<'t>, Missing>, EvalError> {
-        let path = self.texts.value(row);
-        if self.last.as_ref().is_none_or(|(last, _)| *last != path) {
-            self.last = Some((path, Path::new(path)?));
-        }
-        Ok(self.last.as_ref().map_or(Err(Missing::Empty), |(_, path)| path.find(text)))
+    fn find<'t>(
+        &mut self,
+        row: usize,
+        text: &'t str,
+    ) -> Result<Result<Cow<'t, str>, Missing<'t>>, EvalError> {
+        let path = self.known.at(row, Path::new)?;
+        self.strict = path.strict;
+        Ok(path.find(text))
     }
 }
 
@@ -267,27 +275,13 @@ fn json_value(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     kernel::build_strings(call.rows, nulls_of_text_and_path(call).as_ref(), |row, out| {
         let text = texts.value(row);
         let missing = match paths.find(row, text)? {
-            Ok(Json::Object(_) | Json::Array(_)) if !paths.strict() => Missing::Empty,
-            Ok(json @ (Json::Object(_) | Json::Array(_))) => {
-                Missing::Wrong(format!("{} is no scalar", shown(&json)))
-            }
-            Ok(json) if !is_returned_as(&json, returning) => {
-                return Err(EvalError::new(format!("JSON_VALUE: {} is no {returning}", shown(&json))));
-            }
-            Ok(Json::String(value)) => {
-                out.push_str(&value);
-                return Ok(true);
-            }
-            Ok(json) => {
-                json.write(out);
-                return Ok(true);
-            }
+            Ok(json) if is_structured(&json) && !paths.strict() => Missing::Empty,
+            Ok(json) if is_structured(&json) => Missing::Unfit(json, "is no scalar"),
+            Ok(json) => return scalar(&json, returning, out).map(|()| true),
             Err(missing) => missing,
         };
-        let (behaviour, default) = match missing {
-            Missing::Empty => (on_empty, if_empty),
-            Missing::Wrong(_) => (on_error, if_error),
-        };
+        let (behaviour, default) =
+            if missing == Missing::Empty { (on_empty, if_empty) } else { (on_error, if_error) };
         match (behaviour, default) {
             ("ERROR", _) => Err(failed("JSON_VALUE", &missing, text)),
             ("DEFAULT", Some(default)) if default.is_valid(row) => {
@@ -297,6 +291,18 @@ fn json_value(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
             _ => Ok(false),
         }
     })
+}
+
+/// Appends what JSON_VALUE returns of a scalar.
+fn scalar(json: &str, returning: &str, out: &mut String) -> Result<(), EvalError> {
+    match Json::read(json) {
+        Some(json) if !is_returned_as(&json, returning) => {
+            return Err(EvalError::new(format!("JSON_VALUE: {} is no {returning}", shown(&json))));
+        }
+        Some(Json::String(value)) => out.push_str(&value),
+        _ => out.push_str(json),
+    }
+    Ok(())
 }
 
 /// Whether JSON_VALUE can return the value as this type: nothing is converted, as in Flink.
@@ -317,10 +323,13 @@ fn shown(json: &Json<'_>) -> String {
     out
 }
 
-fn failed(function: &str, missing: &Missing, text: &str) -> EvalError {
+fn failed(function: &str, missing: &Missing<'_>, text: &str) -> EvalError {
     let why = match missing {
-        Missing::Empty => "there is nothing at the path",
-        Missing::Wrong(why) => why,
+        Missing::Empty => "there is nothing at the path".to_owned(),
+        Missing::Wrong(why) => (*why).to_owned(),
+        Missing::Unfit(json, why) => {
+            format!("{} {why}", Json::read(json).map_or_else(|| json.to_string(), |it| shown(&it)))
+        }
     };
     EvalError::new(format!("{function}: {why} in '{text}'"))
 }
@@ -334,19 +343,20 @@ fn json_query(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         let text = texts.value(row);
         let missing = match paths.find(row, text)? {
             Ok(json)
-                if wrapper == "UNCONDITIONAL"
-                    || (wrapper == "CONDITIONAL" && !matches!(json, Json::Array(_))) =>
+                if wrapper == "UNCONDITIONAL" || (wrapper == "CONDITIONAL" && !json.starts_with('[')) =>
             {
-                write_sorted(&Json::Array(vec![json]), out);
+                out.push('[');
+                push_sorted(&json, out);
+                out.push(']');
                 return Ok(true);
             }
-            Ok(json) if if as_array { matches!(json, Json::Array(_)) } else { json.is_structured() } => {
-                write_sorted(&json, out);
+            Ok(json) if if as_array { json.starts_with('[') } else { is_structured(&json) } => {
+                push_sorted(&json, out);
                 return Ok(true);
             }
-            Ok(json) if !json.is_structured() && !paths.strict() => Missing::Empty,
-            Ok(json) if as_array => Missing::Wrong(format!("{} is no array", shown(&json))),
-            Ok(json) => Missing::Wrong(format!("{} is neither object nor array", shown(&json))),
+            Ok(json) if !is_structured(&json) && !paths.strict() => Missing::Empty,
+            Ok(json) if as_array => Missing::Unfit(json, "is no array"),
+            Ok(json) => Missing::Unfit(json, "is neither object nor array"),
             Err(missing) => missing,
         };
         match if missing == Missing::Empty { on_empty } else { on_error } {
@@ -358,6 +368,13 @@ fn json_query(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         Ok(true)
     })?;
     Ok(if as_array { elements(found.as_string()) } else { found })
+}
+
+/// Appends JSON text with its members in order.
+fn push_sorted(json: &str, out: &mut String) {
+    if let Some(json) = Json::read(json) {
+        write_sorted(&json, out);
+    }
 }
 
 /// Texts of JSON arrays as arrays of strings: what isn't a string stays JSON, null is NULL.
@@ -412,11 +429,11 @@ fn json_exists(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 fn is_json(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let texts = call.strings(0)?;
     let kind = behaviour(call, 1, "VALUE");
-    let test = |text: &str| match (Json::read(text), kind) {
-        (Some(json), "OBJECT") => matches!(json, Json::Object(_)),
-        (Some(json), "ARRAY") => matches!(json, Json::Array(_)),
-        (Some(json), "SCALAR") => !json.is_structured(),
-        (read, _) => read.is_some(),
+    let test = |text: &str| match (reach(text, &[]).flatten(), kind) {
+        (Some(json), "OBJECT") => json.starts_with('{'),
+        (Some(json), "ARRAY") => json.starts_with('['),
+        (Some(json), "SCALAR") => !is_structured(json),
+        (json, _) => json.is_some(),
     };
     Ok(kernel::build_booleans(call.rows, None, |row| texts.is_valid(row) && test(texts.value(row))))
 }
@@ -450,9 +467,9 @@ mod tests {
     #[test]
     fn paths_reach_in() {
         let find = |path: &str, text: &'static str| Path::new(path).unwrap().find(text);
-        assert_eq!(find("$.a[1]", r#"{"a":[1,2]}"#), Ok(Json::Number("2")));
-        assert_eq!(find("$['a b']", r#"{"a b":"x"}"#), Ok(Json::String("x".into())));
-        assert_eq!(find("$.a[*]", r#"{"a":[1]}"#), Ok(Json::Array(vec![Json::Number("1")])));
+        assert_eq!(find("$.a[1]", r#"{"a":[1,2]}"#), Ok("2".into()));
+        assert_eq!(find("$['a b']", r#"{"a b":"x"}"#), Ok("\"x\"".into()));
+        assert_eq!(find("$.a[*]", r#"{"a":[1]}"#), Ok("[1]".into()));
         assert_eq!(find("lax $.b", r#"{"a":1}"#), Err(Missing::Empty));
         assert!(matches!(find("strict $.b", r#"{"a":1}"#), Err(Missing::Wrong(_))));
         assert!(matches!(find("$.a", "not json"), Err(Missing::Wrong(_))));

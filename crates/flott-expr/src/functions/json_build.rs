@@ -12,7 +12,7 @@
 //! for a text; so these calls are never replaced by their value before that has been decided.
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray},
+    array::{Array, ArrayRef, AsArray, StringArray},
     datatypes::{Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -141,20 +141,34 @@ fn json_string(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 
 fn json_object(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let absent = call.literal_text(0) == Some("ABSENT");
-    // The last of equal keys counts, and the keys stand in order.
+    let places = (1..call.args.len()).step_by(2);
+    let keys: Vec<(usize, &StringArray)> =
+        places.map(|at| call.strings(at).map(|key| (at, key))).collect::<Result<_, _>>()?;
+    let mut members: Vec<(&str, usize)> = Vec::with_capacity(keys.len());
     kernel::build_strings(call.rows, None, |row, out| {
-        let mut members: Vec<(&str, String)> = Vec::with_capacity(call.args.len() / 2);
-        for at in (1..call.args.len()).step_by(2) {
-            let key = call.strings(at)?;
-            let value = argument(call, at + 1)?;
-            if absent && is_null(value, row) {
+        members.clear();
+        // The last of equal keys counts, and the keys stand in order.
+        for (at, key) in &keys {
+            let (name, value) = (key.value(row), at + 1);
+            if absent && is_null(argument(call, value)?, row) {
                 continue;
             }
-            let mut text = String::new();
-            insert(call, at + 1, row, &mut text)?;
-            put(&mut members, key.value(row), text);
+            match members.iter_mut().find(|(known, _)| *known == name) {
+                Some(member) => member.1 = value,
+                None => members.push((name, value)),
+            }
         }
-        object(members, out);
+        members.sort_unstable();
+        out.push('{');
+        for (i, (name, value)) in members.iter().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            write_string(name, out);
+            out.push(':');
+            insert(call, *value, row, out)?;
+        }
+        out.push('}');
         Ok(true)
     })
 }
@@ -163,13 +177,15 @@ fn json_array(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let absent = call.literal_text(0) == Some("ABSENT");
     kernel::build_strings(call.rows, None, |row, out| {
         out.push('[');
+        let mut first = true;
         for at in 1..call.args.len() {
             if absent && is_null(argument(call, at)?, row) {
                 continue;
             }
-            if !out.ends_with('[') || out.len() > 1 {
+            if !first {
                 out.push(',');
             }
+            first = false;
             insert(call, at, row, out)?;
         }
         out.push(']');
@@ -202,14 +218,6 @@ fn insert(call: &Call<'_>, index: usize, row: usize, out: &mut String) -> Result
             Ok(())
         }
         _ => write(array, row, &expr.data_type, out),
-    }
-}
-
-/// Adds a member; a second one of the same name takes the place of the first.
-fn put<K: PartialEq>(members: &mut Vec<(K, String)>, key: K, value: String) {
-    match members.iter_mut().find(|(known, _)| *known == key) {
-        Some(member) => member.1 = value,
-        None => members.push((key, value)),
     }
 }
 
@@ -392,13 +400,19 @@ pub(super) fn write_sorted(json: &Json<'_>, out: &mut String) {
             out.push(']');
         }
         Json::Object(members) => {
-            let mut sorted: Vec<(&str, String)> = Vec::with_capacity(members.len());
-            for (name, value) in members {
-                let mut text = String::new();
-                write_sorted(value, &mut text);
-                put(&mut sorted, name.as_str(), text);
+            let mut sorted: Vec<(&str, &Json<'_>)> =
+                members.iter().map(|(name, value)| (name.as_ref(), value)).collect();
+            sorted.sort_unstable_by_key(|(name, _)| *name);
+            out.push('{');
+            for (i, (name, value)) in sorted.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(',');
+                }
+                write_string(name, out);
+                out.push(':');
+                write_sorted(value, out);
             }
-            object(sorted, out);
+            out.push('}');
         }
         Json::Null | Json::Boolean(_) | Json::Number(_) | Json::String(_) => json.write(out),
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, BooleanArray},
-    buffer::BooleanBuffer,
+    buffer::{BooleanBuffer, NullBuffer},
     compute::{and_kleene, not, or_kleene},
 };
 use flott_types::{DataType, TypeKind};
@@ -56,42 +56,42 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     truth(
         "IS TRUE",
         &["boolean IS TRUE"],
-        |call| test(call, |valid, value| valid && value),
+        |call| test(call, |values, valid| and(values, valid)),
         "Whether the value is TRUE; never NULL.",
         &[("TRUE IS TRUE", "TRUE")],
     ),
     truth(
         "IS NOT TRUE",
         &["boolean IS NOT TRUE"],
-        |call| test(call, |valid, value| !(valid && value)),
+        |call| test(call, |values, valid| !&and(values, valid)),
         "Whether the value is FALSE or NULL.",
         &[("FALSE IS NOT TRUE", "TRUE")],
     ),
     truth(
         "IS FALSE",
         &["boolean IS FALSE"],
-        |call| test(call, |valid, value| valid && !value),
+        |call| test(call, |values, valid| and(&!values, valid)),
         "Whether the value is FALSE; never NULL.",
         &[("FALSE IS FALSE", "TRUE")],
     ),
     truth(
         "IS NOT FALSE",
         &["boolean IS NOT FALSE"],
-        |call| test(call, |valid, value| !valid || value),
+        |call| test(call, |values, valid| !&and(&!values, valid)),
         "Whether the value is TRUE or NULL.",
         &[("TRUE IS NOT FALSE", "TRUE")],
     ),
     truth(
         "IS UNKNOWN",
         &["boolean IS UNKNOWN"],
-        |call| test(call, |valid, _| !valid),
+        |call| test(call, |values, valid| !&and(&BooleanBuffer::new_set(values.len()), valid)),
         "Whether the value is NULL.",
         &[("CAST(NULL AS BOOLEAN) IS UNKNOWN", "TRUE")],
     ),
     truth(
         "IS NOT UNKNOWN",
         &["boolean IS NOT UNKNOWN"],
-        |call| test(call, |valid, _| valid),
+        |call| test(call, |values, valid| and(&BooleanBuffer::new_set(values.len()), valid)),
         "Whether the value is TRUE or FALSE.",
         &[("TRUE IS NOT UNKNOWN", "TRUE")],
     ),
@@ -133,8 +133,16 @@ fn never_null(args: &[Expr]) -> Option<Signature> {
     })
 }
 
-fn test(call: &Call<'_>, holds: impl Fn(bool, bool) -> bool) -> Result<ArrayRef, EvalError> {
+/// `holds` gets the values and which of them aren't NULL, as bits.
+fn test(
+    call: &Call<'_>,
+    holds: impl Fn(&BooleanBuffer, Option<&BooleanBuffer>) -> BooleanBuffer,
+) -> Result<ArrayRef, EvalError> {
     let values = call.booleans(0)?;
-    let out = BooleanBuffer::collect_bool(values.len(), |row| holds(values.is_valid(row), values.value(row)));
+    let out = holds(values.values(), values.nulls().map(NullBuffer::inner));
     Ok(Arc::new(BooleanArray::new(out, None)))
+}
+
+fn and(values: &BooleanBuffer, valid: Option<&BooleanBuffer>) -> BooleanBuffer {
+    valid.map_or_else(|| values.clone(), |valid| values & valid)
 }

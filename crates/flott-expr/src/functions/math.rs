@@ -345,11 +345,11 @@ fn rounded_type(args: &[Expr], carry: i64) -> Option<Signature> {
 
 // ---- evaluation -----------------------------------------------------------------------------
 
-fn single(call: &Call<'_>, compute: fn(f64) -> f64) -> Result<ArrayRef, EvalError> {
+fn single(call: &Call<'_>, compute: impl Fn(f64) -> f64) -> Result<ArrayRef, EvalError> {
     Ok(Arc::new(call.doubles(0)?.unary::<_, Float64Type>(compute)))
 }
 
-fn pair(call: &Call<'_>, compute: fn(f64, f64) -> f64) -> Result<ArrayRef, EvalError> {
+fn pair(call: &Call<'_>, compute: impl Fn(f64, f64) -> f64) -> Result<ArrayRef, EvalError> {
     Ok(Arc::new(binary::<_, _, _, Float64Type>(call.doubles(0)?, call.doubles(1)?, compute)?))
 }
 

@@ -22,7 +22,7 @@ use flott_types::DataType;
 use memchr::memmem::Finder;
 use regex::Regex;
 
-use super::{Call, Function, FunctionKind, Signature, kernel, signature};
+use super::{Call, Function, FunctionKind, Signature, kernel, signature, string_search::find_with};
 use crate::{EvalError, Expr};
 
 /// This file's functions.
@@ -157,7 +157,7 @@ impl Like {
             Like::Equal(all) => text == all,
             Like::Starts(start) => text.as_bytes().starts_with(start.as_bytes()),
             Like::Ends(end) => text.as_bytes().ends_with(end.as_bytes()),
-            Like::Contains(finder) => finder.find(text.as_bytes()).is_some(),
+            Like::Contains(middle) => find_with(text.as_bytes(), middle).is_some(),
             Like::Steps(steps) => matches_steps(steps, text),
         }
     }

@@ -14,7 +14,7 @@ use super::{
     Call, Function, FunctionKind,
     define::{Param, shaped, shaped_nullable},
     java_regex::{JavaRegex, PatternError, compile},
-    kernel,
+    kernel::{self, Prepared},
     string_search::list_of_strings,
 };
 use crate::EvalError;
@@ -88,7 +88,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
             numbers(call, |regex, text| {
                 let mut position = 0;
                 regex.each_match(text, |start, _| {
-                    position = text[..start].encode_utf16().count() + 1;
+                    position = utf16_length(&text[..start]) + 1;
                     false
                 })?;
                 Ok(i32::try_from(position).unwrap_or(i32::MAX))
@@ -133,23 +133,16 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     ),
 ];
 
-/// The patterns of a column, compiled when they change.
-struct Patterns<'a> {
-    texts: &'a arrow::array::StringArray,
-    last: Option<(&'a str, Option<Arc<JavaRegex>>)>,
-}
+/// The patterns of a column.
+struct Patterns<'a>(Prepared<'a, Option<Arc<JavaRegex>>>);
 
 impl<'a> Patterns<'a> {
     fn of(call: &Call<'a>, argument: usize) -> Result<Self, EvalError> {
-        Ok(Self { texts: call.strings(argument)?, last: None })
+        Ok(Self(Prepared::new(call.strings(argument)?)))
     }
     /// The row's pattern; `None` if it isn't one.
     fn at(&mut self, row: usize) -> Result<Option<&JavaRegex>, EvalError> {
-        let text = self.texts.value(row);
-        if self.last.as_ref().is_none_or(|(last, _)| *last != text) {
-            self.last = Some((text, compiled(text)?));
-        }
-        Ok(self.last.as_ref().and_then(|(_, regex)| regex.as_deref()))
+        Ok(self.0.at(row, compiled)?.as_deref())
     }
 }
 
@@ -164,7 +157,8 @@ fn compiled(pattern: &str) -> Result<Option<Arc<JavaRegex>>, EvalError> {
 }
 
 fn regexp(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
-    let (texts, mut patterns, nulls) = (call.strings(0)?, Patterns::of(call, 1)?, call.nulls());
+    let (texts, spelled, nulls) = (call.strings(0)?, call.strings(1)?, call.nulls());
+    let mut patterns = Patterns::of(call, 1)?;
     let mut out = arrow::array::BooleanBuilder::with_capacity(call.rows);
     for row in 0..call.rows {
         if nulls.as_ref().is_some_and(|it| it.is_null(row)) {
@@ -172,7 +166,7 @@ fn regexp(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
             continue;
         }
         // Flink answers FALSE for the empty pattern.
-        let empty = patterns.texts.value(row).is_empty();
+        let empty = spelled.value(row).is_empty();
         let hit = match patterns.at(row)? {
             Some(regex) if !empty => regex.is_match(texts.value(row))?,
             _ => false,
@@ -217,7 +211,7 @@ fn regexp_extract(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         if group == 0 {
             regex.each_match(text, |start, end| take(Some((start, end))))?;
         } else {
-            regex.each_groups(text, |groups| take(groups.get(group).copied().flatten()))?;
+            regex.each_groups(text, |groups| take(groups(group)))?;
         }
         Ok(found)
     })
@@ -236,11 +230,15 @@ fn regexp_extract_all(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         match (patterns.at(row)?, group) {
             (Some(regex), Some(group)) if group <= regex.group_count() => {
                 let text = texts.value(row);
-                regex.each_groups(text, |groups| {
-                    let range = groups.get(group).copied().flatten();
+                let mut add = |range: Option<(usize, usize)>| {
                     out.values().append_option(range.map(|(start, end)| &text[start..end]));
                     true
-                })?;
+                };
+                if group == 0 {
+                    regex.each_match(text, |start, end| add(Some((start, end))))?;
+                } else {
+                    regex.each_groups(text, |groups| add(groups(group)))?;
+                }
                 out.append(true);
             }
             _ => out.append_null(),
@@ -265,14 +263,20 @@ fn str_to_map(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let separators = if call.args.len() > 2 { Some((call.strings(1)?, call.strings(2)?)) } else { None };
     let names = MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
     let mut out = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
+    let (comma, equals) = (separator(",")?, separator("=")?);
+    let mut known = separators.map(|(pair, key)| (Prepared::new(pair), Prepared::new(key)));
+    let mut found = Vec::new();
     for row in 0..call.rows {
         if nulls.as_ref().is_some_and(|it| it.is_null(row)) {
             out.append(false)?;
             continue;
         }
-        let (pair, key) = separators.map_or((",", "="), |(pair, key)| (pair.value(row), key.value(row)));
-        let (pair, key) = (separator(pair)?, separator(key)?);
-        for (name, value) in pairs(texts.value(row), &pair, &key)? {
+        let (pair, key) = match &mut known {
+            Some((pairs, keys)) => (pairs.at(row, separator)?.as_ref(), keys.at(row, separator)?.as_ref()),
+            None => (comma.as_ref(), equals.as_ref()),
+        };
+        pairs(texts.value(row), pair, key, &mut found)?;
+        for (name, value) in found.drain(..) {
             out.keys().append_value(name);
             out.values().append_option(value);
         }
@@ -285,47 +289,82 @@ fn separator(pattern: &str) -> Result<Arc<JavaRegex>, EvalError> {
     compiled(pattern)?.ok_or_else(|| EvalError::new(format!("invalid separator '{pattern}' of STR_TO_MAP")))
 }
 
+type Pairs<'a> = Vec<(&'a str, Option<&'a str>)>;
+
+/// From how many pairs on their names are looked up in a tree.
+const LISTED_MAX: usize = 16;
+
 /// The pairs, in order of their first appearance; a later value replaces an earlier one.
 fn pairs<'a>(
     text: &'a str,
     between_pairs: &JavaRegex,
     between_key_and_value: &JavaRegex,
-) -> Result<Vec<(&'a str, Option<&'a str>)>, EvalError> {
-    let mut found: Vec<(&str, Option<&str>)> = Vec::new();
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    found: &mut Pairs<'a>,
+) -> Result<(), EvalError> {
     if text.is_empty() {
-        return Ok(found);
+        return Ok(());
     }
-    for piece in pieces(text, between_pairs)? {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    each_piece(text, between_pairs, |piece| {
         let (mut key, mut value) = (piece, None);
         between_key_and_value.each_match(piece, |start, end| {
             (key, value) = (&piece[..start], Some(&piece[end..]));
             false
         })?;
-        let place = *places.entry(key).or_insert(found.len());
-        match found.get_mut(place) {
-            Some(slot) => slot.1 = value,
-            None => found.push((key, value)),
+        if found.len() == LISTED_MAX && places.is_empty() {
+            places.extend(found.iter().enumerate().map(|(place, (name, _))| (*name, place)));
         }
-    }
-    Ok(found)
+        let place = if found.len() < LISTED_MAX {
+            found.iter().position(|(name, _)| *name == key)
+        } else {
+            places.get(key).copied()
+        };
+        match place.and_then(|it| found.get_mut(it)) {
+            Some(slot) => slot.1 = value,
+            None => {
+                if found.len() >= LISTED_MAX {
+                    places.insert(key, found.len());
+                }
+                found.push((key, value));
+            }
+        }
+        Ok(())
+    })
 }
 
-/// What stands between the matches, without the empty pieces at the end.
-fn pieces<'a>(text: &'a str, separator: &JavaRegex) -> Result<Vec<&'a str>, EvalError> {
-    let (mut out, mut done) = (Vec::new(), 0);
+/// Calls `visit` with what stands between the matches, without the empty pieces at the end.
+fn each_piece<'a>(
+    text: &'a str,
+    separator: &JavaRegex,
+    mut visit: impl FnMut(&'a str) -> Result<(), EvalError>,
+) -> Result<(), EvalError> {
+    // Pieces that were empty, and aren't known to be the last ones.
+    let (mut done, mut empty, mut any, mut failed) = (0, 0usize, false, Ok(()));
+    let mut add = |piece: &'a str, any: &mut bool| {
+        if piece.is_empty() {
+            empty += 1;
+            return Ok(());
+        }
+        for _ in 0..std::mem::take(&mut empty) {
+            visit("")?;
+        }
+        *any = true;
+        visit(piece)
+    };
     separator.each_match(text, |start, end| {
         if end > 0 {
-            out.push(&text[done..start]);
+            failed = add(&text[done..start], &mut any);
             done = end;
         }
-        true
+        failed.is_ok()
     })?;
-    out.push(&text[done..]);
-    while out.len() > 1 && out.last().is_some_and(|it| it.is_empty()) {
-        out.pop();
-    }
-    Ok(out)
+    failed?;
+    add(&text[done..], &mut any)?;
+    if any { Ok(()) } else { visit("") }
+}
+
+fn utf16_length(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.encode_utf16().count() }
 }
 
 #[cfg(test)]
@@ -334,8 +373,17 @@ mod tests {
 
     #[test]
     fn later_pairs_win() {
-        let of = |text| pairs(text, &compile(",").unwrap(), &compile("=").unwrap()).unwrap();
+        fn of(text: &str) -> Pairs<'_> {
+            let mut found = Vec::new();
+            pairs(text, &compile(",").unwrap(), &compile("=").unwrap(), &mut found).unwrap();
+            found
+        }
         assert_eq!(of("a=1,b,a=2=3,"), [("a", Some("2=3")), ("b", None)]);
+        assert_eq!(of(",a=1,,"), [("", None), ("a", Some("1"))]);
+        assert_eq!(of(",,"), [("", None)]);
         assert_eq!(of(""), []);
+        let many: String = (0..40).map(|it| format!("k{}={it},", it % 20)).collect();
+        assert_eq!(of(&many).len(), 20);
+        assert_eq!(of(&many)[19], ("k19", Some("39")));
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, StringArray, StringBuilder},
+    array::{Array, ArrayRef, AsArray, StringArray},
     buffer::{Buffer, OffsetBuffer, ScalarBuffer},
     compute::kernels::length::bit_length,
 };
@@ -16,7 +16,8 @@ use flott_types::{DataType, TypeKind};
 use super::{
     Call, Function, FunctionKind, Signature,
     define::{Param, joined_text, same_text, shaped, shaped_nullable, varchar_like},
-    kernel, signature,
+    kernel::{self, Texts},
+    signature,
 };
 use crate::{EvalError, Expr};
 
@@ -47,9 +48,11 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "UPPER",
         &["UPPER(string)"],
         |args| signature::string_args(args, 1, same_text(args.first()?)),
-        |call| convert_case(call.strings(0)?, <[u8]>::to_ascii_uppercase, |text, out| {
-            out.push_str(&text.to_uppercase());
-        }),
+        |call| {
+            convert_case(call.strings(0)?, <[u8]>::to_ascii_uppercase, str::make_ascii_uppercase, |text, out| {
+                out.extend(text.chars().flat_map(char::to_uppercase));
+            })
+        },
         "The string in upper case.",
         &[("UPPER('abc')", "ABC"), ("UPPER('straße')", "STRASSE")],
     ),
@@ -58,9 +61,16 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "LOWER",
         &["LOWER(string)"],
         |args| signature::string_args(args, 1, same_text(args.first()?)),
-        |call| convert_case(call.strings(0)?, <[u8]>::to_ascii_lowercase, |text, out| {
-            out.push_str(&text.to_lowercase());
-        }),
+        |call| {
+            convert_case(call.strings(0)?, <[u8]>::to_ascii_lowercase, str::make_ascii_lowercase, |text, out| {
+                // What a sigma becomes depends on its neighbours.
+                if text.contains('Σ') {
+                    out.push_str(&text.to_lowercase());
+                } else {
+                    out.extend(text.chars().flat_map(char::to_lowercase));
+                }
+            })
+        },
         "The string in lower case.",
         &[("LOWER('ABC')", "abc")],
     ),
@@ -265,15 +275,40 @@ pub(crate) static FUNCTIONS: &[Function] = &[
 
 /// The byte offset of the character with this index; the end if the text is shorter.
 pub(super) fn byte_at(text: &str, index: usize) -> usize {
+    if index >= text.len() {
+        return text.len();
+    }
     if text.is_ascii() {
-        return index.min(text.len());
+        return index;
     }
     text.char_indices().nth(index).map_or(text.len(), |(byte, _)| byte)
 }
 
-/// The number of characters.
+/// The number of characters: of the bytes that begin one.
+#[inline]
 pub(super) fn count_chars(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { text.chars().count() }
+    text.as_bytes().iter().map(|byte| usize::from(*byte as i8 >= -0x40)).sum()
+}
+
+/// Appends the text so many times, in steps that double.
+fn push_repeated(text: &str, times: usize, out: &mut String) {
+    let start = out.len();
+    let end = start + text.len() * times;
+    out.reserve(end - start);
+    if times > 0 {
+        out.push_str(text);
+    }
+    while out.len() < end {
+        let more = (out.len() - start).min(end - out.len());
+        out.extend_from_within(start..start + more);
+    }
+}
+
+/// Appends so many characters of the padding, over and over.
+fn push_padding(pad: &str, characters: usize, out: &mut String) {
+    let width = count_chars(pad);
+    push_repeated(pad, characters / width.max(1), out);
+    out.push_str(&pad[..byte_at(pad, characters % width.max(1))]);
 }
 
 /// A count that can't be negative.
@@ -284,30 +319,28 @@ pub(super) fn at_least_zero(value: i32) -> usize {
 /// A part of the first argument in each row in which no argument is NULL.
 pub(super) fn slice_rows<'a>(
     call: &Call<'a>,
-    mut part: impl FnMut(usize, &'a str) -> Option<&'a str>,
+    part: impl FnMut(usize, &'a str) -> Option<&'a str>,
 ) -> Result<ArrayRef, EvalError> {
-    let input: &'a StringArray = call.strings(0)?;
-    let nulls = call.nulls();
-    let mut out = StringBuilder::with_capacity(call.rows, input.values().len());
-    for row in 0..call.rows {
-        if nulls.as_ref().is_some_and(|it| it.is_null(row)) {
-            out.append_null();
-        } else {
-            out.append_option(part(row, input.value(row)));
-        }
-    }
-    Ok(Arc::new(out.finish()))
+    Ok(kernel::slice_strings(call.strings(0)?, call.nulls().as_ref(), part))
 }
 
-/// A column of ASCII is converted in one go: offsets and NULLs stay.
+/// A column of ASCII is converted in one go: offsets and NULLs stay. Of another one the rows that
+/// aren't ASCII are converted one by one.
 fn convert_case(
     input: &StringArray,
     ascii: fn(&[u8]) -> Vec<u8>,
+    mut in_place: impl FnMut(&mut str),
     mut unicode: impl FnMut(&str, &mut String),
 ) -> Result<ArrayRef, EvalError> {
     if !input.is_ascii() {
         return kernel::map_strings(input, |text, out| {
-            unicode(text, out);
+            if text.is_ascii() {
+                let start = out.len();
+                out.push_str(text);
+                in_place(&mut out[start..]);
+            } else {
+                unicode(text, out);
+            }
             Ok(())
         });
     }
@@ -343,7 +376,7 @@ fn char_length(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     }
     let lengths =
         kernel::build_primitive::<arrow::datatypes::Int32Type>(input.len(), input.nulls(), |row| {
-            Ok(i32::try_from(input.value(row).chars().count()).ok())
+            Ok(i32::try_from(count_chars(input.value(row))).ok())
         })?;
     Ok(Arc::new(lengths))
 }
@@ -354,7 +387,8 @@ fn trimmed(args: &[Expr]) -> Option<Signature> {
 
 fn trim(call: &Call<'_>, start: bool, end: bool) -> Result<ArrayRef, EvalError> {
     if call.args.len() == 1 {
-        return Ok(kernel::slice_strings(call.strings(0)?, |text| {
+        let input = call.strings(0)?;
+        return Ok(kernel::slice_strings(input, input.nulls(), |_, text| {
             Some(strip(text, |c| c == ' ', start, end))
         }));
     }
@@ -399,7 +433,7 @@ fn repeat(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
         let (text, times) = (input.value(row), at_least_zero(times.value(row)));
         check_size(text.len().saturating_mul(times))?;
-        (0..times).for_each(|_| out.push_str(text));
+        push_repeated(text, times, out);
         Ok(true)
     })
 }
@@ -427,13 +461,12 @@ fn pad(call: &Call<'_>, left: bool) -> Result<ArrayRef, EvalError> {
             return Ok(true);
         }
         check_size(length)?;
-        let filling = pad.chars().cycle().take(length - have);
         if left {
-            out.extend(filling);
+            push_padding(pad, length - have, out);
             out.push_str(text);
         } else {
             out.push_str(text);
-            out.extend(filling);
+            push_padding(pad, length - have, out);
         }
         Ok(true)
     })
@@ -466,51 +499,32 @@ fn concat(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let parts: Vec<&StringArray> =
         (0..call.args.len()).map(|it| call.strings(it)).collect::<Result<_, _>>()?;
     let nulls = call.nulls();
-    let bytes = parts.iter().map(|it| it.values().len()).sum();
-    let mut out = StringBuilder::with_capacity(call.rows, bytes);
+    let bytes = parts.iter().map(|it| kernel::text_bytes(it)).sum();
+    let mut out = Texts::with_capacity(call.rows, bytes);
     for row in 0..call.rows {
         if nulls.as_ref().is_some_and(|it| it.is_null(row)) {
-            out.append_null();
+            out.end_null();
             continue;
         }
-        let length = parts.iter().map(|part| part.value(row).len()).sum();
-        kernel::check_room(out.values_slice().len(), length)?;
-        for part in &parts {
-            append_piece(&mut out, part.value(row));
-        }
-        out.append_value("");
+        parts.iter().for_each(|part| out.push_str(part.value(row)));
+        out.end_row()?;
     }
     Ok(Arc::new(out.finish()))
-}
-
-/// Adds to the string under construction; `append_value` completes it.
-fn append_piece(out: &mut StringBuilder, piece: &str) {
-    // Writing into a StringBuilder only appends to a buffer and can't fail.
-    let _ = std::fmt::Write::write_str(out, piece);
 }
 
 fn concat_ws(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let separators = call.strings(0)?;
     let parts: Vec<&StringArray> =
         (1..call.args.len()).map(|it| call.strings(it)).collect::<Result<_, _>>()?;
-    let mut out = StringBuilder::new();
-    for row in 0..call.rows {
-        if separators.is_null(row) {
-            out.append_null();
-            continue;
-        }
-        let present = || parts.iter().filter(|it| it.is_valid(row));
-        let length = present().map(|part| part.value(row).len() + separators.value(row).len()).sum();
-        kernel::check_room(out.values_slice().len(), length)?;
+    kernel::build_strings(call.rows, separators.nulls(), |row, out| {
         let mut between = "";
-        for part in present() {
-            append_piece(&mut out, between);
-            append_piece(&mut out, part.value(row));
+        for part in parts.iter().filter(|it| it.is_valid(row)) {
+            out.push_str(between);
+            out.push_str(part.value(row));
             between = separators.value(row);
         }
-        out.append_value("");
-    }
-    Ok(Arc::new(out.finish()))
+        Ok(true)
+    })
 }
 
 fn elt_types(args: &[Expr]) -> Option<Signature> {
@@ -564,7 +578,8 @@ mod tests {
     #[test]
     fn case_of_a_slice_keeps_its_rows() {
         let input = StringArray::from(vec![Some("zz"), Some("aB"), None, Some("c")]);
-        let upper = convert_case(&input.slice(1, 3), |it| it.to_ascii_uppercase(), |_, _| ()).unwrap();
+        let upper =
+            convert_case(&input.slice(1, 3), |it| it.to_ascii_uppercase(), |_| (), |_, _| ()).unwrap();
         assert_eq!(upper.as_string::<i32>(), &StringArray::from(vec![Some("AB"), None, Some("C")]));
     }
 

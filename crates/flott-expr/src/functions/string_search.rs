@@ -115,13 +115,53 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     ),
 ];
 
+/// Up to where text is searched place by place: faster than to prepare a search made for long ones.
+const SHORT: usize = 64;
+
+/// Where the needle first occurs, in bytes.
+pub(super) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    let Some((first, rest)) = needle.split_first() else { return Some(0) };
+    if text.len() > SHORT {
+        return memmem::find(text, needle);
+    }
+    let places = text.get(..=text.len().checked_sub(needle.len())?)?;
+    if rest.is_empty() {
+        return places.iter().position(|it| it == first);
+    }
+    let follows = |at: usize| text.get(at + 1..).is_some_and(|it| it.starts_with(rest));
+    (0..).zip(places).find(|(at, it)| *it == first && follows(*at)).map(|(at, _)| at)
+}
+
+/// As [`find`], with a search that was made ready once.
+pub(super) fn find_with(text: &[u8], needle: &memmem::Finder<'_>) -> Option<usize> {
+    if text.len() > SHORT { needle.find(text) } else { find(text, needle.needle()) }
+}
+
+/// Calls `visit` with where each occurrence of the needle, which isn't empty, starts and ends, until
+/// it answers `false`.
+fn each_occurrence(text: &str, needle: &str, mut visit: impl FnMut(usize, usize) -> bool) {
+    let mut from = 0;
+    while let Some(at) = text.as_bytes().get(from..).and_then(|it| find(it, needle.as_bytes())) {
+        let start = from + at;
+        from = start + needle.len();
+        if !visit(start, from) {
+            return;
+        }
+    }
+}
+
 /// The index (from 0, in characters) of the first occurrence at or after the character `from`.
-fn index_of(text: &str, needle: &memmem::Finder<'_>, from: usize) -> Option<usize> {
-    if needle.needle().is_empty() && text.is_empty() {
+fn index_of(
+    text: &str,
+    needle: &[u8],
+    from: usize,
+    search: impl FnOnce(&[u8]) -> Option<usize>,
+) -> Option<usize> {
+    if needle.is_empty() && text.is_empty() {
         return Some(0);
     }
     let skip = byte_at(text, from);
-    let at = needle.find(&text.as_bytes()[skip..])?;
+    let at = search(&text.as_bytes()[skip..])?;
     Some(count_chars(&text[..skip + at]))
 }
 
@@ -141,12 +181,11 @@ fn locate(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let constant = call.literal_text(0).map(memmem::Finder::new);
     let found = kernel::build_primitive::<Int32Type>(call.rows, call.nulls().as_ref(), |row| {
         let from = starts.map_or(0, |it| usize::try_from(it.value(row)).unwrap_or(0).saturating_sub(1));
-        let text = texts.value(row);
-        let at = match &constant {
-            Some(needle) => index_of(text, needle, from),
-            None => index_of(text, &memmem::Finder::new(needles.value(row)), from),
-        };
-        Ok(Some(position(at)))
+        let (text, needle) = (texts.value(row), needles.value(row).as_bytes());
+        Ok(Some(position(index_of(text, needle, from, |text| match &constant {
+            Some(needle) => find_with(text, needle),
+            None => find(text, needle),
+        }))))
     })?;
     Ok(Arc::new(found))
 }
@@ -168,7 +207,6 @@ fn instr(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 
 fn nth_index(text: &str, needle: &str, start: i32, occurrence: i32) -> Option<usize> {
     let distance = (start.unsigned_abs() as usize).checked_sub(1)?;
-    let finder = memmem::Finder::new(needle);
     let width = count_chars(needle);
     let (mut next, mut found) = (distance, 0);
     for _ in 0..occurrence {
@@ -176,7 +214,7 @@ fn nth_index(text: &str, needle: &str, start: i32, occurrence: i32) -> Option<us
             if next > count_chars(text) {
                 return None;
             }
-            found = index_of(text, &finder, next)?;
+            found = index_of(text, needle.as_bytes(), next, |text| find(text, needle.as_bytes()))?;
             next = found + 1;
         } else {
             found = last_index_of(text, needle, next)?;
@@ -204,12 +242,18 @@ fn compare_ends(call: &Call<'_>, test: fn(&[u8], &[u8]) -> bool) -> Result<Array
 fn replace(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (texts, needles, replacements) = (call.strings(0)?, call.strings(1)?, call.strings(2)?);
     kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
-        let (text, replacement) = (texts.value(row), replacements.value(row));
+        let (text, needle, replacement) = (texts.value(row), needles.value(row), replacements.value(row));
         let mut done = 0;
-        for (at, hit) in text.match_indices(needles.value(row)) {
-            out.push_str(&text[done..at]);
+        let mut put = |start: usize, end: usize| {
+            out.push_str(&text[done..start]);
             out.push_str(replacement);
-            done = at + hit.len();
+            done = end;
+            true
+        };
+        if needle.is_empty() {
+            text.match_indices(needle).for_each(|(at, _)| _ = put(at, at));
+        } else {
+            each_occurrence(text, needle, put);
         }
         out.push_str(&text[done..]);
         Ok(true)
@@ -220,10 +264,12 @@ fn translate(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (texts, from, to) = (call.strings(0)?, call.strings(1)?, call.strings(2)?);
     // NULL as a set of characters is the empty set.
     kernel::build_strings(call.rows, texts.nulls(), |row, out| {
-        let or_empty =
-            |set: &StringArray| if set.is_valid(row) { set.value(row).to_owned() } else { String::new() };
-        let (from, to) = (or_empty(from), or_empty(to));
-        for c in texts.value(row).chars() {
+        let (text, from, to) = (texts.value(row), or_empty(from, row), or_empty(to, row));
+        if !text.chars().any(|it| from.contains(it)) {
+            out.push_str(text);
+            return Ok(true);
+        }
+        for c in text.chars() {
             match from.chars().position(|it| it == c) {
                 None => out.push(c),
                 Some(at) => out.extend(to.chars().nth(at)),
@@ -231,6 +277,10 @@ fn translate(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         }
         Ok(true)
     })
+}
+
+fn or_empty(texts: &StringArray, row: usize) -> &str {
+    if texts.is_valid(row) { texts.value(row) } else { "" }
 }
 
 fn split_index(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
@@ -253,7 +303,13 @@ fn piece<'a>(text: &'a str, separator: &str, index: i32) -> Option<&'a str> {
     if separator.is_empty() {
         return text.split(char::is_whitespace).nth(index);
     }
-    text.split(separator).nth(index)
+    let (mut done, mut at, mut piece) = (0, 0, None);
+    each_occurrence(text, separator, |start, end| {
+        piece = (at == index).then(|| &text[done..start]);
+        (done, at) = (end, at + 1);
+        piece.is_none()
+    });
+    if at == index { text.get(done..) } else { piece }
 }
 
 fn split(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
@@ -269,7 +325,13 @@ fn split(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         if separator.is_empty() {
             text.char_indices().for_each(|(at, c)| out.values().append_value(&text[at..at + c.len_utf8()]));
         } else if !text.is_empty() {
-            text.split(separator).for_each(|piece| out.values().append_value(piece));
+            let mut done = 0;
+            each_occurrence(text, separator, |start, end| {
+                out.values().append_value(&text[done..start]);
+                done = end;
+                true
+            });
+            out.values().append_value(&text[done..]);
         }
         out.append(true);
     }
@@ -302,5 +364,22 @@ mod tests {
         assert_eq!(piece("a,b", ",", 9), None);
         assert_eq!(piece("a,b", ",", -1), None);
         assert_eq!(piece("", ",", 0), None);
+        assert_eq!(piece("a,b", ",", 0), Some("a"));
+        assert_eq!(piece("a--b-", "--", 1), Some("b-"));
+        assert_eq!(piece("a", "ab", 0), Some("a"));
+        assert_eq!(piece("a,", ",", 1), Some(""));
+    }
+
+    #[test]
+    fn short_and_long_text_is_searched_alike() {
+        for filling in [0, 10, 100] {
+            let text = format!("{}ababc", "x".repeat(filling));
+            assert_eq!(find(text.as_bytes(), b"abc"), Some(filling + 2));
+            assert_eq!(find(text.as_bytes(), b"a"), Some(filling));
+            assert_eq!(find(text.as_bytes(), b"cc"), None);
+            assert_eq!(find(text.as_bytes(), b""), Some(0));
+        }
+        assert_eq!(find(b"", b"a"), None);
+        assert_eq!(find(b"ab", b"abc"), None);
     }
 }

@@ -353,6 +353,7 @@ impl Unit {
     }
 
     /// The part of a day and a nanosecond of that day.
+    #[inline]
     fn extract(self, days: i64, nanos: i64) -> i64 {
         let within = |unit: i64, next: i64| nanos / unit % next;
         match self {
@@ -394,17 +395,20 @@ impl Unit {
         })
     }
 
-    /// The first day of the unit after the one that starts on this day.
-    fn next_first_day(self, first: i64) -> i64 {
-        match self {
-            Self::Week => first + 7,
-            Self::Month => add_months(first, 1),
-            Self::Quarter => add_months(first, 3),
-            Self::Year => add_months(first, 12),
-            Self::Decade => add_months(first, 120),
-            Self::Century => add_months(first, 1_200),
-            _ => add_months(first, 12_000),
-        }
+    /// The first day of the unit after the one that the day lies in.
+    fn next_first_day(self, days: i64) -> Option<i64> {
+        let it = civil(days);
+        let year = |year: i64| days_of(year, 1, 1);
+        Some(match self {
+            Self::Week => days - day_of_week(days) + 8,
+            Self::Month => days_of(it.year, it.month + 1, 1),
+            Self::Quarter => days_of(it.year, (it.month - 1) / 3 * 3 + 4, 1),
+            Self::Year => year(it.year + 1),
+            Self::Decade => year(it.year.div_euclid(10) * 10 + 10),
+            Self::Century => year((it.year - 1).div_euclid(100) * 100 + 101),
+            Self::Millennium => year((it.year - 1).div_euclid(1_000) * 1_000 + 1_001),
+            _ => return None,
+        })
     }
 }
 
@@ -442,9 +446,22 @@ fn extract(call: &Call<'_>, index: usize, unit: Unit) -> Result<ArrayRef, EvalEr
         _ => {}
     }
     let instants = Instants::of(input, call.context.time_zone)?;
-    // Rows that are NULL are computed too: it is cheaper than asking, and nothing can fail.
-    let parts = (0..call.rows).map(|row| unit.extract(instants.days(row), instants.nanos_of_day(row)));
-    Ok(Arc::new(Int64Array::new(parts.collect::<Vec<i64>>().into(), input.nulls().cloned())))
+    // Rows that are NULL are computed too: it is cheaper than asking, and nothing can fail. What is
+    // asked for most gets a loop of its own.
+    let parts = match unit {
+        Unit::Year => instants.map(|days, nanos| Unit::Year.extract(days, nanos)),
+        Unit::Quarter => instants.map(|days, nanos| Unit::Quarter.extract(days, nanos)),
+        Unit::Month => instants.map(|days, nanos| Unit::Month.extract(days, nanos)),
+        Unit::Week => instants.map(|days, nanos| Unit::Week.extract(days, nanos)),
+        Unit::Day => instants.map(|days, nanos| Unit::Day.extract(days, nanos)),
+        Unit::DayOfYear => instants.map(|days, nanos| Unit::DayOfYear.extract(days, nanos)),
+        Unit::DayOfWeek => instants.map(|days, nanos| Unit::DayOfWeek.extract(days, nanos)),
+        Unit::Hour => instants.map(|days, nanos| Unit::Hour.extract(days, nanos)),
+        Unit::Minute => instants.map(|days, nanos| Unit::Minute.extract(days, nanos)),
+        Unit::Second => instants.map(|days, nanos| Unit::Second.extract(days, nanos)),
+        _ => instants.map(|days, nanos| unit.extract(days, nanos)),
+    };
+    Ok(Arc::new(Int64Array::new(parts.into(), input.nulls().cloned())))
 }
 
 fn of_months(unit: Unit, months: i64) -> i64 {
@@ -513,34 +530,63 @@ fn rounded(args: &[Expr]) -> Option<Signature> {
 
 fn round_to(call: &Call<'_>, up: bool) -> Result<ArrayRef, EvalError> {
     let (input, unit) = (argument(call, 0)?, unit_of(call, 1)?);
-    let Instants { mut values, per_second } = Instants::of(input, call.context.time_zone)?;
-    let day = per_second * SECONDS_PER_DAY;
-    // What lies beyond the first or last nanosecond that fits, `None`.
-    let (step, rounded): (i64, &dyn Fn(i64, i64) -> Option<i64>) = match unit.length() {
+    let mut instants = Instants::of(input, call.context.time_zone)?;
+    let per_second = instants.per_second;
+    let fits = match unit.length() {
         Some(Length::Nanos(nanos)) if unit != Unit::Week => {
             let step = (i128::from(nanos) * i128::from(per_second) / i128::from(NANOS_PER_SECOND)) as i64;
-            (step, &|value, step| {
-                let rest = value.rem_euclid(step);
-                value.checked_sub(rest)?.checked_add(if up && rest > 0 { step } else { 0 })
-            })
+            round_to_step(&mut instants.values, step, up, input)
         }
-        _ => (day, &|value, day| {
-            let days = value.div_euclid(day);
-            let first = unit.first_day(days).unwrap_or(days);
-            let first = if up && first < days { unit.next_first_day(first) } else { first };
-            first.checked_mul(day)
-        }),
+        _ => round_to_day(&mut instants, unit, up, input),
     };
+    fits.ok_or_else(|| {
+        let (what, of) = (if up { "CEIL" } else { "FLOOR" }, &call.data_type.kind);
+        EvalError::new(format!("{what} of the time is out of the range of {of}"))
+    })?;
+    datetimes(call, instants.values, per_second, input.nulls().cloned())
+}
+
+/// `None` if a value that isn't NULL would lie beyond the first or last one that fits.
+fn round_to_step(values: &mut [i64], step: i64, up: bool, input: &ArrayRef) -> Option<()> {
     // A unit finer than the column's own changes nothing.
-    if step > 1 {
-        for (_, value) in values.iter_mut().enumerate().filter(|(row, _)| input.is_valid(*row)) {
-            *value = rounded(*value, step).ok_or_else(|| {
-                let (what, of) = (if up { "CEIL" } else { "FLOOR" }, &call.data_type.kind);
-                EvalError::new(format!("{what} of the time is out of the range of {of}"))
-            })?;
+    if step <= 1 {
+        return Some(());
+    }
+    for (row, value) in values.iter_mut().enumerate() {
+        let rest = value.rem_euclid(step);
+        let rounded =
+            value.checked_sub(rest).and_then(|it| it.checked_add(if up && rest > 0 { step } else { 0 }));
+        match rounded {
+            Some(rounded) => *value = rounded,
+            None if input.is_valid(row) => return None,
+            None => {}
         }
     }
-    datetimes(call, values, per_second, input.nulls().cloned())
+    Some(())
+}
+
+/// As [`round_to_step`], to the first day of a unit.
+fn round_to_day(instants: &mut Instants, unit: Unit, up: bool, input: &ArrayRef) -> Option<()> {
+    let round = |unit: Unit, days: i64| {
+        let first = unit.first_day(days).unwrap_or(days);
+        if up && first < days { unit.next_first_day(days).unwrap_or(first) } else { first }
+    };
+    let firsts = match unit {
+        Unit::Week => instants.map(|days, _| round(Unit::Week, days)),
+        Unit::Month => instants.map(|days, _| round(Unit::Month, days)),
+        Unit::Quarter => instants.map(|days, _| round(Unit::Quarter, days)),
+        Unit::Year => instants.map(|days, _| round(Unit::Year, days)),
+        _ => instants.map(|days, _| round(unit, days)),
+    };
+    let day = instants.per_second * SECONDS_PER_DAY;
+    for (row, (value, first)) in instants.values.iter_mut().zip(firsts).enumerate() {
+        match first.checked_mul(day) {
+            Some(rounded) => *value = rounded,
+            None if input.is_valid(row) => return None,
+            None => {}
+        }
+    }
+    Some(())
 }
 
 fn add_types(args: &[Expr]) -> Option<Signature> {
@@ -595,8 +641,14 @@ fn timestamp_diff(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
         let day = i128::from(SECONDS_PER_DAY * NANOS_PER_SECOND);
         i128::from(it.days(row)) * day + i128::from(it.nanos_of_day(row))
     };
+    let same_unit = from.per_second == to.per_second;
     let found = kernel::build_primitive::<Int32Type>(call.rows, call.nulls().as_ref(), |row| {
+        let ticks = if same_unit { to.values[row].checked_sub(from.values[row]) } else { None };
         let count = match length {
+            // Of ticks that are no finer than the unit.
+            Length::Nanos(nanos) if ticks.is_some() && nanos % (NANOS_PER_SECOND / from.per_second) == 0 => {
+                i128::from(ticks.unwrap_or(0) / (nanos / (NANOS_PER_SECOND / from.per_second)))
+            }
             Length::Nanos(nanos) => (whole(&to, row) - whole(&from, row)) / i128::from(nanos),
             Length::Months(months) => {
                 let count = whole_months(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, StringArray, make_array},
+    array::{Array, ArrayRef, AsArray, Date32Array, Int64Array, make_array},
     datatypes::{DataType as ArrowType, Date32Type, Float64Type, Int64Type},
 };
 use flott_types::{DataType, TimestampUnit, TypeKind};
@@ -16,7 +16,8 @@ use super::{
     datetime_pattern::{Pattern, Style},
     define::{Param, shaped, shaped_nullable},
     java_zone::JavaZone,
-    kernel, signature,
+    kernel::{self, Prepared},
+    signature,
 };
 use crate::{EvalError, Expr};
 
@@ -137,26 +138,25 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     ),
 ];
 
-/// The patterns of an argument, compiled when they change.
+/// The patterns of an argument, compiled.
 struct Patterns<'a> {
-    texts: Option<&'a StringArray>,
+    known: Option<Prepared<'a, Pattern>>,
     style: Style,
-    last: Option<(&'a str, Pattern)>,
 }
 
 impl<'a> Patterns<'a> {
     fn of(call: &Call<'a>, index: usize, style: Style) -> Result<Self, EvalError> {
-        let texts = if call.args.len() > index { Some(call.strings(index)?) } else { None };
-        Ok(Self { texts, style, last: None })
+        let given = call.args.len() > index;
+        let known = if given { Some(Prepared::new(call.strings(index)?)) } else { None };
+        Ok(Self { known, style })
     }
     /// The row's pattern, if there is such an argument.
     fn at(&mut self, row: usize) -> Result<Option<&Pattern>, EvalError> {
-        let Some(texts) = self.texts else { return Ok(None) };
-        let text = texts.value(row);
-        if self.last.as_ref().is_none_or(|(last, _)| *last != text) {
-            self.last = Some((text, Pattern::new(text, self.style)?));
+        let style = self.style;
+        match &mut self.known {
+            Some(known) => known.at(row, |text| Pattern::new(text, style)).map(Some),
+            None => Ok(None),
         }
-        Ok(self.last.as_ref().map(|(_, pattern)| pattern))
     }
 }
 
@@ -399,35 +399,17 @@ fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 fn convert_tz(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let (texts, from, to) = (call.strings(0)?, call.strings(1)?, call.strings(2)?);
     let pattern = Pattern::new(DEFAULT_PATTERN, Style::Simple)?;
-    let (mut from_zones, mut to_zones) = (Zones::new(from), Zones::new(to));
+    let (mut from_zones, mut to_zones) = (Prepared::new(from), Prepared::new(to));
+    let zone = |name| Ok(JavaZone::of(name));
     kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
         let Some(parsed) = pattern.parse(texts.value(row)) else { return Ok(false) };
         let local = millis_of(parsed).div_euclid(1_000);
-        let instant = local - from_zones.at(row).offset_at_local(local);
-        let local = instant + to_zones.at(row).offset_at(instant);
+        let instant = local - from_zones.at(row, zone)?.offset_at_local(local);
+        let local = instant + to_zones.at(row, zone)?.offset_at(instant);
         let (days, nanos) =
             (local.div_euclid(SECONDS_PER_DAY), local.rem_euclid(SECONDS_PER_DAY) * NANOS_PER_SECOND);
         pattern.format(days, nanos, None, out).map(|()| true)
     })
-}
-
-/// The zones of a column, looked up when they change.
-struct Zones<'a> {
-    names: &'a StringArray,
-    last: Option<(&'a str, JavaZone)>,
-}
-
-impl<'a> Zones<'a> {
-    fn new(names: &'a StringArray) -> Self {
-        Self { names, last: None }
-    }
-    fn at(&mut self, row: usize) -> JavaZone {
-        let name = self.names.value(row);
-        match self.last {
-            Some((last, zone)) if last == name => zone,
-            _ => self.last.insert((name, JavaZone::of(name))).1,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ fn write(json: &Json<'_>, out: &mut String) {
             out.push(']');
         }
         Json::Object(members) => {
-            let mut sorted: Vec<&(String, Json<'_>)> = members.iter().collect();
+            let mut sorted: Vec<&(Cow<'_, str>, Json<'_>)> = members.iter().collect();
             sorted.sort_by(|a, b| a.0.cmp(&b.0));
             out.push('{');
             for (i, (name, value)) in sorted.into_iter().enumerate() {
