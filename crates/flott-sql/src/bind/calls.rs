@@ -48,6 +48,8 @@ pub(super) struct Calls {
     pub(super) keys: Option<Vec<Expr>>,
     /// `TUMBLE(…)` in GROUP BY.
     pub(super) window: Option<GroupWindow>,
+    /// The `STATE_TTL` hint for the groups, in milliseconds.
+    pub(super) state_ttl: Option<i64>,
     /// The `WINDOW` clause.
     pub(super) named_windows: Vec<(String, ast::WindowSpec)>,
 }

@@ -299,6 +299,7 @@ pub(super) struct Aggregation {
     grouping: Grouping,
     calls: Vec<AggregateCall>,
     groupings: Vec<GroupingCall>,
+    state_ttl: Option<i64>,
     schema: Schema,
 }
 
@@ -315,7 +316,8 @@ impl Aggregation {
             fields.push(Field::new("$set", DataType::int().not_null()));
         }
         let groupings = calls.groupings.borrow().clone();
-        Self { grouping, calls: calls_made, groupings, schema: Schema::new(fields) }
+        let state_ttl = calls.state_ttl;
+        Self { grouping, calls: calls_made, groupings, state_ttl, schema: Schema::new(fields) }
     }
 
     /// The node.
@@ -326,7 +328,7 @@ impl Aggregation {
             keys: keys.map(|key| window.map_or_else(|| key.clone(), |it| it.key(key))).collect(),
             sets: self.grouping.sets.clone(),
             calls: self.calls.clone(),
-            state_ttl: None,
+            state_ttl: self.state_ttl,
             schema: self.schema.clone(),
         }
     }

@@ -25,7 +25,7 @@ use super::{
     scope::Scope,
 };
 use crate::{
-    Entry, Insert, LogicalPlan, Table,
+    Entry, Insert, LogicalPlan, OnConflict, Table,
     parse::ast::{InsertStatement, Name},
 };
 
@@ -77,8 +77,22 @@ pub(super) fn bind(binder: &Binder<'_>, insert: &InsertStatement) -> Result<Inse
     }
     check_types(binder, &plan, &schema, &wanted, insert)?;
     let plan = write(binder, plan, &sink, given, insert)?;
-    let on_conflict = insert.on_conflict.map(|(action, _)| action);
+    let on_conflict = on_conflict(&sink, insert)?;
     Ok(Insert { sink, plan, overwrite: insert.overwrite, on_conflict, span: insert.target.span })
+}
+
+/// What is said of rows with the same primary key, which must be there.
+fn on_conflict(sink: &TableDescription, insert: &InsertStatement) -> Result<Option<OnConflict>> {
+    match insert.on_conflict {
+        Some((_, span)) if sink.primary_key.is_empty() => {
+            let message = "ON CONFLICT needs a primary key of the table";
+            Err(Diagnostic::error(Code::UnsupportedUse, message)
+                .at(span)
+                .related(sink.span, "declared here")
+                .help("declare PRIMARY KEY (…) NOT ENFORCED: rows conflict if they have one key"))
+        }
+        given => Ok(given.map(|(action, _)| action)),
+    }
 }
 
 /// A stream has no end at which to replace what was there.

@@ -19,6 +19,7 @@ use super::{
     query::Ctes,
     relation::is_true,
     scope::{Merged, Scope, shift},
+    temporal::as_of,
 };
 use crate::{LogicalPlan, plan::JoinKind};
 
@@ -42,6 +43,9 @@ impl Binder<'_> {
         join: &ast::Join,
         ctes: &Ctes,
     ) -> Result<(LogicalPlan, Scope)> {
+        if let Some(time) = as_of(&join.relation) {
+            return self.temporal_join(input, scope, join, time, ctes);
+        }
         let span = self.factor_span(&join.relation);
         let (kind, constraint) = match &join.join_operator {
             JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (JoinKind::Inner, constraint),
@@ -74,15 +78,27 @@ impl Binder<'_> {
 
     fn join_with(
         &self,
-        (left, mut left_scope): (LogicalPlan, Scope),
+        left: (LogicalPlan, Scope),
         factor: &TableFactor,
         kind: JoinKind,
         constraint: &JoinConstraint,
         ctes: &Ctes,
     ) -> Result<(LogicalPlan, Scope)> {
-        let span = self.factor_span(factor);
-        let (right, right_scope) = self.table_factor(factor, ctes)?;
+        let right = self.table_factor(factor, ctes)?;
+        self.join_bound(left, right, kind, constraint, self.factor_span(factor))
+    }
+
+    /// The join of two bound sides.
+    pub(super) fn join_bound(
+        &self,
+        (left, mut left_scope): (LogicalPlan, Scope),
+        (right, right_scope): (LogicalPlan, Scope),
+        kind: JoinKind,
+        constraint: &JoinConstraint,
+        span: Span,
+    ) -> Result<(LogicalPlan, Scope)> {
         refuse_same_names(&left_scope, &right_scope).map_err(|it| it.at(span))?;
+        let state_ttl = self.join_ttl(&left_scope, &right_scope);
         let width = left.schema().len();
         let mut right_scope = right_scope.shifted(width);
         let using = match constraint {
@@ -119,7 +135,6 @@ impl Binder<'_> {
         let scope = joined(left_scope, right_scope, merged);
         let schema = join_schema(&left.schema(), &right.schema(), kind);
         let (left, right) = (Box::new(left), Box::new(right));
-        let state_ttl = [None; 2];
         Ok((LogicalPlan::Join { left, right, kind, condition, state_ttl, schema, span }, scope))
     }
 

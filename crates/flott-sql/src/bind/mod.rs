@@ -4,7 +4,8 @@
 //!   Query ─ query.rs ─► LogicalPlan ─ insert.rs ─► Insert
 //!              │
 //!              └─ SELECT: select.rs
-//!                  │  FROM: relation.rs, join.rs, window.rs, names: scope.rs
+//!                  │  hints: hints.rs
+//!                  │  FROM: relation.rs, join.rs, temporal.rs, window.rs, changelog.rs, names: scope.rs
 //!                  │  WHERE: filter.rs
 //!                  │  GROUP BY: grouping.rs, group_window.rs
 //!                  │  aggregates: calls.rs, OVER: over.rs, frame.rs
@@ -21,12 +22,14 @@
 
 mod call;
 mod calls;
+mod changelog;
 mod expr;
 mod filter;
 mod fold;
 mod frame;
 mod group_window;
 mod grouping;
+mod hints;
 mod insert;
 mod interval;
 mod join;
@@ -40,6 +43,9 @@ mod scope;
 mod select;
 #[cfg(test)]
 mod stateful_tests;
+mod temporal;
+#[cfg(test)]
+mod temporal_tests;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -63,12 +69,14 @@ pub struct Binder<'a> {
     options: &'a Options,
     source: &'a Source,
     diagnostics: RefCell<Vec<Diagnostic>>,
+    /// The hints of the query blocks that are being bound, inner ones last.
+    hints: RefCell<hints::HintStack>,
 }
 
 impl<'a> Binder<'a> {
     /// A binder for a statement of this script.
     pub fn new(catalog: &'a Catalog, options: &'a Options, source: &'a Source) -> Self {
-        Self { catalog, options, source, diagnostics: RefCell::default() }
+        Self { catalog, options, source, diagnostics: RefCell::default(), hints: RefCell::default() }
     }
 
     /// A query's plan, its columns named uniquely as Flink names a result's (`a`, `a0`, `EXPR$2`).

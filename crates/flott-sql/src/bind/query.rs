@@ -86,7 +86,7 @@ impl Binder<'_> {
 
     fn set_expr(&self, body: &SetExpr, ctes: &Ctes) -> Result<LogicalPlan> {
         match body {
-            SetExpr::Select(select) => self.select(select, ctes),
+            SetExpr::Select(select) => self.select_under_hints(select, ctes),
             SetExpr::Query(query) => self.query(query, ctes),
             SetExpr::Values(values) => self.values(values),
             SetExpr::SetOperation { op, set_quantifier, left, right } => {

@@ -8,6 +8,7 @@ use sqlparser::ast::{self, Ident, JoinConstraint, JoinOperator, Spanned, TableFa
 
 use super::{
     Binder,
+    changelog::is_changelog,
     expr::ExprBinder,
     query::Ctes,
     scope::{Relation, Scope, span_of},
@@ -106,11 +107,19 @@ impl Binder<'_> {
             let plan = self.window_function(&name, args, span, ctes)?;
             return self.relation(plan, Vec::new(), alias);
         }
+        if let Some((name, args, alias)) = table_function(factor)
+            && is_changelog(&name)
+        {
+            let plan = self.changelog_function(&name, args, span, ctes)?;
+            return self.relation(plan, Vec::new(), alias);
+        }
         match factor {
             TableFactor::Table { args: Some(_), name, .. } => {
                 not_supported(&format!("table function {}", name.to_string().to_ascii_uppercase()))
             }
-            TableFactor::Table { version: Some(_), .. } => not_supported("FOR SYSTEM_TIME AS OF"),
+            TableFactor::Table { version: Some(_), .. } => {
+                not_supported("FOR SYSTEM_TIME AS OF anywhere but on the right side of a join")
+            }
             TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
                 not_supported("TABLESAMPLE")
             }

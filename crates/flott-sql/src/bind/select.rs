@@ -62,13 +62,14 @@ impl Binder<'_> {
             body.plan(input)?
         };
         Ok(match &select.distinct {
-            Some(ast::Distinct::Distinct) => distinct(plan),
+            Some(ast::Distinct::Distinct) => distinct(plan, self.aggregate_ttl()),
             _ => plan,
         })
     }
 
     fn body(&self, select: &ast::Select, scope: &Scope, width: usize) -> Result<Body> {
-        let mut calls = Calls { empty_group: true, ..Calls::default() };
+        let state_ttl = self.aggregate_ttl();
+        let mut calls = Calls { empty_group: true, state_ttl, ..Calls::default() };
         calls.named_windows = self.named_windows(select)?;
         let grouping = self.group_by(select, ExprBinder::new(self, scope), width, &mut calls)?;
         let binder = ExprBinder { calls: Some(&calls), clause: "SELECT", ..ExprBinder::new(self, scope) };
@@ -265,11 +266,11 @@ fn constant_row(items: Vec<Item>) -> LogicalPlan {
 }
 
 /// `SELECT DISTINCT`: groups of equal rows.
-fn distinct(input: LogicalPlan) -> LogicalPlan {
+fn distinct(input: LogicalPlan, state_ttl: Option<i64>) -> LogicalPlan {
     let schema = input.schema();
     let keys: Vec<Expr> = columns_of(&schema).collect();
     let sets = vec![(0..keys.len()).collect()];
-    LogicalPlan::Aggregate { input: Box::new(input), keys, sets, calls: Vec::new(), state_ttl: None, schema }
+    LogicalPlan::Aggregate { input: Box::new(input), keys, sets, calls: Vec::new(), state_ttl, schema }
 }
 
 /// Whether the expression is `PROCTIME()`.

@@ -205,7 +205,19 @@ impl<'a> Cursor<'a> {
     }
     fn hint_on_a_query(&self) -> Option<Span> {
         let rest = self.tokens.get(self.parser.index()..)?;
-        rest.iter().find(|token| query_hint(token)).map(|token| self.source.span(token.span))
+        let mut before = None;
+        for token in rest {
+            if query_hint(token) && before != Some(Keyword::SELECT) {
+                return Some(self.source.span(token.span));
+            }
+            if !is_space(token) {
+                before = match &token.token {
+                    Token::Word(word) => Some(word.keyword),
+                    _ => None,
+                };
+            }
+        }
+        None
     }
     pub(crate) fn data_type(&mut self) -> Result<DataType> {
         self.run(types::parse_type)
@@ -220,7 +232,9 @@ impl<'a> Cursor<'a> {
     pub(crate) fn query(&mut self) -> Result<(Box<Query>, Span)> {
         let start = self.peek_span();
         if let Some(at) = self.hint_on_a_query() {
-            return Err(Diagnostic::not_supported("hints on a query").at(at));
+            return Err(Diagnostic::error(Code::Syntax, "a hint cannot stand here")
+                .at(at)
+                .help("hints stand behind SELECT, or behind a table's name"));
         }
         match self.parser.parse_query() {
             Ok(query) => Ok((query, self.since(start))),
@@ -229,7 +243,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A hint that [`super::tokens`] left as a comment: it stands behind no table's name.
+/// A hint that [`super::tokens`] left as a comment: it stands behind no table's name. Behind SELECT
+/// it is a query block's.
 fn query_hint(token: &TokenWithSpan) -> bool {
     matches!(&token.token,
         Token::Whitespace(Whitespace::MultiLineComment(text)) if text.starts_with('+'))

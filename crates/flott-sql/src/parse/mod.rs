@@ -16,7 +16,7 @@ mod cursor;
 mod ddl;
 pub mod dialect;
 mod error;
-mod hints;
+pub(crate) mod hints;
 mod script;
 mod statement;
 #[cfg(test)]

@@ -231,7 +231,7 @@ fn hints_are_options_of_the_table() {
     assert_eq!(options.get("k"), Some("v'w"));
     assert_eq!(source.slice(options.span("k")), "'v''w'");
     assert!(alias.is_some());
-    says("SELECT /*+ BROADCAST(t) */ a FROM t", "not supported yet: hints on a query", "/*+ BROADCAST(t) */");
+    says("SELECT 1 + /*+ BROADCAST(t) */ a FROM t", "a hint cannot stand here", "/*+ BROADCAST(t) */");
     let StatementKind::Insert(insert) = parse("INSERT INTO t /*+ OPTIONS('k' = 'v') */ (a) SELECT 1") else {
         panic!()
     };
