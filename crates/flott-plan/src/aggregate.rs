@@ -112,9 +112,10 @@ impl Flatten {
         sets: &[Vec<usize>],
         calls: &[AggregateCall],
         schema: &Schema,
+        state_ttl: Option<i64>,
     ) -> Result<Vec<Branch>> {
         let windows = window_columns(input).filter(|it| groups_windows(keys, it));
-        let Some(windows) = windows else { return self.group(input, keys, sets, calls, schema) };
+        let Some(windows) = windows else { return self.group(input, keys, sets, calls, schema, state_ttl) };
         let mut wanted = wanted(keys, sets, calls, &windows);
         let bucket = match self.distinct_buckets {
             Some(buckets) if windows.time == TimeAttribute::Rowtime => {

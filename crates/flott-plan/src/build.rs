@@ -56,7 +56,11 @@ impl Target {
 /// # Errors
 /// What a connector says about a table: `UnsupportedUse`, `UnknownConnector`, …; `NotSupported`
 pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Result<StreamPlan> {
-    let mut flatten = Flatten { distinct_buckets: distinct_split::buckets(options)?, ..Flatten::default() };
+    let mut flatten = Flatten {
+        distinct_buckets: distinct_split::buckets(options)?,
+        state_ttl: state_ttl(options)?,
+        ..Flatten::default()
+    };
     let (mut targets, mut branches) = (Vec::new(), Vec::new());
     match pipeline {
         Pipeline::Query(query) => {
@@ -92,6 +96,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         options,
         modes: says.into_iter().map(|it| it.mode).collect(),
         two_phase: !has_word(options, "table.optimizer.agg-phase-strategy", "ONE_PHASE"),
+        row_by_row: options.boolean("table.exec.mini-batch.enabled")? == Some(false),
     };
     let leaves = kept.into_iter().zip(filters).zip(event_time);
     for (producer, ((columns, filter), event_time)) in graph.producers.into_iter().zip(leaves) {
@@ -105,6 +110,12 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
     }
     stable_id::make_unique(&mut build.plan);
     Ok(build.plan)
+}
+
+/// `table.exec.state.ttl`; 0 is for ever.
+fn state_ttl(options: &Options) -> Result<Option<i64>> {
+    let ttl = options.duration("table.exec.state.ttl")?;
+    Ok(ttl.and_then(|ttl| i64::try_from(ttl.as_millis()).ok()).filter(|millis| *millis > 0))
 }
 
 fn has_word(options: &Options, key: &str, word: &str) -> bool {
@@ -177,6 +188,8 @@ struct Build<'a> {
     registry: &'a Registry,
     options: &'a Options,
     two_phase: bool,
+    /// Every change of a result is told by itself.
+    row_by_row: bool,
 }
 
 impl Build<'_> {
@@ -257,7 +270,8 @@ impl Build<'_> {
         let Operator { node, inputs: branches, schema, origins } = operator;
         let (mut inputs, mut ports, mut meanings) = (Vec::new(), Vec::new(), Vec::new());
         // A late row is told of by its record, which a partial result has no more.
-        let two_phase = self.two_phase && node.has_two_phases() && origins == [None; 2];
+        let gathers = !(self.row_by_row && matches!(node, crate::OperatorNode::GroupAggregate(_)));
+        let two_phase = self.two_phase && gathers && node.has_two_phases() && origins == [None; 2];
         for (input, branch) in branches {
             let (calc, meaning) = self.calc(branch);
             inputs.push(calc);

@@ -28,6 +28,8 @@ pub struct Flatten {
     pub graph: Graph,
     /// Into how many buckets distinct aggregates are split, if they are.
     pub distinct_buckets: Option<i64>,
+    /// `table.exec.state.ttl`: how long operators keep what nothing touches, if not for ever.
+    pub state_ttl: Option<i64>,
 }
 
 /// A plan without the row-by-row nodes on its top, and those as steps.
@@ -88,8 +90,8 @@ impl Flatten {
             LogicalPlan::Window { input, window, schema } => {
                 extended(self.window(input, window, schema)?, &steps)
             }
-            LogicalPlan::Aggregate { input, keys, sets, calls, schema, .. } => {
-                extended(self.aggregate(input, keys, sets, calls, schema)?, &steps)
+            LogicalPlan::Aggregate { input, keys, sets, calls, schema, state_ttl } => {
+                extended(self.aggregate(input, keys, sets, calls, schema, *state_ttl)?, &steps)
             }
             LogicalPlan::Join { left, right, kind, condition, schema, span, .. } => {
                 let (conditions, steps) = match kind {

@@ -31,6 +31,7 @@ impl Flatten {
         sets: &[Vec<usize>],
         calls: &[AggregateCall],
         schema: &Schema,
+        state_ttl: Option<i64>,
     ) -> Result<Vec<Branch>> {
         let mut columns = Columns::default();
         let roles: Vec<usize> = keys.iter().map(|key| columns.add(key)).collect();
@@ -61,7 +62,12 @@ impl Flatten {
             wide.fields.push(Field::new(SET_COLUMN, DataType::int().not_null()));
             branches = extended(branches, &[Step::Expand { absent, schema: wide.clone() }]);
         }
-        let node = GroupAggregate { keys: key_columns.clone(), calls, ..GroupAggregate::default() };
+        let ttl_millis = match state_ttl {
+            Some(hint) => Some(hint).filter(|millis| *millis > 0),
+            None => self.state_ttl,
+        };
+        let node =
+            GroupAggregate { keys: key_columns.clone(), calls, ttl_millis, ..GroupAggregate::default() };
         let output = output(&node, &wide);
         let width = key_columns.len();
         let key_at = |column: &usize| key_columns.iter().position(|it| it == column).unwrap_or_default();

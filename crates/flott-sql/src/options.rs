@@ -302,7 +302,7 @@ pub const OPTIONS: &[SessionOption] = &[
         "",
         "How often the pipeline is restarted.",
     ),
-    accepted(
+    used(
         "table.exec.state.ttl",
         Duration,
         "0 ms",

@@ -30,6 +30,9 @@ impl StatefulNode for GroupAggregate {
     fn keys(&self, _: usize) -> Vec<usize> {
         self.keys.clone()
     }
+    fn has_two_phases(&self) -> bool {
+        !self.retracts && self.calls.iter().all(|call| !call.function.order_matters)
+    }
     fn describe(&self, [input, _]: &Labels) -> Vec<(&'static str, String)> {
         let mut out = Vec::new();
         if !self.keys.is_empty() {
