@@ -1,11 +1,11 @@
-//! `blackhole`: takes rows and forgets them.
+//! `blackhole`: takes rows and changes, and forgets them.
 
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
+use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_connector::{
-    Committable, Committer, Connector, OptionDef, Registry, ScanRequest, Sink, SinkGuarantee, SinkRequest,
-    SinkWriter, Source, TableDescription, sink::NothingToCommit,
+    Changelog, Committable, Committer, Connector, OptionDef, Registry, ScanRequest, Sink, SinkGuarantee,
+    SinkRequest, SinkWriter, Source, TableDescription, sink::NothingToCommit,
 };
 use flott_types::{Diagnostic, Result};
 
@@ -32,6 +32,9 @@ impl Connector for Blackhole {
     }
     fn sink_guarantee(&self) -> SinkGuarantee {
         SinkGuarantee::Discards
+    }
+    fn sink_changelog(&self, _: &TableDescription, _: &Registry) -> Result<Changelog> {
+        Ok(Changelog::Retract)
     }
     fn validate(&self, table: &TableDescription, _: &Registry, errors: &mut Vec<Box<Diagnostic>>) {
         refuse_metadata(self.name(), table, errors);
@@ -62,6 +65,9 @@ struct BlackholeWriter;
 
 impl SinkWriter for BlackholeWriter {
     fn write(&mut self, _: &RecordBatch) -> Result<()> {
+        Ok(())
+    }
+    fn write_changes(&mut self, _: &RecordBatch, _: &Int8Array) -> Result<()> {
         Ok(())
     }
     fn prepare(&mut self, _: u64) -> Result<()> {

@@ -1,16 +1,17 @@
-//! `print`: one line per row, `+I[1, a]`, as Flink's sink of this name.
+//! `print`: one line per row, `+I[1, a]`, as Flink's sink of this name. Changes are lines too: `-U[1, a]`,
+//! `+U[1, b]`, `-D[1, b]`.
 //!
 //! The line starts with `identifier> ` if `print-identifier` is set. Flink puts the number of the
 //! subtask there too when it runs several; here one ordered writer prints, so there is none.
 
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
+use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_connector::{
-    Committable, Committer, Connector, OptionDef, OptionKind, Registry, ScanRequest, Sink, SinkGuarantee,
-    SinkRequest, SinkWriter, Source, TableDescription, sink::NothingToCommit,
+    Changelog, Committable, Committer, Connector, OptionDef, OptionKind, Registry, ScanRequest, Sink,
+    SinkGuarantee, SinkRequest, SinkWriter, Source, TableDescription, sink::NothingToCommit,
 };
-use flott_types::{DataType, Diagnostic, Result};
+use flott_types::{DataType, Diagnostic, Result, RowKind};
 
 use crate::{
     java_text::append_value,
@@ -51,6 +52,9 @@ impl Connector for Print {
     }
     fn writes(&self) -> bool {
         true
+    }
+    fn sink_changelog(&self, _: &TableDescription, _: &Registry) -> Result<Changelog> {
+        Ok(Changelog::Retract)
     }
     fn validate(&self, table: &TableDescription, _: &Registry, errors: &mut Vec<Box<Diagnostic>>) {
         refuse_metadata(self.name(), table, errors);
@@ -97,7 +101,11 @@ struct PrintWriter {
 
 impl SinkWriter for PrintWriter {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.lines.append(batch, self.output.buffer());
+        self.lines.append(batch, None, self.output.buffer());
+        self.output.appended()
+    }
+    fn write_changes(&mut self, batch: &RecordBatch, kinds: &Int8Array) -> Result<()> {
+        self.lines.append(batch, Some(kinds), self.output.buffer());
         self.output.appended()
     }
     fn is_ready(&mut self) -> bool {
@@ -122,10 +130,13 @@ struct Lines {
 }
 
 impl Lines {
-    fn append(&self, batch: &RecordBatch, out: &mut Vec<u8>) {
+    fn append(&self, batch: &RecordBatch, kinds: Option<&Int8Array>, out: &mut Vec<u8>) {
         for row in 0..batch.num_rows() {
+            let number = kinds.and_then(|kinds| kinds.values().get(row).copied());
+            let kind = number.and_then(RowKind::of).unwrap_or(RowKind::Insert);
             out.extend_from_slice(self.prefix.as_bytes());
-            out.extend_from_slice(b"+I[");
+            out.extend_from_slice(kind.short().as_bytes());
+            out.push(b'[');
             for (i, (column, data_type)) in batch.columns().iter().zip(&self.types).enumerate() {
                 if i > 0 {
                     out.extend_from_slice(b", ");

@@ -15,8 +15,8 @@ use std::{
 };
 
 use flott_connector::{
-    Chunk, Connector, Decoder, Format, FormatRequest, Idleness, OptionDef, Payload, ReadContext, Registry,
-    ScanRequest, Sink, SinkRequest, Source, SourceReader, SplitInfo, SplitTime, TableDescription,
+    Changelog, Chunk, Connector, Decoder, Format, FormatRequest, Idleness, OptionDef, Payload, ReadContext,
+    Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader, SplitInfo, SplitTime, TableDescription,
 };
 use flott_formats::framing::Cutter;
 use flott_types::{Code, Diagnostic, Result};
@@ -63,6 +63,9 @@ impl Connector for Stdin {
     }
     fn replays(&self, _: &TableDescription) -> bool {
         false
+    }
+    fn source_changelog(&self, table: &TableDescription, registry: &Registry) -> Result<Changelog> {
+        registry.format_of(table)?.changelog(&table.options)
     }
     fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>) {
         validate_record_stream(self.name(), table, registry, errors);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
+use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_connector::{
-    Committable, Committer, Connector, Encoder, FormatRequest, Framing, OptionDef, OptionKind, Registry,
-    ScanRequest, Sink, SinkGuarantee, SinkRequest, SinkWriter, Source, TableDescription,
+    Changelog, Committable, Committer, Connector, Encoder, FormatRequest, Framing, OptionDef, OptionKind,
+    Registry, ScanRequest, Sink, SinkGuarantee, SinkRequest, SinkWriter, Source, TableDescription,
     sink::NothingToCommit,
 };
 use flott_types::{Diagnostic, Result};
@@ -59,6 +59,9 @@ impl Connector for Stdout {
     }
     fn takes_format(&self) -> bool {
         true
+    }
+    fn sink_changelog(&self, table: &TableDescription, registry: &Registry) -> Result<Changelog> {
+        registry.format_of(table)?.changelog(&table.options)
     }
     fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>) {
         validate_record_stream(self.name(), table, registry, errors);
@@ -116,6 +119,10 @@ struct StdoutWriter {
 impl SinkWriter for StdoutWriter {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.encoder.encode(batch, self.output.buffer())?;
+        self.output.appended()
+    }
+    fn write_changes(&mut self, batch: &RecordBatch, kinds: &Int8Array) -> Result<()> {
+        self.encoder.encode_changes(batch, kinds, self.output.buffer())?;
         self.output.appended()
     }
     fn is_ready(&mut self) -> bool {

@@ -24,7 +24,7 @@ mod testing;
 use std::sync::Arc;
 
 use flott_connector::{
-    Connector, Framing, OptionDef, Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader,
+    Changelog, Connector, Framing, OptionDef, Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader,
     TableDescription,
 };
 use flott_types::{Diagnostic, Options, Result};
@@ -78,6 +78,12 @@ impl Connector for FilesystemConnector {
     }
     fn sink_guarantee(&self) -> flott_connector::SinkGuarantee {
         flott_connector::SinkGuarantee::Repeatable
+    }
+    fn source_changelog(&self, table: &TableDescription, registry: &Registry) -> Result<Changelog> {
+        registry.format_of(table)?.changelog(&table.options)
+    }
+    fn sink_changelog(&self, table: &TableDescription, registry: &Registry) -> Result<Changelog> {
+        registry.format_of(table)?.changelog(&table.options)
     }
     fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>) {
         validate::validate(table, registry, errors);

@@ -19,6 +19,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use arrow::array::Int8Array;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::checkpoint::CheckpointSummary;
@@ -72,6 +73,33 @@ pub struct SinkCounters {
     pub name: String,
     /// Rows written.
     pub written: AtomicU64,
+    /// Of those, rows as they were before a change (`-U`).
+    pub updates_before: AtomicU64,
+    /// Of those, rows that changed (`+U`).
+    pub updates_after: AtomicU64,
+    /// Of those, rows that are gone (`-D`).
+    pub deletes: AtomicU64,
+}
+
+impl SinkCounters {
+    fn cells(&self) -> [&AtomicU64; 4] {
+        [&self.written, &self.updates_before, &self.updates_after, &self.deletes]
+    }
+    /// Counts rows that were written, by what they do (none: all are new).
+    pub(crate) fn count(&self, rows: u64, kinds: Option<&Int8Array>) {
+        add(&self.written, rows);
+        let Some(kinds) = kinds else { return };
+        let mut counts = [0; 4];
+        for kind in kinds.values() {
+            if let Some(count) = usize::try_from(*kind).ok().and_then(|kind| counts.get_mut(kind)) {
+                *count += 1;
+            }
+        }
+        let [_, before, after, deletes] = counts;
+        add(&self.updates_before, before);
+        add(&self.updates_after, after);
+        add(&self.deletes, deletes);
+    }
 }
 
 /// An edge's counters.
@@ -146,6 +174,35 @@ pub struct SinkSummary {
     pub name: String,
     /// Rows written.
     pub written: u64,
+    /// Those by what they do, unless all are new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangeCounts>,
+}
+
+/// Rows by what they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ChangeCounts {
+    /// New rows.
+    #[serde(rename = "+I")]
+    pub inserts: u64,
+    /// Rows as they were before a change.
+    #[serde(rename = "-U")]
+    pub updates_before: u64,
+    /// Rows that changed.
+    #[serde(rename = "+U")]
+    pub updates_after: u64,
+    /// Rows that are gone.
+    #[serde(rename = "-D")]
+    pub deletes: u64,
+}
+
+impl SinkSummary {
+    fn of(name: &str, [written, updates_before, updates_after, deletes]: [u64; 4]) -> Self {
+        let changed = updates_before + updates_after + deletes;
+        let inserts = written.saturating_sub(changed);
+        let changes = ChangeCounts { inserts, updates_before, updates_after, deletes };
+        Self { name: name.to_string(), written, changes: (changed > 0).then_some(changes) }
+    }
 }
 
 /// What became of an edge's rows.
@@ -213,8 +270,9 @@ pub struct Summary {
 pub struct Counts {
     /// Per source: read, bytes, nulled.
     pub sources: Vec<[u64; 3]>,
-    /// Per sink: written.
-    pub sinks: Vec<u64>,
+    /// Per sink: written, and of those `-U`, `+U`, `-D`. Earlier checkpoints have the first alone.
+    #[serde(deserialize_with = "sinks")]
+    pub sinks: Vec<[u64; 4]>,
     /// Per edge: in, expanded, out, filtered, late, dead-lettered, skipped, unmatched. Earlier
     /// checkpoints end before the last.
     #[serde(deserialize_with = "edges")]
@@ -230,6 +288,21 @@ fn edges<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u64; 8]>, D::Error> 
     Ok(saved.into_iter().map(whole).collect())
 }
 
+/// Counts of sinks; a single one is all that was written.
+fn sinks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u64; 4]>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Saved {
+        Written(u64),
+        ByKind([u64; 4]),
+    }
+    let whole = |saved| match saved {
+        Saved::Written(written) => [written, 0, 0, 0],
+        Saved::ByKind(counts) => counts,
+    };
+    Ok(Vec::<Saved>::deserialize(from)?.into_iter().map(whole).collect())
+}
+
 impl Counts {
     /// Adds other counts of the same plan.
     pub fn merge(&mut self, other: &Counts) {
@@ -241,8 +314,7 @@ impl Counts {
         }
         each(&mut self.sources, &other.sources);
         each(&mut self.edges, &other.edges);
-        self.sinks.resize(self.sinks.len().max(other.sinks.len()), 0);
-        self.sinks.iter_mut().zip(&other.sinks).for_each(|(a, b)| *a += b);
+        each(&mut self.sinks, &other.sinks);
         self.dead_letters += other.dead_letters;
     }
 }
@@ -296,7 +368,7 @@ impl Counters {
     pub fn counts(&self) -> Counts {
         let mut counts = Counts {
             sources: self.sources.iter().map(|it| [get(&it.read), get(&it.bytes), get(&it.nulled)]).collect(),
-            sinks: self.sinks.iter().map(|it| get(&it.written)).collect(),
+            sinks: self.sinks.iter().map(|it| it.cells().map(get)).collect(),
             edges: self.edges.iter().map(|it| it.cells().map(get)).collect(),
             dead_letters: get(&self.dead_letters),
         };
@@ -313,7 +385,9 @@ impl Counters {
             add(&source.bytes, *bytes);
             add(&source.nulled, *nulled);
         }
-        self.sinks.iter().zip(&counts.sinks).for_each(|(sink, written)| add(&sink.written, *written));
+        for (sink, counts) in self.sinks.iter().zip(&counts.sinks) {
+            sink.cells().into_iter().zip(counts).for_each(|(cell, count)| add(cell, *count));
+        }
         for (edge, counts) in self.edges.iter().zip(&counts.edges) {
             edge.cells().into_iter().zip(counts).for_each(|(cell, count)| add(cell, *count));
         }
@@ -340,7 +414,7 @@ impl Counters {
                 .sinks
                 .iter()
                 .zip(&counts.sinks)
-                .map(|(it, &written)| SinkSummary { name: it.name.clone(), written })
+                .map(|(it, &counts)| SinkSummary::of(&it.name, counts))
                 .collect(),
             edges: self
                 .edges

@@ -44,7 +44,9 @@ mod window_step;
 #[cfg(test)]
 mod tests;
 
-pub use accounting::{Counters, Counts, EdgeSummary, SinkSummary, SourceSummary, Status, Summary};
+pub use accounting::{
+    ChangeCounts, Counters, Counts, EdgeSummary, SinkSummary, SourceSummary, Status, Summary,
+};
 pub use checkpoint::{CheckpointSummary, Checkpointing, Resume};
 pub use job::{Job, JobSettings, MiniBatch, run};
 pub use replay::Replay;

@@ -62,6 +62,7 @@ impl SinkTask {
         of_a_chunk: bool,
     ) -> Result<()> {
         let rows = batch.num_rows() as u64;
+        self.counters.sinks[self.index].count(rows, kinds.as_ref());
         let written = (batch, kinds);
         match &mut self.writer {
             Writer::Own(writer) => write_to(writer.as_mut(), &written)?,
@@ -69,7 +70,6 @@ impl SinkTask {
             Writer::Ordered { shared, .. } => shared.write(&written)?,
         }
         add(&self.counters.edges[edge].output, rows);
-        add(&self.counters.sinks[self.index].written, rows);
         Ok(())
     }
     /// The shard is through with a chunk.

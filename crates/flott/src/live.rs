@@ -10,7 +10,7 @@ use flott_connector::{Clock, StopSignal, io};
 use flott_engine::{Counters, Status};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::report::{grouped, size};
+use crate::report::{changes, grouped, size};
 
 /// Shows counters until it is dropped.
 pub struct LiveView {
@@ -90,12 +90,17 @@ fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
     }
     for sink in &summary.sinks {
         let written = sink.written;
+        let changes = sink.changes.map_or(String::new(), |it| changes(&it));
         out.push(format!(
-            "→ {}: {} rows, {} rows/s",
+            "→ {}: {} rows, {} rows/s{changes}",
             sink.name,
             grouped(written),
             grouped((written as f64 / seconds) as u64)
         ));
+    }
+    let unmatched: u64 = summary.edges.iter().map(|edge| edge.unmatched).sum();
+    if let Some(last) = out.last_mut().filter(|_| unmatched > 0) {
+        *last += &format!(", {} retractions of rows never seen", grouped(unmatched));
     }
     out
 }

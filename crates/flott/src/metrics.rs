@@ -99,6 +99,16 @@ impl Collector for Exposed {
         family(&mut encoder, "read_bytes", "Bytes read", sources.iter().map(|(l, s)| (l.clone(), s.bytes)))?;
         let sinks = summary.sinks.iter().map(|s| (vec![("sink", s.name.clone())], s.written));
         family(&mut encoder, "written_rows", "Rows written", sinks)?;
+        let changes = summary.sinks.iter().flat_map(|sink| {
+            let counts = sink.changes.map(|it| {
+                [("+I", it.inserts), ("-U", it.updates_before), ("+U", it.updates_after), ("-D", it.deletes)]
+            });
+            counts
+                .into_iter()
+                .flatten()
+                .map(|(kind, count)| (vec![("sink", sink.name.clone()), ("kind", kind.to_string())], count))
+        });
+        family(&mut encoder, "written_changes", "Rows written by what they do, where some change", changes)?;
         let edges = summary.edges.iter().flat_map(|edge| {
             let outcomes = [
                 ("in", edge.input),
@@ -108,6 +118,7 @@ impl Collector for Exposed {
                 ("late", edge.late),
                 ("dead_lettered", edge.dead_lettered),
                 ("skipped", edge.skipped),
+                ("unmatched", edge.unmatched),
             ];
             outcomes.map(|(outcome, count)| {
                 let labels = vec![

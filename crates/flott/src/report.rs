@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use flott_engine::{Status, Summary};
+use flott_engine::{ChangeCounts, Status, Summary};
 
 /// The summary for a script: one JSON object.
 pub fn json(summary: &Summary) -> String {
@@ -33,6 +33,7 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
             ("late", edge.late),
             ("dead-lettered", edge.dead_lettered),
             ("skipped", edge.skipped),
+            ("retractions of rows never seen", edge.unmatched),
         ];
         let rest: Vec<String> =
             rest.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{} {what}", grouped(*n))).collect();
@@ -49,7 +50,8 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
         }
     }
     for sink in &summary.sinks {
-        let _ = writeln!(out, "  written  {:>14}  to {}", grouped(sink.written), sink.name);
+        let changes = sink.changes.map_or(String::new(), |it| changes(&it));
+        let _ = writeln!(out, "  written  {:>14}  to {}{changes}", grouped(sink.written), sink.name);
     }
     if let Some(checkpoints) = &summary.checkpoints {
         let resumed = checkpoints.resumed_from.map_or(String::new(), |it| format!(", went on from {it}"));
@@ -77,6 +79,19 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
         );
     }
     out
+}
+
+/// `: 3 +I, 2 -U, 2 +U, 1 -D`, kinds that didn't come left out.
+pub fn changes(counts: &ChangeCounts) -> String {
+    let all = [
+        ("+I", counts.inserts),
+        ("-U", counts.updates_before),
+        ("+U", counts.updates_after),
+        ("-D", counts.deletes),
+    ];
+    let came = all.into_iter().filter(|(_, count)| *count > 0);
+    let came: Vec<String> = came.map(|(kind, count)| format!("{} {kind}", grouped(count))).collect();
+    format!(": {}", came.join(", "))
 }
 
 /// 1234567 as `1,234,567`.

@@ -1,28 +1,34 @@
 //! A query's rows on standard output: as a table, CSV or JSON.
 //!
 //! Values are spelled as Flink's `CAST(… AS STRING)` spells them (JSON: as the `json` format does).
-//! A first column `op` would stand before the others if the query updated its rows.
+//! If the query changes rows that it told before, a first column `op` says what each row does.
 
 use std::{fmt::Write as _, sync::Arc};
 
-use arrow::record_batch::RecordBatch;
+use arrow::{
+    array::{ArrayRef, Int8Array, RecordBatchOptions, StringArray},
+    datatypes::SchemaRef,
+    record_batch::RecordBatch,
+};
 use flott_connector::{Encoder, FormatRequest, Registry, Sink};
 use flott_connector_console::{NewEncoder, to_stdout};
 use flott_expr::{EvalContext, render};
-use flott_types::{Result, Schema, TableDescription};
+use flott_types::{Code, DataType, Diagnostic, Field, Result, RowKind, Schema, TableDescription};
 
 use crate::{cli::Output, console, printable};
 
-/// Where a query's rows go.
+/// Where a query's rows go. `changes`: some may be changes.
 pub fn sink(
     schema: &Schema,
+    changes: bool,
     output: Output,
     context: &EvalContext,
     registry: &Registry,
 ) -> Result<Arc<dyn Sink>> {
-    let (schema, context) = (schema.clone(), context.clone());
+    let (schema, context) = (if changes { with_op(schema) } else { schema.clone() }, context.clone());
+    let arrow = schema.arrow_schema();
     let json = registry.format("json")?.clone();
-    let encoder: NewEncoder = Arc::new(move || match output {
+    let rows = move || match output {
         Output::Json => {
             let table = TableDescription::default();
             let printable = printable::schema(&schema);
@@ -38,8 +44,54 @@ pub fn sink(
         Output::Table => {
             Ok(Box::new(TableEncoder { rows: Rows::new(&schema, &context), widths: None, count: 0 }) as _)
         }
-    });
+    };
+    let encoder: NewEncoder = match changes {
+        false => Arc::new(rows),
+        true => Arc::new(move || Ok(Box::new(Changes { inner: rows()?, schema: arrow.clone() }))),
+    };
     Ok(to_stdout(encoder))
+}
+
+/// The columns behind one that says what each row does.
+fn with_op(schema: &Schema) -> Schema {
+    let name = if schema.index_of("op").is_some() { "$op" } else { "op" };
+    let op = Field::new(name, DataType::string().not_null());
+    Schema::new(std::iter::once(op).chain(schema.fields.iter().cloned()).collect())
+}
+
+/// Rows with what each does in a column of its own.
+struct Changes {
+    inner: Box<dyn Encoder>,
+    schema: SchemaRef,
+}
+
+impl Changes {
+    fn append(
+        &mut self,
+        batch: &RecordBatch,
+        ops: impl Iterator<Item = RowKind>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let ops: ArrayRef = Arc::new(StringArray::from_iter_values(ops.map(RowKind::short)));
+        let columns = std::iter::once(ops).chain(batch.columns().iter().cloned()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|error| Diagnostic::error(Code::Internal, error.to_string()))?;
+        self.inner.encode(&batch, out)
+    }
+}
+
+impl Encoder for Changes {
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        self.append(batch, std::iter::repeat_n(RowKind::Insert, batch.num_rows()), out)
+    }
+    fn encode_changes(&mut self, batch: &RecordBatch, kinds: &Int8Array, out: &mut Vec<u8>) -> Result<()> {
+        let ops = kinds.values().iter().map(|kind| RowKind::of(*kind).unwrap_or(RowKind::Insert));
+        self.append(batch, ops, out)
+    }
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.inner.finish(out)
+    }
 }
 
 /// Rows as text.
@@ -244,14 +296,13 @@ impl Encoder for TableEncoder {
 
 /// Prints rows of text that are there already (`SHOW`, `DESCRIBE`).
 pub fn print_text(schema: &Schema, rows: &[Vec<Option<String>>], output: Output) -> Result<()> {
-    use arrow::array::{ArrayRef, StringArray};
     let columns: Vec<ArrayRef> = (0..schema.len())
         .map(|column| {
             Arc::new(rows.iter().map(|row| row[column].as_deref()).collect::<StringArray>()) as ArrayRef
         })
         .collect();
     let batch = RecordBatch::try_new(schema.arrow_schema(), columns)
-        .map_err(|error| flott_types::Diagnostic::error(flott_types::Code::Internal, error.to_string()))?;
+        .map_err(|error| Diagnostic::error(Code::Internal, error.to_string()))?;
     let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None };
     let rows = Rows::new(schema, &context);
     let mut encoder: Box<dyn Encoder> = match output {

@@ -205,7 +205,9 @@ impl<'a> Runner<'a> {
             watermark: None,
         };
         let collect = match collected_schema(&plan) {
-            Some(schema) => Some(results::sink(&schema, self.arguments.output, &context, &self.registry)?),
+            Some((schema, changes)) => {
+                Some(results::sink(&schema, changes, self.arguments.output, &context, &self.registry)?)
+            }
             None => None,
         };
         let is_query = collect.is_some();
@@ -310,10 +312,11 @@ fn sinks_behind(plan: &StreamPlan, names: &[String]) -> BTreeSet<String> {
     plan.sinks().filter(|(id, _)| behind.contains(id)).map(|(_, sink)| sink.name.clone()).collect()
 }
 
-fn collected_schema(plan: &StreamPlan) -> Option<flott_types::Schema> {
+/// The columns of a query's result, and whether it changes.
+fn collected_schema(plan: &StreamPlan) -> Option<(flott_types::Schema, bool)> {
     plan.sinks()
         .find(|(_, sink)| sink.target == SinkTarget::Collect)
-        .map(|(id, _)| plan.nodes[id].schema.clone())
+        .map(|(id, _)| (plan.nodes[id].schema.clone(), !plan.nodes[id].changelog.is_append()))
 }
 
 fn print_rows(columns: &[String], rows: &[Vec<Option<String>>], output: Output) {

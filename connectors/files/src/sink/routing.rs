@@ -14,8 +14,8 @@ use std::{
 };
 
 use arrow::{
-    array::{ArrayRef, RecordBatch, UInt32Array},
-    compute::{partition, take_record_batch},
+    array::{ArrayRef, AsArray, Int8Array, RecordBatch, UInt32Array},
+    compute::{partition, take, take_record_batch},
     row::{OwnedRow, RowConverter, SortField},
 };
 use flott_connector::TableDescription;
@@ -44,6 +44,8 @@ pub(crate) struct Router {
 pub(crate) struct Routed {
     pub partition: OwnedRow,
     pub rows: RecordBatch,
+    /// What each row does; none: all are new.
+    pub kinds: Option<Int8Array>,
 }
 
 impl Router {
@@ -71,7 +73,7 @@ impl Router {
     ///
     /// # Errors
     /// `OutputFailed`
-    pub(crate) fn route(&self, batch: &RecordBatch) -> Result<Vec<Routed>> {
+    pub(crate) fn route(&self, batch: &RecordBatch, kinds: Option<&Int8Array>) -> Result<Vec<Routed>> {
         let keys = self.keys(batch);
         let runs = partition(&keys).map_err(|error| wrong(&error))?.ranges();
         let rows = self.converter.convert_columns(&keys).map_err(|error| wrong(&error))?;
@@ -79,6 +81,7 @@ impl Router {
             let cut = |run: std::ops::Range<usize>| Routed {
                 partition: rows.row(run.start).owned(),
                 rows: batch.slice(run.start, run.len()),
+                kinds: kinds.map(|kinds| kinds.slice(run.start, run.len())),
             };
             return Ok(runs.into_iter().map(cut).collect());
         }
@@ -97,9 +100,11 @@ impl Router {
         groups
             .into_iter()
             .map(|(partition, indices)| {
-                let rows =
-                    take_record_batch(batch, &UInt32Array::from(indices)).map_err(|error| wrong(&error))?;
-                Ok(Routed { partition, rows })
+                let indices = UInt32Array::from(indices);
+                let rows = take_record_batch(batch, &indices).map_err(|error| wrong(&error))?;
+                let kinds = kinds.map(|kinds| take(kinds, &indices, None)).transpose();
+                let kinds = kinds.map_err(|error| wrong(&error))?.map(|kinds| kinds.as_primitive().clone());
+                Ok(Routed { partition, rows, kinds })
             })
             .collect()
     }

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, mem, path::Path, sync::Arc, time::Duration};
 
 use arrow::{
-    array::RecordBatch,
+    array::{Int8Array, RecordBatch},
     row::{OwnedRow, RowConverter, SortField},
 };
 use flott_connector::{Committable, Encoder, SinkWriter};
@@ -105,14 +105,31 @@ impl FileSinkWriter {
         let mut from = 0;
         while from < stored.num_rows() {
             let rows = ENCODE_ROWS.min(stored.num_rows() - from);
-            self.encode(&routed, &stored.slice(from, rows))?;
+            let kinds = routed.kinds.as_ref().map(|kinds| kinds.slice(from, rows));
+            self.encode(&routed, &stored.slice(from, rows), kinds.as_ref())?;
             from += rows;
         }
         Ok(())
     }
 
+    fn take(&mut self, batch: &RecordBatch, kinds: Option<&Int8Array>) -> Result<()> {
+        self.output.check()?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let routed = match &self.router {
+            Some(router) => router.route(batch, kinds)?,
+            None => {
+                let (partition, kinds) = (self.whole_table.clone(), kinds.cloned());
+                vec![Routed { partition, rows: batch.clone(), kinds }]
+            }
+        };
+        routed.into_iter().try_for_each(|routed| self.write_routed(routed))?;
+        self.roll_by_time()
+    }
+
     /// Encodes a few rows into their partition's open file; ends the file if it is full.
-    fn encode(&mut self, routed: &Routed, stored: &RecordBatch) -> Result<()> {
+    fn encode(&mut self, routed: &Routed, stored: &RecordBatch, kinds: Option<&Int8Array>) -> Result<()> {
         if !self.open.contains_key(&routed.partition) {
             self.make_room()?;
             let part = self.begin_part(routed)?;
@@ -123,7 +140,10 @@ impl FileSinkWriter {
         self.use_count += 1;
         part.last_use = self.use_count;
         part.last_write = self.plan.job.clock.monotonic();
-        part.encoder.encode(stored, &mut part.buffer)?;
+        match kinds {
+            Some(kinds) => part.encoder.encode_changes(stored, kinds, &mut part.buffer)?,
+            None => part.encoder.encode(stored, &mut part.buffer)?,
+        }
         if part.buffer.len() >= buffer_bytes {
             part.hand_over(&mut self.output)?;
         }
@@ -262,16 +282,11 @@ fn whole_table() -> Result<OwnedRow> {
 
 impl SinkWriter for FileSinkWriter {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.output.check()?;
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
-        let routed = match &self.router {
-            Some(router) => router.route(batch)?,
-            None => vec![Routed { partition: self.whole_table.clone(), rows: batch.clone() }],
-        };
-        routed.into_iter().try_for_each(|routed| self.write_routed(routed))?;
-        self.roll_by_time()
+        self.take(batch, None)
+    }
+
+    fn write_changes(&mut self, batch: &RecordBatch, kinds: &Int8Array) -> Result<()> {
+        self.take(batch, Some(kinds))
     }
 
     fn is_ready(&mut self) -> bool {
