@@ -3,8 +3,9 @@
     flink.py JOBS.json
 
 JOBS.json is a list of {"name", "script", "data", "out"}: the text of a script, the directories that
-stand for ${DATA} and ${OUT}. Every script gets a session of its own. Tables are the directories
-below "out". Prints one JSON object a line: {"name"} or {"name", "error"}, and first {"version"}.
+stand for ${DATA} and ${OUT}, and "generated", that stands for ${GENERATED}. Every script gets a
+session of its own. Tables are the directories below "out". Prints one JSON object a line: {"name"} or
+{"name", "error"}, and first {"version"}. What a script writes to `print` tables comes before its object.
 """
 
 import json
@@ -52,7 +53,10 @@ def main():
     for job in jobs:
         answer = {"name": job["name"]}
         try:
-            run(job["script"].replace("${DATA}", job["data"]).replace("${OUT}", job["out"]))
+            script = job["script"]
+            for variable in ("data", "out", "generated"):
+                script = script.replace("${" + variable.upper() + "}", job[variable])
+            run(script)
         except Exception as error:  # The other scripts shall still run.
             lines = [line for line in str(error).splitlines() if line.strip() and not line.strip().startswith("at ")]
             answer["error"] = "\n".join(lines[:12])

@@ -28,6 +28,9 @@ enum Task {
         /// Keep Flink's answers as tests/differential/recorded/
         #[arg(long)]
         record: bool,
+        /// What the generated inputs are made from
+        #[arg(long, conflicts_with = "record")]
+        seed: Option<u64>,
         /// Only scripts whose name contains this
         filter: Option<String>,
     },
@@ -96,7 +99,7 @@ const TOPICS: [&str; 5] = ["connectors", "formats", "functions", "options", "typ
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Docs => docs(),
-        Task::Differential { record, filter } => differential(record, filter.as_deref()),
+        Task::Differential { record, seed, filter } => differential(record, seed, filter.as_deref()),
         Task::Conformance { set, record, record_all, differences } => {
             let mode = match (record, record_all) {
                 (_, true) => "record-all",
@@ -157,12 +160,15 @@ fn docs() -> Result<(), String> {
     Ok(())
 }
 
-fn differential(record: bool, filter: Option<&str>) -> Result<(), String> {
+fn differential(record: bool, seed: Option<u64>, filter: Option<&str>) -> Result<(), String> {
     let mut test = Command::new("cargo");
     test.args(["test", "-p", "flott", "--test", "differential", "--", "--nocapture"]).current_dir(root());
     test.env("FLOTT_DIFFERENTIAL", if record { "record" } else { "live" });
     if let Some(filter) = filter {
         test.env("FLOTT_DIFFERENTIAL_FILTER", filter);
+    }
+    if let Some(seed) = seed {
+        test.env("FLOTT_DIFFERENTIAL_SEED", seed.to_string());
     }
     match test.status() {
         Ok(status) if status.success() => Ok(()),

@@ -9,8 +9,14 @@
 //!
 //! Without `FLOTT_DIFFERENTIAL` the answers are the recorded ones, so that neither Java nor Python is
 //! needed; `live` asks Flink, `record` asks it and keeps what it says. A script may use `${DATA}` (the
-//! inputs) and `${OUT}`; every directory that it makes below `${OUT}` is a table. Lines of a
-//! partitioned table begin with their partition.
+//! inputs), `${GENERATED}` (inputs made from a seed: see `generated.rs`) and `${OUT}`; every directory
+//! that it makes below `${OUT}` is a table. Lines of a partitioned table begin with their partition.
+//!
+//! Results that change are written to `print` tables: what comes as `NAME> +U[1, a]` is a change of table
+//! NAME (`'print-identifier' = 'NAME'`). Compared is the table as it is in the end; if its name ends in
+//! `_log`, all changes, in whatever order (the script then begins with
+//! `SET 'table.exec.mini-batch.enabled' = 'false'`, so that Flott tells every change as Flink does; not
+//! behind joins, where the order of two inputs is nobody's).
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -23,6 +29,9 @@ use std::{
 
 use flott_testkit::{Flott, Tool, python_tool, temp_dir};
 use serde_json::{Value, json};
+
+#[path = "differential/generated.rs"]
+mod generated;
 
 /// What Flott is compared with.
 const FLINK: &str = "2.3.0";
@@ -57,9 +66,10 @@ fn scripts() -> Vec<Script> {
 fn flott_answers_as_flink() {
     let scripts = scripts();
     assert!(!scripts.is_empty(), "no script has such a name");
+    let inputs = Inputs::new();
     let expected = match env::var("FLOTT_DIFFERENTIAL").as_deref() {
-        Ok("live") => ask_flink(&scripts),
-        Ok("record") => ask_flink(&scripts).inspect(record),
+        Ok("live") => ask_flink(&scripts, &inputs),
+        Ok("record") => ask_flink(&scripts, &inputs).inspect(record),
         _ => Some(scripts.iter().map(|script| (script.name.clone(), recorded(&script.name))).collect()),
     };
     let Some(expected) = expected else { return };
@@ -67,24 +77,45 @@ fn flott_answers_as_flink() {
     let mut differences = Vec::new();
     for script in &scripts {
         let before = differences.len();
-        match run_flott(script) {
+        match run_flott(script, &inputs) {
             Ok(tables) => compare(&script.name, &expected[&script.name], &tables, &mut differences),
             Err(why) => differences.push(format!("{}: {why}", script.name)),
         }
         disagree += usize::from(differences.len() > before);
     }
     println!("{} of {} scripts agree with Flink {FLINK}", scripts.len() - disagree, scripts.len());
-    assert!(differences.is_empty(), "\n{}", differences.join("\n\n"));
+    let seed = inputs.seed;
+    assert!(differences.is_empty(), "\n{}\n\ngenerated inputs: seed {seed}", differences.join("\n\n"));
 }
 
-fn run_flott(script: &Script) -> Result<Tables, String> {
+/// Inputs made from a seed.
+struct Inputs {
+    directory: tempfile::TempDir,
+    seed: u64,
+}
+
+impl Inputs {
+    /// From `FLOTT_DIFFERENTIAL_SEED`; recorded answers are those for seed 1.
+    fn new() -> Self {
+        let seed = env::var("FLOTT_DIFFERENTIAL_SEED").ok().map_or(1, |it| it.parse().unwrap());
+        let directory = temp_dir().unwrap();
+        generated::write(directory.path(), seed);
+        Self { directory, seed }
+    }
+}
+
+fn run_flott(script: &Script, inputs: &Inputs) -> Result<Tables, String> {
     let out = temp_dir().unwrap();
     let tables = out.path().join("out");
     let flott = Flott::new(env!("CARGO_BIN_EXE_flott"), out.path());
     let data = format!("DATA={}", directory().join("data").display());
     let variable = format!("OUT={}", tables.display());
+    let generated = format!("GENERATED={}", inputs.directory.path().display());
     let path = script.path.to_string_lossy();
-    let arguments = ["run", "--json", "-D", "parallelism.default=2", "-v", &data, "-v", &variable, &path];
+    let variables = ["-v", &data, "-v", &variable, "-v", &generated];
+    let mut arguments = vec!["run", "--json", "-D", "parallelism.default=2"];
+    arguments.extend(variables);
+    arguments.push(&path);
     let outcome = flott.run(arguments).map_err(|error| error.to_string())?;
     match &outcome.summary {
         _ if !outcome.is_success() => Err(outcome.stderr),
@@ -95,8 +126,43 @@ fn run_flott(script: &Script) -> Result<Tables, String> {
             let letters = if letters.is_empty() { dead_letters(&flott, &script.name) } else { letters };
             Err(format!("dead letters: {letters}"))
         }
-        _ => Ok(read_tables(&tables)),
+        _ => {
+            let mut tables = read_tables(&tables);
+            tables.extend(printed(outcome.stdout.lines()));
+            Ok(tables)
+        }
     }
+}
+
+/// What `print` tables say: tables as they are in the end, and logs of changes.
+fn printed<'a>(lines: impl Iterator<Item = &'a str>) -> Tables {
+    let mut logs: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
+    for line in lines {
+        let Some((name, change)) = line.split_once("> ") else { continue };
+        let known = change.get(..3).is_some_and(|it| ["+I[", "-U[", "+U[", "-D["].contains(&it));
+        if known && name.chars().all(|it| it.is_ascii_alphanumeric() || it == '_') {
+            logs.entry(name.to_string()).or_default().push(change.split_at(2));
+        }
+    }
+    logs.into_iter().map(|(name, log)| (name.clone(), table_of(&name, &log))).collect()
+}
+
+fn table_of(name: &str, log: &[(&str, &str)]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    if name.ends_with("_log") {
+        lines.extend(log.iter().map(|(kind, row)| format!("{kind}{row}")));
+    } else {
+        let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+        for (kind, row) in log {
+            *counts.entry(row).or_default() += if kind.starts_with('+') { 1 } else { -1 };
+        }
+        for (row, count) in counts {
+            let taken_too_often = if count < 0 { "-D" } else { "" };
+            lines.extend((0..count.abs()).map(|_| format!("{taken_too_often}{row}")));
+        }
+    }
+    lines.sort();
+    lines
 }
 
 /// Whether the summary says of every row what became of it.
@@ -119,7 +185,7 @@ fn dead_letters(flott: &Flott, name: &str) -> String {
 }
 
 /// Runs all scripts on Flink. `None`: there is no Flink here.
-fn ask_flink(scripts: &[Script]) -> Option<BTreeMap<String, Tables>> {
+fn ask_flink(scripts: &[Script], inputs: &Inputs) -> Option<BTreeMap<String, Tables>> {
     let python = match flink_python() {
         Tool::Ready(python) => python,
         Tool::Skipped(why) => {
@@ -133,6 +199,7 @@ fn ask_flink(scripts: &[Script]) -> Option<BTreeMap<String, Tables>> {
             "name": script.name,
             "script": fs::read_to_string(&script.path).unwrap(),
             "data": directory().join("data"),
+            "generated": inputs.directory.path(),
             "out": out.path().join(&script.name),
         })
     };
@@ -149,7 +216,21 @@ fn ask_flink(scripts: &[Script]) -> Option<BTreeMap<String, Tables>> {
         answers.iter().filter_map(|it| Some(format!("{}: {}", it["name"], it["error"].as_str()?))).collect();
     assert!(refused.is_empty(), "Flink refuses:\n{}", refused.join("\n"));
     assert_eq!(answers.len(), scripts.len() + 1, "Flink ended early:\n{errors}");
-    let tables = |script: &Script| (script.name.clone(), read_tables(&out.path().join(&script.name)));
+    // What a script prints comes before its answer.
+    let mut printed_by: BTreeMap<String, Tables> = BTreeMap::new();
+    let mut since = Vec::new();
+    for line in said.lines() {
+        match serde_json::from_str::<Value>(line).ok().and_then(|it| it["name"].as_str().map(str::to_string))
+        {
+            Some(name) => drop(printed_by.insert(name, printed(since.drain(..)))),
+            None => since.push(line),
+        }
+    }
+    let tables = |script: &Script| {
+        let mut tables = read_tables(&out.path().join(&script.name));
+        tables.extend(printed_by.remove(&script.name).unwrap_or_default());
+        (script.name.clone(), tables)
+    };
     Some(scripts.iter().map(tables).collect())
 }
 
