@@ -302,12 +302,7 @@ pub const OPTIONS: &[SessionOption] = &[
         "",
         "How often the pipeline is restarted.",
     ),
-    used(
-        "table.exec.state.ttl",
-        Duration,
-        "0 ms",
-        "How long the state of an idle key is kept; 0: for ever.",
-    ),
+    used("table.exec.state.ttl", Duration, "0 ms", "How long the state of an idle key is kept; 0: for ever."),
     used(
         "table.exec.source.idle-timeout",
         Duration,

@@ -321,7 +321,54 @@ impl Frame {
         Frame { rows: false, start: Bound::UnboundedPreceding, end: Bound::UnboundedFollowing };
 }
 
+impl OverCall {
+    /// The expressions that the call reads, to be changed in place.
+    pub fn exprs_mut(&mut self) -> Vec<&mut Expr> {
+        match &mut self.function {
+            OverFunction::Aggregate(call) => call.args.iter_mut().chain(call.filter.as_mut()).collect(),
+            OverFunction::Lag(of) | OverFunction::Lead(of) => {
+                std::iter::once(&mut of.value).chain(of.default.as_mut()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+    /// The expressions that the call reads.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        match &self.function {
+            OverFunction::Aggregate(call) => call.args.iter().chain(call.filter.as_ref()).collect(),
+            OverFunction::Lag(of) | OverFunction::Lead(of) => {
+                std::iter::once(&of.value).chain(of.default.as_ref()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl LogicalPlan {
+    /// The expressions of this node, not of its inputs; of a pattern none, it names its own columns
+    /// only.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        match self {
+            LogicalPlan::Scan { .. } | LogicalPlan::Union { .. } | LogicalPlan::Window { .. } => Vec::new(),
+            LogicalPlan::Values { rows, .. } => rows.iter().flatten().collect(),
+            LogicalPlan::Project { exprs, .. } => exprs.iter().collect(),
+            LogicalPlan::Filter { predicate, .. } => vec![predicate],
+            LogicalPlan::Unnest { collection, .. } => vec![collection],
+            LogicalPlan::Aggregate { keys, calls, .. } => {
+                let read = calls.iter().flat_map(|it| it.args.iter().chain(&it.filter));
+                keys.iter().chain(read).collect()
+            }
+            LogicalPlan::Join { condition, .. } => vec![condition],
+            LogicalPlan::Over { partition_by, order_by, calls, .. } => {
+                let sorts = order_by.iter().map(|it| &it.expr);
+                let read = calls.iter().flat_map(OverCall::exprs);
+                partition_by.iter().chain(sorts).chain(read).collect()
+            }
+            LogicalPlan::Sort { keys, .. } => keys.iter().map(|it| &it.expr).collect(),
+            LogicalPlan::TemporalJoin(join) => vec![&join.condition, &join.time],
+            LogicalPlan::FromChangelog(_) | LogicalPlan::ToChangelog(_) | LogicalPlan::Match(_) => Vec::new(),
+        }
+    }
     /// The output's columns.
     pub fn schema(&self) -> Schema {
         match self {

@@ -18,6 +18,7 @@ mod collection;
 pub(crate) mod comparison;
 pub(crate) mod conditional;
 mod conversion;
+mod copies;
 mod datetime_pattern;
 mod define;
 mod encoding;
@@ -227,6 +228,7 @@ static TABLES: &[&[Function]] = &[
     temporal::FUNCTIONS,
     temporal_text::FUNCTIONS,
     conversion::FUNCTIONS,
+    copies::FUNCTIONS,
     enforce::FUNCTIONS,
     collection::FUNCTIONS,
     array::FUNCTIONS,

@@ -30,6 +30,9 @@ pub(super) const GROUPINGS: usize = 2 << 40;
 /// Positions from here on stand in for calls with OVER.
 pub(super) const OVERS: usize = 3 << 40;
 
+/// Positions from here on stand in for what sub-queries say.
+pub(super) const SUB_QUERIES: usize = 4 << 40;
+
 /// The clause of an aggregate's arguments.
 const INSIDE: &str = "an aggregate function";
 
@@ -113,7 +116,7 @@ pub(super) fn aggregate(
     let Some(calls) = binder.calls else {
         return Err(misplaced(function.name, binder.clause).at(span));
     };
-    let inner = ExprBinder { calls: None, clause: INSIDE, ..binder };
+    let inner = ExprBinder { calls: None, sub_queries: None, clause: INSIDE, ..binder };
     let call = aggregate_call(inner, function, ast, calls.empty_group, span)?;
     let shown = (function.name, call.data_type.clone(), span);
     Ok(stand_in(&calls.aggregates, AGGREGATES, call, same_call, shown))

@@ -15,7 +15,7 @@ use flott_expr::{ExprKind, Value};
 use flott_types::{Code, DataType, Diagnostic, Field, Result, Schema, Span};
 use sqlparser::ast::{self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments};
 
-use super::{Binder, query::Ctes, scope::Scope};
+use super::{Binder, query::Around, scope::Scope};
 use crate::{
     LogicalPlan,
     parse::internal_name,
@@ -59,13 +59,13 @@ impl Binder<'_> {
         upper: &str,
         args: &[FunctionArg],
         span: Span,
-        ctes: &Ctes,
+        around: &Around,
     ) -> Result<LogicalPlan> {
         let call = self.changelog_arguments(upper, args, span)?;
         let Some(input) = call.get("input") else {
             return Err(call.wrong(format!("{upper} needs the argument input"), span));
         };
-        let input = self.changelog_input(&call, input, ctes)?;
+        let input = self.changelog_input(&call, input, around)?;
         let (op, op_span) = match call.get("op") {
             Some(descriptor) => self.op_column(&call, descriptor)?,
             None => ("op".to_string(), span),
@@ -116,7 +116,7 @@ impl Binder<'_> {
         Ok(call)
     }
 
-    fn changelog_input(&self, call: &Call<'_>, ast: &Ast, ctes: &Ctes) -> Result<LogicalPlan> {
+    fn changelog_input(&self, call: &Call<'_>, ast: &Ast, around: &Around) -> Result<LogicalPlan> {
         let expected = || {
             let span = self.place(ast);
             call.wrong(
@@ -125,8 +125,8 @@ impl Binder<'_> {
             )
         };
         match ast {
-            Ast::Subquery(query) => self.query(query, ctes),
-            Ast::Nested(inner) => self.changelog_input(call, inner, ctes),
+            Ast::Subquery(query) => self.query(query, around),
+            Ast::Nested(inner) => self.changelog_input(call, inner, around),
             Ast::Function(function) if internal_name(function) == Some("$table") => {
                 let FunctionArguments::List(list) = &function.args else { return Err(expected()) };
                 let mut parts = list.args.iter().filter_map(|arg| match arg {
@@ -135,9 +135,9 @@ impl Binder<'_> {
                 });
                 let plan = match parts.next() {
                     Some(Ast::CompoundIdentifier(name)) => {
-                        self.named(&ast::ObjectName::from(name.clone()), None, ctes)?.0
+                        self.named(&ast::ObjectName::from(name.clone()), None, around)?.0
                     }
-                    Some(Ast::Subquery(query)) => self.query(query, ctes)?,
+                    Some(Ast::Subquery(query)) => self.query(query, around)?,
                     _ => return Err(expected()),
                 };
                 match parts.next() {

@@ -9,6 +9,8 @@ use super::{
     calls::Calls,
     interval, literal,
     scope::{Scope, span_of},
+    select::Item,
+    sub_query::SubQueries,
 };
 
 /// Operators of which a bare NULL cannot be an operand.
@@ -21,13 +23,27 @@ pub(super) struct ExprBinder<'b, 'a> {
     pub(super) scope: &'b Scope,
     /// Where calls of aggregates and OVER go; `None` where they cannot stand.
     pub(super) calls: Option<&'b Calls>,
+    /// Where sub-queries go; `None` where they cannot stand.
+    pub(super) sub_queries: Option<&'b SubQueries<'b>>,
+    /// Columns of SELECT that go before those of FROM.
+    pub(super) names: Option<&'b [Item]>,
+    /// Nobody tells FALSE from NULL: a condition of WHERE, under AND and OR alone.
+    pub(super) two_valued: bool,
     /// What the expression stands in, for messages.
     pub(super) clause: &'static str,
 }
 
 impl<'b, 'a> ExprBinder<'b, 'a> {
     pub(super) fn new(binder: &'b Binder<'a>, scope: &'b Scope) -> Self {
-        Self { binder, scope, calls: None, clause: "this place" }
+        Self {
+            binder,
+            scope,
+            calls: None,
+            sub_queries: None,
+            names: None,
+            two_valued: false,
+            clause: "this place",
+        }
     }
 
     /// The same, in this clause.
@@ -46,9 +62,14 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
             Ast::BinaryOp { left, op: BinaryOperator::Overlaps, right } => {
                 self.overlaps(ast, left, right).map(|expr| self.binder.fold(expr))
             }
-            Ast::BinaryOp { .. } => self.binary_chain(ast),
+            Ast::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. } => self.binary_chain(ast),
+            Ast::BinaryOp { .. } => Self { two_valued: false, ..self }.binary_chain(ast),
+            Ast::InSubquery { expr, subquery, negated } => {
+                self.in_query(expr, subquery, *negated, self.binder.place(ast))
+            }
             _ => {
-                self.node(ast).map(|expr| self.binder.fold(expr)).map_err(|it| it.at(self.binder.place(ast)))
+                let inner = Self { two_valued: false, ..self };
+                inner.node(ast).map(|expr| self.binder.fold(expr)).map_err(|it| it.at(self.binder.place(ast)))
             }
         }
     }
@@ -152,10 +173,14 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
             Ast::Array(array) => self.function("ARRAY", ast, &array.elem.iter().collect::<Vec<_>>()),
             Ast::Tuple(items) => self.function("ROW", ast, &items.iter().collect::<Vec<_>>()),
             Ast::Function(function) => call::bind(self, ast, function),
-            Ast::Subquery(_) => not_supported("sub-queries in expressions"),
-            Ast::InSubquery { .. } => not_supported("IN (SELECT …) but as a condition of WHERE of its own"),
-            Ast::Exists { .. } => not_supported("EXISTS but as a condition of WHERE of its own"),
-            Ast::AnyOp { .. } | Ast::AllOp { .. } => not_supported("comparison with ANY, SOME or ALL"),
+            Ast::Subquery(query) => self.scalar(query, self.binder.place(ast)),
+            Ast::Exists { subquery, negated } => self.exists(subquery, *negated, self.binder.place(ast)),
+            Ast::AnyOp { left, compare_op, right, .. } => {
+                self.quantified(left, compare_op, right, false, self.binder.place(ast))
+            }
+            Ast::AllOp { left, compare_op, right } => {
+                self.quantified(left, compare_op, right, true, self.binder.place(ast))
+            }
             Ast::AtTimeZone { .. } => not_supported("AT TIME ZONE"),
             Ast::Collate { .. } => not_supported("COLLATE"),
             Ast::GroupingSets(_) | Ast::Cube(_) | Ast::Rollup(_) => not_supported("grouping sets"),
@@ -169,6 +194,10 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
 
     fn identifier(self, ident: &Ident) -> Result<Expr> {
         let span = self.binder.span(ident.span);
+        let named = |it: &&Item| it.name == ident.value;
+        if let Some(item) = self.names.and_then(|names| names.iter().find(named)) {
+            return Ok(item.expr.clone().at(span));
+        }
         if ident.quote_style.is_none()
             && !self.scope.has_column(&ident.value)
             && let Some(expr) = call::without_parentheses(self, &ident.value, span)

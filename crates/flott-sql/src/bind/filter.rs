@@ -1,26 +1,36 @@
-//! `WHERE`: conditions on a row, and on whether a sub-query has a row for it.
+//! `WHERE` and `HAVING`: conditions on a row, and on whether a sub-query has a row for it.
 //!
 //! ```text
-//!   WHERE p AND EXISTS (SELECT … FROM s WHERE s.k = t.k)
-//!                                        Join Semi (k = s.k)
-//!                                          Filter p
+//!   WHERE p AND EXISTS (SELECT … FROM s WHERE s.k = t.k) AND (q OR x IN (SELECT …))
+//!
+//!   Filter q OR $there                    sub_query.rs
+//!     Join Left
+//!       Join Semi (k = s.k)
+//!         Filter p
 //! ```
 //!
 //! `IN (SELECT …)` and `EXISTS` that stand alone or under AND become semi joins, with NOT anti
-//! joins. A sub-query may name columns of the query around it in its own WHERE; these conditions
-//! move into the join.
+//! joins; what a sub-query compares with columns of the query around it is the join's condition.
+//! Elsewhere a sub-query is a value.
 
-use flott_expr::{Expr, lookup};
-use flott_types::{Code, Diagnostic, Result, Schema, Span};
-use sqlparser::ast::{self, BinaryOperator, Expr as Ast, FunctionArguments, SetExpr, UnaryOperator};
+use flott_expr::{Expr, Value, lookup};
+use flott_types::{Result, Schema, Span, TypeKind};
+use sqlparser::ast::{self, BinaryOperator, Expr as Ast, UnaryOperator};
 
 use super::{
     Binder,
     calls::Calls,
+    decorrelate::{all_of, flatten},
     expr::ExprBinder,
-    join::{always, of_right},
-    query::{Ctes, columns_of},
+    join::always,
+    literal,
+    query::{Around, columns_of},
+    relation::is_true,
     scope::Scope,
+    sub_query::{
+        Answers, Lift, SubQueries, Wanted, always_has_row, answered, check_width, comparable, has_stand_in,
+        if_any, in_single_row, seen_from_outside,
+    },
 };
 use crate::{LogicalPlan, plan::JoinKind};
 
@@ -32,13 +42,16 @@ struct SubQuery<'q> {
     span: Span,
 }
 
-/// A sub-query over the columns of the enclosing query.
-struct Inner {
-    plan: LogicalPlan,
-    /// Over the enclosing query's columns followed by `plan`'s.
-    condition: Option<Expr>,
-    /// What it selects, over `plan`'s columns.
-    items: Vec<Expr>,
+/// The conditions of one clause, over the columns of FROM.
+#[derive(Debug, Default)]
+pub(super) struct Conditions {
+    /// Those on the row alone.
+    plain: Vec<Expr>,
+    /// Sub-queries that keep rows or drop them.
+    joins: Vec<Wanted>,
+    /// Values of sub-queries, and the conditions that read them.
+    answers: Answers,
+    late: Vec<Expr>,
 }
 
 impl Binder<'_> {
@@ -48,27 +61,85 @@ impl Binder<'_> {
         input: LogicalPlan,
         scope: &Scope,
         selection: &Ast,
-        ctes: &Ctes,
+        around: &Around,
     ) -> Result<LogicalPlan> {
-        let conjuncts = conjuncts(selection);
-        let (sub_queries, plain): (Vec<_>, Vec<_>) =
+        let conditions = self.conditions(selection, scope, None, "WHERE", around)?;
+        self.filtered(input, conditions, &|expr| Ok(expr.clone()))
+    }
+
+    /// The conditions of a clause; `calls` takes its aggregates.
+    pub(super) fn conditions(
+        &self,
+        ast: &Ast,
+        scope: &Scope,
+        calls: Option<&Calls>,
+        clause: &'static str,
+        around: &Around,
+    ) -> Result<Conditions> {
+        let found = SubQueries::new(around);
+        let plain = ExprBinder { calls, clause, ..ExprBinder::new(self, scope) };
+        let binder = ExprBinder { sub_queries: Some(&found), two_valued: true, ..plain };
+        let conjuncts = conjuncts(ast);
+        let (sub_queries, rest): (Vec<_>, Vec<_>) =
             conjuncts.into_iter().map(|it| (self.sub_query(it), it)).partition(|(found, _)| found.is_some());
-        let binder = ExprBinder::new(self, scope);
-        if sub_queries.is_empty() {
-            return filtered(self, input, binder.condition(selection, "WHERE")?);
-        }
-        let mut predicate: Option<Expr> = None;
-        for condition in self.all(plain.iter().map(|(_, it)| binder.condition(it, "WHERE")))? {
-            predicate = Some(self.and(predicate, condition)?);
-        }
-        let mut plan = match predicate {
-            Some(predicate) => filtered(self, input, predicate)?,
-            None => input,
+        let mut conditions = Conditions::default();
+        let whole = sub_queries.is_empty();
+        let bound = match whole {
+            true => vec![binder.condition(ast, clause)?],
+            false => self.all(rest.iter().map(|(_, it)| binder.condition(it, clause)))?,
         };
-        for sub_query in sub_queries.into_iter().filter_map(|(found, _)| found) {
-            plan = self.semi_join(plan, scope, &sub_query, ctes)?;
+        for expr in bound {
+            if has_stand_in(&expr) {
+                super::decorrelate::conjuncts(expr.clone())
+                    .iter()
+                    .for_each(|it| found.drop_without_value(it));
+                conditions.late.push(expr);
+            } else {
+                conditions.plain.push(expr);
+            }
         }
-        Ok(plan)
+        for sub_query in sub_queries.into_iter().filter_map(|(found, _)| found) {
+            self.semi_join(binder, &sub_query, around, &mut conditions)?;
+        }
+        conditions.answers = found.take();
+        Ok(conditions)
+    }
+
+    /// The rows of the plan that fulfil the conditions.
+    pub(super) fn filtered(
+        &self,
+        input: LogicalPlan,
+        conditions: Conditions,
+        lift: Lift<'_>,
+    ) -> Result<LogicalPlan> {
+        let Conditions { plain, joins, answers, late } = conditions;
+        let read = |exprs: &[Expr]| exprs.iter().map(lift).collect::<Result<Vec<Expr>>>();
+        let mut plan = input;
+        if let Some(predicate) = self.and_all(read(&plain)?)? {
+            plan = with_filter(self, plan, predicate)?;
+        }
+        for join in joins {
+            plan = join.above(plan, lift)?;
+        }
+        if late.is_empty() {
+            return Ok(plan);
+        }
+        let schema = plan.schema();
+        let (mut plan, values) = answers.attach(plan, lift)?;
+        let mut late = read(&late)?;
+        late.iter_mut().for_each(|it| answered(it, &values));
+        if let Some(predicate) = self.and_all(late)? {
+            plan = with_filter(self, plan, predicate)?;
+        }
+        Ok(first_columns(plan, schema))
+    }
+
+    fn and_all(&self, conditions: Vec<Expr>) -> Result<Option<Expr>> {
+        let mut all = None;
+        for condition in conditions {
+            all = Some(self.and(all, condition)?);
+        }
+        Ok(all)
     }
 
     fn sub_query<'q>(&self, ast: &'q Ast) -> Option<SubQuery<'q>> {
@@ -83,63 +154,59 @@ impl Binder<'_> {
             Ast::InSubquery { expr, subquery, negated } => {
                 Some(SubQuery { query: subquery, left: Some(expr), negated: *negated, span: self.place(ast) })
             }
+            Ast::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+                let Ast::Subquery(query) = right.as_ref() else { return None };
+                Some(SubQuery { query, left: Some(left), negated: false, span: self.place(ast) })
+            }
+            Ast::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+                let Ast::Subquery(query) = right.as_ref() else { return None };
+                Some(SubQuery { query, left: Some(left), negated: true, span: self.place(ast) })
+            }
             _ => None,
         }
     }
 
+    /// The join that a sub-query is, among the conditions.
     fn semi_join(
         &self,
-        left: LogicalPlan,
-        scope: &Scope,
+        binder: ExprBinder<'_, '_>,
         sub_query: &SubQuery<'_>,
-        ctes: &Ctes,
-    ) -> Result<LogicalPlan> {
-        let width = left.schema().len();
-        let inner = self.inner(sub_query.query, scope, width, ctes)?;
-        let mut condition = inner.condition;
-        if let Some(ast) = sub_query.left {
-            let values = self.left_values(ast, scope)?;
-            if values.len() != inner.items.len() {
-                let message = format!(
-                    "IN compares {} columns with {} of the sub-query",
-                    values.len(),
-                    inner.items.len()
-                );
-                return Err(Diagnostic::error(Code::TypeMismatch, message).at(sub_query.span));
-            }
-            for (value, item) in values.into_iter().zip(inner.items) {
-                let equal = self.comparison(value, of_right(item, width), sub_query)?;
-                condition = Some(self.and(condition, equal)?);
-            }
+        around: &Around,
+        to: &mut Conditions,
+    ) -> Result<()> {
+        let span = sub_query.span;
+        let left = sub_query.left.map(|it| ExprBinder { sub_queries: None, ..binder }.row_values(it));
+        let left = left.transpose()?;
+        let plan = self.query(sub_query.query, &around.inside(binder.scope))?;
+        if left.is_none() && always_has_row(&plan) {
+            let there = literal::constant(Value::Boolean(!sub_query.negated), TypeKind::Boolean, span);
+            to.plain.push(there);
+            return Ok(());
         }
-        let kind = if sub_query.negated { JoinKind::Anti } else { JoinKind::Semi };
-        let schema: Schema = left.schema();
-        Ok(LogicalPlan::Join {
-            left: Box::new(left),
-            right: Box::new(inner.plan),
-            kind,
-            condition: condition.unwrap_or_else(always),
-            state_ttl: [None; 2],
-            schema,
-            span: sub_query.span,
-        })
-    }
-
-    /// `a`, `(a, b)`, `ROW(a, b)` before IN.
-    fn left_values(&self, ast: &Ast, scope: &Scope) -> Result<Vec<Expr>> {
-        let binder = ExprBinder::new(self, scope).within("WHERE");
-        match ast {
-            Ast::Tuple(items) => self.all(items.iter().map(|it| binder.bind(it))),
-            Ast::Function(function) if function.name.to_string().eq_ignore_ascii_case("ROW") => {
-                let FunctionArguments::List(list) = &function.args else { return Ok(Vec::new()) };
-                let items = list.args.iter().filter_map(|arg| match arg {
-                    ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(binder.bind(expr)),
-                    _ => None,
-                });
-                self.all(items)
-            }
-            _ => Ok(vec![binder.bind(ast)?]),
+        let flat = flatten(plan, true, span)?;
+        if let Some(left) = &left {
+            check_width(left.len(), flat.columns.len(), span)?;
         }
+        if flat.single_row {
+            let mut value = in_single_row(binder, left, flat, span)?;
+            if sub_query.negated {
+                value = binder.operator("NOT", vec![value], span)?;
+            }
+            to.late.push(value);
+            return Ok(());
+        }
+        let mut shared = Vec::new();
+        for condition in flat.conditions {
+            shared.push(seen_from_outside(condition, 0));
+        }
+        let everything = left.is_none() && shared.is_empty();
+        for (value, item) in left.into_iter().flatten().zip(flat.columns) {
+            shared.push(self.comparison(value, seen_from_outside(item, 0), sub_query)?);
+        }
+        let condition = all_of(shared, span)?.unwrap_or_else(always);
+        let right = if everything { if_any(flat.plan, span)? } else { flat.plan };
+        to.joins.push(Wanted::filtering(right, condition, sub_query.negated, span));
+        Ok(())
     }
 
     /// `value = item`. Under NOT IN also TRUE where one of them is NULL: then nobody knows whether
@@ -148,9 +215,8 @@ impl Binder<'_> {
         let empty = Scope::default();
         let binder = ExprBinder::new(self, &empty);
         let span = sub_query.span;
-        let mut equal = binder
-            .operator("=", vec![value.clone(), item.clone()], span)
-            .map_err(|it| it.help("the value and the sub-query's column need types that can be compared"))?;
+        let equal = binder.operator("=", vec![value.clone(), item.clone()], span);
+        let mut equal = equal.map_err(comparable)?;
         if !sub_query.negated || lookup("IS NULL").is_none() {
             return Ok(equal);
         }
@@ -162,97 +228,15 @@ impl Binder<'_> {
         }
         Ok(equal)
     }
-
-    /// The sub-query. One that only filters and selects may name the enclosing query's columns.
-    fn inner(&self, query: &ast::Query, outer: &Scope, width: usize, ctes: &Ctes) -> Result<Inner> {
-        if let Some(select) = simple_select(query) {
-            let (plan, scope) = self.from(&select.from, ctes)?;
-            let both = Scope { outer: Some(Box::new(outer.clone())), ..scope.clone().shifted(width) };
-            let calls = Calls::default();
-            let items = self.sub_query_items(select, &scope, &calls)?;
-            if let Some(items) = items.filter(|_| !calls.aggregate() && calls.overs.borrow().is_empty()) {
-                return self.inner_conditions(select, plan, scope, (both, items), ctes);
-            }
-        }
-        let plan = self.query(query, ctes)?;
-        let items = columns_of(&plan.schema()).collect();
-        Ok(Inner { plan, condition: None, items })
-    }
-
-    /// What a sub-query selects; `None` if it isn't understood here.
-    fn sub_query_items(
-        &self,
-        select: &ast::Select,
-        scope: &Scope,
-        calls: &Calls,
-    ) -> Result<Option<Vec<Expr>>> {
-        let binder = ExprBinder { calls: Some(calls), clause: "SELECT", ..ExprBinder::new(self, scope) };
-        let mut items = Vec::new();
-        for item in &select.projection {
-            match item {
-                ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => {
-                    items.push(binder.bind(expr)?);
-                }
-                ast::SelectItem::Wildcard(_) => items.extend(scope.star().map(|(_, expr)| expr)),
-                _ => return Ok(None),
-            }
-        }
-        Ok(Some(items))
-    }
-
-    /// Conditions that name only the sub-query's columns filter it; the others are the join's.
-    fn inner_conditions(
-        &self,
-        select: &ast::Select,
-        plan: LogicalPlan,
-        scope: Scope,
-        (both, items): (Scope, Vec<Expr>),
-        ctes: &Ctes,
-    ) -> Result<Inner> {
-        let (mut plan, mut own, mut shared) = (plan, None, None);
-        let mut nested = Vec::new();
-        for conjunct in select.selection.iter().flat_map(conjuncts) {
-            if let Some(sub_query) = self.sub_query(conjunct) {
-                nested.push(sub_query);
-                continue;
-            }
-            let kept = self.diagnostics.borrow().len();
-            match ExprBinder::new(self, &scope).condition(conjunct, "WHERE") {
-                Ok(condition) => own = Some(self.and(own, condition)?),
-                Err(error) if error.code == Code::UnknownColumn => {
-                    self.diagnostics.borrow_mut().truncate(kept);
-                    let condition = ExprBinder::new(self, &both).condition(conjunct, "WHERE")?;
-                    shared = Some(self.and(shared, condition)?);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if let Some(predicate) = own {
-            plan = filtered(self, plan, predicate)?;
-        }
-        for sub_query in nested {
-            plan = self.semi_join(plan, &scope, &sub_query, ctes)?;
-        }
-        Ok(Inner { plan, condition: shared, items })
-    }
 }
 
-/// A query that is FROM, WHERE and SELECT alone.
-fn simple_select(query: &ast::Query) -> Option<&ast::Select> {
-    let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    let bare = query.with.is_none()
-        && query.order_by.is_none()
-        && query.limit_clause.is_none()
-        && query.fetch.is_none();
-    let grouped = !matches!(&select.group_by, ast::GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
-    let simple = bare
-        && !grouped
-        && !select.from.is_empty()
-        && select.distinct.is_none()
-        && select.having.is_none()
-        && select.qualify.is_none()
-        && select.lateral_views.is_empty();
-    simple.then_some(select)
+/// The columns that were there before joins added some.
+fn first_columns(plan: LogicalPlan, schema: Schema) -> LogicalPlan {
+    if plan.schema().len() == schema.len() {
+        return plan;
+    }
+    let exprs = columns_of(&schema).collect();
+    LogicalPlan::Project { input: Box::new(plan), exprs, schema }
 }
 
 /// The conditions that AND holds together.
@@ -275,8 +259,9 @@ fn conjuncts(ast: &Ast) -> Vec<&Ast> {
 }
 
 /// The filter; of an inner join a part of its condition.
-fn filtered(binder: &Binder<'_>, input: LogicalPlan, predicate: Expr) -> Result<LogicalPlan> {
+fn with_filter(binder: &Binder<'_>, input: LogicalPlan, predicate: Expr) -> Result<LogicalPlan> {
     Ok(match input {
+        input if is_true(&predicate) => input,
         LogicalPlan::Join { left, right, kind: JoinKind::Inner, condition, state_ttl, schema, span } => {
             let condition = binder.and(Some(condition), predicate)?;
             LogicalPlan::Join { left, right, kind: JoinKind::Inner, condition, state_ttl, schema, span }

@@ -17,9 +17,8 @@ use std::time::Duration;
 use flott_types::{Code, Diagnostic, Result, parse_boolean, parse_duration};
 use sqlparser::ast::{self, OptimizerHintStyle, TableFactor};
 
-use super::{Binder, query::Ctes, scope::Scope};
+use super::{Binder, order::Ordered, query::Around, scope::Scope};
 use crate::{
-    LogicalPlan,
     parse::{
         ast::Name,
         hints::{SelectHint, parse_select_hints, select_hint_spans},
@@ -44,12 +43,17 @@ pub(super) struct BlockHints {
 
 impl Binder<'_> {
     /// A `SELECT` under its hints.
-    pub(super) fn select_under_hints(&self, select: &ast::Select, ctes: &Ctes) -> Result<LogicalPlan> {
+    pub(super) fn select_under_hints(
+        &self,
+        select: &ast::Select,
+        order: &[ast::OrderByExpr],
+        around: &Around,
+    ) -> Result<Ordered> {
         let hints = self.block_hints(select)?;
         self.hints.borrow_mut().push(hints);
-        let plan = self.select(select, ctes);
+        let rows = self.select(select, order, around);
         self.hints.borrow_mut().pop();
-        plan
+        rows
     }
 
     fn block_hints(&self, select: &ast::Select) -> Result<BlockHints> {

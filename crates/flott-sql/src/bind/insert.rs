@@ -21,7 +21,7 @@ use super::{
     Binder,
     expr::ExprBinder,
     literal,
-    query::{Ctes, columns_of, replace_top},
+    query::{Around, columns_of, replace_top},
     scope::Scope,
 };
 use crate::{
@@ -61,7 +61,7 @@ pub(super) fn bind(binder: &Binder<'_>, insert: &InsertStatement) -> Result<Inse
         sink.options.insert(key, value.clone());
     }
     let targets = targets(binder, table, &sink, insert);
-    let query = binder.query(&insert.query, &Ctes::default());
+    let query = binder.sorted_query(&insert.query, &Around::default());
     let (given, plan) = match (targets, query) {
         (Ok(given), Ok(plan)) => (given, plan),
         (Err(a), Err(b)) => {

@@ -16,9 +16,9 @@ use super::{
     Binder,
     expr::ExprBinder,
     literal,
-    query::Ctes,
+    query::Around,
     relation::is_true,
-    scope::{Merged, Scope, shift},
+    scope::{Merged, Scope},
     temporal::as_of,
 };
 use crate::{LogicalPlan, plan::JoinKind};
@@ -30,9 +30,9 @@ impl Binder<'_> {
         input: LogicalPlan,
         scope: Scope,
         factor: &TableFactor,
-        ctes: &Ctes,
+        around: &Around,
     ) -> Result<(LogicalPlan, Scope)> {
-        self.join_with((input, scope), factor, JoinKind::Inner, &JoinConstraint::None, ctes)
+        self.join_with((input, scope), factor, JoinKind::Inner, &JoinConstraint::None, around)
     }
 
     /// `input JOIN factor …`, the factor no UNNEST.
@@ -41,10 +41,10 @@ impl Binder<'_> {
         input: LogicalPlan,
         scope: Scope,
         join: &ast::Join,
-        ctes: &Ctes,
+        around: &Around,
     ) -> Result<(LogicalPlan, Scope)> {
         if let Some(time) = as_of(&join.relation) {
-            return self.temporal_join(input, scope, join, time, ctes);
+            return self.temporal_join(input, scope, join, time, around);
         }
         let span = self.factor_span(&join.relation);
         let (kind, constraint) = match &join.join_operator {
@@ -57,7 +57,7 @@ impl Binder<'_> {
             }
             JoinOperator::FullOuter(constraint) => (JoinKind::Full, constraint),
             JoinOperator::CrossJoin(JoinConstraint::None) => {
-                return self.cross(input, scope, &join.relation, ctes);
+                return self.cross(input, scope, &join.relation, around);
             }
             JoinOperator::CrossJoin(_) => {
                 return Err(Diagnostic::error(Code::Syntax, "CROSS JOIN has no condition").at(span));
@@ -73,7 +73,7 @@ impl Binder<'_> {
                 .at(span)
                 .help("write JOIN … ON a = b or USING (column); all pairs: CROSS JOIN"));
         }
-        self.join_with((input, scope), &join.relation, kind, constraint, ctes)
+        self.join_with((input, scope), &join.relation, kind, constraint, around)
     }
 
     fn join_with(
@@ -82,9 +82,9 @@ impl Binder<'_> {
         factor: &TableFactor,
         kind: JoinKind,
         constraint: &JoinConstraint,
-        ctes: &Ctes,
+        around: &Around,
     ) -> Result<(LogicalPlan, Scope)> {
-        let right = self.table_factor(factor, ctes)?;
+        let right = self.table_factor(factor, around)?;
         self.join_bound(left, right, kind, constraint, self.factor_span(factor))
     }
 
@@ -238,10 +238,4 @@ fn refuse_same_names(left: &Scope, right: &Scope) -> Result<()> {
                 .help("give one of them another name with AS"))
         }
     }
-}
-
-/// The expression over the right side's columns, as the join's condition sees them.
-pub(super) fn of_right(mut expr: Expr, width: usize) -> Expr {
-    shift(&mut expr, width);
-    expr
 }

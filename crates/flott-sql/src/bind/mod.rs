@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   Query ─ query.rs ─► LogicalPlan ─ insert.rs ─► Insert
-//!              │
+//!              │         UNION, …: set_operation.rs, ORDER BY, LIMIT: order.rs
 //!              └─ SELECT: select.rs
 //!                  │  hints: hints.rs
-//!                  │  FROM: relation.rs, join.rs, temporal.rs, window.rs, changelog.rs, names: scope.rs
-//!                  │  WHERE: filter.rs
+//!                  │  FROM: relation.rs, join.rs, lateral.rs, temporal.rs, window.rs, changelog.rs,
+//!                  │        names: scope.rs
+//!                  │  WHERE: filter.rs, sub-queries: sub_query.rs, decorrelate.rs
 //!                  │  GROUP BY: grouping.rs, group_window.rs
 //!                  │  aggregates: calls.rs, OVER: over.rs, frame.rs
 //!                  └─ expressions: expr.rs, literal.rs, interval.rs, call.rs,
@@ -23,6 +24,7 @@
 mod call;
 mod calls;
 mod changelog;
+mod decorrelate;
 mod expr;
 mod filter;
 mod fold;
@@ -34,15 +36,21 @@ mod insert;
 mod interval;
 mod join;
 mod json;
+mod lateral;
 mod literal;
+mod order;
 mod over;
 mod place;
 mod query;
+#[cfg(test)]
+mod query_tests;
 mod relation;
 mod scope;
 mod select;
+mod set_operation;
 #[cfg(test)]
 mod stateful_tests;
+mod sub_query;
 mod temporal;
 #[cfg(test)]
 mod temporal_tests;
@@ -58,7 +66,7 @@ use sqlparser::ast;
 
 use crate::{Catalog, Insert, LogicalPlan, Source, parse::ast::InsertStatement};
 use expr::ExprBinder;
-use query::Ctes;
+use query::Around;
 pub(crate) use relation::column_time;
 use scope::Scope;
 
@@ -84,7 +92,7 @@ impl<'a> Binder<'a> {
     /// # Errors
     /// The first thing that is wrong; more are in [`Self::take_diagnostics`].
     pub fn bind_query(&self, query: &ast::Query) -> Result<LogicalPlan> {
-        let plan = self.query(query, &Ctes::default())?;
+        let plan = self.sorted_query(query, &Around::default())?;
         query::check_null_columns(self, &plan, query)?;
         Ok(query::with_unique_names(plan))
     }

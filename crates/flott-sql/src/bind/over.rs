@@ -43,14 +43,14 @@ pub(super) fn call(
     window: &ast::WindowType,
     span: Span,
 ) -> Result<Expr> {
-    let Some(calls) = binder.calls.filter(|_| binder.clause == "SELECT") else {
+    let Some(calls) = binder.calls.filter(|_| matches!(binder.clause, "SELECT" | "ORDER BY")) else {
         let message = format!("{upper} … OVER cannot stand in {}", binder.clause);
         return Err(Diagnostic::error(Code::InvalidDefinition, message).at(span).help(
             "name it in a sub-query: SELECT … FROM (SELECT *, ROW_NUMBER() OVER (…) AS rn FROM …) WHERE rn <= 3",
         ));
     };
     let spec = named_window(binder, window, &calls.named_windows)?;
-    let inner = ExprBinder { clause: "a window of OVER", ..binder };
+    let inner = ExprBinder { clause: "a window of OVER", sub_queries: None, ..binder };
     let partition_by = binder.binder.all(spec.partition_by.iter().map(|it| inner.bind(it)))?;
     let order_by = binder.binder.all(spec.order_by.iter().map(|it| sort_key(inner, it)))?;
     if order_by.is_empty() && upper != "ROW_NUMBER" && is_window_function(upper) {
@@ -73,6 +73,14 @@ fn function(
     ast: &ast::Function,
     span: Span,
 ) -> Result<(OverFunction, DataType)> {
+    if matches!(upper, "LEAD" | "NTILE" | "PERCENT_RANK" | "CUME_DIST") && !binder.binder.is_batch() {
+        let error = Diagnostic::not_supported(format_args!("{upper} in streaming mode")).at(span);
+        return Err(match upper {
+            "LEAD" => error.help("a stream does not know the rows to come; LAG looks back"),
+            _ => error
+                .help("a stream does not know how many rows come; 'execution.runtime-mode' = 'batch' does"),
+        });
+    }
     let rank = match upper {
         "ROW_NUMBER" => Some((OverFunction::RowNumber, TypeKind::BigInt)),
         "RANK" => Some((OverFunction::Rank, TypeKind::BigInt)),
@@ -105,7 +113,7 @@ fn function(
         });
     };
     // The rows may be groups: `SUM(COUNT(*)) OVER (…)`.
-    let inner = ExprBinder { clause: "a window of OVER", ..binder };
+    let inner = ExprBinder { clause: "a window of OVER", sub_queries: None, ..binder };
     let mut call: AggregateCall = aggregate_call(inner, function, ast, false, span)?;
     let window = match &ast.over {
         Some(ast::WindowType::WindowSpec(spec)) => spec.window_frame.is_some(),
@@ -145,11 +153,6 @@ fn neighbour(
     ast: &ast::Function,
     span: Span,
 ) -> Result<(OverFunction, DataType)> {
-    if upper == "LEAD" && !binder.binder.is_batch() {
-        return Err(Diagnostic::not_supported("LEAD in streaming mode")
-            .at(span)
-            .help("a stream does not know the rows to come; LAG looks back"));
-    }
     let mut args = neighbour_arguments(binder, upper, ast, span)?.into_iter();
     let (value, offset, default) = (args.next(), args.next(), args.next());
     let (Some(value), None) = (value, args.next()) else {
@@ -195,7 +198,7 @@ fn neighbour_arguments(
     if ast.null_treatment.is_some() || !list.clauses.is_empty() || list.duplicate_treatment.is_some() {
         return Err(Diagnostic::not_supported(format_args!("clauses in the arguments of {upper}")).at(span));
     }
-    let inner = ExprBinder { clause: "a window of OVER", ..binder };
+    let inner = ExprBinder { clause: "a window of OVER", sub_queries: None, ..binder };
     binder.binder.all(list.args.iter().map(|arg| match arg {
         ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => inner.bind(expr),
         _ => {
@@ -296,13 +299,7 @@ pub(super) fn plan(
 
 /// The draft's expressions, read above the groups.
 fn lift(draft: &mut OverDraft, aggregation: &Aggregation) -> Result<()> {
-    let arguments = match &mut draft.call.function {
-        OverFunction::Aggregate(call) => call.args.iter_mut().chain(call.filter.as_mut()).collect(),
-        OverFunction::Lag(of) | OverFunction::Lead(of) => {
-            std::iter::once(&mut of.value).chain(of.default.as_mut()).collect()
-        }
-        _ => Vec::new(),
-    };
+    let arguments = draft.call.exprs_mut();
     let sorts = draft.order_by.iter_mut().map(|it| &mut it.expr);
     for expr in draft.partition_by.iter_mut().chain(sorts).chain(arguments) {
         *expr = aggregation.lift(expr)?;

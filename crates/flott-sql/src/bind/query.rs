@@ -1,10 +1,11 @@
-//! Queries: WITH, VALUES, UNION ALL. A SELECT is `select.rs`'s.
+//! Queries: WITH, VALUES, what stands around a SELECT. Set operations are `set_operation.rs`'s, ORDER BY
+//! and LIMIT `order.rs`'s, a SELECT is `select.rs`'s.
 
 use std::collections::HashSet;
 
 use flott_expr::{Expr, ExprKind, Value, coerce};
 use flott_types::{Code, DataType, Diagnostic, Field, Result, Schema, Span, TypeKind};
-use sqlparser::ast::{self, SetExpr, SetOperator, SetQuantifier, Spanned};
+use sqlparser::ast::{self, SetExpr, Spanned};
 
 use super::{
     Binder,
@@ -13,25 +14,59 @@ use super::{
 };
 use crate::LogicalPlan;
 
-/// The queries of the enclosing WITH clauses by name, inner ones last.
-pub(super) type Ctes = Vec<(String, LogicalPlan)>;
+/// What a query sees of the queries around it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Around {
+    /// The queries of the enclosing WITH clauses by name, inner ones last.
+    pub(super) ctes: Vec<(String, LogicalPlan)>,
+    /// The columns of the query that this one is a sub-query of.
+    pub(super) outer: Option<Box<Scope>>,
+}
+
+impl Around {
+    /// For a sub-query of a query with these columns.
+    pub(super) fn inside(&self, outer: &Scope) -> Self {
+        Self { ctes: self.ctes.clone(), outer: Some(Box::new(outer.clone())) }
+    }
+}
 
 impl Binder<'_> {
-    pub(super) fn query(&self, query: &ast::Query, ctes: &Ctes) -> Result<LogicalPlan> {
+    /// A query whose rows another one reads. An order that takes no part of them means nothing.
+    pub(super) fn query(&self, query: &ast::Query, around: &Around) -> Result<LogicalPlan> {
+        Ok(without_order(self.sorted_query(query, around)?))
+    }
+
+    /// A query with its order.
+    pub(super) fn sorted_query(&self, query: &ast::Query, around: &Around) -> Result<LogicalPlan> {
         self.refuse_query_clauses(query)?;
-        let mut ctes = ctes.clone();
-        if let Some(with) = &query.with {
-            if with.recursive {
-                let span = self.clause("RECURSIVE", self.span(with.with_token.0.span));
-                return Err(Diagnostic::not_supported("WITH RECURSIVE").at(span));
+        let with = self.with(query, around)?;
+        let around = with.as_ref().unwrap_or(around);
+        let order = self.order_keys(query)?;
+        let ordered = match query.body.as_ref() {
+            SetExpr::Select(select) => self.select_under_hints(select, order, around)?,
+            body => {
+                let plan = self.set_expr(body, around)?;
+                self.order_output(plan, order)?
             }
-            for cte in &with.cte_tables {
-                let plan = self.query(&cte.query, &ctes)?;
-                let plan = self.rename_columns(plan, &cte.alias)?;
-                ctes.push((cte.alias.name.value.clone(), plan));
-            }
+        };
+        self.sorted(ordered, query)
+    }
+
+    /// The queries of WITH besides those known already.
+    fn with(&self, query: &ast::Query, around: &Around) -> Result<Option<Around>> {
+        let Some(with) = &query.with else { return Ok(None) };
+        if with.recursive {
+            let span = self.clause("RECURSIVE", self.span(with.with_token.0.span));
+            return Err(Diagnostic::not_supported("WITH RECURSIVE").at(span));
         }
-        self.set_expr(&query.body, &ctes)
+        let mut known = around.clone();
+        for cte in &with.cte_tables {
+            // A query with a name may be read anywhere: it looks into no query around it.
+            let plan = self.query(&cte.query, &Around { outer: None, ..known.clone() })?;
+            let plan = self.rename_columns(plan, &cte.alias)?;
+            known.ctes.push((cte.alias.name.value.clone(), plan));
+        }
+        Ok(Some(known))
     }
 
     /// `(SELECT …) AS name (a, b)`: the columns take the alias's names.
@@ -63,77 +98,22 @@ impl Binder<'_> {
     }
 
     fn refuse_query_clauses(&self, query: &ast::Query) -> Result<()> {
-        let behind = self.span(query.body.span()).end;
-        let refused = if query.order_by.is_some() {
-            Some(("ORDER BY", "ORDER BY"))
-        } else if let Some(limit) = &query.limit_clause {
-            match limit {
-                ast::LimitClause::LimitOffset { limit: None, .. } => Some(("OFFSET", "OFFSET")),
-                _ => Some(("LIMIT", "LIMIT")),
-            }
-        } else if query.fetch.is_some() {
-            Some(("FETCH", "FETCH FIRST"))
-        } else if !query.locks.is_empty() || query.for_clause.is_some() {
-            Some(("FOR", "FOR"))
-        } else {
-            None
-        };
-        match refused {
-            Some((word, what)) => Err(Diagnostic::not_supported(what).at(self.word_behind(word, behind))),
-            None => Ok(()),
+        if query.locks.is_empty() && query.for_clause.is_none() {
+            return Ok(());
         }
+        let behind = self.span(query.body.span()).end;
+        Err(Diagnostic::not_supported("FOR").at(self.word_behind("FOR", behind)))
     }
 
-    fn set_expr(&self, body: &SetExpr, ctes: &Ctes) -> Result<LogicalPlan> {
+    pub(super) fn set_expr(&self, body: &SetExpr, around: &Around) -> Result<LogicalPlan> {
         match body {
-            SetExpr::Select(select) => self.select_under_hints(select, ctes),
-            SetExpr::Query(query) => self.query(query, ctes),
+            SetExpr::Select(select) => Ok(self.select_under_hints(select, &[], around)?.plan),
+            SetExpr::Query(query) => self.query(query, around),
             SetExpr::Values(values) => self.values(values),
-            SetExpr::SetOperation { op, set_quantifier, left, right } => {
-                self.set_operation(body, *op, *set_quantifier, left, right, ctes)
-            }
+            SetExpr::SetOperation { .. } => self.set_operation(body, around),
             SetExpr::Table(_) => Err(Diagnostic::not_supported("TABLE name").at(self.span(body.span()))),
             _ => Err(Diagnostic::error(Code::Syntax, "expected a query").at(self.span(body.span()))),
         }
-    }
-
-    // --- UNION ALL ------------------------------------------------------------------------------
-
-    fn set_operation(
-        &self,
-        body: &SetExpr,
-        op: SetOperator,
-        quantifier: SetQuantifier,
-        left: &SetExpr,
-        right: &SetExpr,
-        ctes: &Ctes,
-    ) -> Result<LogicalPlan> {
-        if op != SetOperator::Union || quantifier != SetQuantifier::All {
-            let (word, what) = match op {
-                SetOperator::Union => ("UNION", "UNION without ALL"),
-                SetOperator::Except | SetOperator::Minus => ("EXCEPT", "EXCEPT"),
-                SetOperator::Intersect => ("INTERSECT", "INTERSECT"),
-            };
-            let span = self.word_behind(word, self.span(left.span()).end);
-            let error = Diagnostic::not_supported(what).at(span);
-            return Err(if op == SetOperator::Union {
-                error.help("UNION ALL keeps all rows")
-            } else {
-                error
-            });
-        }
-        let span = self.span(body.span());
-        let (left, right) = (self.set_expr(left, ctes), self.set_expr(right, ctes));
-        let inputs = self.all([left, right].into_iter())?;
-        // A chain of UNION ALL is one node.
-        let inputs: Vec<LogicalPlan> = inputs
-            .into_iter()
-            .flat_map(|input| match input {
-                LogicalPlan::Union { inputs, .. } => inputs,
-                other => vec![other],
-            })
-            .collect();
-        union(inputs, span)
     }
 
     // --- VALUES ---------------------------------------------------------------------------------
@@ -170,52 +150,15 @@ impl Binder<'_> {
     }
 }
 
-/// The inputs' rows one after the other, in the columns' common types, with the first's names.
-fn union(inputs: Vec<LogicalPlan>, span: Span) -> Result<LogicalPlan> {
-    let schemas: Vec<Schema> = inputs.iter().map(LogicalPlan::schema).collect();
-    let Some(first) = schemas.first() else {
-        return Err(Diagnostic::error(Code::Internal, "UNION of nothing").at(span));
-    };
-    if let Some(other) = schemas.iter().find(|it| it.len() != first.len()) {
-        let message = format!("the queries of UNION ALL have {} and {} columns", first.len(), other.len());
-        return Err(Diagnostic::error(Code::TypeMismatch, message).at(span));
+/// The plan without an ORDER BY on its top that takes no part of the rows.
+pub(super) fn without_order(plan: LogicalPlan) -> LogicalPlan {
+    match plan {
+        LogicalPlan::Sort { input, offset: 0, limit: None, .. } => *input,
+        LogicalPlan::Project { input, exprs, schema } if matches!(*input, LogicalPlan::Sort { .. }) => {
+            LogicalPlan::Project { input: Box::new(without_order(*input)), exprs, schema }
+        }
+        other => other,
     }
-    let mut fields = Vec::with_capacity(first.len());
-    for (at, field) in first.fields.iter().enumerate() {
-        let types: Vec<DataType> =
-            schemas.iter().filter_map(|it| it.fields.get(at)).map(|it| it.data_type.clone()).collect();
-        let nullable = types.iter().any(|it| it.nullable);
-        let Some(common) = coerce::common_type(&types) else {
-            let types: Vec<String> = types.iter().map(|it| it.kind.to_string()).collect();
-            let message = format!(
-                "column {} ('{}') of UNION ALL has types that have none in common: {}",
-                at + 1,
-                field.name,
-                types.join(", ")
-            );
-            return Err(Diagnostic::error(Code::TypeMismatch, message)
-                .at(span)
-                .help("convert them with CAST(… AS type)"));
-        };
-        // The column is a time attribute if it is one of the same kind in all inputs.
-        let time = field
-            .time
-            .filter(|_| schemas.iter().all(|it| it.fields.get(at).is_some_and(|it| it.time == field.time)));
-        fields.push(Field::new(&field.name, common.with_nullable(nullable)).with_time(time));
-    }
-    let schema = Schema::new(fields);
-    let inputs = inputs.into_iter().map(|input| as_types(input, &schema)).collect();
-    Ok(LogicalPlan::Union { inputs, schema })
-}
-
-/// The plan with its columns cast to the schema's types.
-fn as_types(plan: LogicalPlan, to: &Schema) -> LogicalPlan {
-    let from = plan.schema();
-    if from.fields.iter().zip(&to.fields).all(|(a, b)| a.data_type.kind == b.data_type.kind) {
-        return plan;
-    }
-    let exprs = columns_of(&from).zip(&to.fields).map(|(column, field)| convert(column, &field.data_type));
-    replace_top(plan, exprs.collect(), to.clone())
 }
 
 /// References to all columns.
@@ -242,7 +185,7 @@ pub(super) fn replace_top(plan: LogicalPlan, exprs: Vec<Expr>, schema: Schema) -
 }
 
 /// The expression with the columns replaced. A cast of a constant becomes a constant.
-fn substitute(expr: &Expr, columns: &[Expr]) -> Expr {
+pub(super) fn substitute(expr: &Expr, columns: &[Expr]) -> Expr {
     match &expr.kind {
         ExprKind::Column { index, .. } => columns.get(*index).cloned().unwrap_or_else(|| expr.clone()),
         ExprKind::Cast { input, mode } => {
@@ -270,6 +213,10 @@ pub(super) fn with_schema(plan: LogicalPlan, names: Schema) -> LogicalPlan {
         LogicalPlan::Values { rows, .. } => LogicalPlan::Values { rows, schema: names },
         LogicalPlan::Project { input, exprs, .. } => LogicalPlan::Project { input, exprs, schema: names },
         LogicalPlan::Union { inputs, .. } => LogicalPlan::Union { inputs, schema: names },
+        LogicalPlan::Sort { input, keys, offset, limit, span } => {
+            let input = Box::new(with_schema(*input, names));
+            LogicalPlan::Sort { input, keys, offset, limit, span }
+        }
         plan => {
             let exprs = columns_of(&plan.schema()).collect();
             LogicalPlan::Project { input: Box::new(plan), exprs, schema: names }

@@ -10,12 +10,13 @@ use super::{
     Binder,
     changelog::is_changelog,
     expr::ExprBinder,
-    query::Ctes,
+    lateral::lateral,
+    query::{Around, without_order},
     scope::{Relation, Scope, span_of},
     select::{is_proctime, one_row},
     window::is_window,
 };
-use crate::{Entry, LogicalPlan, Table, catalog::Column, parse::split_hints};
+use crate::{Entry, LogicalPlan, Table, catalog::Column, parse::split_hints, plan::JoinKind};
 
 /// `UNNEST(array) [WITH ORDINALITY] [AS alias]`, however the parser wrote it.
 struct Unnest<'q> {
@@ -26,24 +27,32 @@ struct Unnest<'q> {
 
 impl Binder<'_> {
     /// All items of `FROM` and the names they bring.
-    pub(super) fn from(&self, items: &[ast::TableWithJoins], ctes: &Ctes) -> Result<(LogicalPlan, Scope)> {
+    pub(super) fn from(
+        &self,
+        items: &[ast::TableWithJoins],
+        around: &Around,
+    ) -> Result<(LogicalPlan, Scope)> {
         let mut plan: Option<(LogicalPlan, Scope)> = None;
         for item in items {
             let joined = match plan {
-                None => self.first(&item.relation, ctes)?,
-                Some((input, scope)) => self.next(input, scope, &item.relation, ctes)?,
+                None => {
+                    let (plan, scope) = self.first(&item.relation, around)?;
+                    (plan, Scope { outer: around.outer.clone(), ..scope })
+                }
+                Some((input, scope)) => self.next(input, scope, &item.relation, around)?,
             };
             let mut joins = item.joins.iter();
-            plan = Some(joins.try_fold(joined, |(input, scope), join| self.join(input, scope, join, ctes))?);
+            plan =
+                Some(joins.try_fold(joined, |(input, scope), join| self.join(input, scope, join, around))?);
         }
         plan.ok_or_else(|| Diagnostic::error(Code::Internal, "FROM without items"))
     }
 
-    fn first(&self, factor: &TableFactor, ctes: &Ctes) -> Result<(LogicalPlan, Scope)> {
+    fn first(&self, factor: &TableFactor, around: &Around) -> Result<(LogicalPlan, Scope)> {
         if self.unnest_of(factor)?.is_some() {
-            return self.next(one_row(), Scope::default(), factor, ctes);
+            return self.next(one_row(), Scope::default(), factor, around);
         }
-        self.table_factor(factor, ctes)
+        self.table_factor(factor, around)
     }
 
     /// `input, factor`
@@ -52,11 +61,14 @@ impl Binder<'_> {
         input: LogicalPlan,
         scope: Scope,
         factor: &TableFactor,
-        ctes: &Ctes,
+        around: &Around,
     ) -> Result<(LogicalPlan, Scope)> {
+        if let Some(lateral) = lateral(factor) {
+            return self.beside(input, scope, &lateral, (JoinKind::Inner, None), around);
+        }
         match self.unnest_of(factor)? {
             Some(unnest) => self.unnest(input, scope, &unnest, false),
-            None => self.cross(input, scope, factor, ctes),
+            None => self.cross(input, scope, factor, around),
         }
     }
 
@@ -66,10 +78,13 @@ impl Binder<'_> {
         input: LogicalPlan,
         scope: Scope,
         join: &ast::Join,
-        ctes: &Ctes,
+        around: &Around,
     ) -> Result<(LogicalPlan, Scope)> {
+        if let Some(lateral) = lateral(&join.relation) {
+            return self.join_lateral(input, scope, &lateral, join, around);
+        }
         let Some(unnest) = self.unnest_of(&join.relation)? else {
-            return self.join_tables(input, scope, join, ctes);
+            return self.join_tables(input, scope, join, around);
         };
         let span = self.factor_span(&join.relation);
         match &join.join_operator {
@@ -98,19 +113,19 @@ impl Binder<'_> {
         }
     }
 
-    pub(super) fn table_factor(&self, factor: &TableFactor, ctes: &Ctes) -> Result<(LogicalPlan, Scope)> {
+    pub(super) fn table_factor(&self, factor: &TableFactor, around: &Around) -> Result<(LogicalPlan, Scope)> {
         let span = self.factor_span(factor);
         let not_supported = |what: &str| Err(Diagnostic::not_supported(what).at(span));
         if let Some((name, args, alias)) = table_function(factor)
             && is_window(&name)
         {
-            let plan = self.window_function(&name, args, span, ctes)?;
+            let plan = self.window_function(&name, args, span, around)?;
             return self.relation(plan, Vec::new(), alias);
         }
         if let Some((name, args, alias)) = table_function(factor)
             && is_changelog(&name)
         {
-            let plan = self.changelog_function(&name, args, span, ctes)?;
+            let plan = self.changelog_function(&name, args, span, around)?;
             return self.relation(plan, Vec::new(), alias);
         }
         match factor {
@@ -123,13 +138,13 @@ impl Binder<'_> {
             TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
                 not_supported("TABLESAMPLE")
             }
-            TableFactor::Table { name, alias, .. } => self.named(name, alias.as_ref(), ctes),
+            TableFactor::Table { name, alias, .. } => self.named(name, alias.as_ref(), around),
             TableFactor::Derived { subquery, alias, .. } => {
-                let plan = self.query(subquery, ctes)?;
+                let plan = self.query(subquery, around)?;
                 self.relation(plan, Vec::new(), alias.as_ref())
             }
             TableFactor::NestedJoin { table_with_joins, alias: None } => {
-                self.from(std::slice::from_ref(table_with_joins), ctes)
+                self.from(std::slice::from_ref(table_with_joins), around)
             }
             TableFactor::TableFunction { expr, .. } => {
                 let name = match expr {
@@ -138,7 +153,17 @@ impl Binder<'_> {
                 };
                 not_supported(&format!("table function {name}"))
             }
-            TableFactor::Function { lateral: true, .. } => not_supported("LATERAL TABLE"),
+            TableFactor::Function { lateral: true, args, .. } => {
+                let name = match args.as_slice() {
+                    [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Function(inner)))] => {
+                        inner.name.to_string()
+                    }
+                    _ => "LATERAL TABLE".to_string(),
+                };
+                Err(Diagnostic::not_supported(format_args!("table function {name}"))
+                    .at(span)
+                    .help("UNNEST(array) is the table function that is there"))
+            }
             TableFactor::Function { name, .. } => not_supported(&format!("table function {name}")),
             TableFactor::MatchRecognize { .. } => not_supported("MATCH_RECOGNIZE"),
             _ => not_supported("this item of FROM"),
@@ -169,19 +194,19 @@ impl Binder<'_> {
         &self,
         name: &ast::ObjectName,
         alias: Option<&ast::TableAlias>,
-        ctes: &Ctes,
+        around: &Around,
     ) -> Result<(LogicalPlan, Scope)> {
         let (parts, hints) = split_hints(self.source, name)?;
         let span = span_of(&parts, self.source);
         let names: Vec<String> = parts.iter().map(|it| it.value.clone()).collect();
         if let [only] = names.as_slice()
-            && let Some((_, plan)) = ctes.iter().rev().find(|(name, _)| name == only)
+            && let Some((_, plan)) = around.ctes.iter().rev().find(|(name, _)| name == only)
         {
             refuse_hints(&hints, "a query of WITH")?;
             return self.relation(plan.clone(), names, alias);
         }
         let Some(entry) = self.catalog.get(&names) else {
-            return Err(self.unknown_table(&parts, ctes, span));
+            return Err(self.unknown_table(&parts, around, span));
         };
         let (catalog, database, table) = self.catalog.path(&names).unwrap_or_default();
         let path = vec![catalog, database, table];
@@ -189,16 +214,16 @@ impl Binder<'_> {
             Entry::Table(table) => self.relation(scan(table, &hints, span), path, alias),
             Entry::View(view) => {
                 refuse_hints(&hints, "a view")?;
-                self.relation(view.plan.clone(), path, alias)
+                self.relation(without_order(view.plan.clone()), path, alias)
             }
         }
     }
 
-    fn unknown_table(&self, parts: &[Ident], ctes: &Ctes, span: Span) -> Box<Diagnostic> {
+    fn unknown_table(&self, parts: &[Ident], around: &Around, span: Span) -> Box<Diagnostic> {
         let text: Vec<&str> = parts.iter().map(|it| it.value.as_str()).collect();
         let text = text.join(".");
         let known: Vec<&str> =
-            ctes.iter().map(|(name, _)| name.as_str()).chain(self.catalog.names()).collect();
+            around.ctes.iter().map(|(name, _)| name.as_str()).chain(self.catalog.names()).collect();
         let error =
             Diagnostic::error(Code::UnknownTable, format!("table or view '{text}' not found")).at(span);
         if flott_types::closest(&text, known.iter().copied()).is_some() {
@@ -243,6 +268,27 @@ impl Binder<'_> {
             {
                 let span = self.span(name.span());
                 match args.args.as_slice() {
+                    [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(array))] => {
+                        Ok(Some(Unnest { array, ordinality: *with_ordinality, alias: alias.as_ref() }))
+                    }
+                    _ => Err(one_argument(span)),
+                }
+            }
+            // `LATERAL TABLE(UNNEST(array))`
+            TableFactor::Function { lateral: true, name, args, with_ordinality, alias }
+                if name.to_string().eq_ignore_ascii_case("TABLE") =>
+            {
+                let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Function(inner)))] =
+                    args.as_slice()
+                else {
+                    return Ok(None);
+                };
+                if !inner.name.to_string().eq_ignore_ascii_case("UNNEST") {
+                    return Ok(None);
+                }
+                let span = self.span(inner.name.span());
+                let ast::FunctionArguments::List(list) = &inner.args else { return Err(one_argument(span)) };
+                match list.args.as_slice() {
                     [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(array))] => {
                         Ok(Some(Unnest { array, ordinality: *with_ordinality, alias: alias.as_ref() }))
                     }

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `JOIN … USING (k)` has one more column, `k`, that hides those of both sides behind `*` and the
-//! bare name. A sub-query's scope has the enclosing query's around it, for what it doesn't know.
+//! bare name. A sub-query's scope has the enclosing query's around it, for what it doesn't know; see
+//! `decorrelate.rs` for where such columns stand.
 //!
 //! A name `p.q.r` is first tried as a relation followed by a column, the longest relation name
 //! first, then as a column followed by fields of its ROW.
@@ -14,6 +15,7 @@ use flott_expr::{Expr, ExprKind};
 use flott_types::{Code, Diagnostic, Field, Result, Schema, Span, TimeAttribute};
 use sqlparser::ast::Ident;
 
+use super::decorrelate::{LEVEL, OUTER};
 use crate::Source;
 
 /// One item of `FROM`.
@@ -115,7 +117,8 @@ impl Scope {
         let found = self.resolve_here(names, source);
         match (&self.outer, found) {
             (Some(outer), Err(error)) if error.code == Code::UnknownColumn => {
-                outer.resolve(names, source).map_err(|_| error)
+                let found = outer.resolve(names, source).map_err(|_| error);
+                found.map(|(expr, taken)| (seen_from_inside(expr), taken))
             }
             (_, found) => found,
         }
@@ -220,13 +223,25 @@ impl Relation {
     }
 }
 
-/// Moves every column reference.
+/// Moves every column reference but those to outer queries.
 pub(super) fn shift(expr: &mut Expr, by: usize) {
     expr.walk_mut(&mut |node| {
-        if let ExprKind::Column { index, .. } = &mut node.kind {
+        if let ExprKind::Column { index, .. } = &mut node.kind
+            && *index < OUTER
+        {
             *index += by;
         }
     });
+}
+
+/// A column of a query as its sub-query names it.
+fn seen_from_inside(mut expr: Expr) -> Expr {
+    expr.walk_mut(&mut |node| {
+        if let ExprKind::Column { index, .. } = &mut node.kind {
+            *index += if *index < OUTER { OUTER } else { LEVEL };
+        }
+    });
+    expr
 }
 
 /// From the first to the last of the names.

@@ -1,7 +1,8 @@
 //! `SELECT`: from its clauses to a plan.
 //!
 //! ```text
-//!   FROM ─► WHERE ─► [Window] ─► [Aggregate ─► HAVING] ─► [Over] ─► Project ─► [DISTINCT: Aggregate]
+//!   FROM ─► WHERE ─► [Window] ─► [Aggregate ─► HAVING] ─► [Over] ─► [joins with sub-queries]
+//!        ─► Project ─► [DISTINCT: Aggregate]
 //! ```
 //!
 //! All expressions are bound over the columns of `FROM`. Calls of aggregates and OVER leave
@@ -17,35 +18,51 @@ use super::{
     Binder,
     calls::{Calls, OVERS, replace_stand_ins},
     expr::{ExprBinder, field_at},
+    filter::Conditions,
     grouping::{Aggregation, Grouping},
-    literal, over,
-    query::{Ctes, columns_of},
+    literal,
+    order::Ordered,
+    over,
+    query::{Around, columns_of},
     scope::Scope,
+    sub_query::{Answers, SubQueries, answered},
 };
-use crate::LogicalPlan;
+use crate::{LogicalPlan, plan::SortKey};
 
 /// What stands in a SELECT besides FROM and WHERE, bound over the columns of FROM.
 struct Body {
     grouping: Option<Grouping>,
     items: Vec<Item>,
-    having: Option<Expr>,
+    /// Over the items.
+    order: Vec<SortKey>,
+    /// How many of the items SELECT shows; the others are for the order.
+    width: usize,
+    having: Option<Conditions>,
     calls: Calls,
+    answers: Answers,
 }
 
 impl Binder<'_> {
-    pub(super) fn select(&self, select: &ast::Select, ctes: &Ctes) -> Result<LogicalPlan> {
+    /// The rows of SELECT, and the keys of an `ORDER BY` behind it.
+    pub(super) fn select(
+        &self,
+        select: &ast::Select,
+        order: &[ast::OrderByExpr],
+        around: &Around,
+    ) -> Result<Ordered> {
         self.refuse_select_clauses(select)?;
-        let (input, scope) = match select.from.is_empty() {
+        let (input, mut scope) = match select.from.is_empty() {
             true => (one_row(), Scope::default()),
-            false => self.from(&select.from, ctes)?,
+            false => self.from(&select.from, around)?,
         };
+        scope.outer.clone_from(&around.outer);
         if let (true, Some(selection)) = (select.from.is_empty(), &select.selection) {
             let span = self.clause("WHERE", self.place(selection));
             return Err(Diagnostic::error(Code::Syntax, "WHERE needs a FROM").at(span));
         }
-        let body = self.body(select, &scope, input.schema().len());
+        let body = self.body(select, order, &scope, input.schema().len(), around);
         let input = match &select.selection {
-            Some(selection) => self.filter(input, &scope, selection, ctes),
+            Some(selection) => self.filter(input, &scope, selection, around),
             None => Ok(input),
         };
         let (input, body) = match (input, body) {
@@ -56,26 +73,43 @@ impl Binder<'_> {
             }
             (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),
         };
+        let (keys, width) = (body.order.clone(), body.width);
         let plan = if select.from.is_empty() && body.is_plain() {
             constant_row(body.items)
         } else {
-            body.plan(input)?
+            body.plan(self, input)?
         };
-        Ok(match &select.distinct {
-            Some(ast::Distinct::Distinct) => distinct(plan, self.aggregate_ttl()),
-            _ => plan,
-        })
+        if !matches!(&select.distinct, Some(ast::Distinct::Distinct)) {
+            return Ok(Ordered { plan, keys, width });
+        }
+        if plan.schema().len() > width {
+            let first = keys.iter().find(|key| key.expr.columns().iter().any(|at| *at >= width));
+            let span = first.map_or(Span::default(), |it| it.expr.span);
+            let message = "ORDER BY behind SELECT DISTINCT takes columns of SELECT only";
+            return Err(Diagnostic::error(Code::InvalidDefinition, message).at(span));
+        }
+        Ok(Ordered { plan: distinct(plan, self.aggregate_ttl()), keys, width })
     }
 
-    fn body(&self, select: &ast::Select, scope: &Scope, width: usize) -> Result<Body> {
+    fn body(
+        &self,
+        select: &ast::Select,
+        order: &[ast::OrderByExpr],
+        scope: &Scope,
+        width: usize,
+        around: &Around,
+    ) -> Result<Body> {
         let state_ttl = self.aggregate_ttl();
         let mut calls = Calls { empty_group: true, state_ttl, ..Calls::default() };
         calls.named_windows = self.named_windows(select)?;
         let grouping = self.group_by(select, ExprBinder::new(self, scope), width, &mut calls)?;
-        let binder = ExprBinder { calls: Some(&calls), clause: "SELECT", ..ExprBinder::new(self, scope) };
+        let found = SubQueries::new(around);
+        let plain = ExprBinder { calls: Some(&calls), clause: "SELECT", ..ExprBinder::new(self, scope) };
+        let binder = ExprBinder { sub_queries: Some(&found), ..plain };
         let items = self.select_items(select, binder);
-        let having = select.having.as_ref().map(|it| binder.condition(it, "HAVING")).transpose();
-        let (items, having) = match (items, having) {
+        let having = select.having.as_ref();
+        let having = having.map(|it| self.conditions(it, scope, Some(&calls), "HAVING", around)).transpose();
+        let (mut items, having) = match (items, having) {
             (Ok(items), Ok(having)) => (items, having),
             (Err(a), Err(b)) => {
                 self.report(*b);
@@ -83,7 +117,10 @@ impl Binder<'_> {
             }
             (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),
         };
-        Ok(Body { grouping, items, having, calls })
+        let width = items.len();
+        let order = self.order_items(plain, order, &mut items)?;
+        let answers = found.take();
+        Ok(Body { grouping, items, order, width, having, calls, answers })
     }
 
     fn named_windows(&self, select: &ast::Select) -> Result<Vec<(String, ast::WindowSpec)>> {
@@ -205,12 +242,15 @@ impl Binder<'_> {
 impl Body {
     /// Whether the items need nothing but a row.
     fn is_plain(&self) -> bool {
-        self.having.is_none() && !self.calls.aggregate() && self.calls.overs.borrow().is_empty()
+        self.having.is_none()
+            && self.answers.is_empty()
+            && !self.calls.aggregate()
+            && self.calls.overs.borrow().is_empty()
     }
 
     /// The nodes above the input.
-    fn plan(self, input: LogicalPlan) -> Result<LogicalPlan> {
-        let Body { grouping, mut items, mut having, calls } = self;
+    fn plan(self, binder: &Binder<'_>, input: LogicalPlan) -> Result<LogicalPlan> {
+        let Body { grouping, mut items, having, calls, answers, .. } = self;
         let aggregates = having.is_some() || calls.aggregate();
         let mut plan = match &calls.window {
             Some(window) => window.plan(input),
@@ -219,14 +259,18 @@ impl Body {
         let mut aggregation = None;
         if aggregates {
             let made = Aggregation::new(grouping, &calls, &plan.schema());
-            for expr in items.iter_mut().map(|item| &mut item.expr).chain(having.as_mut()) {
-                *expr = made.lift(expr)?;
+            for item in &mut items {
+                item.expr = made.lift(&item.expr)?;
             }
             plan = made.plan(plan, calls.window.as_ref());
             aggregation = Some(made);
         }
-        if let Some(predicate) = having {
-            plan = LogicalPlan::Filter { input: Box::new(plan), predicate };
+        let lift = |expr: &Expr| match &aggregation {
+            Some(aggregation) => aggregation.lift(expr),
+            None => Ok(expr.clone()),
+        };
+        if let Some(conditions) = having {
+            plan = binder.filtered(plan, conditions, &lift)?;
         }
         let drafts = calls.overs.take();
         if !drafts.is_empty() {
@@ -241,6 +285,10 @@ impl Body {
             for item in &mut items {
                 replace_stand_ins(&mut item.expr, OVERS, &column);
             }
+        }
+        let (plan, values) = answers.attach(plan, &lift)?;
+        for item in &mut items {
+            answered(&mut item.expr, &values);
         }
         Ok(project(plan, items))
     }
@@ -266,7 +314,7 @@ fn constant_row(items: Vec<Item>) -> LogicalPlan {
 }
 
 /// `SELECT DISTINCT`: groups of equal rows.
-fn distinct(input: LogicalPlan, state_ttl: Option<i64>) -> LogicalPlan {
+pub(super) fn distinct(input: LogicalPlan, state_ttl: Option<i64>) -> LogicalPlan {
     let schema = input.schema();
     let keys: Vec<Expr> = columns_of(&schema).collect();
     let sets = vec![(0..keys.len()).collect()];
@@ -292,7 +340,7 @@ fn refuse_wildcard_options(options: &ast::WildcardAdditionalOptions, span: Span)
 }
 
 /// An output column.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Item {
     pub(super) expr: Expr,
     pub(super) name: String,
@@ -343,7 +391,7 @@ fn implicit_name(expr: &ast::Expr) -> Option<String> {
 }
 
 /// The items over the input; just the input if they are its columns as they are.
-fn project(input: LogicalPlan, items: Vec<Item>) -> LogicalPlan {
+pub(super) fn project(input: LogicalPlan, items: Vec<Item>) -> LogicalPlan {
     let schema = input.schema();
     let unchanged = items.len() == schema.len()
         && items.iter().zip(&schema.fields).enumerate().all(|(at, (item, field))| {

@@ -14,7 +14,7 @@ use flott_expr::{Expr, ExprKind, Value};
 use flott_types::{Code, Diagnostic, Result, Schema, Span, TimeAttribute};
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor, TableVersion};
 
-use super::{Binder, expr::ExprBinder, query::Ctes, scope::Scope};
+use super::{Binder, expr::ExprBinder, query::Around, scope::Scope};
 use crate::{
     LogicalPlan,
     plan::{JoinKind, OverFunction, TemporalJoin},
@@ -36,7 +36,7 @@ impl Binder<'_> {
         left_scope: Scope,
         join: &ast::Join,
         time: &ast::Expr,
-        ctes: &Ctes,
+        around: &Around,
     ) -> Result<(LogicalPlan, Scope)> {
         let span = self.factor_span(&join.relation);
         let (kind, constraint) = temporal_kind(&join.join_operator).ok_or_else(|| {
@@ -48,7 +48,7 @@ impl Binder<'_> {
         let TableFactor::Table { name, alias, .. } = &join.relation else {
             return Err(Diagnostic::error(Code::Internal, "FOR SYSTEM_TIME of something that has no name"));
         };
-        let (right, right_scope) = self.named(name, alias.as_ref(), ctes)?;
+        let (right, right_scope) = self.named(name, alias.as_ref(), around)?;
         let lookup = self.lookup_hint(&right_scope);
         let left_width = left.schema().len();
         let versions = match time_attribute {

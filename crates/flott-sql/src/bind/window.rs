@@ -13,7 +13,7 @@ use flott_expr::{Expr, ExprKind, Value};
 use flott_types::{Code, DataType, Diagnostic, Field, IntervalUnit, Result, Span, TimeAttribute, TypeKind};
 use sqlparser::ast::{self, Expr as Ast, FunctionArg, FunctionArgExpr, FunctionArguments};
 
-use super::{Binder, expr::ExprBinder, query::Ctes, scope::Scope};
+use super::{Binder, expr::ExprBinder, query::Around, scope::Scope};
 use crate::{
     LogicalPlan,
     parse::internal_name,
@@ -75,11 +75,11 @@ impl Binder<'_> {
         upper: &str,
         args: &[FunctionArg],
         span: Span,
-        ctes: &Ctes,
+        around: &Around,
     ) -> Result<LogicalPlan> {
         let args = self.window_arguments(upper, args, span)?;
         let data = args.required("DATA")?;
-        let (input, scope, partition) = self.window_input(&args, data, ctes)?;
+        let (input, scope, partition) = self.window_input(&args, data, around)?;
         let (time_column, time) = self.descriptor(&args, args.required("TIMECOL")?, &scope)?;
         let length = |name: &str| {
             let given = args.required(name)?;
@@ -147,7 +147,7 @@ impl Binder<'_> {
         &self,
         args: &Arguments<'_>,
         data: &Ast,
-        ctes: &Ctes,
+        around: &Around,
     ) -> Result<(LogicalPlan, Scope, Vec<usize>)> {
         let expected = || {
             let message = format!("the first argument of {} is a table", args.function);
@@ -157,11 +157,11 @@ impl Binder<'_> {
         };
         match data {
             Ast::Subquery(query) => {
-                let plan = self.query(query, ctes)?;
+                let plan = self.query(query, around)?;
                 let scope = Scope::of_table(&plan.schema());
                 Ok((plan, scope, Vec::new()))
             }
-            Ast::Nested(inner) => self.window_input(args, inner, ctes),
+            Ast::Nested(inner) => self.window_input(args, inner, around),
             Ast::Function(function) if internal_name(function) == Some("$table") => {
                 let FunctionArguments::List(list) = &function.args else { return Err(expected()) };
                 let mut parts = list.args.iter().filter_map(|arg| match arg {
@@ -170,10 +170,10 @@ impl Binder<'_> {
                 });
                 let (plan, scope) = match parts.next() {
                     Some(Ast::CompoundIdentifier(name)) => {
-                        self.named(&ast::ObjectName::from(name.clone()), None, ctes)?
+                        self.named(&ast::ObjectName::from(name.clone()), None, around)?
                     }
                     Some(query @ Ast::Subquery(_)) => {
-                        let (plan, scope, _) = self.window_input(args, query, ctes)?;
+                        let (plan, scope, _) = self.window_input(args, query, around)?;
                         (plan, scope)
                     }
                     _ => return Err(expected()),
