@@ -5,13 +5,13 @@
 use std::{path::Path, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, StringArray},
+    array::{ArrayRef, AsArray, Date32Array, Int8Array, Int64Array, RecordBatch, StringArray},
     compute::concat_batches,
     datatypes::{Date32Type, Int64Type},
 };
 use flott_connector::{
-    ColumnKind, Connector, ReadContext, Registry, ScanRequest, SinkRequest, Source, StopSignal, SystemClock,
-    TableColumn, TableDescription, conformance,
+    ColumnKind, Connector, Decoded, ReadContext, Registry, ScanRequest, SinkRequest, Source, StopSignal,
+    SystemClock, TableColumn, TableDescription, conformance,
 };
 use flott_connector_files::FilesystemConnector;
 use flott_expr::EvalContext;
@@ -53,7 +53,7 @@ fn context() -> EvalContext {
     EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 1, watermark: None }
 }
 
-fn write(table: &TableDescription, batch: &RecordBatch) {
+fn write(table: &TableDescription, batch: &RecordBatch, kinds: Option<&Int8Array>) {
     let job = SinkRequest {
         job_options: Options::new(),
         pipeline_name: "test".into(),
@@ -70,7 +70,10 @@ fn write(table: &TableDescription, batch: &RecordBatch) {
     };
     let sink = FilesystemConnector.sink(table, &job, &registry()).unwrap();
     let (mut committer, mut writer) = (sink.committer().unwrap(), sink.writer(0, 1).unwrap());
-    writer.write(batch).unwrap();
+    match kinds {
+        Some(kinds) => writer.write_changes(batch, kinds).unwrap(),
+        None => writer.write(batch).unwrap(),
+    }
     writer.prepare(1).unwrap();
     let committables = loop {
         if let Some(committables) = writer.poll_prepared().unwrap() {
@@ -81,20 +84,24 @@ fn write(table: &TableDescription, batch: &RecordBatch) {
     committer.finish().unwrap();
 }
 
-fn read(table: &TableDescription) -> RecordBatch {
+fn decode(table: &TableDescription, take: &mut dyn FnMut(Decoded)) {
     let source = source(table);
     let (mut reader, mut decoder) = (source.reader(None).unwrap(), source.decoder().unwrap());
     let reading = reading();
-    let mut batches = Vec::new();
     while let Some(chunk) = reader.next_chunk(&reading).unwrap() {
         decoder
             .decode(&chunk, &context(), &mut |decoded| {
                 assert_eq!(decoded.rejected, []);
-                batches.push(decoded.batch);
+                take(decoded);
                 Ok(())
             })
             .unwrap();
     }
+}
+
+fn read(table: &TableDescription) -> RecordBatch {
+    let mut batches = Vec::new();
+    decode(table, &mut |decoded| batches.push(decoded.batch));
     concat_batches(&table.schema().arrow_schema(), &batches).unwrap()
 }
 
@@ -137,7 +144,7 @@ fn partitioned_tables_round_trip_in_every_format() {
     let texts: Vec<String> = ids.iter().map(|id| format!("line \"{id}\",\nsecond line")).collect();
     let days: Vec<Option<i32>> =
         ids.iter().map(|id| (id % 4 > 0).then_some(20_000 + (*id as i32) % 4)).collect();
-    for format in ["csv", "json", "parquet"] {
+    for format in ["csv", "json", "changelog-json", "parquet"] {
         let directory = tempfile::tempdir().unwrap();
         let table = table(directory.path(), format);
         assert_eq!(registry().validate(&table), []);
@@ -146,8 +153,10 @@ fn partitioned_tables_round_trip_in_every_format() {
             Arc::new(StringArray::from(texts.clone())),
             Arc::new(Date32Array::from(days.clone())),
         ];
-        write(&table, &RecordBatch::try_new(table.schema().arrow_schema(), columns).unwrap());
-        assert!(directory.path().join(format!("day=2024-10-05/part-r1-0-1.{format}")).exists(), "{format}");
+        write(&table, &RecordBatch::try_new(table.schema().arrow_schema(), columns).unwrap(), None);
+        let extension = registry().format(format).unwrap().extension();
+        let part = directory.path().join(format!("day=2024-10-05/part-r1-0-1.{extension}"));
+        assert!(part.exists(), "{format}");
 
         resumes(&table);
         let rows = read(&table);
@@ -160,6 +169,37 @@ fn partitioned_tables_round_trip_in_every_format() {
             assert_eq!((!rows.column(2).is_null(row)).then(|| day.value(row)), days[number], "{format}");
         }
     }
+}
+
+/// Each partition's changes come back as they were written, in their order.
+#[test]
+fn changes_round_trip_through_partitions() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = table(directory.path(), "changelog-json");
+    let rows = 5000;
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(0..rows)),
+        Arc::new(StringArray::from_iter_values((0..rows).map(|id| id.to_string()))),
+        Arc::new(Date32Array::from_iter_values((0..rows).map(|id| 20_000 + id as i32 % 3))),
+    ];
+    let kinds = Int8Array::from_iter_values((0..rows).map(|id| (id / 7 % 4) as i8));
+    write(&table, &RecordBatch::try_new(table.schema().arrow_schema(), columns).unwrap(), Some(&kinds));
+    resumes(&table);
+    let mut last = [-1; 3];
+    let mut seen = 0;
+    decode(&table, &mut |decoded| {
+        let read = decoded.kinds.unwrap();
+        let (ids, days) = (decoded.batch.column(0), decoded.batch.column(2));
+        let days = days.as_primitive::<Date32Type>();
+        for (row, id) in ids.as_primitive::<Int64Type>().values().iter().enumerate() {
+            assert_eq!(read.value(row), kinds.value(*id as usize), "{id}");
+            let last = &mut last[days.value(row) as usize % 3];
+            assert!(*last < *id, "{id} behind {last}");
+            *last = *id;
+            seen += 1;
+        }
+    });
+    assert_eq!(seen, rows);
 }
 
 #[test]

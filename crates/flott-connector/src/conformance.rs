@@ -110,7 +110,9 @@ fn decode(chunk: &Chunk, decoder: &mut dyn Decoder, context: &EvalContext) -> Re
         return Ok(rows);
     }
     decoder.decode(chunk, context, &mut |decoded| {
-        rows.extend(texts(&decoded.batch)?);
+        let kind = |row| decoded.kinds.as_ref().map_or(0, |kinds| kinds.value(row));
+        let of_kind = |(row, text)| format!("{} {text}", kind(row));
+        rows.extend(texts(&decoded.batch)?.into_iter().enumerate().map(of_kind));
         Ok(())
     })?;
     Ok(rows)

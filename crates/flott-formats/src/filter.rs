@@ -10,9 +10,10 @@
 //! one bad row costs about `2·log2(rows)` evaluations of ever smaller pieces.
 
 use arrow::{
-    array::{Array, BooleanArray, BooleanBufferBuilder},
+    array::{Array, AsArray, BooleanArray, BooleanBufferBuilder},
     buffer::BooleanBuffer,
-    compute::filter_record_batch,
+    compute::{filter, filter_record_batch},
+    error::ArrowError,
     record_batch::RecordBatch,
 };
 use flott_connector::{Decoded, Reject};
@@ -101,10 +102,13 @@ fn keep_rows(decoded: Decoded, keep: BooleanBuffer, failed: Vec<(usize, EvalErro
         .collect();
     rejected.splice(0..0, decoded.rejected);
     rejected.sort_by_key(|reject| reject.record.start);
-    let batch = filter_record_batch(&decoded.batch, &BooleanArray::new(keep, None))
-        .map_err(|error| Diagnostic::error(Code::Internal, error.to_string()))?;
+    let internal = |error: ArrowError| Diagnostic::error(Code::Internal, error.to_string());
+    let keep = BooleanArray::new(keep, None);
+    let batch = filter_record_batch(&decoded.batch, &keep).map_err(internal)?;
+    let kinds = decoded.kinds.as_ref().map(|kinds| filter(kinds, &keep)).transpose().map_err(internal)?;
+    let kinds = kinds.map(|kinds| kinds.as_primitive().clone());
     let filtered = decoded.filtered + dropped as u64;
-    Ok(Decoded { batch, rows, filtered, rejected, ..decoded })
+    Ok(Decoded { batch, rows, kinds, filtered, rejected, ..decoded })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Record formats: `json`, `csv`, `raw`, `parquet`.
+//! Record formats: `json`, `changelog-json`, `csv`, `raw`, `parquet`.
 //!
 //! ```text
 //!   Chunk (whole records) ──► Decoder ──► RecordBatch        RecordBatch ──► Encoder ──► bytes
@@ -20,5 +20,11 @@ use flott_connector::Format;
 
 /// Every format of this crate.
 pub fn all() -> Vec<Arc<dyn Format>> {
-    vec![Arc::new(json::JsonFormat), Arc::new(csv::Csv), Arc::new(parquet::Parquet), Arc::new(raw::RawFormat)]
+    vec![
+        Arc::new(json::JsonFormat),
+        Arc::new(json::ChangelogJsonFormat),
+        Arc::new(csv::Csv),
+        Arc::new(parquet::Parquet),
+        Arc::new(raw::RawFormat),
+    ]
 }

@@ -6,13 +6,16 @@
 //!                                      └─► Reject (or skipped), columns truncated, next line
 //! ```
 //!
+//! In an envelope (`changelog-json`) the columns are those of one object within the record; what the
+//! record does is looked at for the whole batch.
+//!
 //! Text columns that the pushed-down filter doesn't read are only noted (see `text.rs`) and
 //! copied for the rows that it kept.
 
 use std::ops::Range;
 
 use arrow::{
-    array::{ArrayRef, new_null_array},
+    array::{ArrayRef, Int8Array, new_null_array},
     datatypes::SchemaRef,
     record_batch::{RecordBatch, RecordBatchOptions},
 };
@@ -21,6 +24,7 @@ use flott_expr::{EvalContext, Program};
 use flott_types::{Code, Diagnostic, Result};
 
 use super::{
+    changelog::Envelope,
     column::{Column, Reading, internal},
     failure::FailureKind,
     object::ObjectReader,
@@ -37,6 +41,8 @@ pub(super) struct JsonDecoder {
     objects: ObjectReader,
     /// For each column of `objects`, its position in the batch.
     positions: Vec<usize>,
+    /// Records hold their columns in an envelope.
+    envelope: Option<Envelope>,
     reading: Reading,
     skip_malformed: bool,
     filter: Option<Program>,
@@ -66,7 +72,7 @@ impl JsonDecoder {
         scan: &ScanRequest,
         extra: Vec<ExtraColumn>,
     ) -> Result<JsonDecoder> {
-        let options = JsonOptions::of(&request.table.options)?;
+        let options = JsonOptions::of(&request.table.options, super::PREFIX)?;
         let filtered_by: Vec<usize> =
             scan.filter.iter().flat_map(Program::exprs).flat_map(|expr| expr.columns()).collect();
         let mut columns = Vec::new();
@@ -79,9 +85,32 @@ impl JsonDecoder {
             columns.push((field.name.clone(), Column::new(&field.data_type, deferred)?));
             positions.push(position);
         }
-        Ok(JsonDecoder {
-            objects: ObjectReader::new(columns),
+        Ok(Self::of(ObjectReader::new(columns), positions, options, scan, extra))
+    }
+
+    /// Reads objects in an envelope.
+    pub fn in_envelope(
+        envelope: Envelope,
+        options: JsonOptions,
+        scan: &ScanRequest,
+        extra: Vec<ExtraColumn>,
+    ) -> Result<JsonDecoder> {
+        let objects = envelope.reader()?;
+        let it = Self::of(objects, Vec::new(), options, scan, extra);
+        Ok(Self { envelope: Some(envelope), ..it })
+    }
+
+    fn of(
+        objects: ObjectReader,
+        positions: Vec<usize>,
+        options: JsonOptions,
+        scan: &ScanRequest,
+        extra: Vec<ExtraColumn>,
+    ) -> JsonDecoder {
+        JsonDecoder {
+            objects,
             positions,
+            envelope: None,
             reading: Reading {
                 separator: options.separator,
                 bad_value_is_null: options.ignore_parse_errors,
@@ -98,7 +127,7 @@ impl JsonDecoder {
             rows: Vec::new(),
             rejected: Vec::new(),
             skipped: 0,
-        })
+        }
     }
 
     /// Reads the record at `at` (blanks skipped); answers with the position behind its line feed.
@@ -200,12 +229,12 @@ impl JsonDecoder {
         if read == 0 {
             return Ok(());
         }
-        let (batch, deferred) = self.batch(chunk, count)?;
+        let (batch, kinds, deferred) = self.batch(chunk, count)?;
         let room = count + count / 8;
         let decoded = Decoded {
             batch,
             rows: std::mem::replace(&mut self.rows, Vec::with_capacity(room)),
-            kinds: None,
+            kinds,
             first_record: 0,
             read,
             filtered: 0,
@@ -222,10 +251,39 @@ impl JsonDecoder {
         emit(kept)
     }
 
+    /// Rejects or skips these of the rows read, in order of their numbers, each with what is wrong.
+    fn take_out(&mut self, bad: Vec<(usize, String)>) {
+        let Some((first, _)) = bad.first() else { return };
+        let mut bad = bad.iter().peekable();
+        let tail = self.rows.split_off((*first).min(self.rows.len()));
+        for (number, record) in (*first..).zip(tail) {
+            match bad.next_if(|(row, _)| *row == number) {
+                None => self.rows.push(record),
+                Some(_) if self.skip_malformed => self.skipped += 1,
+                Some((_, message)) => {
+                    let (code, message) = (Code::DecodeFailed, message.clone());
+                    self.rejected.push(Reject { record, code, message });
+                }
+            }
+        }
+        self.rejected.sort_by_key(|reject| reject.record.start);
+    }
+
     /// The batch of all rows; deferred columns hold NULLs and come apart, by position.
-    fn batch(&mut self, chunk: &Chunk, rows: usize) -> Result<(RecordBatch, Deferred)> {
+    fn batch(
+        &mut self,
+        chunk: &Chunk,
+        mut rows: usize,
+    ) -> Result<(RecordBatch, Option<Int8Array>, Deferred)> {
         let mut arrays: Vec<Option<ArrayRef>> = vec![None; self.schema.fields().len()];
-        let mut deferred = Vec::new();
+        let (mut kinds, mut deferred) = (None, Vec::new());
+        if let Some(envelope) = &self.envelope {
+            let opened = envelope.open(&mut self.objects, &mut arrays)?;
+            self.take_out(opened.bad);
+            rows = self.rows.len();
+            kinds = Some(opened.kinds);
+        }
+        // None in an envelope.
         for (column, &position) in self.objects.columns_mut().iter_mut().zip(&self.positions) {
             let array = match column.text_mut().filter(|text| text.is_deferred()) {
                 Some(text) => {
@@ -247,7 +305,7 @@ impl JsonDecoder {
         let arrays = arrays.ok_or_else(|| internal("a column of the batch is missing"))?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options);
-        Ok((batch.map_err(internal)?, deferred))
+        Ok((batch.map_err(internal)?, kinds, deferred))
     }
 }
 

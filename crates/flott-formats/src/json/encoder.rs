@@ -48,6 +48,8 @@ struct Writing {
     null_key: NullKey,
     plain_decimals: bool,
     ignore_null_fields: bool,
+    /// What the keys of options begin with.
+    prefix: &'static str,
     last_day: i64,
     last_date: Vec<u8>,
 }
@@ -502,7 +504,7 @@ fn append_map(
                     Code::OutputFailed,
                     "a map with a NULL key can't be written as JSON",
                 )
-                .help("set 'json.map-null-key.mode' to 'DROP' or 'LITERAL'"));
+                .help(format!("set '{}.map-null-key.mode' to 'DROP' or 'LITERAL'", writing.prefix)));
             }
         }
         out.push(b':');
@@ -559,8 +561,9 @@ fn in_field(mut error: Box<Diagnostic>, name: &str) -> Box<Diagnostic> {
 }
 
 impl JsonEncoder {
-    pub fn new(request: &FormatRequest<'_>) -> Result<Self> {
-        let options = JsonOptions::of(&request.table.options)?;
+    /// Writes rows of this schema. `prefix`: what the keys of options begin with.
+    pub fn new(request: &FormatRequest<'_>, prefix: &'static str) -> Result<Self> {
+        let options = JsonOptions::of(&request.table.options, prefix)?;
         let fields = request.schema.fields.iter().map(|field| (field.name.clone(), field.data_type.clone()));
         Ok(Self {
             fields: named(fields)?,
@@ -569,16 +572,24 @@ impl JsonEncoder {
                 null_key: options.null_key,
                 plain_decimals: options.plain_decimals,
                 ignore_null_fields: options.ignore_null_fields,
+                prefix,
                 last_day: i64::MIN,
                 last_date: Vec::new(),
             },
             row_bytes: 64,
         })
     }
-}
 
-impl Encoder for JsonEncoder {
-    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+    /// Appends each row's object between what `opening` gives for it (none: the row is left out) and
+    /// `closing`.
+    #[inline(always)]
+    pub fn lines<'a>(
+        &mut self,
+        batch: &RecordBatch,
+        opening: impl Fn(usize) -> Option<&'a [u8]>,
+        closing: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let (start, rows) = (out.len(), batch.num_rows());
         out.reserve(rows * (self.row_bytes + self.row_bytes / 8));
         let fields: Option<Vec<NamedCells<'_>>> = self
@@ -589,13 +600,21 @@ impl Encoder for JsonEncoder {
             .collect();
         let fields = fields.ok_or_else(|| internal("a batch doesn't have the types of its sink"))?;
         for row in 0..rows {
+            let Some(opening) = opening(row) else { continue };
+            out.extend_from_slice(opening);
             if let Err(error) = append_object(&fields, row, &mut self.writing, out) {
                 out.truncate(start);
                 return Err(error);
             }
-            out.push(b'\n');
+            out.extend_from_slice(closing);
         }
         self.row_bytes = (out.len() - start).checked_div(rows).unwrap_or(self.row_bytes).max(16);
         Ok(())
+    }
+}
+
+impl Encoder for JsonEncoder {
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        self.lines(batch, |_| Some(&[]), b"\n", out)
     }
 }

@@ -9,6 +9,8 @@
 //!   batch ─► encoder.rs ─► bytes      (escape.rs)
 //! ```
 //!
+//! `changelog-json` (changelog.rs) has a row's object in an envelope that says what the row does.
+//!
 //! Reading takes one pass and builds no tree. A record's outcome doesn't depend on which
 //! columns are read, except that only values that are read must fit their type.
 //!
@@ -17,6 +19,7 @@
 //! rejected, not NULL (DECIMAL) or infinite (FLOAT, DOUBLE); half of a surrogate pair is
 //! rejected, not replaced by `?`.
 
+mod changelog;
 mod column;
 mod decoder;
 mod encoder;
@@ -30,6 +33,8 @@ mod scan;
 #[cfg(test)]
 mod tests;
 mod text;
+
+pub use changelog::ChangelogJsonFormat;
 
 use flott_connector::{
     Decoder, Encoder, ExtraColumn, Format, FormatRequest, Framing, OptionDef, ScanRequest,
@@ -52,17 +57,7 @@ impl Format for JsonFormat {
         options::OPTIONS
     }
     fn validate(&self, request: &FormatRequest<'_>, errors: &mut Vec<Box<Diagnostic>>) {
-        if let Err(error) = options::JsonOptions::of(&request.table.options) {
-            errors.push(error);
-        }
-        for field in &request.schema.fields {
-            if let Some(why) = column::unsupported(&field.data_type) {
-                let column = request.table.columns.iter().find(|column| column.name == field.name);
-                let message = format!("column '{}': {why}", field.name);
-                let error = Diagnostic::error(Code::UnsupportedUse, message);
-                errors.push(error.at(column.map(|column| column.span).unwrap_or_default()));
-            }
-        }
+        validate(request, PREFIX, errors);
     }
     fn framing(&self, _: &Options) -> Result<Framing> {
         Ok(Framing::Lines)
@@ -76,7 +71,25 @@ impl Format for JsonFormat {
         Ok(Box::new(decoder::JsonDecoder::new(request, scan, extra)?))
     }
     fn encoder(&self, request: &FormatRequest<'_>, _: &EvalContext) -> Result<Box<dyn Encoder>> {
-        Ok(Box::new(encoder::JsonEncoder::new(request)?))
+        Ok(Box::new(encoder::JsonEncoder::new(request, PREFIX)?))
+    }
+}
+
+/// What the keys of the options begin with.
+const PREFIX: &str = "json";
+
+/// Looks at options and columns.
+fn validate(request: &FormatRequest<'_>, prefix: &str, errors: &mut Vec<Box<Diagnostic>>) {
+    if let Err(error) = options::JsonOptions::of(&request.table.options, prefix) {
+        errors.push(error);
+    }
+    for field in &request.schema.fields {
+        if let Some(why) = column::unsupported(&field.data_type) {
+            let column = request.table.columns.iter().find(|column| column.name == field.name);
+            let message = format!("column '{}': {why}", field.name);
+            let error = Diagnostic::error(Code::UnsupportedUse, message);
+            errors.push(error.at(column.map(|column| column.span).unwrap_or_default()));
+        }
     }
 }
 

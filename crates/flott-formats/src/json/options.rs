@@ -1,60 +1,88 @@
-//! The options of the `json` format, with Flink's names and defaults.
+//! The options of the `json` format, with Flink's names and defaults, and of `changelog-json`, which
+//! has the same under its own prefix.
 
 use flott_connector::{OptionDef, OptionKind};
-use flott_types::{Options, Result};
+use flott_types::{Diagnostic, Options, Result};
 
-/// All options.
-pub(super) const OPTIONS: &[OptionDef] = &[
+/// All options, with this prefix.
+macro_rules! options {
+    ($prefix:literal $(, $more:expr)*) => {
+        &[
+            OptionDef::optional(
+                concat!($prefix, ".fail-on-missing-field"),
+                OptionKind::Boolean,
+                "false",
+                "Whether a record that lacks a field is rejected. Otherwise the field is NULL.",
+            ),
+            OptionDef::optional(
+                concat!($prefix, ".ignore-parse-errors"),
+                OptionKind::Boolean,
+                "false",
+                "Whether a value that doesn't fit its type becomes NULL and a record that isn't JSON is skipped.",
+            ),
+            OptionDef::optional(
+                concat!($prefix, ".timestamp-format.standard"),
+                OptionKind::OneOf(&["SQL", "ISO-8601"]),
+                "SQL",
+                "How timestamps are written: `2026-01-31 23:59:59.123` or `2026-01-31T23:59:59.123`; \
+                 TIMESTAMP_LTZ with a `Z` behind it.",
+            ),
+            OptionDef::optional(
+                concat!($prefix, ".map-null-key.mode"),
+                OptionKind::OneOf(&["FAIL", "DROP", "LITERAL"]),
+                "FAIL",
+                concat!(
+                    "What is written for a map entry whose key is NULL: an error, nothing, or the key of `",
+                    $prefix,
+                    ".map-null-key.literal`."
+                ),
+            ),
+            OptionDef::optional(
+                concat!($prefix, ".map-null-key.literal"),
+                OptionKind::Text,
+                "null",
+                concat!("The key written instead of NULL when `", $prefix, ".map-null-key.mode` is LITERAL."),
+            ),
+            OptionDef::optional(
+                concat!($prefix, ".encode.decimal-as-plain-number"),
+                OptionKind::Boolean,
+                "false",
+                "Whether a DECIMAL is written with all its digits (0.000000027) instead of 2.7E-8.",
+            ),
+            OptionDef::optional(
+                concat!($prefix, ".encode.ignore-null-fields"),
+                OptionKind::Boolean,
+                "false",
+                "Whether fields that are NULL are left out.",
+            ),
+            OptionDef::optional(
+                concat!($prefix, ".decode.json-parser.enabled"),
+                OptionKind::Boolean,
+                "true",
+                "Accepted for compatibility; Flott has one JSON reader.",
+            ),
+            $($more,)*
+        ]
+    };
+}
+
+/// The options of `json`.
+pub(super) const OPTIONS: &[OptionDef] = options!("json");
+
+/// The options of `changelog-json`.
+pub(super) const CHANGELOG_OPTIONS: &[OptionDef] = options!(
+    "changelog-json",
     OptionDef::optional(
-        "json.fail-on-missing-field",
-        OptionKind::Boolean,
-        "false",
-        "Whether a record that lacks a field is rejected. Otherwise the field is NULL.",
-    ),
-    OptionDef::optional(
-        "json.ignore-parse-errors",
-        OptionKind::Boolean,
-        "false",
-        "Whether a value that doesn't fit its type becomes NULL and a record that isn't JSON is skipped.",
-    ),
-    OptionDef::optional(
-        "json.timestamp-format.standard",
-        OptionKind::OneOf(&["SQL", "ISO-8601"]),
-        "SQL",
-        "How timestamps are written: `2026-01-31 23:59:59.123` or `2026-01-31T23:59:59.123`; \
-         TIMESTAMP_LTZ with a `Z` behind it.",
-    ),
-    OptionDef::optional(
-        "json.map-null-key.mode",
-        OptionKind::OneOf(&["FAIL", "DROP", "LITERAL"]),
-        "FAIL",
-        "What is written for a map entry whose key is NULL: an error, nothing, or the key of `json.map-null-key.literal`.",
-    ),
-    OptionDef::optional(
-        "json.map-null-key.literal",
-        OptionKind::Text,
-        "null",
-        "The key written instead of NULL when `json.map-null-key.mode` is LITERAL.",
-    ),
-    OptionDef::optional(
-        "json.encode.decimal-as-plain-number",
-        OptionKind::Boolean,
-        "false",
-        "Whether a DECIMAL is written with all its digits (0.000000027) instead of 2.7E-8.",
-    ),
-    OptionDef::optional(
-        "json.encode.ignore-null-fields",
-        OptionKind::Boolean,
-        "false",
-        "Whether fields that are NULL are left out.",
-    ),
-    OptionDef::optional(
-        "json.decode.json-parser.enabled",
-        OptionKind::Boolean,
-        "true",
-        "Accepted for compatibility; Flott has one JSON reader.",
-    ),
-];
+        CHANGELOG_MODE,
+        OptionKind::OneOf(&["retract", "upsert"]),
+        "retract",
+        "What records say of a change: `retract` also what the row was before (`-U`); `upsert`, for tables \
+         with a PRIMARY KEY, only what it is now, and a `-D` needs no more than the key.",
+    )
+);
+
+/// Whether records say what a row was before a change.
+pub(super) const CHANGELOG_MODE: &str = "changelog-json.mode";
 
 /// What happens to a map entry whose key is NULL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,32 +105,33 @@ pub(super) struct JsonOptions {
 }
 
 impl JsonOptions {
-    /// Reads the options of a table.
+    /// Reads the options of a table; their keys begin with the prefix.
     ///
     /// # Errors
     /// `InvalidOption`
-    pub fn of(options: &Options) -> Result<Self> {
-        let separator = options.parsed("json.timestamp-format.standard", |text| match text {
+    pub fn of(options: &Options, prefix: &str) -> Result<Self> {
+        let key = |name: &str| format!("{prefix}.{name}");
+        let separator = options.parsed(&key("timestamp-format.standard"), |text| match text {
             "SQL" => Ok(b' '),
             "ISO-8601" => Ok(b'T'),
             _ => Err("expected one of SQL, ISO-8601".into()),
         })?;
-        let literal = options.get("json.map-null-key.literal").unwrap_or("null");
+        let literal = options.get(&key("map-null-key.literal")).unwrap_or("null").to_string();
         let null_key =
-            options.parsed("json.map-null-key.mode", |text| match text.to_ascii_uppercase().as_str() {
+            options.parsed(&key("map-null-key.mode"), |text| match text.to_ascii_uppercase().as_str() {
                 "FAIL" => Ok(NullKey::Fail),
                 "DROP" => Ok(NullKey::Drop),
-                "LITERAL" => Ok(NullKey::Literal(literal.to_string())),
+                "LITERAL" => Ok(NullKey::Literal(literal.clone())),
                 _ => Err("expected one of FAIL, DROP, LITERAL".into()),
             })?;
-        let flag = |key: &str| Ok::<_, Box<flott_types::Diagnostic>>(options.boolean(key)?.unwrap_or(false));
+        let flag = |name: &str| Ok::<_, Box<Diagnostic>>(options.boolean(&key(name))?.unwrap_or(false));
         Ok(Self {
-            fail_on_missing_field: flag("json.fail-on-missing-field")?,
-            ignore_parse_errors: flag("json.ignore-parse-errors")?,
+            fail_on_missing_field: flag("fail-on-missing-field")?,
+            ignore_parse_errors: flag("ignore-parse-errors")?,
             separator: separator.unwrap_or(b' '),
             null_key: null_key.unwrap_or(NullKey::Fail),
-            plain_decimals: flag("json.encode.decimal-as-plain-number")?,
-            ignore_null_fields: flag("json.encode.ignore-null-fields")?,
+            plain_decimals: flag("encode.decimal-as-plain-number")?,
+            ignore_null_fields: flag("encode.ignore-null-fields")?,
         })
     }
 }
