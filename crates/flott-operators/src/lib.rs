@@ -14,6 +14,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod group;
 mod operator;
 mod window;
 

@@ -12,6 +12,7 @@ use flott_sql::WindowKind;
 use flott_state::{KeyGroups, OperatorSnapshot, OperatorState};
 use flott_types::{Code, Diagnostic, Result, Schema};
 
+use crate::group::{GroupAggregateOperator, PreGroup};
 use crate::window::{
     PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator, WindowRankOperator,
 };
@@ -151,8 +152,8 @@ pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Resul
             Box::new(WindowJoinOperator::new(node, input(0)?, input(1)?, context)?)
         }
         OperatorNode::WindowRank(node) => Box::new(WindowRankOperator::new(node, input(0)?, context)?),
-        OperatorNode::GroupAggregate(_) => {
-            return Err(Diagnostic::not_supported("GROUP BY without a window"));
+        OperatorNode::GroupAggregate(node) => {
+            Box::new(GroupAggregateOperator::new(node, input(0)?, context)?)
         }
     })
 }
@@ -172,6 +173,10 @@ pub fn pre_aggregation(
     match node {
         OperatorNode::WindowAggregate(node) if !is_session(&node.windows) => {
             let (operator, keys) = PreAggregation::new(node, input, context)?;
+            Ok((Box::new(operator), keys))
+        }
+        OperatorNode::GroupAggregate(node) => {
+            let (operator, keys) = PreGroup::new(node, input, context)?;
             Ok((Box::new(operator), keys))
         }
         other => Err(Diagnostic::not_supported(format_args!("two phases of {}", other.name()))),

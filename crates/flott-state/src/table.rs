@@ -21,7 +21,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt16Array, new_null_array,
 };
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt16Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt16Type};
 use flott_types::{Code, Diagnostic, Result};
 
 use crate::bitmap::Bitmap;
@@ -57,6 +57,8 @@ pub struct Table<C: ?Sized + StateColumn> {
     keys: KeyTable,
     /// How many of the key columns, from the first on, decide the key group.
     grouping: usize,
+    /// The first key column is a number that says the key group itself.
+    by_number: bool,
     columns: Vec<Box<C>>,
     dirty: Bitmap,
     written: Bitmap,
@@ -86,6 +88,7 @@ impl<C: ?Sized + StateColumn> Table<C> {
         Ok(Self {
             keys: KeyTable::new(key_types)?,
             grouping: key_types.len(),
+            by_number: false,
             columns,
             dirty: Bitmap::default(),
             written: Bitmap::default(),
@@ -102,10 +105,25 @@ impl<C: ?Sized + StateColumn> Table<C> {
         self
     }
 
+    /// The first key column is a BIGINT whose upper half is that of a hash: it decides the key group, as
+    /// if it were the hash. So the rows of a group can go by a short number and stay with the group.
+    #[must_use]
+    pub fn grouped_by_number(mut self) -> Self {
+        self.by_number = self.keys.types().first() == Some(&DataType::Int64);
+        self
+    }
+
     /// The hashes that this table wants: of all key columns, but with the key group of the grouping
     /// ones.
     pub fn hashes(&self, keys: &[ArrayRef], rows: usize) -> Vec<u64> {
         let mut hashes = hash_rows(keys, rows);
+        let numbers = keys.first().and_then(|it| it.as_primitive_opt::<Int64Type>());
+        if let Some(numbers) = numbers.filter(|_| self.by_number) {
+            for (hash, number) in hashes.iter_mut().zip(numbers.values()) {
+                *hash = with_group_of(*hash, *number as u64);
+            }
+            return hashes;
+        }
         if let Some(grouping) = keys.get(..self.grouping).filter(|grouping| grouping.len() < keys.len()) {
             for (hash, group) in hashes.iter_mut().zip(hash_rows(grouping, rows)) {
                 *hash = with_group_of(*hash, group);

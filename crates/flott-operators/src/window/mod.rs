@@ -33,7 +33,9 @@ mod split;
 mod tests;
 
 pub(crate) use aggregate::WindowAggregateOperator;
+pub(crate) use emit::{batch, positional_schema};
 pub(crate) use join::WindowJoinOperator;
+pub(crate) use pane::{first_rows, next_slots, take_all};
 pub(crate) use partial::PreAggregation;
 pub(crate) use rank::WindowRankOperator;
 pub(crate) use session::SessionOperator;
