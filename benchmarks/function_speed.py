@@ -11,7 +11,8 @@ takes in turn. For each call two jobs run in turn, each a single thread from a s
 The difference of their processor time is the call's. The time is that of the job's own thread: of the
 process, less what its compiler, its garbage collector and its other threads took, and whatever else the
 machine does doesn't count. Appends {"function", "expression", "columns", "rows", "seconds"} to ANSWERS,
-"seconds" null where Flink refuses the call. What ANSWERS has already isn't measured again, so a run that
+"seconds" null where Flink refuses the call; and, once for columns of the same values, the plain job's
+{"plain": "id", "columns", "rows", "seconds"}. What ANSWERS has already isn't measured again, so a run that
 was stopped goes on where it was.
 """
 
@@ -26,6 +27,8 @@ CLEAR = 0.3
 RUNS = 2
 # Calls of one process: classes that Flink generates stay in its memory.
 CALLS = 40
+# Says that the calls are those of one process.
+PART = "--part"
 # The job's thread, as the kernel cuts its name.
 NAME = "Source: Sequence Source"[:15]
 # Threads that come and go would be counted as the job's.
@@ -113,6 +116,11 @@ class Flink:
         self.tables.execute_sql(f"INSERT INTO {sink} SELECT {select} FROM {source}").wait()
         return self.time.take()
 
+    def plain(self, columns):
+        """What the plain job takes."""
+        source = self.source(columns)
+        return min(self.job("id", source) for _ in range(RUNS))
+
     def seconds(self, call):
         """What the call alone takes."""
         source = self.source(call["columns"])
@@ -138,6 +146,9 @@ def column(at, values):
 
 
 def question(call):
+    """What tells one measurement from another."""
+    if "plain" in call:
+        return json.dumps(["plain", call["columns"]])
     return json.dumps([call["function"], call["expression"], call["columns"]])
 
 
@@ -148,32 +159,40 @@ def answered(path):
         return {question(json.loads(line)) for line in lines}
 
 
+def with_plain_jobs(calls):
+    """The calls, and the plain job of each set of columns that they have."""
+    plain = {json.dumps(call["columns"]): call["columns"] for call in calls if "plain" not in call}
+    return calls + [{"plain": "id", "columns": columns} for columns in plain.values()]
+
+
 def measure(calls, rows, path):
     flink = Flink(rows)
     flink.job("p0", flink.source([["'a'", "'b'"]]))  # starts everything
     with open(path, "a", encoding="utf-8") as answers:
         for call in calls:
             start, seconds = time.time(), None
+            name = call.get("function") or f"the plain job of {call['columns']}"
             try:
-                seconds = flink.seconds(call)
+                seconds = flink.plain(call["columns"]) if "plain" in call else flink.seconds(call)
             except Exception as error:
-                print(f"{call['function']}: {str(error).splitlines()[0]}", file=sys.stderr)
+                print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
             answers.write(json.dumps(call | {"rows": rows, "seconds": seconds}) + "\n")
             answers.flush()
-            print(f"{call['function']}: {seconds} s, in {time.time() - start:.0f} s", file=sys.stderr)
+            print(f"{name}: {seconds} s, in {time.time() - start:.0f} s", file=sys.stderr)
 
 
 def main():
     rows, path = int(sys.argv[1]), sys.argv[2]
-    done = answered(path)
-    calls = [call for call in map(json.loads, sys.stdin) if question(call) not in done]
-    if len(calls) <= CALLS:
-        if calls:
-            measure(calls, rows, path)
+    calls = [json.loads(line) for line in sys.stdin]
+    if PART in sys.argv:
+        measure(calls, rows, path)
         return
+    done = answered(path)
+    calls = [call for call in with_plain_jobs(calls) if question(call) not in done]
+    command = [sys.executable, *sys.argv, PART]
     for start in range(0, len(calls), CALLS):
         part = "\n".join(json.dumps(call) for call in calls[start : start + CALLS])
-        subprocess.run([sys.executable, *sys.argv], input=part, text=True, env=os.environ | {"JVM_ARGS": JAVA})
+        subprocess.run(command, input=part, text=True, env=os.environ | {"JVM_ARGS": JAVA}, check=False)
 
 
 main()

@@ -314,6 +314,12 @@ fn group_of(number: u32) -> u16 {
 
 /// Appends the numbers, which stand in order, as bytes to nothing.
 fn write_into(out: &mut Vec<u8>, numbers: &[u32]) {
+    if let (Some(first), Some(last)) = (numbers.first(), numbers.last())
+        && group_of(*first) == group_of(*last)
+        && numbers.len() <= ARRAY_LENGTH_MAX
+    {
+        return write_group(out, group_of(*first), numbers);
+    }
     let groups = || numbers.chunk_by(|a, b| group_of(*a) == group_of(*b));
     let count = groups().count();
     out.extend_from_slice(&COOKIE_WITHOUT_RUNS.to_le_bytes());
@@ -341,6 +347,18 @@ fn write_into(out: &mut Vec<u8>, numbers: &[u32]) {
             group.iter().for_each(|it| out.extend_from_slice(&(*it as u16).to_le_bytes()));
         }
     }
+}
+
+/// Few numbers of one group.
+fn write_group(out: &mut Vec<u8>, key: u16, numbers: &[u32]) {
+    let mut head = [0; 16];
+    head[..4].copy_from_slice(&COOKIE_WITHOUT_RUNS.to_le_bytes());
+    head[4] = 1;
+    head[8..10].copy_from_slice(&key.to_le_bytes());
+    head[10..12].copy_from_slice(&((numbers.len() - 1) as u16).to_le_bytes());
+    head[12] = head.len() as u8;
+    out.extend_from_slice(&head);
+    out.extend(numbers.iter().flat_map(|it| (*it as u16).to_le_bytes()));
 }
 
 struct Reader<'a>(&'a [u8]);

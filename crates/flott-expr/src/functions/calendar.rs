@@ -30,40 +30,62 @@ pub(crate) struct Civil {
     pub(crate) day: i64,
 }
 
-/// Days since 1970-01-01 → date. Counts in eras of 400 years (146,097 days) that start in March,
-/// so that the leap day is the last of its year.
+/// Days since 1970-01-01 → date. The year is taken to start in March, so that the leap day is its last.
 #[inline]
 pub(crate) fn civil(days: i64) -> Civil {
-    // Numbers of 32 bits without a sign are divided fastest, and hold three million years.
+    // Numbers of 32 bits without a sign are divided fastest, and hold over a million years.
     match u32::try_from(days + NEAR_DAYS) {
         Ok(shifted) if shifted < 2 * NEAR_DAYS as u32 => {
-            let date = civil_of_era(shifted / 146_097, shifted % 146_097);
+            let date = civil_near(shifted);
             Civil { year: date.year - NEAR_ERAS * 400, ..date }
         }
         _ => civil_far(days),
     }
 }
 
-/// Eras before 1970 that [`civil`] counts from on.
-const NEAR_ERAS: i64 = 3_700;
+/// Eras of 400 years (146,097 days) before 1970 that [`civil`] counts from on.
+const NEAR_ERAS: i64 = 3_600;
 const NEAR_DAYS: i64 = NEAR_ERAS * 146_097 + 719_468;
 
 #[cold]
 fn civil_far(days: i64) -> Civil {
     let shifted = days + 719_468;
-    let date = civil_of_era(0, shifted.rem_euclid(146_097) as u32);
+    let date = civil_near(shifted.rem_euclid(146_097) as u32);
     Civil { year: date.year + shifted.div_euclid(146_097) * 400, ..date }
 }
 
+/// The date so many days after 1 March of year 0, for fewer than a quarter of 2³². Divisions are
+/// multiplications by fractions that are exact for these numbers. Source: Neri and Schneider,
+/// "Euclidean affine functions and their application to calendar algorithms" (2023).
 #[inline]
-fn civil_of_era(era: u32, of_era: u32) -> Civil {
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = i64::from(year_of_era) + i64::from(era) * 400 + i64::from(month <= 2);
-    Civil { year, month: i64::from(month), day: i64::from(day) }
+fn civil_near(days: u32) -> Civil {
+    let quarters = 4 * days + 3;
+    let (century, of_century) = (quarters / 146_097, quarters % 146_097 / 4);
+    let product = 2_939_745 * u64::from(4 * of_century + 3);
+    let year = 100 * century + (product >> 32) as u32;
+    let day_of_year = product as u32 / 2_939_745 / 4;
+    let months = 2_141 * day_of_year + 197_913;
+    let (month, day) = (months >> 16, (months & 0xFFFF) / 2_141 + 1);
+    let next = u32::from(day_of_year >= 306);
+    Civil { year: i64::from(year + next), month: i64::from(month - 12 * next), day: i64::from(day) }
+}
+
+impl Civil {
+    /// 1 to 366
+    #[inline]
+    pub(crate) fn day_of_year(self) -> i64 {
+        const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+        let leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
+        let before = BEFORE.get((self.month - 1) as usize).copied().unwrap_or(0);
+        before + self.day + i64::from(leap && self.month > 2)
+    }
+}
+
+/// The first day of a year.
+#[inline]
+pub(crate) fn year_start(year: i64) -> i64 {
+    let before = year - 1;
+    365 * before + before.div_euclid(4) - before.div_euclid(100) + before.div_euclid(400) - 719_162
 }
 
 /// Date → days since 1970-01-01. A month outside 1 to 12 rolls over into other years, and a day
@@ -115,9 +137,8 @@ pub(crate) fn iso_day_of_week(days: i64) -> i64 {
 
 /// Year and week by ISO 8601: weeks start on Monday, the first has the year's first Thursday.
 pub(crate) fn iso_week(days: i64) -> (i64, i64) {
-    let thursday = days - iso_day_of_week(days) + 4;
-    let year = civil(thursday).year;
-    (year, (thursday - days_of(year, 1, 1)) / 7 + 1)
+    let thursday = civil(days - iso_day_of_week(days) + 4);
+    (thursday.year, (thursday.day_of_year() - 1) / 7 + 1)
 }
 
 /// Year and week as in the USA: weeks start on Sunday, the first has 1 January.
@@ -249,6 +270,8 @@ mod tests {
         for days in (-800_000..3_000_000).step_by(97).chain(far) {
             let it = civil(days);
             assert_eq!(days_of(it.year, it.month, it.day), days);
+            assert_eq!(year_start(it.year), days_of(it.year, 1, 1));
+            assert_eq!(it.day_of_year(), days - year_start(it.year) + 1);
         }
         assert_eq!(civil(0), Civil { year: 1970, month: 1, day: 1 });
         assert_eq!(days_of(2024, 2, 29), 19_782);

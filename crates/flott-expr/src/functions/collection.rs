@@ -13,8 +13,11 @@
 use std::{cmp::Ordering, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array, make_comparator},
-    buffer::{NullBuffer, OffsetBuffer, ScalarBuffer},
+    array::{
+        Array, ArrayRef, AsArray, ListArray, MapArray, NullBufferBuilder, StructArray, UInt32Array,
+        make_comparator,
+    },
+    buffer::{OffsetBuffer, ScalarBuffer},
     compute::{SortOptions, interleave, take},
     datatypes::{DataType as ArrowType, FieldRef, Int32Type, UInt32Type},
     row::{RowConverter, Rows, SortField},
@@ -164,12 +167,14 @@ pub(super) fn span(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
 pub(super) struct Gather {
     picks: Vec<(usize, usize)>,
     offsets: Vec<i32>,
-    valid: Vec<bool>,
+    valid: NullBufferBuilder,
 }
 
 impl Gather {
     pub(super) fn new(rows: usize) -> Self {
-        Self { picks: Vec::new(), offsets: vec![0], valid: Vec::with_capacity(rows) }
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Self { picks: Vec::with_capacity(2 * rows), offsets, valid: NullBufferBuilder::new(rows) }
     }
     /// One more element of the row under construction.
     pub(super) fn pick(&mut self, source: usize, position: usize) {
@@ -183,27 +188,31 @@ impl Gather {
         let end = i32::try_from(self.picks.len())
             .map_err(|_| EvalError::new("the arrays of one batch have more elements than fit"))?;
         self.offsets.push(end);
-        self.valid.push(valid);
+        self.valid.append(valid);
         Ok(())
     }
     /// The arrays.
     ///
     /// # Errors
     /// Internal: the sources differ in type.
-    pub(super) fn into_lists(self, call: &Call<'_>, sources: &[&dyn Array]) -> Result<ArrayRef, EvalError> {
+    pub(super) fn into_lists(
+        mut self,
+        call: &Call<'_>,
+        sources: &[&dyn Array],
+    ) -> Result<ArrayRef, EvalError> {
         let ArrowType::List(field) = call.data_type.arrow_type() else {
             return Err(EvalError::internal("an array function whose result is no array"));
         };
         let elements = gather(sources, &self.picks, field.data_type())?;
-        let (offsets, nulls) = (offset_buffer(self.offsets), NullBuffer::from(self.valid));
-        Ok(Arc::new(ListArray::try_new(field, offsets, elements, Some(nulls))?))
+        let (offsets, nulls) = (offset_buffer(self.offsets), self.valid.finish());
+        Ok(Arc::new(ListArray::try_new(field, offsets, elements, nulls)?))
     }
     /// The maps: the keys that were picked, with the values of `of_values`.
     ///
     /// # Errors
     /// A key that is NULL; internal: the sources differ in type.
     pub(super) fn into_maps_with(
-        self,
+        mut self,
         call: &Call<'_>,
         keys: &[&dyn Array],
         values: &[&dyn Array],
@@ -216,8 +225,8 @@ impl Gather {
             return Err(EvalError::new("a key of a map can't be NULL"));
         }
         let entries = StructArray::try_new(vec![key, value].into(), vec![keys, values], None)?;
-        let (offsets, nulls) = (offset_buffer(self.offsets), NullBuffer::from(self.valid));
-        Ok(Arc::new(MapArray::try_new(field, offsets, entries, Some(nulls), false)?))
+        let (offsets, nulls) = (offset_buffer(self.offsets), self.valid.finish());
+        Ok(Arc::new(MapArray::try_new(field, offsets, entries, nulls, false)?))
     }
 }
 

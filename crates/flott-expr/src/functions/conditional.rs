@@ -119,7 +119,11 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         kind: FunctionKind::Conditional,
         signatures: &["IS_ALPHA(string)"],
         resolve: text_test,
-        evaluate: |call| test(call, |it| !it.is_empty() && it.chars().all(char::is_alphabetic)),
+        evaluate: |call| {
+            test(call, |it| {
+                !it.is_empty() && it.chars().all(|c| c.is_ascii_alphabetic() || c.is_alphabetic())
+            })
+        },
         deterministic: true,
         doc: "Whether the text consists of letters only.",
         examples: &[("IS_ALPHA('abc')", "TRUE"), ("IS_ALPHA('a1')", "FALSE")],

@@ -35,5 +35,5 @@ fn type_of(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     if matches!(call.literal(1), Some(Value::Boolean(true))) {
         text = text.replace("STRING", "VARCHAR(2147483647)").replace("BYTES", "VARBINARY(2147483647)");
     }
-    Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, call.rows))))
+    Ok(Arc::new(StringArray::new_repeated(text, call.rows)))
 }

@@ -94,12 +94,12 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         |call| {
             if let Ok(values) = call.binaries(0) {
                 return kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
-                    BASE64.encode_string(values.value(row), out);
+                    push_base64(values.value(row), out);
                     Ok(true)
                 });
             }
             kernel::map_strings(call.strings(0)?, |text, out| {
-                BASE64.encode_string(text, out);
+                push_base64(text.as_bytes(), out);
                 Ok(())
             })
         },
@@ -154,7 +154,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         |call| {
             let input = call.bigints(0)?;
             kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
-                push_digits(input.value(row) as u64, 1, out);
+                push_binary(input.value(row) as u64, out);
                 Ok(true)
             })
         },
@@ -177,42 +177,89 @@ const VALUES: [u8; 256] = {
     values
 };
 
+/// The bytes in two hexadecimal digits each.
+struct Pairs([u8; 512]);
+
+impl Pairs {
+    const fn new(digits: &[u8; 16]) -> Self {
+        let mut pairs = [0; 512];
+        let mut at = 0;
+        while at < 256 {
+            pairs[2 * at] = digits[at >> 4];
+            pairs[2 * at + 1] = digits[at & 15];
+            at += 1;
+        }
+        Self(pairs)
+    }
+    const fn text(&self) -> &str {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => text,
+            Err(_) => "",
+        }
+    }
+}
+
+static LOWER_BYTES: Pairs = Pairs::new(LOWER);
+static UPPER_BYTES: Pairs = Pairs::new(UPPER);
+static LOWER_PAIRS: &str = LOWER_BYTES.text();
+static UPPER_PAIRS: &str = UPPER_BYTES.text();
+
+/// The digits of so many bits in base 2.
+static NIBBLES: [&str; 16] = [
+    "0000", "0001", "0010", "0011", "0100", "0101", "0110", "0111", "1000", "1001", "1010", "1011", "1100",
+    "1101", "1110", "1111",
+];
+
 /// Appends two hexadecimal digits per byte.
 pub(super) fn push_hex(bytes: &[u8], out: &mut String, upper: bool) {
-    let digits = if upper { UPPER } else { LOWER };
-    let mut spelled = [0; 64];
-    for part in bytes.chunks(spelled.len() / 2) {
-        for (pair, byte) in spelled.chunks_exact_mut(2).zip(part) {
-            pair[0] = digits[usize::from(byte >> 4)];
-            pair[1] = digits[usize::from(byte & 15)];
+    let pairs = if upper { UPPER_PAIRS } else { LOWER_PAIRS };
+    out.reserve(2 * bytes.len());
+    for byte in bytes {
+        let at = 2 * usize::from(*byte);
+        out.push_str(pairs.get(at..at + 2).unwrap_or(""));
+    }
+}
+
+/// Appends the number in hexadecimal digits, in upper case, without leading zeros.
+fn push_hexadecimal(value: u64, out: &mut String) {
+    let bytes = value.to_be_bytes();
+    let rest = bytes.get((value.leading_zeros() / 8) as usize..).unwrap_or(&[]);
+    match rest {
+        [] => out.push('0'),
+        [first @ ..16, rest @ ..] => {
+            out.push(char::from(UPPER[usize::from(*first)]));
+            push_hex(rest, out, true);
         }
-        push_ascii(&spelled[..2 * part.len()], out);
+        _ => push_hex(rest, out, true),
     }
 }
 
-fn push_ascii(digits: &[u8], out: &mut String) {
-    if let Ok(digits) = std::str::from_utf8(digits) {
-        out.push_str(digits);
+/// Appends the number in binary digits, without leading zeros.
+fn push_binary(value: u64, out: &mut String) {
+    let nibbles = (64 - value.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..nibbles).rev() {
+        let digits = NIBBLES[(value >> (4 * place) & 15) as usize];
+        out.push_str(if place + 1 == nibbles { digits.trim_start_matches('0') } else { digits });
+    }
+    if value == 0 {
+        out.push('0');
     }
 }
 
-/// Appends the number in base 2^`shift`, in upper case, without leading zeros.
-fn push_digits(value: u64, shift: u32, out: &mut String) {
-    let count = (64 - value.leading_zeros()).div_ceil(shift).max(1);
-    let mut spelled = [0; 64];
-    let digits = &mut spelled[..count as usize];
-    let mut rest = value;
-    for digit in digits.iter_mut().rev() {
-        *digit = UPPER[(rest & ((1 << shift) - 1)) as usize];
-        rest >>= shift;
+/// Short values are encoded on the stack.
+fn push_base64(bytes: &[u8], out: &mut String) {
+    let mut spelled = [0; 128];
+    let short = if bytes.len() <= 96 { BASE64.encode_slice(bytes, &mut spelled).ok() } else { None };
+    match short.and_then(|length| std::str::from_utf8(spelled.get(..length)?).ok()) {
+        Some(text) => out.push_str(text),
+        None => BASE64.encode_string(bytes, out),
     }
-    push_ascii(digits, out);
 }
 
 fn hex(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     if let Ok(numbers) = call.bigints(0) {
         return kernel::build_strings(call.rows, call.nulls().as_ref(), |row, out| {
-            push_digits(numbers.value(row) as u64, 4, out);
+            push_hexadecimal(numbers.value(row) as u64, out);
             Ok(true)
         });
     }
@@ -362,15 +409,15 @@ mod tests {
 
     #[test]
     fn digits_have_no_leading_zeros() {
-        let text = |value: i64, shift| {
+        let text = |value: i64, push: fn(u64, &mut String)| {
             let mut out = String::new();
-            push_digits(value as u64, shift, &mut out);
+            push(value as u64, &mut out);
             out
         };
-        assert_eq!(text(0, 4), "0");
-        assert_eq!(text(10, 4), "A");
-        assert_eq!(text(-10, 4), "FFFFFFFFFFFFFFF6");
-        assert_eq!(text(4, 1), "100");
+        for value in [0, 1, 4, 10, 15, 16, 255, 256, 4_095, 4_096, -1, -10, i64::MAX, i64::MIN] {
+            assert_eq!(text(value, push_hexadecimal), format!("{value:X}"));
+            assert_eq!(text(value, push_binary), format!("{value:b}"));
+        }
     }
 
     #[test]

@@ -46,19 +46,23 @@ fn inet_aton(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 
 /// The number behind one to four parts, each a byte: the last stands at the end.
 fn address(text: &str) -> Option<i64> {
-    let parts: Vec<&str> = text.split('.').collect();
-    let (last, bytes) = parts.split_last()?;
-    let number = |part: &str| -> Option<i64> {
-        let digits = !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());
-        digits.then(|| part.parse().ok()).flatten()
-    };
-    let mut total = 0;
-    for part in bytes {
-        total = total * 256 + number(part).filter(|it| *it <= 255)?;
+    let (mut before, mut total, mut part) = (0, 0i64, None);
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' => {
+                let value = part.unwrap_or(0) * 10 + i64::from(byte - b'0');
+                part = Some(value).filter(|it| *it <= 255);
+                part?;
+            }
+            b'.' => {
+                total = total * 256 + part.take()?;
+                before += 1;
+            }
+            _ => return None,
+        }
     }
-    let left = 4usize.checked_sub(bytes.len()).filter(|it| *it > 0)?;
-    let room = 1i64 << (8 * left);
-    Some(total * room + number(last).filter(|it| *it <= 255)?)
+    let left = 4u32.checked_sub(before).filter(|it| *it > 0)?;
+    Some(total * (1i64 << (8 * left)) + part?)
 }
 
 fn inet_ntoa(call: &Call<'_>) -> Result<ArrayRef, EvalError> {

@@ -12,7 +12,11 @@ use arrow::{
 };
 use flott_types::DataType;
 
-use super::{Call, Function, FunctionKind, kernel, signature};
+use super::{
+    Call, Function, FunctionKind,
+    kernel::{self, Prepared},
+    signature,
+};
 use crate::{EvalError, render};
 
 /// This file's functions.
@@ -109,13 +113,9 @@ fn place(text: &str) -> Option<(Place, &str)> {
 
 fn printf(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     let formats = call.strings(0)?;
-    let mut known: Option<(&str, Option<Vec<Piece>>)> = None;
+    let (mut known, mut scratch) = (Prepared::new(formats), String::new());
     kernel::build_strings(call.rows, formats.nulls(), |row, out| {
-        let format = formats.value(row);
-        if known.as_ref().is_none_or(|(last, _)| *last != format) {
-            known = Some((format, compile(format)));
-        }
-        let Some((_, Some(pieces))) = &known else { return Ok(false) };
+        let Some(pieces) = known.at(row, |format| Ok(compile(format)))? else { return Ok(false) };
         let mut next = 0;
         for piece in pieces {
             match piece {
@@ -125,8 +125,19 @@ fn printf(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
                         next += 1;
                         next - 1
                     });
-                    let Some(text) = shown(call, index + 1, row, place) else { return Ok(false) };
-                    push_padded(&text, place, out);
+                    scratch.clear();
+                    let text = if show_plain(call, index + 1, row, place, &mut scratch).is_some() {
+                        &scratch
+                    } else {
+                        match shown(call, index + 1, row, place) {
+                            Some(text) => {
+                                scratch = text;
+                                &scratch
+                            }
+                            None => return Ok(false),
+                        }
+                    };
+                    push_padded(text, place, out);
                 }
             }
         }
@@ -135,6 +146,9 @@ fn printf(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
 }
 
 fn push_padded(text: &str, place: &Place, out: &mut String) {
+    if place.width == 0 {
+        return out.push_str(text);
+    }
     let fill = place.width.saturating_sub(text.chars().count());
     if place.left {
         out.push_str(text);
@@ -150,6 +164,22 @@ fn push_padded(text: &str, place: &Place, out: &mut String) {
     if !place.left {
         out.push_str(text);
     }
+}
+
+/// Appends what most places ask for: a number or a text as it is. `None` if it is something else.
+fn show_plain(call: &Call<'_>, argument: usize, row: usize, place: &Place, out: &mut String) -> Option<()> {
+    let array = call.args.get(argument)?;
+    if array.is_null(row) {
+        return None;
+    }
+    match place.conversion {
+        'd' if !(place.plus || place.space || place.comma) => {
+            out.push_str(itoa::Buffer::new().format(integer(array, row)?.0));
+        }
+        's' if place.precision.is_none() => out.push_str(array.as_string_opt::<i32>()?.value(row)),
+        _ => return None,
+    }
+    Some(())
 }
 
 /// The argument in its conversion, without padding; `None` if it doesn't fit.

@@ -50,7 +50,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         |args| signature::string_args(args, 1, same_text(args.first()?)),
         |call| {
             convert_case(call.strings(0)?, <[u8]>::to_ascii_uppercase, str::make_ascii_uppercase, |text, out| {
-                out.extend(text.chars().flat_map(char::to_uppercase));
+                push_converted(text, out, |it| it.to_ascii_uppercase(), |c, out| out.extend(c.to_uppercase()));
             })
         },
         "The string in upper case.",
@@ -67,7 +67,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
                 if text.contains('Σ') {
                     out.push_str(&text.to_lowercase());
                 } else {
-                    out.extend(text.chars().flat_map(char::to_lowercase));
+                    push_converted(text, out, |it| it.to_ascii_lowercase(), |c, out| out.extend(c.to_lowercase()));
                 }
             })
         },
@@ -355,6 +355,27 @@ fn convert_case(
     Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(bytes), input.nulls().cloned())?))
 }
 
+fn push_converted(
+    text: &str,
+    out: &mut String,
+    ascii: impl Fn(char) -> char,
+    other: impl Fn(char, &mut String),
+) {
+    out.reserve(text.len());
+    for c in text.chars() {
+        if c.is_ascii() {
+            out.push(ascii(c));
+        } else if c >= CASELESS {
+            out.push(c);
+        } else {
+            other(c, out);
+        }
+    }
+}
+
+/// From here on no character has an upper or lower case: symbols and pictures, and then ideographs.
+const CASELESS: char = '\u{1EA00}';
+
 /// Words are of ASCII letters and digits; other characters stay as they are, as in Flink.
 fn initcap(call: &Call<'_>) -> Result<ArrayRef, EvalError> {
     kernel::map_strings(call.strings(0)?, |text, out| {
@@ -581,6 +602,13 @@ mod tests {
         let upper =
             convert_case(&input.slice(1, 3), |it| it.to_ascii_uppercase(), |_| (), |_, _| ()).unwrap();
         assert_eq!(upper.as_string::<i32>(), &StringArray::from(vec![Some("AB"), None, Some("C")]));
+    }
+
+    #[test]
+    fn characters_from_some_point_on_have_no_case() {
+        for c in CASELESS..=char::MAX {
+            assert!(c.to_uppercase().eq([c]) && c.to_lowercase().eq([c]), "{c}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     Call, Function, FunctionKind, Signature,
     calendar::{
         Instants, NANOS_PER_SECOND, SECONDS_PER_DAY, add_months, civil, day_of_week, days_of,
-        iso_day_of_week, iso_week, local_offset, months_between, utc_offset,
+        iso_day_of_week, iso_week, local_offset, months_between, utc_offset, year_start,
     },
     kernel, signature,
 };
@@ -363,7 +363,7 @@ impl Unit {
             Self::Quarter => (civil(days).month - 1) / 3 + 1,
             Self::Week => iso_week(days).1,
             Self::IsoYear => iso_week(days).0,
-            Self::DayOfYear => days - days_of(civil(days).year, 1, 1) + 1,
+            Self::DayOfYear => civil(days).day_of_year(),
             Self::DayOfWeek => day_of_week(days),
             Self::IsoDayOfWeek => iso_day_of_week(days),
             Self::Hour => nanos / (3_600 * NANOS_PER_SECOND),
@@ -382,7 +382,7 @@ impl Unit {
     /// The first day of the unit that the day lies in; `None` for units within a day.
     fn first_day(self, days: i64) -> Option<i64> {
         let it = civil(days);
-        let year = |year: i64| days_of(year, 1, 1);
+        let year = year_start;
         Some(match self {
             Self::Week => days - day_of_week(days) + 1,
             Self::Month => days_of(it.year, it.month, 1),
@@ -398,7 +398,7 @@ impl Unit {
     /// The first day of the unit after the one that the day lies in.
     fn next_first_day(self, days: i64) -> Option<i64> {
         let it = civil(days);
-        let year = |year: i64| days_of(year, 1, 1);
+        let year = year_start;
         Some(match self {
             Self::Week => days - day_of_week(days) + 8,
             Self::Month => days_of(it.year, it.month + 1, 1),

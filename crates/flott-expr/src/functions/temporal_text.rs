@@ -217,6 +217,23 @@ fn digits(text: &str, most: usize) -> Option<(i64, &str)> {
     Some((text.get(..width)?.parse().ok()?, text.get(width..)?))
 }
 
+/// A number of two digits.
+fn two_digits(text: &[u8], at: usize) -> Option<i64> {
+    match text.get(at..at + 2)? {
+        [a @ b'0'..=b'9', b @ b'0'..=b'9'] => Some(i64::from(a - b'0') * 10 + i64::from(b - b'0')),
+        _ => None,
+    }
+}
+
+/// Year, month and day of text that starts as `yyyy-MM-dd`.
+fn full_date(text: &[u8]) -> Option<(i64, i64, i64)> {
+    if text.get(4) != Some(&b'-') || text.get(7) != Some(&b'-') {
+        return None;
+    }
+    let year = two_digits(text, 0)? * 100 + two_digits(text, 2)?;
+    Some((year, two_digits(text, 5)?, two_digits(text, 8)?))
+}
+
 /// `yyyy-MM-dd[ HH:mm:ss[.fraction]]`. With `roll_over` the day may pass the end of its month
 /// and then counts on, else it becomes the month's last.
 fn plain_timestamp(text: &str, roll_over: Option<i64>) -> Option<(i64, i64)> {
@@ -260,6 +277,11 @@ fn fraction(text: &str) -> Option<i64> {
 
 /// `yyyy[-MM[-dd]]`, before a space or `T`. The day must exist.
 fn plain_date(text: &str) -> Option<i64> {
+    let exists = |month: i64, day: i64| (1..=12).contains(&month) && (1..=31).contains(&day);
+    if let (10, Some((year, month, day))) = (text.len(), full_date(text.as_bytes())) {
+        let exists = exists(month, day) && (day <= 28 || day <= month_length(year, month));
+        return exists.then(|| days_of(year, month, day));
+    }
     let text = text.trim();
     let text = text.split(' ').next().unwrap_or(text);
     let mut parts = text.split('-');
@@ -271,10 +293,7 @@ fn plain_date(text: &str) -> Option<i64> {
         },
     };
     let (year, month, day) = (part(4)??, part(2)?.unwrap_or(1), part(2)?.unwrap_or(1));
-    let exists = parts.next().is_none()
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && day <= month_length(year, month);
+    let exists = parts.next().is_none() && exists(month, day) && day <= month_length(year, month);
     exists.then(|| days_of(year, month, day))
 }
 

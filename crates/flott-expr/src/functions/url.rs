@@ -6,6 +6,7 @@ use flott_types::DataType;
 use super::{
     Call, Function, FunctionKind,
     define::{Param, shaped_nullable},
+    encoding::push_hex,
     kernel,
     string::slice_rows,
 };
@@ -68,7 +69,7 @@ fn encode(text: &str, out: &mut String) {
             b' ' => out.push('+'),
             _ => {
                 out.push('%');
-                super::encoding::push_hex(&[byte], out, true);
+                push_hex(&[byte], out, true);
             }
         }
     }
