@@ -76,6 +76,7 @@ fn jobs(chaos: &Chaos, directory: &Path) -> Result<Vec<Job>, String> {
     }
     let mut jobs = auction::from_generator(chaos.events);
     jobs.extend(auction::from_files(&input));
+    jobs.extend(auction::changing(chaos.events));
     Ok(jobs)
 }
 

@@ -26,6 +26,8 @@ use std::{
 
 use crate::Flott;
 
+pub mod auction;
+
 /// Rows as lines of text, and how often each is there.
 pub type Rows = HashMap<String, u64>;
 
@@ -43,7 +45,24 @@ pub struct Job {
     pub name: String,
     /// Its statements, without options.
     pub sql: String,
+    /// It writes changes (`changelog-json`): what counts is the table that they make.
+    pub changes: bool,
 }
+
+impl Job {
+    /// What readers of its files see: rows, or the table that its changes make.
+    fn written(&self, place: &Path) -> io::Result<Rows> {
+        let directory = place.join(OUT);
+        if self.changes { table_below(&directory) } else { rows_below(&directory) }
+    }
+    /// Rows that no reader should see before the end: of a table, those taken back too often.
+    fn wrong_so_far(&self, rows: &Rows, expected: &Rows) -> u64 {
+        if self.changes { rows.get(TAKEN_TOO_OFTEN).copied().unwrap_or(0) } else { surplus(rows, expected) }
+    }
+}
+
+/// What [`table_below`] counts rows under that are taken back more often than they were told.
+const TAKEN_TOO_OFTEN: &str = "taken back too often";
 
 /// What happened to a job, and what it was found to have written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -159,7 +178,7 @@ impl Killer {
             looks += 1;
         };
         must_succeed(job, &place, status)?;
-        let rows = rows_below(&place.join(OUT))?;
+        let rows = job.written(&place)?;
         fs::remove_dir_all(&place)?;
         Ok((rows, looks))
     }
@@ -190,11 +209,11 @@ impl Killer {
                 }
                 End::Killed => {
                     Sequence::read(&place, job)?.count_kill(&before, &mut tally);
-                    tally.doubled += surplus(&rows_below(&place.join(OUT))?, expected);
+                    tally.doubled += job.wrong_so_far(&job.written(&place)?, expected);
                 }
             }
         }
-        let rows = rows_below(&place.join(OUT))?;
+        let rows = job.written(&place)?;
         tally.lost = surplus(expected, &rows);
         tally.doubled += surplus(&rows, expected);
         tally.left_behind = files_below(&place.join(OUT), true)?.len() as u64;
@@ -384,6 +403,33 @@ pub fn rows_below(directory: &Path) -> io::Result<Rows> {
     Ok(rows)
 }
 
+/// The table that the changes in all files below a directory make. Whatever the order of the files: a
+/// row is there as often as it was told less how often it was taken back.
+///
+/// # Errors
+/// A file can't be read, or holds something else.
+pub fn table_below(directory: &Path) -> io::Result<Rows> {
+    let mut counts: HashMap<String, i64> = HashMap::new();
+    for file in files_below(directory, false)? {
+        for line in fs::read_to_string(file)?.lines() {
+            let no_change = || io::Error::other(format!("no change: {line}"));
+            let change: serde_json::Value = serde_json::from_str(line).map_err(|_| no_change())?;
+            let by = match change["op"].as_str() {
+                Some("+I" | "+U") => 1,
+                Some("-D" | "-U") => -1,
+                _ => return Err(no_change()),
+            };
+            *counts.entry(change["data"].to_string()).or_default() += by;
+        }
+    }
+    let mut rows = Rows::new();
+    for (row, count) in counts.into_iter().filter(|(_, count)| *count != 0) {
+        let row = if count < 0 { TAKEN_TOO_OFTEN.to_string() } else { row };
+        *rows.entry(row).or_default() += count.unsigned_abs();
+    }
+    Ok(rows)
+}
+
 /// How many rows there are in `rows` beyond those in `limit`.
 pub fn surplus(rows: &Rows, limit: &Rows) -> u64 {
     rows.iter().map(|(row, count)| count.saturating_sub(limit.get(row).copied().unwrap_or(0))).sum()
@@ -414,87 +460,6 @@ fn entries(directory: &Path) -> io::Result<Vec<fs::DirEntry>> {
         Ok(entries) => entries.collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
-    }
-}
-
-/// Jobs over the bids of an auction: what is worth killing.
-pub mod auction {
-    use super::Job;
-
-    const BIDS: &str = "auction BIGINT, bidder BIGINT, price BIGINT, ts TIMESTAMP(3)";
-
-    /// The queries, and what they write.
-    const QUERIES: [(&str, &str, &str); 3] = [
-        (
-            "q5",
-            "auction BIGINT, num BIGINT, w TIMESTAMP(3)",
-            "SELECT x.auction, x.num, x.window_end FROM
-               (SELECT auction, COUNT(*) AS num, window_start, window_end
-                  FROM TABLE(HOP(TABLE bids, DESCRIPTOR(ts), INTERVAL '2' SECOND, INTERVAL '10' SECOND))
-                  GROUP BY auction, window_start, window_end) x JOIN
-               (SELECT MAX(num) AS most, window_start, window_end FROM
-                 (SELECT auction, COUNT(*) AS num, window_start, window_end
-                    FROM TABLE(HOP(TABLE bids, DESCRIPTOR(ts), INTERVAL '2' SECOND, INTERVAL '10' SECOND))
-                    GROUP BY auction, window_start, window_end) GROUP BY window_start, window_end) m
-               ON x.window_start = m.window_start AND x.window_end = m.window_end AND x.num >= m.most",
-        ),
-        (
-            "q11",
-            "bidder BIGINT, num BIGINT, starts TIMESTAMP(3), ends TIMESTAMP(3)",
-            "SELECT bidder, COUNT(*), window_start, window_end
-               FROM TABLE(SESSION(TABLE bids PARTITION BY bidder, DESCRIPTOR(ts), INTERVAL '1' SECOND))
-               GROUP BY bidder, window_start, window_end",
-        ),
-        (
-            "q12",
-            "bidder BIGINT, num BIGINT, total BIGINT, w TIMESTAMP(3)",
-            "SELECT bidder, COUNT(*), SUM(price), window_start
-               FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(ts), INTERVAL '10' SECOND))
-               GROUP BY bidder, window_start, window_end",
-        ),
-    ];
-
-    /// Bids as a view of so many generated events.
-    fn generated(events: u64) -> String {
-        format!(
-            "CREATE TABLE events (event_type INT, bid ROW<auction BIGINT, bidder BIGINT, price BIGINT, \
-             channel STRING, url STRING, `dateTime` TIMESTAMP(3), extra STRING>, ts AS bid.`dateTime`, \
-             WATERMARK FOR ts AS ts - INTERVAL '4' SECOND) \
-             WITH ('connector' = 'nexmark', 'events.num' = '{events}', 'out-of-order.group.size' = '100');\n\
-             CREATE TEMPORARY VIEW bids AS SELECT bid.auction AS auction, bid.bidder AS bidder, \
-             bid.price AS price, ts FROM events WHERE event_type = 2;\n"
-        )
-    }
-
-    fn files(name: &str, columns: &str, path: &str) -> String {
-        format!(
-            "CREATE TABLE {name} ({columns}) WITH ('connector' = 'filesystem', 'format' = 'json', \
-             'path' = '{path}', 'sink.rolling-policy.file-size' = '4 mb');\n"
-        )
-    }
-
-    /// Writes the bids of so many events to files below `path`: the input of [`from_files`].
-    pub fn to_files(events: u64, path: &str) -> String {
-        generated(events) + &files("bids_out", BIDS, path) + "INSERT INTO bids_out SELECT * FROM bids"
-    }
-
-    fn jobs(source: &str, input: &str) -> Vec<Job> {
-        let job = |(query, columns, select): &(&str, &str, &str)| Job {
-            name: format!("{query}-{source}"),
-            sql: format!("{input}{}INSERT INTO s {select}", files("s", columns, super::OUT)),
-        };
-        QUERIES.iter().map(job).collect()
-    }
-
-    /// The jobs over generated bids.
-    pub fn from_generator(events: u64) -> Vec<Job> {
-        jobs("generated", &generated(events))
-    }
-
-    /// The jobs over the files below `path`.
-    pub fn from_files(path: &str) -> Vec<Job> {
-        let columns = format!("{BIDS}, WATERMARK FOR ts AS ts - INTERVAL '4' SECOND");
-        jobs("files", &files("bids", &columns, path))
     }
 }
 

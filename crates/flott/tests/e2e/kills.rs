@@ -39,6 +39,14 @@ fn killed_jobs_go_on_in_the_middle_of_their_files() {
     assert!(tally.kills() > 0 && tally.checkpoints > 0, "{tally:?}");
 }
 
+/// Joins, Top-N, deduplication, groups: the table that their changes make is the same.
+#[test]
+fn killed_jobs_whose_results_change_come_to_the_same_table() {
+    let lab = Lab::new();
+    let tally = torment(&lab, &auction::changing(60_000), 2, 13);
+    assert!(tally.kills() > 0 && tally.checkpoints > 0, "{tally:?}");
+}
+
 /// A crash between a manifest and the renames that publish its files: the next start publishes them.
 #[test]
 fn what_a_manifest_names_is_published_by_the_next_start() {
