@@ -31,7 +31,7 @@ use arrow::{
     compute::{sum, take, take_record_batch},
     datatypes::Int64Type,
 };
-use flott_operators::Rows;
+use flott_operators::{ROWS_BEHIND, Rows};
 use flott_state::{KeyGroups, hash_rows};
 use flott_types::{Code, Diagnostic, Result};
 
@@ -215,9 +215,9 @@ fn pick(rows: &Rows, picked: UInt32Array) -> Result<Rows> {
     Ok(Rows { batch, kinds, partial: rows.partial, count })
 }
 
-/// How many input rows partial results stand for: their second column.
+/// How many input rows partial results stand for.
 fn rows_behind(batch: &arrow::record_batch::RecordBatch) -> u64 {
-    let rows = batch.columns().get(1).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let rows = batch.column_by_name(ROWS_BEHIND).and_then(|column| column.as_primitive_opt::<Int64Type>());
     rows.and_then(sum).unwrap_or(0).unsigned_abs()
 }
 

@@ -21,7 +21,7 @@ mod window;
 use arrow::error::ArrowError;
 use flott_types::{Code, Diagnostic};
 
-pub use operator::{Context, Operator, Output, Rows, build, pre_aggregation};
+pub use operator::{Context, Operator, Output, ROWS_BEHIND, Rows, build, pre_aggregation};
 
 /// A failure inside the Arrow library: on columns that operators put together themselves it can
 /// only be a bug.

@@ -17,6 +17,9 @@ use crate::window::{
     PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator, WindowRankOperator,
 };
 
+/// The column of partial results that says how many input rows each stands for.
+pub const ROWS_BEHIND: &str = "$rows";
+
 /// Rows on their way between operators.
 #[derive(Debug, Clone)]
 pub struct Rows {

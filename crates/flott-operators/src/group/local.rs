@@ -5,7 +5,7 @@
 //! beyond. **A watermark** does nothing. **A retraction** never comes: such inputs have one phase.
 //!
 //! ```text
-//!   partial batch:  keys … │ saved accumulators … │ lists of (distinct values …, filters' bits)
+//!   partial batch:  rows │ keys … │ saved accumulators … │ lists of (distinct values …, filters' bits)
 //! ```
 //! Where keys hardly repeat, rows go on as they are for a while: hashing them twice would gain nothing.
 
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, UInt32Array};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType as ArrowType, Field, Fields, Int64Type, SchemaRef};
+use arrow::datatypes::{DataType as ArrowType, Field, Fields, Int64Type, Schema as ArrowSchema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use flott_aggregate::Accumulator;
 use flott_plan::GroupAggregate;
@@ -23,7 +23,7 @@ use flott_types::{Code, Diagnostic, Result, Schema};
 use super::calls::{GroupCalls, SetOf, missing_column, pick};
 use super::distinct::let_through;
 use crate::arrow_failed;
-use crate::operator::{Context, Operator, Output, Rows};
+use crate::operator::{Context, Operator, Output, ROWS_BEHIND, Rows};
 use crate::window::{batch, next_slots, positional_schema, take_all};
 
 /// With fewer rows than this in a flush nothing is learnt about how often keys repeat.
@@ -52,13 +52,14 @@ impl PartialLayout {
         let keys = calls.key_types.iter().cloned();
         let lists = calls.sets.iter().map(|set| ArrowType::List(item(set)));
         let types = keys.chain(saved.iter().map(|column| column.saved_type())).chain(lists);
-        Ok(Self { schema: positional_schema(types), keys: calls.keys.len(), sets: calls.sets.len() })
+        Ok(Self { schema: partial_schema(types), keys: calls.keys.len(), sets: calls.sets.len() })
     }
 
     pub(crate) fn read<'a>(&self, batch: &'a RecordBatch) -> Result<Partial<'a>> {
         let wrong = || Diagnostic::error(Code::Internal, "a partial batch has other columns than expected");
         let columns = batch.columns();
         let fits = columns.len() == self.schema.fields().len();
+        let columns = columns.get(1..).unwrap_or_default();
         let (keys, rest) = columns.split_at_checked(self.keys).filter(|_| fits).ok_or_else(wrong)?;
         let plain = rest.len().checked_sub(self.sets).ok_or_else(wrong)?;
         let (saved, lists) = rest.split_at_checked(plain).ok_or_else(wrong)?;
@@ -83,6 +84,13 @@ impl PartialLayout {
         let bits = bits.as_primitive_opt::<Int64Type>().ok_or_else(missing_column)?;
         Ok((owners, columns, bits.values().iter().map(|bits| *bits as u64).collect()))
     }
+}
+
+/// How many rows a group stands for, then these columns.
+fn partial_schema(types: impl Iterator<Item = ArrowType>) -> SchemaRef {
+    let mut fields = vec![Arc::new(Field::new(ROWS_BEHIND, ArrowType::Int64, false))];
+    fields.extend(positional_schema(types).fields().iter().cloned());
+    Arc::new(ArrowSchema::new(fields))
 }
 
 /// An entry of a list: the arguments, then the filters' bits.
@@ -171,6 +179,8 @@ fn by_group(owners: &[i64], groups: usize) -> (Vec<i32>, Vec<u32>) {
 struct Local {
     table: Table<dyn Accumulator>,
     sets: Vec<Seen>,
+    /// How many rows each group stands for.
+    rows: Vec<i64>,
 }
 
 /// The operator.
@@ -203,12 +213,13 @@ impl PreGroup {
             passing: 0,
             slots: Vec::new(),
         };
-        Ok((operator, (0..node.keys.len()).collect()))
+        Ok((operator, (1..=node.keys.len()).collect()))
     }
 
     fn empty(&self) -> Result<Local> {
         let table = Table::new(&self.calls.key_types, self.calls.plain_accumulators()?)?;
-        Ok(Local { table, sets: self.calls.sets.iter().map(Seen::new).collect::<Result<_>>()? })
+        let sets = self.calls.sets.iter().map(Seen::new).collect::<Result<_>>()?;
+        Ok(Local { table, sets, rows: Vec::new() })
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -220,6 +231,12 @@ impl PreGroup {
         let keys = pick(columns, &self.calls.keys)?;
         self.slots.clear();
         local.table.find_or_insert(&keys, &hash_rows(&keys, rows), &mut self.slots)?;
+        local.rows.resize(local.table.keys().slots_end(), 0);
+        for slot in &self.slots {
+            if let Some(rows) = local.rows.get_mut(*slot as usize) {
+                *rows += 1;
+            }
+        }
         let accumulators = self.calls.plain().zip(local.table.columns_mut());
         self.calls.accumulate(accumulators, &self.slots, columns, false)?;
         for (set, seen) in self.calls.sets.iter().zip(&mut local.sets) {
@@ -232,21 +249,23 @@ impl PreGroup {
         Ok(())
     }
 
-    fn emit(&self, local: &Local, taken: usize, out: &mut Output<'_>) -> Result<()> {
+    fn emit(&self, local: &Local, out: &mut Output<'_>) -> Result<()> {
         let groups = local.table.keys().slots_end();
         let lists = self.calls.sets.iter().zip(&local.sets).map(|(set, seen)| seen.lists(set, groups));
         let lists = lists.collect::<Result<Vec<_>>>()?;
         let mut live = local.table.keys().live();
-        let (mut slots, mut untold) = (Vec::new(), taken);
+        let mut slots = Vec::new();
         while next_slots(&mut live, self.batch_rows, &mut slots) {
-            let mut columns = local.table.keys().keys(&slots)?;
+            let rows: Vec<i64> =
+                slots.iter().map(|slot| local.rows.get(*slot as usize).copied().unwrap_or(0)).collect();
+            let count = u64::try_from(rows.iter().sum::<i64>()).unwrap_or(0);
+            let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(rows))];
+            columns.extend(local.table.keys().keys(&slots)?);
             for column in local.table.columns() {
                 columns.push(column.save(&slots)?);
             }
             columns.extend(take_all(&lists, &slots.clone().into())?);
             let batch = batch(&self.layout.schema, columns, slots.len())?;
-            // What the batches stand for only has to add up.
-            let count = std::mem::take(&mut untold) as u64;
             (out.emit)(Rows { batch, kinds: None, partial: true, count })?;
         }
         Ok(())
@@ -285,7 +304,7 @@ impl Operator for PreGroup {
             return Ok(());
         }
         let Some(local) = self.local.take() else { return Ok(()) };
-        self.emit(&local, taken, out)?;
+        self.emit(&local, out)?;
         let values: usize = local.sets.iter().map(|seen| seen.values.len()).sum();
         let sent = local.table.len().max(values / self.calls.sets.len().max(1));
         if taken >= SAMPLE_ROWS && sent > taken / 5 * 4 {

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array};
-use arrow::datatypes::{DataType as ArrowType, Int64Type, SchemaRef};
+use arrow::datatypes::{DataType as ArrowType, Field, Int64Type, Schema as ArrowSchema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use flott_plan::WindowAggregate;
 use flott_state::{OperatorSnapshot, OperatorState};
@@ -22,7 +22,7 @@ use super::emit::{batch, positional_schema};
 use super::pane::{Aggregation, Pane, next_slots, take_all};
 use super::place::{Placement, only_inserts};
 use super::split::Part;
-use crate::operator::{Context, Operator, Output, Rows};
+use crate::operator::{Context, Operator, Output, ROWS_BEHIND, Rows};
 
 /// Slice and row count come before the keys.
 const LEADING: usize = 2;
@@ -51,7 +51,11 @@ impl PartialLayout {
         let leading = [ArrowType::Int64, ArrowType::Int64];
         let keys = aggregation.key_types().iter().cloned();
         let types = leading.into_iter().chain(keys).chain(aggregation.partial_types()?);
-        Ok(Self { schema: positional_schema(types), keys: aggregation.key_types().len() })
+        let mut fields = positional_schema(types).fields().to_vec();
+        if let Some(counts) = fields.get_mut(1) {
+            *counts = Arc::new(Field::new(ROWS_BEHIND, ArrowType::Int64, false));
+        }
+        Ok(Self { schema: Arc::new(ArrowSchema::new(fields)), keys: aggregation.key_types().len() })
     }
 
     pub(crate) fn read<'a>(&self, batch: &'a RecordBatch) -> Result<Partial<'a>> {
