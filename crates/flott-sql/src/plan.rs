@@ -414,6 +414,25 @@ impl LogicalPlan {
             LogicalPlan::Union { inputs, .. } => inputs.iter().collect(),
         }
     }
+    /// Direct inputs, to be changed in place.
+    pub fn inputs_mut(&mut self) -> Vec<&mut LogicalPlan> {
+        match self {
+            LogicalPlan::Scan { .. } | LogicalPlan::Values { .. } => Vec::new(),
+            LogicalPlan::Project { input, .. }
+            | LogicalPlan::Filter { input, .. }
+            | LogicalPlan::Unnest { input, .. }
+            | LogicalPlan::Window { input, .. }
+            | LogicalPlan::Aggregate { input, .. }
+            | LogicalPlan::Over { input, .. }
+            | LogicalPlan::Sort { input, .. } => vec![input],
+            LogicalPlan::Join { left, right, .. } => vec![left, right],
+            LogicalPlan::TemporalJoin(TemporalJoin { left, right, .. }) => vec![left, right],
+            LogicalPlan::FromChangelog(FromChangelog { input, .. })
+            | LogicalPlan::ToChangelog(ToChangelog { input, .. }) => vec![input],
+            LogicalPlan::Match(it) => vec![&mut it.input],
+            LogicalPlan::Union { inputs, .. } => inputs.iter_mut().collect(),
+        }
+    }
 }
 
 /// `INSERT INTO`: the plan's columns are exactly `sink.columns` (writable ones, in declared

@@ -21,6 +21,7 @@ use sqlparser::ast::{
 
 use super::{
     call, expr::ExprBinder, group_window::GroupWindow, grouping::GroupingCall, over, over::OverDraft,
+    sub_query,
 };
 
 /// Positions from here on stand in for aggregate calls.
@@ -58,6 +59,13 @@ pub(super) struct Calls {
 }
 
 impl Calls {
+    /// Puts the values of sub-queries into what aggregates read.
+    pub(super) fn answered(&self, values: &[Expr]) {
+        let mut calls = self.aggregates.borrow_mut();
+        let read = calls.iter_mut().flat_map(|it| it.args.iter_mut().chain(&mut it.filter));
+        read.for_each(|expr| sub_query::answered(expr, values));
+    }
+
     /// Whether the SELECT aggregates.
     pub(super) fn aggregate(&self) -> bool {
         self.keys.is_some() || !self.aggregates.borrow().is_empty() || !self.groupings.borrow().is_empty()
@@ -116,7 +124,7 @@ pub(super) fn aggregate(
     let Some(calls) = binder.calls else {
         return Err(misplaced(function.name, binder.clause).at(span));
     };
-    let inner = ExprBinder { calls: None, sub_queries: None, clause: INSIDE, ..binder };
+    let inner = ExprBinder { calls: None, sub_queries: binder.row_sub_queries, clause: INSIDE, ..binder };
     let call = aggregate_call(inner, function, ast, calls.empty_group, span)?;
     let shown = (function.name, call.data_type.clone(), span);
     Ok(stand_in(&calls.aggregates, AGGREGATES, call, same_call, shown))

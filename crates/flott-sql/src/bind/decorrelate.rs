@@ -15,6 +15,19 @@
 //! rows apart (groups, ranks) as one more key, out of projections as expressions above the join.
 //! What can't move is an error that says what it is.
 //!
+//! Where rows must be kept apart by more than a comparison with =, the different values of the
+//! outer columns are joined with the sub-query's rows first:
+//!
+//! ```text
+//!   SELECT AVG(y) FROM w WHERE w.id <= outer.id
+//!
+//!   Aggregate [$outer0] AVG(y)
+//!     Join Inner w.id <= $outer0
+//!       Scan w
+//!       Aggregate [outer.id]              the different values
+//!         (the outer rows)                put there by `fill` when they are known
+//! ```
+//!
 //! A sub-query that aggregates without GROUP BY gives one row for each outer row, whether there
 //! is a group for it or not: `single_row`. COUNT is 0 then, everything else NULL.
 
@@ -113,10 +126,12 @@ pub(super) fn flatten(plan: LogicalPlan, repeats: bool, span: Span) -> Result<Fl
         }
         LogicalPlan::Unnest { input, collection, outer, ordinality, schema } => {
             let flat = flatten(*input, repeats, span)?;
-            let collection = substitute(&collection, &flat.columns);
-            if flat.single_row || has_outer(&collection) {
-                return Err(unsupported("UNNEST of an outer column", span));
+            if flat.single_row {
+                return Err(unsupported("UNNEST of an aggregate", span));
             }
+            let read = vec![substitute(&collection, &flat.columns)];
+            let (flat, beside) = flat.beside_outer(&read, span)?;
+            let collection = beside.replace(substitute(&collection, &flat.columns));
             let added = schema.fields.get(flat.columns.len()..).unwrap_or_default();
             let mut below = flat.plan.schema();
             let width = below.len();
@@ -180,20 +195,20 @@ impl Flat {
         }
         let written = keys.len();
         let global = written == 0;
-        let mut keys: Vec<Expr> = keys.iter().map(|it| substitute(it, &self.columns)).collect();
-        for expr in calls.iter_mut().flat_map(|it| it.args.iter_mut().chain(&mut it.filter)) {
-            *expr = substitute(expr, &self.columns);
-        }
         let arguments = calls.iter().flat_map(|it| it.args.iter().chain(&it.filter));
-        if keys.iter().chain(arguments).any(has_outer) {
-            return Err(unsupported("grouping or aggregating outer columns", span));
+        let read = keys.iter().chain(arguments).map(|it| substitute(it, &self.columns)).collect::<Vec<_>>();
+        let (flat, outer) = self.beside_outer(&read, span)?;
+        let place = |expr: &Expr| outer.replace(substitute(expr, &flat.columns));
+        let mut keys: Vec<Expr> = keys.iter().map(place).collect();
+        for expr in calls.iter_mut().flat_map(|it| it.args.iter_mut().chain(&mut it.filter)) {
+            *expr = place(expr);
         }
-        let correlated = !self.conditions.is_empty();
+        let correlated = !flat.conditions.is_empty();
         if correlated && sets.len() > 1 && sets.iter().any(Vec::is_empty) {
             return Err(unsupported("a grouping set of all rows", span));
         }
         let single_set = sets.len() == 1;
-        let conditions = through(self.conditions, "aggregates", span, |inner| {
+        let conditions = through(flat.conditions, "aggregates", span, |inner| {
             let known = keys.iter().position(|it| single_set && same(it, inner));
             known.unwrap_or_else(|| {
                 keys.push(inner.clone());
@@ -219,47 +234,73 @@ impl Flat {
             }
         }
         let plan =
-            LogicalPlan::Aggregate { input: Box::new(self.plan), keys, sets, calls, state_ttl, schema };
+            LogicalPlan::Aggregate { input: Box::new(flat.plan), keys, sets, calls, state_ttl, schema };
         Ok(Self { plan, columns, conditions, single_row: global, having: Vec::new() })
     }
 
-    fn over(
-        mut self,
-        (partition_by, order_by, mut calls, results): (Vec<Expr>, Vec<SortKey>, Vec<OverCall>, Vec<Field>),
-        at: Span,
-        span: Span,
-    ) -> Result<Self> {
+    fn over(self, over: Windowed, at: Span, span: Span) -> Result<Self> {
+        let (mut partition_by, mut order_by, mut calls, results) = over;
         if self.single_row {
             return Err(unsupported("OVER above an aggregate", span));
         }
-        let columns = self.columns.clone();
-        let read = |expr: &Expr| match substitute(expr, &columns) {
-            expr if has_outer(&expr) => Err(unsupported("OVER with outer columns", span)),
-            expr => Ok(expr),
-        };
-        let mut partition_by = partition_by.iter().map(read).collect::<Result<Vec<Expr>>>()?;
-        let mut sort = Vec::new();
-        for key in order_by {
-            sort.push(SortKey { expr: read(&key.expr)?, ..key });
-        }
-        for expr in calls.iter_mut().flat_map(OverCall::exprs_mut) {
-            *expr = read(expr)?;
+        let sorts = order_by.iter().map(|it| &it.expr);
+        let read = partition_by.iter().chain(sorts).chain(calls.iter().flat_map(OverCall::exprs));
+        let read = read.map(|it| substitute(it, &self.columns)).collect::<Vec<_>>();
+        let (mut flat, outer) = self.beside_outer(&read, span)?;
+        let sorts = order_by.iter_mut().map(|it| &mut it.expr);
+        let read = partition_by.iter_mut().chain(sorts).chain(calls.iter_mut().flat_map(OverCall::exprs_mut));
+        for expr in read {
+            *expr = outer.replace(substitute(expr, &flat.columns));
         }
         // Rows of different outer rows stand in different partitions.
-        for condition in &self.conditions {
-            if let Some(pair) = pair(condition) {
-                partition_by.push(pair.inner);
-            } else if !only_outer(condition) {
-                return Err(unsupported("OVER or LIMIT under a comparison other than =", span));
-            }
-        }
-        let mut schema = self.plan.schema();
+        partition_by.extend(flat.conditions.iter().filter_map(|it| Some(pair(it)?.inner)));
+        let mut schema = flat.plan.schema();
         let width = schema.len();
         schema.fields.extend(results);
-        self.columns.extend(columns_of(&schema).skip(width));
-        let input = Box::new(self.plan);
-        self.plan = LogicalPlan::Over { input, partition_by, order_by: sort, calls, schema, span: at };
-        Ok(self)
+        flat.columns.extend(columns_of(&schema).skip(width));
+        let input = Box::new(flat.plan);
+        flat.plan = LogicalPlan::Over { input, partition_by, order_by, calls, schema, span: at };
+        Ok(flat)
+    }
+
+    /// The rows apart for each value of the outer columns, by comparisons with = alone, and without
+    /// outer columns in what is read of them. The outer columns that are now beside the plan's.
+    fn beside_outer(self, read: &[Expr], span: Span) -> Result<(Self, Beside)> {
+        let apart = self.conditions.iter().all(|it| only_outer(it) || pair(it).is_some());
+        if apart && !read.iter().any(has_outer) {
+            return Ok((self, Beside::default()));
+        }
+        let mut beside = Beside { columns: Vec::new(), start: self.plan.schema().len() };
+        for expr in self.conditions.iter().chain(read) {
+            expr.walk(&mut |node| beside.add(node));
+        }
+        if beside.columns.iter().flat_map(Expr::columns).any(|at| at >= OUTER + LEVEL) {
+            return Err(unsupported("a column of a query further out, compared otherwise than by =,", span));
+        }
+        let values = beside.values();
+        let on = self.conditions.into_iter().map(|it| beside.replace(it)).collect();
+        let condition = all_of(on, span)?.unwrap_or_else(super::join::always);
+        let schema = super::join::join_schema(&self.plan.schema(), &values.schema(), JoinKind::Inner);
+        let mut conditions = Vec::new();
+        for (column, value) in beside.columns.iter().zip(columns_of(&schema).skip(beside.start)) {
+            let equal = if column.data_type.nullable { "IS NOT DISTINCT FROM" } else { "=" };
+            conditions.push(call_of(equal, vec![column.clone(), value], span)?);
+        }
+        let (left, right) = (Box::new(self.plan), Box::new(values));
+        let (kind, state_ttl) = (JoinKind::Inner, [None; 2]);
+        let plan = LogicalPlan::Join { left, right, kind, condition, state_ttl, schema, span };
+        Ok((Self { plan, conditions, ..self }, beside))
+    }
+
+    /// The same with conditions that compare with = alone.
+    pub(super) fn apart(self, span: Span) -> Result<Self> {
+        let by_pairs = self.conditions.iter().all(|it| pair(it).is_some());
+        if by_pairs { Ok(self) } else { Ok(self.beside_all(span)?.0) }
+    }
+
+    fn beside_all(self, span: Span) -> Result<(Self, Beside)> {
+        let conditions = self.conditions.clone();
+        self.beside_outer(&conditions, span)
     }
 
     /// `ORDER BY … LIMIT n`: the first rows for each outer row. Without a limit the order means
@@ -327,6 +368,73 @@ impl Flat {
         }
         Ok(keys)
     }
+}
+
+/// Partition, order, calls, and the calls' columns.
+type Windowed = (Vec<Expr>, Vec<SortKey>, Vec<OverCall>, Vec<Field>);
+
+/// Outer columns whose values stand beside a plan's rows.
+#[derive(Default)]
+struct Beside {
+    columns: Vec<Expr>,
+    /// Position of the first.
+    start: usize,
+}
+
+impl Beside {
+    fn add(&mut self, node: &Expr) {
+        if let ExprKind::Column { index: OUTER.., .. } = node.kind
+            && !self.columns.iter().any(|it| same(it, node))
+        {
+            self.columns.push(node.clone().at(Span::default()));
+        }
+    }
+
+    /// The expression with the columns that stand beside in place of the outer ones.
+    fn replace(&self, mut expr: Expr) -> Expr {
+        expr.walk_mut(&mut |node| {
+            if let Some(at) = self.columns.iter().position(|it| same(it, node))
+                && let ExprKind::Column { index, .. } = &mut node.kind
+            {
+                *index = self.start + at;
+            }
+        });
+        expr
+    }
+
+    /// Each combination of the columns' values once, of outer rows yet to be filled in.
+    fn values(&self) -> LogicalPlan {
+        let rows = Schema::new(vec![Field::new(OUTER_ROWS, DataType::boolean())]);
+        let input = Box::new(LogicalPlan::Values { rows: Vec::new(), schema: rows });
+        let keys = self.columns.clone();
+        let fields = keys.iter().enumerate();
+        let fields = fields.map(|(at, it)| Field::new(format!("$outer{at}"), it.data_type.clone()));
+        let schema = Schema::new(fields.collect());
+        let sets = vec![(0..keys.len()).collect()];
+        LogicalPlan::Aggregate { input, keys, sets, calls: Vec::new(), state_ttl: None, schema }
+    }
+}
+
+/// The only column of what stands for outer rows that aren't known yet.
+const OUTER_ROWS: &str = "$outer rows";
+
+/// Puts the outer rows where a sub-query's plan needs them. `read` makes of an expression over outer
+/// columns one over theirs.
+pub(super) fn fill(
+    plan: &mut LogicalPlan,
+    outer: &LogicalPlan,
+    read: &dyn Fn(&Expr) -> Result<Expr>,
+) -> Result<()> {
+    if let LogicalPlan::Aggregate { input, keys, .. } = plan
+        && let LogicalPlan::Values { rows, schema } = input.as_ref()
+        && rows.is_empty()
+        && schema.fields.first().is_some_and(|it| it.name == OUTER_ROWS)
+    {
+        *keys = keys.iter().map(read).collect::<Result<_>>()?;
+        *input = Box::new(outer.clone());
+        return Ok(());
+    }
+    plan.inputs_mut().into_iter().try_for_each(|input| fill(input, outer, read))
 }
 
 /// What an outer value is compared with.
@@ -420,6 +528,7 @@ fn union(inputs: Vec<LogicalPlan>, schema: Schema, repeats: bool, span: Span) ->
         if flat.single_row || flat.columns.iter().any(has_outer) {
             return Err(different());
         }
+        let flat = flat.apart(span)?;
         flats.push((flat.keyed(span)?, flat));
     }
     let Some((first, _)) = flats.first() else { return Err(different()) };

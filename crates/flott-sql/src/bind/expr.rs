@@ -25,6 +25,8 @@ pub(super) struct ExprBinder<'b, 'a> {
     pub(super) calls: Option<&'b Calls>,
     /// Where sub-queries go; `None` where they cannot stand.
     pub(super) sub_queries: Option<&'b SubQueries<'b>>,
+    /// Where those go whose values aggregates read.
+    pub(super) row_sub_queries: Option<&'b SubQueries<'b>>,
     /// Columns of SELECT that go before those of FROM.
     pub(super) names: Option<&'b [Item]>,
     /// Nobody tells FALSE from NULL: a condition of WHERE, under AND and OR alone.
@@ -40,6 +42,7 @@ impl<'b, 'a> ExprBinder<'b, 'a> {
             scope,
             calls: None,
             sub_queries: None,
+            row_sub_queries: None,
             names: None,
             two_valued: false,
             clause: "this place",

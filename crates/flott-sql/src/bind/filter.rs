@@ -19,7 +19,6 @@ use sqlparser::ast::{self, BinaryOperator, Expr as Ast, UnaryOperator};
 
 use super::{
     Binder,
-    calls::Calls,
     decorrelate::{all_of, flatten},
     expr::ExprBinder,
     join::always,
@@ -63,22 +62,20 @@ impl Binder<'_> {
         selection: &Ast,
         around: &Around,
     ) -> Result<LogicalPlan> {
-        let conditions = self.conditions(selection, scope, None, "WHERE", around)?;
+        let conditions = self.conditions(selection, ExprBinder::new(self, scope), "WHERE", around)?;
         self.filtered(input, conditions, &|expr| Ok(expr.clone()))
     }
 
-    /// The conditions of a clause; `calls` takes its aggregates.
+    /// The conditions of a clause, bound by `binder`.
     pub(super) fn conditions(
         &self,
         ast: &Ast,
-        scope: &Scope,
-        calls: Option<&Calls>,
+        binder: ExprBinder<'_, '_>,
         clause: &'static str,
         around: &Around,
     ) -> Result<Conditions> {
         let found = SubQueries::new(around);
-        let plain = ExprBinder { calls, clause, ..ExprBinder::new(self, scope) };
-        let binder = ExprBinder { sub_queries: Some(&found), two_valued: true, ..plain };
+        let binder = ExprBinder { clause, sub_queries: Some(&found), two_valued: true, ..binder };
         let conjuncts = conjuncts(ast);
         let (sub_queries, rest): (Vec<_>, Vec<_>) =
             conjuncts.into_iter().map(|it| (self.sub_query(it), it)).partition(|(found, _)| found.is_some());
@@ -89,13 +86,17 @@ impl Binder<'_> {
             false => self.all(rest.iter().map(|(_, it)| binder.condition(it, clause)))?,
         };
         for expr in bound {
-            if has_stand_in(&expr) {
-                super::decorrelate::conjuncts(expr.clone())
-                    .iter()
-                    .for_each(|it| found.drop_without_value(it));
-                conditions.late.push(expr);
-            } else {
+            if !has_stand_in(&expr) {
                 conditions.plain.push(expr);
+                continue;
+            }
+            for condition in super::decorrelate::conjuncts(expr) {
+                if has_stand_in(&condition) {
+                    found.drop_without_value(&condition);
+                    conditions.late.push(condition);
+                } else {
+                    conditions.plain.push(condition);
+                }
             }
         }
         for sub_query in sub_queries.into_iter().filter_map(|(found, _)| found) {
@@ -227,6 +228,17 @@ impl Binder<'_> {
             }
         }
         Ok(equal)
+    }
+}
+
+/// Whether a sub-query stands in the condition, where conditions have them.
+pub(super) fn asks(ast: &Ast) -> bool {
+    match ast {
+        Ast::Nested(inner) | Ast::UnaryOp { expr: inner, .. } => asks(inner),
+        Ast::BinaryOp { left, right, .. } => asks(left) || asks(right),
+        Ast::Subquery(_) | Ast::InSubquery { .. } | Ast::Exists { .. } => true,
+        Ast::AnyOp { .. } | Ast::AllOp { .. } => true,
+        _ => false,
     }
 }
 

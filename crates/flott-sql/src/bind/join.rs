@@ -15,6 +15,7 @@ use sqlparser::ast::{self, Ident, JoinConstraint, JoinOperator, TableFactor};
 use super::{
     Binder,
     expr::ExprBinder,
+    filter::asks,
     literal,
     query::Around,
     relation::is_true,
@@ -85,7 +86,17 @@ impl Binder<'_> {
         around: &Around,
     ) -> Result<(LogicalPlan, Scope)> {
         let right = self.table_factor(factor, around)?;
-        self.join_bound(left, right, kind, constraint, self.factor_span(factor))
+        let span = self.factor_span(factor);
+        match constraint {
+            // A condition of an inner join is one on the pairs of rows.
+            JoinConstraint::On(on) if kind == JoinKind::Inner && asks(on) => {
+                let (plan, scope) = self.join_bound(left, right, kind, &JoinConstraint::None, span)?;
+                let binder = ExprBinder::new(self, &scope);
+                let conditions = self.conditions(on, binder, "ON", around)?;
+                Ok((self.filtered(plan, conditions, &|expr| Ok(expr.clone()))?, scope))
+            }
+            _ => self.join_bound(left, right, kind, constraint, span),
+        }
     }
 
     /// The join of two bound sides.

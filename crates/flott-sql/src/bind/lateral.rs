@@ -19,7 +19,7 @@ use sqlparser::ast::{self, JoinConstraint, JoinOperator, TableFactor};
 
 use super::{
     Binder,
-    decorrelate::{Flat, LEVEL, OUTER, all_of, call_of, flatten, has_outer},
+    decorrelate::{Flat, LEVEL, OUTER, all_of, call_of, fill, flatten, has_outer},
     expr::ExprBinder,
     join::{always, join_schema},
     query::{Around, columns_of, substitute},
@@ -89,7 +89,9 @@ impl Binder<'_> {
             JoinKind::Left if flat.having.is_empty() => flat.materialised(),
             _ => keep_groups(flat, span)?.materialised(),
         };
-        let Beside { right, columns, mut conditions } = self.sides(flat, left.schema().len(), kind, span)?;
+        let width = left.schema().len();
+        let Beside { mut right, columns, mut conditions } = self.sides(flat, width, kind, span)?;
+        fill(&mut right, &left, &|expr| Ok(joined(expr.clone(), width)))?;
 
         if kind == JoinKind::Left {
             named.iter_mut().for_each(|it| it.data_type.nullable = true);
@@ -105,7 +107,7 @@ impl Binder<'_> {
                 field.name.clone_from(&column.name.value);
             }
         }
-        scope.relations.push(Relation { path, fields: fields.clone(), start: left.schema().len() });
+        scope.relations.push(Relation { path, fields: fields.clone(), start: width });
         let output: Vec<Expr> = columns_of(&left.schema()).chain(columns).collect();
         let on = on.map(|on| ExprBinder::new(self, &scope).condition(on, "ON")).transpose()?;
         if let Some(on) = on.filter(|it| !is_true(it)) {

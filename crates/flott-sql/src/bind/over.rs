@@ -50,7 +50,7 @@ pub(super) fn call(
         ));
     };
     let spec = named_window(binder, window, &calls.named_windows)?;
-    let inner = ExprBinder { clause: "a window of OVER", sub_queries: None, ..binder };
+    let inner = ExprBinder { clause: "a window of OVER", sub_queries: None, row_sub_queries: None, ..binder };
     let partition_by = binder.binder.all(spec.partition_by.iter().map(|it| inner.bind(it)))?;
     let order_by = binder.binder.all(spec.order_by.iter().map(|it| sort_key(inner, it)))?;
     if order_by.is_empty() && upper != "ROW_NUMBER" && is_window_function(upper) {
@@ -113,7 +113,7 @@ fn function(
         });
     };
     // The rows may be groups: `SUM(COUNT(*)) OVER (…)`.
-    let inner = ExprBinder { clause: "a window of OVER", sub_queries: None, ..binder };
+    let inner = ExprBinder { clause: "a window of OVER", sub_queries: None, row_sub_queries: None, ..binder };
     let mut call: AggregateCall = aggregate_call(inner, function, ast, false, span)?;
     let window = match &ast.over {
         Some(ast::WindowType::WindowSpec(spec)) => spec.window_frame.is_some(),
@@ -198,7 +198,7 @@ fn neighbour_arguments(
     if ast.null_treatment.is_some() || !list.clauses.is_empty() || list.duplicate_treatment.is_some() {
         return Err(Diagnostic::not_supported(format_args!("clauses in the arguments of {upper}")).at(span));
     }
-    let inner = ExprBinder { clause: "a window of OVER", sub_queries: None, ..binder };
+    let inner = ExprBinder { clause: "a window of OVER", sub_queries: None, row_sub_queries: None, ..binder };
     binder.binder.all(list.args.iter().map(|arg| match arg {
         ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => inner.bind(expr),
         _ => {

@@ -200,10 +200,9 @@ fn what_sub_queries_cannot_be() {
         "id, k) IN (SELECT id FROM w)",
     );
     assert_error(
-        "SELECT id, (SELECT COUNT(*) FROM w WHERE w.id < v.id) FROM v",
-        "not supported yet: aggregates under a comparison other than = with outer columns in a sub-query \
-         that names outer columns",
-        "(SELECT COUNT(*) FROM w WHERE w.id < v.id)",
+        "SELECT * FROM v LEFT JOIN w ON v.k = w.k AND v.id IN (SELECT id FROM w)",
+        "not supported yet: IN (SELECT …) in ON",
+        "v.id IN (SELECT id FROM w)",
     );
     assert_error(
         "SELECT x, (SELECT MAX(y) FROM w WHERE w.k = v.k) FROM v GROUP BY x",
@@ -357,5 +356,92 @@ fn frames_have_flinks_defaults() {
         "SELECT SUM(x) OVER (ORDER BY id ROWS BETWEEN CURRENT ROW AND 2 PRECEDING) FROM v",
         "the frame ends (2 PRECEDING) before it begins (CURRENT ROW)",
         "SUM(x)",
+    );
+}
+
+#[test]
+fn outer_values_are_joined_where_equality_does_not_keep_rows_apart() {
+    assert_plan(
+        "SELECT id, (SELECT AVG(y + v.x) FROM w WHERE w.id < v.id) AS a FROM v",
+        &[
+            "Project `id` INT = id, `a` INT = $0",
+            "  Join Left (IS NOT DISTINCT FROM(id, $key0) AND IS NOT DISTINCT FROM(x, $key1))",
+            "    Scan v",
+            "    Aggregate [$outer0, $outer1] AVG((y + x)) (`$key0` INT, `$key1` INT, `$0` INT)",
+            "      Join Inner (id < id)",
+            "        Scan w",
+            "        Aggregate [id, x]  (`$outer0` INT, `$outer1` INT)",
+            "          Scan v",
+        ],
+    );
+    assert_plan(
+        "SELECT id FROM v WHERE EXISTS (SELECT 1 FROM UNNEST(ARRAY[v.id, v.x]) AS t(e) WHERE e > 1)",
+        &[
+            "Project `id` INT = id",
+            "  Join Semi (IS NOT DISTINCT FROM(id, $outer0) AND IS NOT DISTINCT FROM(x, $outer1))",
+            "    Scan v",
+            "    Filter (e > 1)",
+            "      Unnest ARRAY(id, x) (`e` INT)",
+            "        Join Inner TRUE",
+            "          Values (`$row` INT NOT NULL): (0)",
+            "          Aggregate [id, x]  (`$outer0` INT, `$outer1` INT)",
+            "            Scan v",
+        ],
+    );
+}
+
+#[test]
+fn sub_queries_stand_in_other_clauses() {
+    assert_plan(
+        "SELECT SUM((SELECT MAX(y) FROM w)) AS s FROM v GROUP BY k, (SELECT MIN(y) FROM w)",
+        &[
+            "Project `s` INT = $0",
+            "  Aggregate [k, EXPR$0] SUM(EXPR$0) (`k` STRING, `EXPR$0` INT, `$0` INT)",
+            "    Join Left TRUE",
+            "      Join Left TRUE",
+            "        Scan v",
+            "        Project `EXPR$0` INT = $0",
+            "          Aggregate [] MIN(y) (`$0` INT)",
+            "            Scan w",
+            "      Project `EXPR$0` INT = $0",
+            "        Aggregate [] MAX(y) (`$0` INT)",
+            "          Scan w",
+        ],
+    );
+    assert_plan(
+        "SELECT v.id FROM v JOIN w ON v.k = w.k AND v.id = (SELECT MAX(id) FROM w)",
+        &[
+            "Project `id` INT = id",
+            "  Project `id` INT = id, `k` STRING = k, `x` INT = x, `id` INT = id, `k` STRING = k, `y` INT = y",
+            "    Join Inner (id = EXPR$0)",
+            "      Join Inner (k = k)",
+            "        Scan v",
+            "        Scan w",
+            "      Project `EXPR$0` INT = $0",
+            "        Aggregate [] MAX(id) (`$0` INT)",
+            "          Scan w",
+        ],
+    );
+    assert_plan(
+        "SELECT id FROM v ORDER BY (SELECT MAX(y) FROM w WHERE w.k = v.k) LIMIT 1",
+        &[
+            "Project `id` INT = id",
+            "  Sort [$order0] limit 1",
+            "    Project `id` INT = id, `$order0` INT = $0",
+            "      Join Left (k = $key0)",
+            "        Scan v",
+            "        Aggregate [k] MAX(y) (`$key0` STRING, `$0` INT)",
+            "          Scan w",
+        ],
+    );
+    assert_plan(
+        "SELECT id, x >= ALL (SELECT y FROM w WHERE w.k = v.k) AS most FROM v",
+        &[
+            "Project `id` INT = id, `most` BOOLEAN = CASE WHEN NOT((COALESCE($0, 0) > 0)) THEN TRUE WHEN ((x >= $2) IS FALSE) THEN FALSE WHEN (($1 < $0) OR (x IS NULL)) THEN NULL ELSE TRUE END",
+            "  Join Left (k = k)",
+            "    Scan v",
+            "    Aggregate [k] COUNT(*), COUNT(y), MAX(y) (`k` STRING, `$0` BIGINT NOT NULL, `$1` BIGINT NOT NULL, `$2` INT)",
+            "      Scan w",
+        ],
     );
 }

@@ -50,7 +50,8 @@ impl Binder<'_> {
 
     fn first(&self, factor: &TableFactor, around: &Around) -> Result<(LogicalPlan, Scope)> {
         if self.unnest_of(factor)?.is_some() {
-            return self.next(one_row(), Scope::default(), factor, around);
+            let scope = Scope { outer: around.outer.clone(), ..Scope::default() };
+            return self.next(one_row(), scope, factor, around);
         }
         self.table_factor(factor, around)
     }

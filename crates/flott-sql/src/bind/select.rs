@@ -39,6 +39,9 @@ struct Body {
     width: usize,
     having: Option<Conditions>,
     calls: Calls,
+    /// Sub-queries that keys and aggregates read.
+    of_rows: Answers,
+    /// Those of the items.
     answers: Answers,
 }
 
@@ -102,13 +105,15 @@ impl Binder<'_> {
         let state_ttl = self.aggregate_ttl();
         let mut calls = Calls { empty_group: true, state_ttl, ..Calls::default() };
         calls.named_windows = self.named_windows(select)?;
-        let grouping = self.group_by(select, ExprBinder::new(self, scope), width, &mut calls)?;
-        let found = SubQueries::new(around);
-        let plain = ExprBinder { calls: Some(&calls), clause: "SELECT", ..ExprBinder::new(self, scope) };
-        let binder = ExprBinder { sub_queries: Some(&found), ..plain };
+        let (found, of_rows) = (SubQueries::new(around), SubQueries::new(around));
+        let plain = ExprBinder::new(self, scope);
+        let keys = ExprBinder { sub_queries: Some(&of_rows), ..plain };
+        let grouping = self.group_by(select, keys, width, &mut calls)?;
+        let plain = ExprBinder { calls: Some(&calls), row_sub_queries: Some(&of_rows), ..plain };
+        let binder = ExprBinder { sub_queries: Some(&found), clause: "SELECT", ..plain };
         let items = self.select_items(select, binder);
         let having = select.having.as_ref();
-        let having = having.map(|it| self.conditions(it, scope, Some(&calls), "HAVING", around)).transpose();
+        let having = having.map(|it| self.conditions(it, plain, "HAVING", around)).transpose();
         let (mut items, having) = match (items, having) {
             (Ok(items), Ok(having)) => (items, having),
             (Err(a), Err(b)) => {
@@ -118,9 +123,9 @@ impl Binder<'_> {
             (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error),
         };
         let width = items.len();
-        let order = self.order_items(plain, order, &mut items)?;
-        let answers = found.take();
-        Ok(Body { grouping, items, order, width, having, calls, answers })
+        let order = self.order_items(binder, order, &mut items)?;
+        let (answers, of_rows) = (found.take(), of_rows.take());
+        Ok(Body { grouping, items, order, width, having, calls, of_rows, answers })
     }
 
     fn named_windows(&self, select: &ast::Select) -> Result<Vec<(String, ast::WindowSpec)>> {
@@ -250,7 +255,7 @@ impl Body {
 
     /// The nodes above the input.
     fn plan(self, binder: &Binder<'_>, input: LogicalPlan) -> Result<LogicalPlan> {
-        let Body { grouping, mut items, having, calls, answers, .. } = self;
+        let Body { mut grouping, mut items, having, calls, of_rows, answers, .. } = self;
         let aggregates = having.is_some() || calls.aggregate();
         let mut plan = match &calls.window {
             Some(window) => window.plan(input),
@@ -258,6 +263,11 @@ impl Body {
         };
         let mut aggregation = None;
         if aggregates {
+            let (above, values) = of_rows.attach(plan, &|expr| Ok(expr.clone()))?;
+            plan = above;
+            let keys = grouping.iter_mut().flat_map(|it| &mut it.keys);
+            keys.for_each(|key| answered(key, &values));
+            calls.answered(&values);
             let made = Aggregation::new(grouping, &calls, &plan.schema());
             for item in &mut items {
                 item.expr = made.lift(&item.expr)?;

@@ -26,7 +26,7 @@ use sqlparser::ast::{self, BinaryOperator, Expr as Ast, FunctionArguments};
 
 use super::{
     calls::{SUB_QUERIES, replace_stand_ins},
-    decorrelate::{Flat, LEVEL, OUTER, all_of, call_of, flatten, has_outer, is_single_row},
+    decorrelate::{Flat, LEVEL, OUTER, all_of, call_of, fill, flatten, has_outer, is_single_row},
     expr::ExprBinder,
     join::{always, join_schema},
     literal,
@@ -166,7 +166,8 @@ impl Wanted {
         lift: Lift<'_>,
         values: &[Expr],
     ) -> Result<LogicalPlan> {
-        let Self { right, kind, condition, span } = self;
+        let Self { mut right, kind, condition, span } = self;
+        fill(&mut right, &left, &|expr| placed(&seen_from_outside(expr.clone(), 0), starts, lift, values))?;
         let condition = placed(&condition, starts, lift, values)?;
         let schema = join_schema(&left.schema(), &right.schema(), kind);
         let (left, right) = (Box::new(left), Box::new(right));
@@ -222,9 +223,9 @@ fn of_right(join: usize, at: usize, schema: &Schema) -> Expr {
 impl<'b> ExprBinder<'b, '_> {
     fn sub_queries(self, what: &str, span: Span) -> Result<&'b SubQueries<'b>> {
         self.sub_queries.ok_or_else(|| {
-            Diagnostic::not_supported(format_args!("{what} in {}", self.clause))
-                .at(span)
-                .help("sub-queries stand in SELECT, WHERE and HAVING, outside of aggregates")
+            Diagnostic::not_supported(format_args!("{what} in {}", self.clause)).at(span).help(
+                "sub-queries stand in SELECT, WHERE, GROUP BY, HAVING, ORDER BY, and in ON of an inner join",
+            )
         })
     }
 
@@ -299,7 +300,7 @@ impl<'b> ExprBinder<'b, '_> {
         let found = self.sub_queries("a comparison with ANY, SOME or ALL", span)?;
         let left = self.bind(left)?;
         let plan = self.binder.query(query, &found.around.inside(self.scope))?;
-        let flat = flatten(plan, false, span)?.materialised();
+        let flat = flatten(plan, false, span)?.apart(span)?.materialised();
         check_width(1, flat.columns.len(), span)?;
         let item = inner_columns(&flat, span)?;
         let counted = counted(flat, &item, extremes, 0, span)?;
@@ -357,7 +358,7 @@ fn scalar_answer(flat: Flat, span: Span) -> Result<Answer> {
     if flat.single_row {
         return single_row_answer(flat, |mut columns| columns.pop(), span);
     }
-    let flat = flat.materialised();
+    let flat = flat.apart(span)?.materialised();
     let item = inner_columns(&flat, span)?;
     let keys = flat.keyed(span)?;
     if keys.is_empty() && has_one_row(&flat.plan) {
@@ -417,6 +418,7 @@ fn exists_answer(flat: Flat, span: Span) -> Result<Answer> {
         let join = Wanted { right, kind: JoinKind::Left, condition: always(), span };
         return Ok(Answer { joins: vec![join], value });
     }
+    let flat = flat.apart(span)?;
     let keys = flat.keyed(span)?;
     let right = marked(flat.plan, keys.iter().map(|it| it.inner.clone()).collect());
     let schema = right.schema();
@@ -466,7 +468,7 @@ fn in_answer(left: Vec<Expr>, flat: Flat, two_valued: bool, span: Span) -> Resul
         }
         return Ok(answer);
     }
-    let flat = flat.materialised();
+    let flat = flat.apart(span)?.materialised();
     let items = inner_columns(&flat, span)?;
     let keys = flat.keyed(span)?;
     let certain = |it: &Expr| !it.data_type.nullable;
