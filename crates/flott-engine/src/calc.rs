@@ -1,4 +1,4 @@
-//! Filter, project, unnest, windows and grouping sets, fused into one operator.
+//! Filter, project, unnest, windows, grouping sets, changes made and told, fused into one operator.
 //!
 //! Keeps nothing. Emits for every batch at once.
 //!
@@ -25,6 +25,7 @@ use flott_types::{Code, Diagnostic, Result, Schema};
 
 use crate::{
     accounting::{Counters, add},
+    changelog_step::{FromChangelog, ToChangelog},
     expand::Expand,
     lineage::Lineage,
     unnest::Unnest,
@@ -50,6 +51,8 @@ enum Ready {
     Unnest(Unnest),
     Window(WindowStep),
     Expand(Expand),
+    FromChangelog(FromChangelog),
+    ToChangelog(ToChangelog),
 }
 
 /// The operator.
@@ -98,6 +101,13 @@ impl Calc {
                     Ready::Window(WindowStep::new(kind, *offset_millis, *time_column, *local_time, schema))
                 }
                 Step::Expand { absent, schema } => Ready::Expand(Expand::new(absent, schema)),
+                Step::FromChangelog { op_column, mapping, schema: output } => {
+                    let name = schema.fields.get(*op_column).map_or("", |field| field.name.as_str());
+                    Ready::FromChangelog(FromChangelog::new(*op_column, name, mapping, output))
+                }
+                Step::ToChangelog { mapping, schema } => {
+                    Ready::ToChangelog(ToChangelog::new(mapping, schema))
+                }
             });
             if let Some(output) = step.schema() {
                 schema = output.clone();
@@ -201,6 +211,16 @@ impl Calc {
                     outcome.expanded += (expanded.num_rows() as u64).saturating_sub(before);
                     expanded
                 }
+                Ready::FromChangelog(from) => {
+                    let (changes, what) = from.apply(&batch)?;
+                    kinds = Some(what);
+                    changes
+                }
+                Ready::ToChangelog(to) => {
+                    let told = to.apply(&batch, kinds.take().as_ref())?;
+                    outcome.filtered += before.saturating_sub(told.num_rows() as u64);
+                    told
+                }
             };
         }
         Ok((batch, kinds, outcome))
@@ -229,6 +249,8 @@ fn used_by(steps: &[Step], columns: usize) -> Vec<bool> {
             Step::Filter(expr) | Step::Unnest { collection: expr, .. } => mark(expr.columns()),
             Step::Window { time_column, .. } => mark(vec![*time_column]),
             Step::Expand { .. } => {}
+            // Columns have other places behind it: all are wanted.
+            Step::FromChangelog { .. } | Step::ToChangelog { .. } => return vec![true; columns],
             Step::Project { exprs, .. } => {
                 exprs.iter().for_each(|expr| mark(expr.columns()));
                 return used;
@@ -238,7 +260,8 @@ fn used_by(steps: &[Step], columns: usize) -> Vec<bool> {
     vec![true; columns]
 }
 
-fn internal(error: arrow::error::ArrowError) -> EvalError {
+/// A kernel that fails on columns that fit is a bug of ours.
+pub fn internal(error: arrow::error::ArrowError) -> EvalError {
     EvalError { code: Code::Internal, message: error.to_string() }
 }
 

@@ -22,6 +22,7 @@
 
 pub mod accounting;
 pub mod calc;
+mod changelog_step;
 pub mod checkpoint;
 mod exchange;
 mod expand;

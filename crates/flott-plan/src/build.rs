@@ -56,9 +56,11 @@ impl Target {
 /// # Errors
 /// What a connector says about a table: `UnsupportedUse`, `UnknownConnector`, …; `NotSupported`
 pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Result<StreamPlan> {
+    let batch = has_word(options, "execution.runtime-mode", "BATCH");
     let mut flatten = Flatten {
         distinct_buckets: distinct_split::buckets(options)?,
         state_ttl: state_ttl(options)?,
+        batch,
         ..Flatten::default()
     };
     let (mut targets, mut branches) = (Vec::new(), Vec::new());
@@ -78,7 +80,6 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         }
     }
     let mut graph = flatten.graph;
-    let batch = has_word(options, "execution.runtime-mode", "BATCH");
     let event_time = match batch {
         // All rows are there before the first window closes: none is late.
         true => vec![false; graph.producers.len()],
@@ -330,7 +331,9 @@ impl Build<'_> {
         let from_source = |&input: &NodeId| {
             let calc = &self.plan.nodes[input];
             let source = |&it: &NodeId| matches!(self.plan.nodes[it].kind, NodeKind::Source(_));
-            !calc.changelog.is_append() && calc.inputs.iter().any(source)
+            let NodeKind::Calc(CalcNode { steps }) = &calc.kind else { return false };
+            let shows_changes = steps.iter().any(|step| matches!(step, Step::ToChangelog { .. }));
+            (shows_changes || !calc.changelog.is_append()) && calc.inputs.iter().any(source)
         };
         // What people watch comes from one writer, in the order of the input.
         let distribution = match guarantee {

@@ -57,6 +57,12 @@ pub fn infer(
     let says = forwards(graph, &everything, registry, batch)?;
     for (branches, sink) in sinks.iter().zip(wanted) {
         check(graph, branches, sink, &says)?;
+        branches.iter().try_for_each(|branch| check_steps(graph, branch, &says, sink.span))?;
+    }
+    let span = wanted.first().map(|sink| sink.span).unwrap_or_default();
+    for producer in &graph.producers {
+        let Producer::Operator(operator) = producer else { continue };
+        operator.inputs.iter().try_for_each(|(_, branch)| check_steps(graph, branch, &says, span))?;
     }
     let before = backwards(graph, sinks, wanted, &says);
     forwards(graph, &before, registry, batch)
@@ -129,6 +135,8 @@ pub fn after(mode: ChangelogMode, steps: &[Step]) -> ChangelogMode {
         | Step::Unnest { .. }
         | Step::Window { .. }
         | Step::Expand { .. } => mode,
+        Step::FromChangelog { .. } => ChangelogMode::RETRACT,
+        Step::ToChangelog { .. } => ChangelogMode::APPEND,
     })
 }
 
@@ -142,7 +150,11 @@ pub fn keys_of(branch: &Branch, says: &[Says]) -> UpsertKeys {
                 let to = |column: &usize| exprs.iter().position(|expr| plain(expr) == Some(*column));
                 keys = keys.iter().filter_map(|key| key.iter().map(to).collect::<Option<Set>>()).collect();
             }
-            Step::Unnest { .. } | Step::Window { .. } | Step::Expand { .. } => keys.clear(),
+            Step::Unnest { .. }
+            | Step::Window { .. }
+            | Step::Expand { .. }
+            | Step::FromChangelog { .. }
+            | Step::ToChangelog { .. } => keys.clear(),
         }
     }
     keys
@@ -165,7 +177,8 @@ fn backwards(graph: &Graph, sinks: &[Vec<Branch>], wanted: &[Wanted], says: &[Sa
     before
 }
 
-/// Whether a row that changes may come or go here: by a filter that reads more than an upsert key.
+/// Whether what a row was counts here: a row that changes may come or go by a filter that reads more
+/// than an upsert key, or the changes are what is wanted.
 fn filters(branch: &Branch, says: &[Says]) -> bool {
     let mut so_far = Branch { producer: branch.producer, steps: Vec::new() };
     branch.steps.iter().any(|step| {
@@ -176,10 +189,30 @@ fn filters(branch: &Branch, says: &[Says]) -> bool {
                 let read: Set = predicate.columns().into_iter().collect();
                 !keys.iter().any(|key| read.is_subset(key))
             }
-            Step::Unnest { .. } => true,
-            Step::Project { .. } | Step::Window { .. } | Step::Expand { .. } => false,
+            Step::Unnest { .. } | Step::ToChangelog { .. } => true,
+            Step::Project { .. } | Step::Window { .. } | Step::Expand { .. } | Step::FromChangelog { .. } => {
+                false
+            }
         }
     })
+}
+
+/// Whether the steps take what comes to them: `FROM_CHANGELOG` takes new rows only.
+fn check_steps(graph: &Graph, branch: &Branch, says: &[Says], span: Span) -> Result<()> {
+    let mut so_far = Branch { producer: branch.producer, steps: Vec::new() };
+    for step in &branch.steps {
+        if matches!(step, Step::FromChangelog { .. }) && !mode_of(&so_far, says).is_append() {
+            let message = format!(
+                "FROM_CHANGELOG takes new rows only, but a {} changes rows that it told before",
+                maker(graph, &so_far, says)
+            );
+            return Err(Diagnostic::error(Code::UnsupportedUse, message).at(span).help(
+                "its input tells changes itself: leave FROM_CHANGELOG out, or put TO_CHANGELOG before it",
+            ));
+        }
+        so_far.steps.push(step.clone());
+    }
+    Ok(())
 }
 
 /// Whether the sink takes what comes to it.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use flott_types::Schema;
+use flott_types::{RowKind, Schema};
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -130,6 +130,16 @@ fn properties(plan: &StreamPlan, id: usize) -> Vec<(&'static str, String)> {
                     }
                     Step::Expand { absent, schema } => {
                         out.push(("grouping sets", grouping_sets(absent, schema)));
+                    }
+                    Step::FromChangelog { mapping, .. } => {
+                        let of = |(code, kind): &(String, RowKind)| format!("'{code}' is {}", kind.short());
+                        let all: Vec<String> = mapping.iter().map(of).collect();
+                        out.push(("from changelog", all.join(", ")));
+                    }
+                    Step::ToChangelog { mapping, .. } => {
+                        let of = |(kind, code): &(RowKind, String)| format!("{} is '{code}'", kind.short());
+                        let all: Vec<String> = mapping.iter().map(of).collect();
+                        out.push(("to changelog", all.join(", ")));
                     }
                 }
             }
@@ -285,7 +295,9 @@ fn as_json(plan: &StreamPlan) -> Json {
 }
 
 /// What a box of a flow chart says.
-const IN_CHARTS: [&str; 13] = [
+const IN_CHARTS: [&str; 15] = [
+    "from changelog",
+    "to changelog",
     "filter",
     "project",
     "guarantee",

@@ -30,6 +30,8 @@ pub struct Flatten {
     pub distinct_buckets: Option<i64>,
     /// `table.exec.state.ttl`: how long operators keep what nothing touches, if not for ever.
     pub state_ttl: Option<i64>,
+    /// `execution.runtime-mode = 'batch'`: only final rows are wanted.
+    pub batch: bool,
 }
 
 /// A plan without the row-by-row nodes on its top, and those as steps.
@@ -111,8 +113,16 @@ impl Flatten {
                 return Err(flott_types::Diagnostic::not_supported(what).at(*span));
             }
             LogicalPlan::TemporalJoin(join) => return not_yet("FOR SYSTEM_TIME AS OF", join.span),
-            LogicalPlan::FromChangelog(it) => return not_yet("FROM_CHANGELOG", it.span),
-            LogicalPlan::ToChangelog(it) => return not_yet("TO_CHANGELOG", it.span),
+            LogicalPlan::FromChangelog(it) => {
+                let step = crate::from_to_changelog::from_changelog(it, self.batch)?;
+                let branches = extended(self.branches(&it.input)?, &[step]);
+                extended(branches, &steps)
+            }
+            LogicalPlan::ToChangelog(it) => {
+                let step = crate::from_to_changelog::to_changelog(it);
+                let branches = extended(self.branches(&it.input)?, &[step]);
+                extended(branches, &steps)
+            }
             LogicalPlan::Match(it) => return not_yet("MATCH_RECOGNIZE", it.span),
             LogicalPlan::Project { .. } | LogicalPlan::Filter { .. } | LogicalPlan::Unnest { .. } => {
                 let (base, below) = peel(base);

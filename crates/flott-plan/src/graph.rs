@@ -179,7 +179,10 @@ fn meaning_of(operator: &Operator) -> String {
                     anonymous(collection);
                     nameless(schema);
                 }
-                Step::Window { schema, .. } | Step::Expand { schema, .. } => nameless(schema),
+                Step::Window { schema, .. }
+                | Step::Expand { schema, .. }
+                | Step::FromChangelog { schema, .. }
+                | Step::ToChangelog { schema, .. } => nameless(schema),
             }
             let _ = write!(out, ";{step:?}");
         }

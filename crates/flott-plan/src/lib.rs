@@ -19,6 +19,7 @@ mod distinct_split;
 mod event_time;
 mod explain;
 mod flatten;
+mod from_to_changelog;
 mod graph;
 mod group;
 mod guarantee;

@@ -162,6 +162,16 @@ fn carried(steps: Vec<Step>, mut at: usize) -> Vec<Step> {
                 absent.iter_mut().flatten().for_each(|column| *column = moved(*column));
                 schema.fields.insert(at, field());
             }
+            Step::FromChangelog { op_column, schema, .. } => {
+                let goes_before = *op_column < at;
+                *op_column = moved(*op_column);
+                at -= usize::from(goes_before);
+                schema.fields.insert(at, field());
+            }
+            Step::ToChangelog { schema, .. } => {
+                at += 1;
+                schema.fields.insert(at, field());
+            }
         }
         width = step.schema().cloned().or(width);
         out.push(step);

@@ -85,6 +85,11 @@ fn before(step: &Step, width: usize, after: &Set) -> Set {
         Step::Unnest { collection, .. } => inherited().chain(collection.columns()).collect(),
         Step::Window { time_column, .. } => inherited().chain([*time_column]).collect(),
         Step::Expand { .. } => inherited().collect(),
+        Step::FromChangelog { op_column, .. } => {
+            let below = |column: usize| column + usize::from(column >= *op_column);
+            after.iter().map(|&column| below(column)).chain([*op_column]).collect()
+        }
+        Step::ToChangelog { .. } => after.iter().filter_map(|column| column.checked_sub(1)).collect(),
     }
 }
 
@@ -146,6 +151,22 @@ fn move_columns(branch: &mut Branch, wanted: Option<&Set>, full: &[Schema], kept
                     columns.iter_mut().for_each(|column| *column = position(*column));
                 }
                 next = Some(appended(&now, &mut width, schema));
+            }
+            Step::FromChangelog { op_column, schema, .. } => {
+                let above = |column: usize| column - usize::from(column > *op_column);
+                let others = now.iter().filter(|column| **column != *op_column);
+                let left: Vec<usize> = others.map(|&column| above(column)).collect();
+                *op_column = position(*op_column);
+                width = schema.len();
+                *schema = schema.project(&left);
+                next = Some(left);
+            }
+            Step::ToChangelog { schema, .. } => {
+                let left: Vec<usize> =
+                    std::iter::once(0).chain(now.iter().map(|column| column + 1)).collect();
+                width = schema.len();
+                *schema = schema.project(&left);
+                next = Some(left);
             }
         }
         now = next.unwrap_or(now);

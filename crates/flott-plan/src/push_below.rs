@@ -87,7 +87,10 @@ impl State {
                 let schema = self.schema.clone();
                 self.steps.push(Step::Unnest { collection, outer: *outer, ordinality: *ordinality, schema });
             }
-            Step::Window { .. } | Step::Expand { .. } => return None,
+            Step::Window { .. }
+            | Step::Expand { .. }
+            | Step::FromChangelog { .. }
+            | Step::ToChangelog { .. } => return None,
         }
         Some(())
     }

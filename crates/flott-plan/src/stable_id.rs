@@ -66,6 +66,15 @@ impl Meaning {
                     text.push_str(&format!("without {sets:?};"));
                     columns.push("$set".to_string());
                 }
+                Step::FromChangelog { op_column, mapping, .. } => {
+                    if *op_column < columns.len() {
+                        text.push_str(&format!("changes by {} {mapping:?};", columns.remove(*op_column)));
+                    }
+                }
+                Step::ToChangelog { mapping, .. } => {
+                    text.push_str(&format!("changes as {mapping:?};"));
+                    columns.insert(0, "$op".to_string());
+                }
             }
         }
         // A calc keeps nothing, but its id tells two of them apart.

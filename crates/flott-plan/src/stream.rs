@@ -4,7 +4,7 @@ use std::fmt;
 
 use flott_expr::Expr;
 use flott_sql::{Insert, LogicalPlan, WatermarkDef, WindowKind};
-use flott_types::{Schema, Span, TableDescription};
+use flott_types::{RowKind, Schema, Span, TableDescription};
 
 use crate::{Guarantee, OperatorNode, Port};
 
@@ -206,6 +206,22 @@ pub enum Step {
         /// Input columns, then `$set`.
         schema: Schema,
     },
+    /// New rows that say what they do, as changes (`FROM_CHANGELOG`).
+    FromChangelog {
+        /// The column that says it.
+        op_column: usize,
+        /// Its values and what they mean. A row with another one can't be evaluated.
+        mapping: Vec<(String, RowKind)>,
+        /// Input columns without that one.
+        schema: Schema,
+    },
+    /// Changes as new rows that say what they do (`TO_CHANGELOG`).
+    ToChangelog {
+        /// What each kind is called; changes of another one are left out.
+        mapping: Vec<(RowKind, String)>,
+        /// A column that says it (STRING), then the input's.
+        schema: Schema,
+    },
 }
 
 /// Stateless steps, done together.
@@ -285,7 +301,9 @@ impl Step {
             Step::Project { schema, .. }
             | Step::Unnest { schema, .. }
             | Step::Window { schema, .. }
-            | Step::Expand { schema, .. } => Some(schema),
+            | Step::Expand { schema, .. }
+            | Step::FromChangelog { schema, .. }
+            | Step::ToChangelog { schema, .. } => Some(schema),
         }
     }
     /// The expressions that it evaluates.
@@ -293,7 +311,10 @@ impl Step {
         match self {
             Step::Filter(expr) | Step::Unnest { collection: expr, .. } => std::slice::from_ref(expr),
             Step::Project { exprs, .. } => exprs,
-            Step::Window { .. } | Step::Expand { .. } => &[],
+            Step::Window { .. }
+            | Step::Expand { .. }
+            | Step::FromChangelog { .. }
+            | Step::ToChangelog { .. } => &[],
         }
     }
     /// The columns after these steps over columns of `input`.
