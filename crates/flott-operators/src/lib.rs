@@ -15,7 +15,9 @@
 #[cfg(test)]
 mod conformance;
 mod group;
+mod keyed;
 mod operator;
+mod rank;
 mod window;
 
 use arrow::error::ArrowError;

@@ -155,6 +155,7 @@ pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Resul
             Box::new(WindowJoinOperator::new(node, input(0)?, input(1)?, context)?)
         }
         OperatorNode::WindowRank(node) => Box::new(WindowRankOperator::new(node, input(0)?, context)?),
+        OperatorNode::TopN(node) => crate::rank::build(node, input(0)?, context)?,
         OperatorNode::GroupAggregate(node) => {
             Box::new(GroupAggregateOperator::new(node, input(0)?, context)?)
         }

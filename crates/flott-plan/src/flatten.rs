@@ -105,7 +105,9 @@ impl Flatten {
             }
             LogicalPlan::Over { input, partition_by, order_by, calls, schema, span } => {
                 let (conditions, steps) = leading_filters(simplify(steps));
-                let over = crate::rank::Over { input, partition_by, order_by, calls, schema, span: *span };
+                let ranked = crate::rank::is_read(&steps, input.schema().len());
+                let over =
+                    crate::rank::Over { input, partition_by, order_by, calls, schema, span: *span, ranked };
                 extended(self.rank(&over, conditions)?, &steps)
             }
             LogicalPlan::Sort { keys, span, .. } => {

@@ -43,7 +43,7 @@ pub use build::plan;
 pub use explain::{ExplainFormat, explain};
 pub use flott_sql::{JoinKind, WindowKind};
 pub use guarantee::Guarantee;
-pub use nodes::{GroupAggregate, Keeps, StatefulNode, UpsertKeys};
+pub use nodes::{GroupAggregate, Keeps, StatefulNode, TopN, TopNStrategy, UpsertKeys};
 pub use operator::{
     Call, Exchange, OperatorNode, Port, SessionWindow, WindowAggregate, WindowJoin, WindowProperty,
     WindowRank, Windows,

@@ -14,7 +14,7 @@ use flott_types::{DataType, TimeAttribute};
 
 use flott_expr::Expr;
 
-use crate::{GroupAggregate, nodes::StatefulNode};
+use crate::{GroupAggregate, TopN, nodes::StatefulNode};
 
 /// How rows get from an edge to the shards of an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -52,6 +52,8 @@ pub enum OperatorNode {
     WindowRank(WindowRank),
     /// Groups whose results change with every row.
     GroupAggregate(GroupAggregate),
+    /// The first rows of each group: Top-N, deduplication, LIMIT.
+    TopN(TopN),
 }
 
 impl OperatorNode {
@@ -63,6 +65,7 @@ impl OperatorNode {
             OperatorNode::WindowJoin(node) => node,
             OperatorNode::WindowRank(node) => node,
             OperatorNode::GroupAggregate(node) => node,
+            OperatorNode::TopN(node) => node,
         }
     }
     /// The same, to be changed.
@@ -73,6 +76,7 @@ impl OperatorNode {
             OperatorNode::WindowJoin(node) => node,
             OperatorNode::WindowRank(node) => node,
             OperatorNode::GroupAggregate(node) => node,
+            OperatorNode::TopN(node) => node,
         }
     }
     /// What people call it.

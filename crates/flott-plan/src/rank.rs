@@ -1,24 +1,25 @@
-//! `ROW_NUMBER() OVER (PARTITION BY window_start, window_end, … ORDER BY …) <= n`: the first rows
-//! of each group of a window, deduplication among them.
+//! `ROW_NUMBER() OVER (PARTITION BY … ORDER BY …) <= n`: the first rows of each group, deduplication among
+//! them; `ORDER BY … LIMIT`, which is the same without groups.
 //!
 //! ```text
 //!   Filter rn <= 3 AND x > 1                Filter x > 1
-//!    └ Over ROW_NUMBER() AS rn       ──►     └ WindowRank 1 to 3
+//!    └ Over ROW_NUMBER() AS rn       ──►     └ TopN 1 to 3            groups of all rows
+//!                                            └ WindowRank 1 to 3      groups of a window's rows
 //! ```
 //!
-//! Source: Flink documentation, "Window Top-N", "Window Deduplication".
+//! Source: Flink documentation, "Top-N", "Deduplication", "Window Top-N", "Window Deduplication".
 
 use flott_expr::{Expr, ExprKind, Value};
 use flott_sql::{LogicalPlan, OverCall, OverFunction, SortKey};
 use flott_types::{Diagnostic, Result, Schema, Span, TimeAttribute};
 
 use crate::{
-    OperatorNode, Step, WindowProperty, WindowRank,
+    OperatorNode, Step, TopN, WindowProperty, WindowRank,
     aggregate::Columns,
     flatten::{Flatten, columns_of, extended},
     graph::Branch,
     join::attached,
-    window_columns::{plain, window_columns},
+    window_columns::{WindowColumns, plain, window_columns},
 };
 
 /// The parts of [`LogicalPlan::Over`].
@@ -35,6 +36,21 @@ pub struct Over<'a> {
     pub schema: &'a Schema,
     /// Where the first call stands.
     pub span: Span,
+    /// Whether somebody reads what the calls give, bounds of the rank left out.
+    pub ranked: bool,
+}
+
+/// Whether these steps, or who comes behind them, read a column.
+pub fn is_read(steps: &[Step], column: usize) -> bool {
+    for step in steps {
+        if step.exprs().iter().any(|expr| expr.columns().contains(&column)) {
+            return true;
+        }
+        if matches!(step, Step::Project { .. }) {
+            return false;
+        }
+    }
+    true
 }
 
 impl Flatten {
@@ -43,39 +59,97 @@ impl Flatten {
     /// # Errors
     /// `NotSupported`
     pub fn rank(&mut self, over: &Over<'_>, conditions: Vec<Expr>) -> Result<Vec<Branch>> {
-        let input = over.input.schema();
-        let width = input.len();
-        match over.calls {
-            [OverCall { function: OverFunction::RowNumber, .. }] => {}
-            [OverCall { function: OverFunction::Rank | OverFunction::DenseRank, .. }] => {
+        let width = over.input.schema().len();
+        let (mut ranks, mut others) = ((1, None), Vec::new());
+        for condition in conditions {
+            narrow(condition, width, &mut ranks, &mut others);
+        }
+        let (first, last) = match (over.calls, ranks) {
+            ([OverCall { function: OverFunction::RowNumber, .. }], (first, Some(last))) => (first, last),
+            ([OverCall { function: OverFunction::RowNumber, .. }], _) => {
+                return Err(Diagnostic::not_supported("ROW_NUMBER without an upper bound")
+                    .at(over.span)
+                    .help("keep the first rows with WHERE row_num <= n, n being a number, in the query around it"));
+            }
+            ([OverCall { function: OverFunction::Rank | OverFunction::DenseRank, .. }], _) => {
                 return Err(Diagnostic::not_supported("RANK and DENSE_RANK")
                     .at(over.span)
                     .help("use ROW_NUMBER"));
             }
             _ => return Err(Diagnostic::not_supported("functions with OVER").at(over.span)),
-        }
+        };
         let windows = window_columns(over.input).filter(|windows| {
             let has = |property| over.partition_by.iter().any(|it| windows.property_of(it) == Some(property));
             has(WindowProperty::Start) && has(WindowProperty::End)
         });
-        let Some(windows) = windows else {
-            return Err(Diagnostic::not_supported("Top-N and deduplication without a window")
-                .at(over.span)
-                .help("windows are there: PARTITION BY window_start, window_end, …"));
+        match windows {
+            Some(windows) => self.window_rank(over, &windows, (first, last), others),
+            None => self.top_n(over, (first, last), others),
+        }
+    }
+
+    /// The first rows of each group.
+    fn top_n(&mut self, over: &Over<'_>, ranks: (u64, u64), others: Vec<Expr>) -> Result<Vec<Branch>> {
+        let input = over.input.schema();
+        let width = input.len();
+        let mut columns = Columns::of(&input);
+        let mut keys: Vec<usize> = Vec::new();
+        for key in over.partition_by.iter().filter(|key| !matches!(key.kind, ExprKind::Literal(_))) {
+            let column = columns.add(key);
+            if !keys.contains(&column) {
+                keys.push(column);
+            }
+        }
+        let time = match over.order_by {
+            [key] => plain(&key.expr).and_then(|at| input.fields.get(at)).and_then(|field| field.time),
+            _ => None,
         };
+        let order = over.order_by.iter().map(|key| (columns.add(&key.expr), key.descending, key.nulls_first));
+        let node = TopN {
+            order_by: order.collect(),
+            keys,
+            ranks,
+            with_rank: ranks.0 != ranks.1
+                && (over.ranked || others.iter().any(|it| it.columns().contains(&width))),
+            time,
+            ttl_millis: self.state_ttl,
+            ..TopN::default()
+        };
+        let mut output = columns.schema(false);
+        output.fields.iter_mut().for_each(|field| field.time = None);
+        let rank = over.schema.fields.last().filter(|_| node.with_rank);
+        output.fields.extend(rank.cloned());
+        let mut exprs = columns_of(&output);
+        let rank = match node.with_rank {
+            true => exprs.pop(),
+            // There is one rank only, or nobody asks.
+            false => over.schema.fields.last().map(|field| {
+                let rank = i64::try_from(ranks.0).unwrap_or(i64::MAX);
+                Expr::literal(Value::Int(rank), field.data_type.clone())
+            }),
+        };
+        exprs.truncate(width);
+        exprs.extend(rank);
+        let restore = Step::Project { exprs, schema: over.schema.clone() };
+        let branches = extended(self.branches(over.input)?, &[columns.step()]);
+        let branch = self.operator(OperatorNode::TopN(node), vec![branches], output);
+        let steps: Vec<Step> = std::iter::once(restore).chain(others.into_iter().map(Step::Filter)).collect();
+        Ok(extended(vec![branch], &steps))
+    }
+
+    /// The first rows of each group of a window.
+    fn window_rank(
+        &mut self,
+        over: &Over<'_>,
+        windows: &WindowColumns,
+        (first, last): (u64, u64),
+        others: Vec<Expr>,
+    ) -> Result<Vec<Branch>> {
         if windows.time == TimeAttribute::Proctime {
             return Err(Diagnostic::not_supported("window Top-N on processing time").at(over.span));
         }
-        let mut ranks = (1, None);
-        let mut others = Vec::new();
-        for condition in conditions {
-            narrow(condition, width, &mut ranks, &mut others);
-        }
-        let (first, Some(last)) = ranks else {
-            return Err(Diagnostic::not_supported("ROW_NUMBER without an upper bound")
-                .at(over.span)
-                .help("keep the first rows with WHERE row_num <= n in the query around it"));
-        };
+        let input = over.input.schema();
+        let width = input.len();
         let mut columns = Columns::of(&input);
         let keys = over.partition_by.iter().filter(|key| {
             let property = windows.property_of(key);
@@ -90,7 +164,7 @@ impl Flatten {
         }
         let order = over.order_by.iter().map(|key| (columns.add(&key.expr), key.descending, key.nulls_first));
         let node = OperatorNode::WindowRank(WindowRank {
-            windows: attached(&windows),
+            windows: attached(windows),
             keys: key_columns,
             order_by: order.collect(),
             ranks: (first, last),

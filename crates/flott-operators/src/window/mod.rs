@@ -33,9 +33,11 @@ mod split;
 mod tests;
 
 pub(crate) use aggregate::WindowAggregateOperator;
+pub(crate) use assign::millis;
 pub(crate) use emit::{batch, positional_schema};
 pub(crate) use join::WindowJoinOperator;
 pub(crate) use pane::{first_rows, next_slots, take_all};
 pub(crate) use partial::PreAggregation;
+pub(crate) use place::{column, lowest, only_inserts, reject_null_times};
 pub(crate) use rank::WindowRankOperator;
 pub(crate) use session::SessionOperator;

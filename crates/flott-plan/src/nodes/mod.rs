@@ -9,6 +9,7 @@
 //! `flott-operators`.
 
 mod group_aggregate;
+mod top_n;
 mod windows;
 
 use std::{collections::BTreeSet, fmt};
@@ -19,6 +20,7 @@ use flott_types::{Result, TimeAttribute};
 use crate::{ChangelogMode, Exchange, operator_text::Labels};
 
 pub use group_aggregate::GroupAggregate;
+pub use top_n::{TopN, TopNStrategy};
 
 /// Positions of columns, sorted.
 pub type Set = BTreeSet<usize>;

@@ -1,0 +1,183 @@
+//! `ROW_NUMBER() … <= n`, `ORDER BY … LIMIT`, `LIMIT`: the first rows of each group.
+//!
+//! ```text
+//!   order                 ranks   input            what it is
+//!   a time, nothing else  1       only adds rows   deduplication: the first or last row of each key
+//!   anything              1 to n  only adds rows   the n best rows of each key
+//!   anything              1 to n  changes          all rows of each key, in order
+//! ```
+//! Source: Flink documentation, "Top-N", "Deduplication".
+
+use flott_types::{Result, TimeAttribute};
+
+use super::{Keeps, Origins, Set, StatefulNode, UpsertKeys, names, rank};
+use crate::{
+    ChangelogMode,
+    operator_text::{Labels, order_text},
+};
+
+/// The rows of these ranks in each group. Output: the input's columns, then the rank (BIGINT) if
+/// `with_rank`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TopN {
+    /// The grouping columns.
+    pub keys: Vec<usize>,
+    /// (column, descending, nulls first)
+    pub order_by: Vec<(usize, bool, bool)>,
+    /// First and last rank wanted, counting from 1.
+    pub ranks: (u64, u64),
+    /// Whether the rank comes out.
+    pub with_rank: bool,
+    /// The order is one time attribute and nothing else.
+    pub time: Option<TimeAttribute>,
+    /// Its input takes rows back.
+    pub retracts: bool,
+    /// It tells what a row was before a change.
+    pub with_before: bool,
+    /// Groups that nothing has touched for so long are forgotten.
+    pub ttl_millis: Option<i64>,
+}
+
+/// How [`TopN`] works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopNStrategy {
+    /// The row of the least (or, if `last`, greatest) time of each key.
+    Deduplicate {
+        /// Event or processing time.
+        time: TimeAttribute,
+        /// The last one.
+        last: bool,
+    },
+    /// The input only adds rows: as many are kept as are wanted.
+    Best,
+    /// All rows are kept.
+    All,
+}
+
+impl TopN {
+    /// How it works.
+    pub fn strategy(&self) -> TopNStrategy {
+        match (self.time, self.order_by.as_slice()) {
+            _ if self.retracts => TopNStrategy::All,
+            (Some(time), [(_, last, _)]) if self.ranks == (1, 1) && !self.with_rank => {
+                TopNStrategy::Deduplicate { time, last: *last }
+            }
+            _ => TopNStrategy::Best,
+        }
+    }
+    /// Whether each rank is a row of its own that changes, rather than rows that come and go.
+    pub fn is_positional(&self) -> bool {
+        self.with_rank || self.ranks.0 > 1 || (self.ranks == (1, 1) && !self.retracts)
+    }
+    /// Whether a row that is in stays in, and no earlier one is told of: `LIMIT` without an order.
+    fn is_first_come(&self) -> bool {
+        self.order_by.is_empty() && !self.retracts
+    }
+}
+
+impl StatefulNode for TopN {
+    fn name(&self) -> &'static str {
+        match self.strategy() {
+            TopNStrategy::Deduplicate { .. } => "deduplicate",
+            _ if self.order_by.is_empty() && self.keys.is_empty() && !self.with_rank => "limit",
+            _ => "top-n",
+        }
+    }
+    fn time(&self) -> Option<TimeAttribute> {
+        // The first row is known when no earlier one can come any more.
+        match self.strategy() {
+            TopNStrategy::Deduplicate { time, last: false } => Some(time),
+            _ => None,
+        }
+    }
+    fn keys(&self, _: usize) -> Vec<usize> {
+        self.keys.clone()
+    }
+    fn describe(&self, [input, _]: &Labels) -> Vec<(&'static str, String)> {
+        let mut out = Vec::new();
+        if !self.keys.is_empty() {
+            out.push(("keys", names(&self.keys, input)));
+        }
+        match self.strategy() {
+            TopNStrategy::Deduplicate { time, last } => {
+                let which = if last { "last" } else { "first" };
+                let by = match time {
+                    TimeAttribute::Rowtime => order_text(&self.order_by, input),
+                    TimeAttribute::Proctime => "processing time".to_string(),
+                };
+                out.push(("keep", format!("{which} row by {by}")));
+            }
+            _ => {
+                if !self.order_by.is_empty() {
+                    out.push(("order", order_text(&self.order_by, input)));
+                }
+                out.push(("ranks", format!("{} to {}", self.ranks.0, self.ranks.1)));
+            }
+        }
+        out
+    }
+    fn keeps(&self) -> Keeps {
+        let what = match self.strategy() {
+            TopNStrategy::Deduplicate { time: TimeAttribute::Proctime, last: false } => {
+                "each key that was seen".to_string()
+            }
+            TopNStrategy::Deduplicate { time: TimeAttribute::Rowtime, last: false } => {
+                "each key that was seen, and its first row until the watermark reaches its time".to_string()
+            }
+            TopNStrategy::Deduplicate { time: TimeAttribute::Rowtime, last: true } if !self.with_before => {
+                "the time of the last row of each key".to_string()
+            }
+            TopNStrategy::Deduplicate { last: true, .. } if !self.with_before => {
+                "each key that was seen".to_string()
+            }
+            TopNStrategy::Deduplicate { last: true, .. } => "the last row of each key".to_string(),
+            TopNStrategy::Best if self.is_first_come() && self.keys.is_empty() => {
+                return Keeps::until("how many rows have come", "the limit is reached");
+            }
+            TopNStrategy::Best if self.keys.is_empty() => {
+                let rows = format!("the first {} rows", self.ranks.1);
+                return Keeps::until(rows, "better ones come");
+            }
+            TopNStrategy::Best => format!("the first {} rows of each key", self.ranks.1),
+            TopNStrategy::All if self.keys.is_empty() => "all rows, in order".to_string(),
+            TopNStrategy::All => "all rows of each key, in order".to_string(),
+        };
+        Keeps::idle(what, self.ttl_millis)
+    }
+    fn columns(&self, [input, _]: &Labels) -> Vec<String> {
+        input.iter().cloned().chain(["row_number".to_string()]).collect()
+    }
+    fn shrink(&mut self, widths: &[usize; 2], needed: &Set, origins: Origins) -> (Vec<usize>, Vec<Set>) {
+        let width = widths[0];
+        let mut input: Set = needed.iter().copied().filter(|&column| column < width).collect();
+        input.extend(origins[0]);
+        input.extend(self.keys.iter().copied());
+        input.extend(self.order_by.iter().map(|it| it.0));
+        let with_rank = self.with_rank.then_some(width);
+        let left = input.iter().copied().chain(with_rank).collect();
+        self.keys.iter_mut().for_each(|column| *column = rank(&input, *column));
+        self.order_by.iter_mut().for_each(|it| it.0 = rank(&input, it.0));
+        (left, vec![input])
+    }
+    fn changelog(&mut self, inputs: &[ChangelogMode], before: bool) -> Result<ChangelogMode> {
+        self.retracts = !inputs.iter().all(ChangelogMode::is_append);
+        // Without a rank nothing tells which row another one takes the place of.
+        self.with_before =
+            before || (self.is_positional() && !self.with_rank && self.ranks.0 != self.ranks.1);
+        Ok(match self.strategy() {
+            TopNStrategy::Deduplicate { last: false, .. } => ChangelogMode::APPEND,
+            _ if self.is_first_come() => ChangelogMode::APPEND,
+            _ if self.is_positional() => {
+                ChangelogMode { updates: true, deletes: self.retracts, before: self.with_before }
+            }
+            _ => ChangelogMode { updates: false, deletes: true, before: true },
+        })
+    }
+    fn upsert_keys(&self, inputs: &[UpsertKeys]) -> UpsertKeys {
+        let keys: Set = self.keys.iter().copied().collect();
+        if self.ranks.0 == self.ranks.1 {
+            return vec![keys];
+        }
+        inputs.first().cloned().unwrap_or_default()
+    }
+}
