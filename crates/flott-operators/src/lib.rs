@@ -18,6 +18,7 @@ mod group;
 mod keyed;
 mod operator;
 mod rank;
+mod sort;
 mod window;
 
 use arrow::error::ArrowError;

@@ -13,6 +13,8 @@ use flott_state::{KeyGroups, OperatorSnapshot, OperatorState};
 use flott_types::{Code, Diagnostic, Result, Schema};
 
 use crate::group::{GroupAggregateOperator, PreGroup};
+use crate::keyed::{MaterializeOperator, NormalizeOperator};
+use crate::sort::SortOperator;
 use crate::window::{
     PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator, WindowRankOperator,
 };
@@ -156,6 +158,9 @@ pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Resul
         }
         OperatorNode::WindowRank(node) => Box::new(WindowRankOperator::new(node, input(0)?, context)?),
         OperatorNode::TopN(node) => crate::rank::build(node, input(0)?, context)?,
+        OperatorNode::Normalize(node) => Box::new(NormalizeOperator::new(node, input(0)?, context)?),
+        OperatorNode::Materialize(node) => Box::new(MaterializeOperator::new(node, input(0)?, context)?),
+        OperatorNode::Sort(node) => Box::new(SortOperator::new(node, input(0)?, context)?),
         OperatorNode::GroupAggregate(node) => {
             Box::new(GroupAggregateOperator::new(node, input(0)?, context)?)
         }

@@ -7,7 +7,7 @@
 
 use flott_connector::{Changelog, Registry};
 use flott_expr::Expr;
-use flott_sql::Insert;
+use flott_sql::{Insert, LogicalPlan, OnConflict};
 use flott_types::{Code, Diagnostic, Options, Result, Schema, Span};
 
 use crate::{
@@ -17,7 +17,9 @@ use crate::{
     distinct_split, event_time,
     flatten::Flatten,
     graph::{Branch, Graph, Leaf, Operator, Producer},
-    guarantee, origin,
+    guarantee,
+    materialize::{self, SinkRules},
+    origin,
     prune::prune,
     stable_id::{self, Meaning},
 };
@@ -28,6 +30,7 @@ struct Target {
     overwrite: bool,
     span: Span,
     schema: Schema,
+    on_conflict: Option<OnConflict>,
 }
 
 impl Target {
@@ -38,12 +41,14 @@ impl Target {
                 name: table.name.clone(),
                 changelog: registry.connector_of(table)?.sink_changelog(table, registry)?,
                 key: key_columns(table),
+                on_conflict: self.on_conflict,
                 span: self.span,
             },
             SinkTarget::Collect => Wanted {
                 name: "result".to_string(),
                 changelog: Changelog::Retract,
                 key: Vec::new(),
+                on_conflict: None,
                 span: self.span,
             },
         })
@@ -63,30 +68,41 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         batch,
         ..Flatten::default()
     };
+    let plans: Vec<&LogicalPlan> = match pipeline {
+        Pipeline::Query(query) => vec![query],
+        Pipeline::Inserts(inserts) => inserts.iter().map(|insert| &insert.plan).collect(),
+    };
+    flatten.normalize = materialize::sources_to_normalize(plans.into_iter(), registry, options)?;
     let (mut targets, mut branches) = (Vec::new(), Vec::new());
     match pipeline {
         Pipeline::Query(query) => {
             branches.push(flatten.branches(query)?);
             let (target, schema) = (SinkTarget::Collect, query.schema());
-            targets.push(Target { target, overwrite: false, span: Span::default(), schema });
+            let span = Span::default();
+            targets.push(Target { target, overwrite: false, span, schema, on_conflict: None });
         }
         Pipeline::Inserts(inserts) => {
             check_overwrites(inserts)?;
             for insert in inserts {
                 branches.push(flatten.branches(&insert.plan)?);
                 let (target, schema) = (SinkTarget::Table(insert.sink.clone()), insert.plan.schema());
-                targets.push(Target { target, overwrite: insert.overwrite, span: insert.span, schema });
+                let Insert { overwrite, span, on_conflict, .. } = *insert;
+                targets.push(Target { target, overwrite, span, schema, on_conflict });
             }
         }
     }
-    let mut graph = flatten.graph;
+    let mut graph = std::mem::take(&mut flatten.graph);
+    let wanted = targets.iter().map(|it| it.wanted(registry)).collect::<Result<Vec<_>>>()?;
+    let mut says = changelog::infer(&mut graph, &branches, &wanted, registry, batch)?;
+    let rules = SinkRules::of(options, flatten.state_ttl)?;
+    if !batch && rules.materialize(&mut graph, &mut branches, &wanted, &says)? {
+        says = changelog::infer(&mut graph, &branches, &wanted, registry, batch)?;
+    }
     let event_time = match batch {
         // All rows are there before the first window closes: none is late.
         true => vec![false; graph.producers.len()],
         false => event_time::needed(&graph, &branches)?,
     };
-    let wanted = targets.iter().map(|it| it.wanted(registry)).collect::<Result<Vec<_>>>()?;
-    let says = changelog::infer(&mut graph, &branches, &wanted, registry, batch)?;
     origin::carry(&mut graph, &mut branches, &event_time);
     let kept = prune(&mut graph, &mut branches, &event_time);
     let filters = take_filters(&mut graph, &mut branches, &event_time);
@@ -306,7 +322,7 @@ impl Build<'_> {
     }
 
     fn sink(&mut self, to: Target, branches: Vec<Branch>) -> Result<()> {
-        let Target { target, overwrite, span, schema } = to;
+        let Target { target, overwrite, span, schema, on_conflict: _ } = to;
         let base = match &target {
             SinkTarget::Table(table) => {
                 let connector = self.registry.connector_of(table)?;

@@ -10,6 +10,7 @@
 //! Source: Flink's `FlinkChangelogModeInferenceProgram`.
 
 use flott_connector::{Changelog, Registry};
+use flott_sql::OnConflict;
 use flott_types::{Code, Diagnostic, Result, Span, TableDescription};
 
 use crate::{
@@ -27,8 +28,9 @@ pub struct Wanted {
     /// Which changes it takes.
     pub changelog: Changelog,
     /// Positions of the primary key's columns.
-    #[expect(dead_code, reason = "materialisation compares it with the upsert keys")]
     pub key: Vec<usize>,
+    /// What happens to several rows with the same key, if it is said.
+    pub on_conflict: Option<OnConflict>,
     /// Where the statement names it.
     pub span: Span,
 }

@@ -9,6 +9,8 @@
 //!             └ Union t, u
 //! ```
 
+use std::collections::HashMap;
+
 use flott_expr::{Expr, ExprKind};
 use flott_sql::{LogicalPlan, WatermarkDef, WindowKind, WindowSpec};
 use flott_types::{Code, Diagnostic, Result, Schema, Span, TableDescription};
@@ -32,6 +34,8 @@ pub struct Flatten {
     pub state_ttl: Option<i64>,
     /// `execution.runtime-mode = 'batch'`: only final rows are wanted.
     pub batch: bool,
+    /// Scans whose changes must be normalised, by [`crate::materialize::identity`].
+    pub normalize: HashMap<String, bool>,
 }
 
 /// A plan without the row-by-row nodes on its top, and those as steps.
@@ -73,8 +77,11 @@ impl Flatten {
     pub fn with_steps(&mut self, base: &LogicalPlan, steps: Vec<Step>) -> Result<Vec<Branch>> {
         let branches = match base {
             LogicalPlan::Scan { table, watermark, span } => {
-                let producer = self.graph.leaf(scan(table, watermark.as_ref(), *span, &steps));
-                extended(vec![Branch { producer, steps: Vec::new() }], &steps)
+                let leaf = scan(table, watermark.as_ref(), *span, &steps);
+                let schema = base.schema();
+                let producer = self.graph.leaf(leaf);
+                let branch = Branch { producer, steps: Vec::new() };
+                extended(vec![self.normalized(table, branch, schema)], &steps)
             }
             LogicalPlan::Values { rows, schema } => {
                 rows.iter().flatten().try_for_each(check_depth)?;
@@ -110,9 +117,8 @@ impl Flatten {
                     crate::rank::Over { input, partition_by, order_by, calls, schema, span: *span, ranked };
                 extended(self.rank(&over, conditions)?, &steps)
             }
-            LogicalPlan::Sort { keys, span, .. } => {
-                let what = if keys.is_empty() { "LIMIT" } else { "ORDER BY" };
-                return Err(flott_types::Diagnostic::not_supported(what).at(*span));
+            LogicalPlan::Sort { input, keys, offset, limit, span } => {
+                extended(self.sort(input, keys, (*offset, *limit), *span)?, &steps)
             }
             LogicalPlan::TemporalJoin(join) => return not_yet("FOR SYSTEM_TIME AS OF", join.span),
             LogicalPlan::FromChangelog(it) => {

@@ -24,6 +24,7 @@ mod graph;
 mod group;
 mod guarantee;
 mod join;
+mod materialize;
 mod nodes;
 mod operator;
 mod operator_text;
@@ -33,6 +34,7 @@ mod push_below;
 mod rank;
 mod rewrite;
 mod simplify;
+mod sort;
 mod stable_id;
 mod stream;
 #[cfg(test)]
@@ -41,9 +43,11 @@ mod window_columns;
 
 pub use build::plan;
 pub use explain::{ExplainFormat, explain};
-pub use flott_sql::{JoinKind, WindowKind};
+pub use flott_sql::{JoinKind, OnConflict, WindowKind};
 pub use guarantee::Guarantee;
-pub use nodes::{GroupAggregate, Keeps, StatefulNode, TopN, TopNStrategy, UpsertKeys};
+pub use nodes::{
+    GroupAggregate, Keeps, Materialize, Normalize, Sort, StatefulNode, TopN, TopNStrategy, UpsertKeys,
+};
 pub use operator::{
     Call, Exchange, OperatorNode, Port, SessionWindow, WindowAggregate, WindowJoin, WindowProperty,
     WindowRank, Windows,

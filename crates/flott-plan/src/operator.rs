@@ -14,7 +14,7 @@ use flott_types::{DataType, TimeAttribute};
 
 use flott_expr::Expr;
 
-use crate::{GroupAggregate, TopN, nodes::StatefulNode};
+use crate::{GroupAggregate, Materialize, Normalize, Sort, TopN, nodes::StatefulNode};
 
 /// How rows get from an edge to the shards of an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -54,6 +54,12 @@ pub enum OperatorNode {
     GroupAggregate(GroupAggregate),
     /// The first rows of each group: Top-N, deduplication, LIMIT.
     TopN(TopN),
+    /// All rows in order.
+    Sort(Sort),
+    /// What an upsert source says, made into changes.
+    Normalize(Normalize),
+    /// One row for each key of a sink.
+    Materialize(Materialize),
 }
 
 impl OperatorNode {
@@ -66,6 +72,9 @@ impl OperatorNode {
             OperatorNode::WindowRank(node) => node,
             OperatorNode::GroupAggregate(node) => node,
             OperatorNode::TopN(node) => node,
+            OperatorNode::Sort(node) => node,
+            OperatorNode::Normalize(node) => node,
+            OperatorNode::Materialize(node) => node,
         }
     }
     /// The same, to be changed.
@@ -77,6 +86,9 @@ impl OperatorNode {
             OperatorNode::WindowRank(node) => node,
             OperatorNode::GroupAggregate(node) => node,
             OperatorNode::TopN(node) => node,
+            OperatorNode::Sort(node) => node,
+            OperatorNode::Normalize(node) => node,
+            OperatorNode::Materialize(node) => node,
         }
     }
     /// What people call it.

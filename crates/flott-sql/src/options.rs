@@ -309,11 +309,11 @@ pub const OPTIONS: &[SessionOption] = &[
         "0 ms",
         "After what time an idle split no longer holds the watermark back; 0: never.",
     ),
-    accepted(
+    used(
         "table.exec.source.cdc-events-duplicate",
         Boolean,
         "false",
-        "Whether a source may repeat change events.",
+        "Whether a source of changes may repeat them: with a primary key, the last row of each key is kept.",
     ),
     accepted(
         "table.exec.sink.not-null-enforcer",
@@ -333,7 +333,13 @@ pub const OPTIONS: &[SessionOption] = &[
         "IGNORE",
         "Whether nested fields are checked in a sink.",
     ),
-    accepted(
+    used(
+        "table.exec.sink.require-on-conflict",
+        Boolean,
+        "true",
+        "Whether an INSERT whose rows the sink's primary key doesn't tell apart must say ON CONFLICT.",
+    ),
+    used(
         "table.exec.sink.upsert-materialize",
         Word(&["NONE", "AUTO", "FORCE"]),
         "AUTO",

@@ -249,7 +249,11 @@ impl LastRowOperator {
 }
 
 /// The rows at these places (batch, row), column by column.
-fn gather(batches: &[Vec<ArrayRef>], places: &[(usize, usize)], width: usize) -> Result<Vec<ArrayRef>> {
+pub(super) fn gather(
+    batches: &[Vec<ArrayRef>],
+    places: &[(usize, usize)],
+    width: usize,
+) -> Result<Vec<ArrayRef>> {
     let column = |at: usize| {
         let arrays: Vec<_> =
             batches.iter().filter_map(|columns| columns.get(at)).map(AsRef::as_ref).collect();

@@ -20,6 +20,8 @@ use arrow::row::{RowConverter, SortField};
 use flott_plan::{TopN, TopNStrategy};
 use flott_types::{Code, Diagnostic, Result, Schema, TimeAttribute};
 
+pub(crate) use order_key::OrderKey;
+
 use crate::arrow_failed;
 use crate::keyed::{FirstRowOperator, FirstSeenOperator, LastRowOperator};
 use crate::operator::{Context, Operator};

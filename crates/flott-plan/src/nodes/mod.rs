@@ -9,6 +9,9 @@
 //! `flott-operators`.
 
 mod group_aggregate;
+mod materialize;
+mod normalize;
+mod sort;
 mod top_n;
 mod windows;
 
@@ -20,6 +23,9 @@ use flott_types::{Result, TimeAttribute};
 use crate::{ChangelogMode, Exchange, operator_text::Labels};
 
 pub use group_aggregate::GroupAggregate;
+pub use materialize::Materialize;
+pub use normalize::Normalize;
+pub use sort::Sort;
 pub use top_n::{TopN, TopNStrategy};
 
 /// Positions of columns, sorted.
