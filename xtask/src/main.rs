@@ -70,6 +70,9 @@ enum Task {
         /// Measure Flink too (several seconds per function)
         #[arg(long)]
         flink: bool,
+        /// Run whole jobs too: a source, the function, a sink
+        #[arg(long)]
+        jobs: bool,
         /// Only functions whose name contains this
         filter: Option<String>,
     },
@@ -111,7 +114,9 @@ fn main() -> ExitCode {
         Task::Chaos { rounds, seed, events, binary } => binary
             .map_or_else(release_build, Ok)
             .and_then(|binary| chaos::run(&chaos::Chaos { rounds, seed, events, binary })),
-        Task::Speed { set: SpeedSet::Functions, flink, filter } => speed_of_functions(flink, filter),
+        Task::Speed { set: SpeedSet::Functions, flink, jobs, filter } => {
+            speed_of_functions(flink, jobs, filter)
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -197,10 +202,17 @@ fn conformance(set: ConformanceSet, mode: &str, differences: Option<&Path>) -> R
     }
 }
 
-fn speed_of_functions(flink: bool, filter: Option<String>) -> Result<(), String> {
+fn speed_of_functions(flink: bool, jobs: bool, filter: Option<String>) -> Result<(), String> {
+    if jobs {
+        let mut build = Command::new("cargo");
+        build.args(["build", "--quiet", "--release", "-p", "flott"]).current_dir(root());
+        if !build.status().is_ok_and(|it| it.success()) {
+            return Err("flott can't be built".into());
+        }
+    }
     let mut run = Command::new("cargo");
     run.args(["run", "--quiet", "--release", "-p", "flott-sql", "--example", "function_speed", "--"]);
-    run.args(filter).args(flink.then_some("--flink")).current_dir(root());
+    run.args(filter).args(flink.then_some("--flink")).args(jobs.then_some("--jobs")).current_dir(root());
     match run.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err("the measurement failed".into()),

@@ -24,11 +24,11 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, new_null_array},
+    array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array, new_null_array},
     buffer::NullBuffer,
     compute::{
-        FilterBuilder, FilterPredicate, and_kleene, kernels::merge::merge, kernels::zip::zip, not, or_kleene,
-        prep_null_mask_filter,
+        FilterBuilder, FilterPredicate, and_kleene, concat, kernels::merge::merge, kernels::zip::zip, not,
+        or_kleene, prep_null_mask_filter, take,
     },
     datatypes::Schema as ArrowSchema,
     error::ArrowError,
@@ -260,11 +260,17 @@ impl Graph {
     }
 
     fn is_eager(&self, operation: &Operation, data_type: &DataType) -> bool {
-        let eager = |id: &NodeId| self.nodes.get(*id).is_some_and(|node| node.eager);
-        match operation {
+        operation.does_no_harm(data_type, &|id| self.nodes.get(id).is_some_and(|node| node.eager))
+    }
+}
+
+impl Operation {
+    /// Whether computing it for rows that don't need it does no harm, given for which nodes it doesn't.
+    fn does_no_harm(&self, data_type: &DataType, harmless: &dyn Fn(NodeId) -> bool) -> bool {
+        match self {
             Operation::Column(_) | Operation::Literal(..) => true,
             Operation::Call { function, args, .. } => {
-                let harmless = match function.kind {
+                let cheap = match function.kind {
                     FunctionKind::Comparison => {
                         !matches!(function.name, "LIKE" | "NOT LIKE" | "SIMILAR TO" | "NOT SIMILAR TO")
                     }
@@ -274,18 +280,18 @@ impl Graph {
                     }
                     _ => false,
                 };
-                harmless && function.deterministic && args.iter().all(eager)
+                cheap && function.deterministic && args.iter().all(|it| harmless(*it))
             }
-            Operation::And(a, b) | Operation::Or(a, b) => eager(a) && eager(b),
+            Operation::And(a, b) | Operation::Or(a, b) => harmless(*a) && harmless(*b),
             Operation::Cast { input, from, mode } => {
-                eager(input)
+                harmless(*input)
                     && from.is_numeric()
                     && data_type.is_numeric()
                     && *mode == CastMode::Strict
                     && data_type.nullable
             }
             Operation::Case { .. } => false,
-            Operation::IsNotNull(input) | Operation::Field { input, .. } => eager(input),
+            Operation::IsNotNull(input) | Operation::Field { input, .. } => harmless(*input),
         }
     }
 }
@@ -492,10 +498,62 @@ impl<'a> Frame<'a> {
         if rest.is_empty() && eager(*value)? && eager(otherwise)? {
             return self.zip(&mask, *value, otherwise);
         }
+        if let Some(chosen) = self.choose(branches, otherwise)? {
+            return Ok(chosen);
+        }
         let remaining = not(&mask)?;
         let reached = self.part(&mask).value(*value)?;
         let other = self.part(&remaining).case(rest, otherwise)?;
         Ok(merge(&mask, &reached, &other)?)
+    }
+
+    /// A CASE that chooses among constants, if its conditions can be computed for all rows: which
+    /// constant is found for every row, and they are gathered once.
+    ///
+    /// ```text
+    ///   CASE x WHEN 1 THEN 'a' WHEN 2 THEN 'b' ELSE 'c' END
+    ///
+    ///   x = 1  ──► mask ─┐
+    ///   x = 2  ──► mask ─┴─► 0 1 2 2 0 … ──► take ['a', 'b', 'c']
+    /// ```
+    fn choose(
+        &self,
+        branches: &[(NodeId, NodeId)],
+        otherwise: NodeId,
+    ) -> Result<Option<ArrayRef>, EvalError> {
+        let constant = |id: NodeId| match self.node(id) {
+            Ok(Node { operation: Operation::Literal(value, _), data_type, .. }) => {
+                Some(value.to_array(data_type, 1))
+            }
+            _ => None,
+        };
+        let constants = branches.iter().map(|(_, value)| *value).chain([otherwise]);
+        let Some(constants) = constants.map(constant).collect::<Option<Vec<ArrayRef>>>() else {
+            return Ok(None);
+        };
+        if !branches.iter().all(|(condition, _)| self.is_ready(*condition)) {
+            return Ok(None);
+        }
+        let mut places = vec![branches.len() as u32; self.rows];
+        // The first branch that applies is the one that counts, so it comes last.
+        for (place, (condition, _)) in branches.iter().enumerate().rev() {
+            for row in self.mask(*condition)?.values().set_indices() {
+                if let Some(chosen) = places.get_mut(row) {
+                    *chosen = place as u32;
+                }
+            }
+        }
+        let constants: Vec<&dyn Array> = constants.iter().map(AsRef::as_ref).collect();
+        Ok(Some(take(&concat(&constants)?, &UInt32Array::from(places), None)?))
+    }
+
+    /// Whether the node is known or does no harm, given what is known.
+    fn is_ready(&self, id: NodeId) -> bool {
+        let known = matches!(self.done.borrow().get(id), Some(Some(_)));
+        known
+            || self.node(id).is_ok_and(|node| {
+                node.eager || node.operation.does_no_harm(&node.data_type, &|it| self.is_ready(it))
+            })
     }
 
     /// The one value where the mask is TRUE, the other elsewhere; constants without an array.

@@ -112,6 +112,21 @@ fn right_sides_and_branches_are_evaluated_only_where_they_are_reached() {
 }
 
 #[test]
+fn case_among_constants_takes_the_first_that_applies() {
+    let less = |limit| call("<", [n(), int(limit)]);
+    let of = DataType::from(TypeKind::Char(3));
+    let case = Expr::new(
+        ExprKind::Case {
+            branches: vec![(less(1), text("few")), (less(100), text("mid")), (less(200), text("far"))],
+            otherwise: Box::new(Expr::literal(Value::Null, of.clone())),
+        },
+        of,
+        Span::default(),
+    );
+    shows(&case, ["few", "mid", "NULL", "NULL"]);
+}
+
+#[test]
 fn null_in_comparisons() {
     shows(&call("=", [n(), int(2)]), ["FALSE", "TRUE", "NULL", "FALSE"]);
     shows(&call("IS DISTINCT FROM", [n(), int(2)]), ["TRUE", "FALSE", "TRUE", "TRUE"]);

@@ -1,15 +1,19 @@
 //! How many rows a second every function does on one core, and how many Flink's does.
 //!
 //! ```text
-//!   functions.txt ─► first call of each function, over columns ─┬─► Program, batch after batch
-//!                                                               └─► function_speed.py: a job of one thread,
-//!                                                                   less the same job without the call
+//!   functions.txt ─► first call of each function, over columns
+//!     the call alone   ├─► Program, batch after batch
+//!                      └─► function_speed.py: a job of one thread, less the same job without the call
+//!     the whole job    ├─► flott run: sequence ─► columns ─► SELECT call ─► blackhole
+//!                      └─► function_speed.py: the same
 //! ```
 //!
-//! Both sides count the processor time of the one thread that evaluates, so that what else the machine
-//! does matters little. `cargo xtask speed functions` runs it. Arguments: a part of a name; `--flink`
-//! asks Flink too. Flink's answers are kept in the target directory: a run that was stopped goes on where
-//! it was, and `function_speed.jsonl` has to be deleted to ask anew.
+//! All count processor time, so that what else the machine does matters little: Flott's call that of its
+//! thread, Flott's job that of its whole process from start to end, Flink's that of the one thread that
+//! does the job. `cargo xtask speed functions` runs it. Arguments: a part of a name; `--jobs` also runs
+//! Flott's jobs, with the program that is built; `--flink` asks Flink too. Flink's answers are kept in the
+//! target directory: a run that was stopped goes on where it was, and `function_speed.jsonl` has to be
+//! deleted to ask anew.
 #![expect(clippy::unwrap_used, reason = "a program for developers")]
 
 #[allow(dead_code, reason = "the conformance tests use the rest")]
@@ -43,6 +47,8 @@ const BATCH_ROWS: usize = 8192;
 const BATCHES: usize = 16;
 /// Rows that each function gets, on both sides.
 const ROWS: usize = 10_000_000;
+/// Rows of a job of Flott's: its time is known to a hundredth of a second.
+const JOB_ROWS: usize = 30_000_000;
 /// How long a function is measured at least.
 const AT_LEAST: Duration = Duration::from_millis(150);
 /// What can't be told from nothing in a job of Flink's, in seconds per row.
@@ -54,7 +60,19 @@ struct Call {
     expression: String,
     /// For each column the values it takes in turn, as SQL.
     columns: Vec<Vec<String>>,
+    result: DataType,
     rows_per_second: f64,
+    /// Of the whole job, if it was run.
+    job_per_second: Option<f64>,
+}
+
+/// Flink's rates.
+#[derive(Clone, Copy, Default)]
+struct Flink {
+    call: Option<f64>,
+    job: Option<f64>,
+    /// The call can't be told from nothing.
+    lost: bool,
 }
 
 impl Call {
@@ -66,35 +84,60 @@ impl Call {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let filter = arguments.iter().find(|it| !it.starts_with("--"));
+    let has = |flag: &str| arguments.iter().any(|it| it == flag);
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance");
-    let calls: Vec<Call> = cases::typical_calls(&directory)
+    let mut calls: Vec<Call> = cases::typical_calls(&directory)
         .iter()
         .filter(|case| filter.is_none_or(|it| case.subject.contains(it.as_str())))
         .filter_map(measure)
         .collect();
-    let flink = if arguments.iter().any(|it| it == "--flink") { ask_flink(&calls) } else { BTreeMap::new() };
+    if has("--jobs") {
+        calls.iter_mut().for_each(|call| call.job_per_second = run_job(call));
+    }
+    let flink = if has("--flink") { ask_flink(&calls) } else { BTreeMap::new() };
     print_table(&calls, &flink);
 }
 
 /// A row of the table per function, slowest beside Flink first.
-fn print_table(calls: &[Call], flink: &BTreeMap<String, f64>) {
-    println!("| function | call | Flott, million rows/s | Flink, million rows/s | times |");
-    println!("|---|---|---:|---:|---:|");
-    let ratio = |call: &Call| flink.get(&call.function).map(|it| call.rows_per_second / it);
+fn print_table(calls: &[Call], flink: &BTreeMap<String, Flink>) {
+    println!("Million rows per second and core.");
+    println!();
+    println!("| function | call | call: Flott | call: Flink | times | job: Flott | job: Flink | times |");
+    println!("|---|---|---:|---:|---:|---:|---:|---:|");
+    let theirs = |call: &Call| flink.get(&call.function).copied().unwrap_or_default();
+    let of_call = |call: &Call| theirs(call).call.map(|it| call.rows_per_second / it);
+    let of_job = |call: &Call| Some(call.job_per_second? / theirs(call).job?);
     let mut sorted: Vec<&Call> = calls.iter().collect();
-    sorted.sort_by(|a, b| ratio(a).unwrap_or(0.0).total_cmp(&ratio(b).unwrap_or(0.0)));
+    sorted.sort_by(|a, b| of_call(a).unwrap_or(0.0).total_cmp(&of_call(b).unwrap_or(0.0)));
     for call in &sorted {
-        let millions = call.rows_per_second / 1e6;
-        let theirs = flink.get(&call.function).map_or("–".into(), |it| format!("{:.1}", it / 1e6));
-        let times = ratio(call).map_or("–".into(), |it| format!("{it:.1}"));
+        let rate = |it: Option<f64>| it.map_or("–".into(), |it| format!("{:.1}", it / 1e6));
+        let times = |it: Option<f64>| it.map_or("–".into(), |it| format!("{it:.1}"));
         let code = |text: &str| text.replace('|', "\\|");
         let (function, expression) = (code(&call.function), code(&call.expression));
-        println!("| `{function}` | `{expression}` | {millions:.1} | {theirs} | {times} |");
+        let theirs = theirs(call);
+        let at_least = if theirs.lost { "> " } else { "" };
+        println!(
+            "| `{function}` | `{expression}` | {} | {at_least}{} | {} | {} | {} | {} |",
+            rate(Some(call.rows_per_second)),
+            rate(theirs.call),
+            times(of_call(call)),
+            rate(call.job_per_second),
+            rate(theirs.job),
+            times(of_job(call)),
+        );
     }
-    let mut ratios: Vec<f64> = calls.iter().filter_map(ratio).collect();
+    println!();
+    print_median("the call alone, all functions", calls.iter().filter_map(of_call).collect());
+    let told: Vec<&Call> = calls.iter().filter(|it| !theirs(it).lost).collect();
+    print_median("the call alone, where Flink's takes time", told.into_iter().filter_map(of_call).collect());
+    print_median("the whole job", calls.iter().filter_map(of_job).collect());
+}
+
+fn print_median(what: &str, mut ratios: Vec<f64>) {
     ratios.sort_by(f64::total_cmp);
     if let Some(median) = ratios.get(ratios.len() / 2) {
-        println!("\nMedian over {} functions: {median:.1} times Flink's rate.", ratios.len());
+        let below = ratios.iter().filter(|it| **it < 3.0).count();
+        println!("Median, {what} ({}): {median:.1} times Flink's rate; {below} below 3 times.", ratios.len());
     }
 }
 
@@ -111,6 +154,7 @@ fn measure(case: &Case) -> Option<Call> {
         types.push(of);
     }
     let expr = bind(expression, &types)?;
+    let result = expr.data_type.clone();
     let field =
         |(at, it): (usize, &ArrayRef)| ArrowField::new(format!("p{at}"), it.data_type().clone(), true);
     let schema = ArrowSchema::new(arrays.iter().enumerate().map(field).collect::<Vec<_>>());
@@ -127,7 +171,55 @@ fn measure(case: &Case) -> Option<Call> {
         rows += BATCHES * BATCH_ROWS;
     }
     let rows_per_second = rows as f64 / (thread_time() - start).as_secs_f64();
-    Some(Call { function: case.subject.clone(), expression: expression.clone(), columns, rows_per_second })
+    let (function, expression) = (case.subject.clone(), expression.clone());
+    Some(Call { function, expression, columns, result, rows_per_second, job_per_second: None })
+}
+
+/// Rows per second of processor time of `flott run`, of the job that function_speed.py runs in Flink.
+fn run_job(call: &Call) -> Option<f64> {
+    let column = |(at, values): (usize, &Vec<String>)| {
+        if let [value] = values.as_slice() {
+            return format!("CASE WHEN f0 > 0 THEN {value} END AS p{at}");
+        }
+        let cases: String = values.iter().enumerate().map(|(n, it)| format!(" WHEN {n} THEN {it}")).collect();
+        format!("CASE MOD(f0, {}){cases} END AS p{at}", values.len())
+    };
+    let columns: Vec<String> = call.columns.iter().enumerate().map(column).collect();
+    let script = format!(
+        "SET 'parallelism.default' = '1';
+         SET 'table.local-time-zone' = 'UTC';
+         CREATE TABLE numbers (f0 BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000000000',
+             'number-of-rows' = '{JOB_ROWS}', 'fields.f0.kind' = 'sequence', 'fields.f0.start' = '1',
+             'fields.f0.end' = '{JOB_ROWS}');
+         CREATE TABLE sink (c0 {}) WITH ('connector' = 'blackhole');
+         INSERT INTO sink SELECT {} FROM (SELECT f0 AS id, {} FROM numbers);",
+        call.result.clone().with_nullable(true),
+        call.expression,
+        columns.join(", ")
+    );
+    let before = children_seconds();
+    let output = Command::new(target().join("release/flott")).args(["run", "-e", &script]).output().ok()?;
+    let took = children_seconds() - before;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        eprintln!("{}: {}", call.function, said.lines().next().unwrap_or_default());
+        return None;
+    }
+    Some(JOB_ROWS as f64 / took)
+}
+
+/// Processor time of all processes that this one started and that have ended.
+fn children_seconds() -> f64 {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // After the name, which may hold anything, stand the state and ten numbers.
+    let numbers = stat.rsplit(')').next().unwrap().split_whitespace().skip(13).take(2);
+    numbers.map(|it| it.parse::<f64>().unwrap()).sum::<f64>() / TICKS_PER_SECOND
+}
+
+fn target() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
 /// Processor time of this thread so far. The kernel brings it up to date when the thread yields.
@@ -178,13 +270,11 @@ fn bind(expression: &str, types: &[DataType]) -> Option<Expr> {
 }
 
 /// Flink's rates by function; a time that is lost in the noise counts as the noise.
-fn ask_flink(calls: &[Call]) -> BTreeMap<String, f64> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let answers = target.join("function_speed.jsonl");
+fn ask_flink(calls: &[Call]) -> BTreeMap<String, Flink> {
+    let answers = target().join("function_speed.jsonl");
     let python = std::env::var_os("FLOTT_FLINK_PYTHON").unwrap_or_else(|| "python3".into());
     let mut runner = Command::new(python)
-        .arg(root.join("benchmarks/function_speed.py"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benchmarks/function_speed.py"))
         .arg(ROWS.to_string())
         .arg(&answers)
         .env("TZ", "UTC")
@@ -199,12 +289,20 @@ fn ask_flink(calls: &[Call]) -> BTreeMap<String, f64> {
     runner.wait().unwrap();
     let known = std::fs::read_to_string(&answers).unwrap_or_default();
     let known: Vec<Json> = known.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let rate = |call: &Call| {
-        let question = call.question();
-        let keys = ["function", "expression", "columns"];
-        let answer = known.iter().find(|it| keys.iter().all(|key| it[key] == question[key]))?;
-        let (rows, seconds) = (answer["rows"].as_f64()?, answer["seconds"].as_f64()?);
-        Some((call.function.clone(), rows / seconds.max(rows * NOISE)))
+    let seconds_per_row = |question: &Json| {
+        let keys = question.as_object()?;
+        let answer = known.iter().find(|it| keys.iter().all(|(key, value)| it.get(key) == Some(value)))?;
+        Some(answer["seconds"].as_f64()? / answer["rows"].as_f64()?)
     };
-    calls.iter().filter_map(rate).collect()
+    let rates = |call: &Call| {
+        let plain = seconds_per_row(&json!({"plain": "id", "columns": call.columns}));
+        let alone = seconds_per_row(&call.question());
+        let flink = Flink {
+            call: alone.map(|it| 1.0 / it.max(NOISE)),
+            job: plain.zip(alone).map(|(plain, alone)| 1.0 / (plain + alone.max(0.0))),
+            lost: alone.is_some_and(|it| it <= NOISE),
+        };
+        (call.function.clone(), flink)
+    };
+    calls.iter().map(rates).collect()
 }

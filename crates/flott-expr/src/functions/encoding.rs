@@ -213,12 +213,28 @@ static NIBBLES: [&str; 16] = [
 /// Appends two hexadecimal digits per byte.
 pub(super) fn push_hex(bytes: &[u8], out: &mut String, upper: bool) {
     let pairs = if upper { UPPER_PAIRS } else { LOWER_PAIRS };
-    out.reserve(2 * bytes.len());
-    for byte in bytes {
-        let at = 2 * usize::from(*byte);
-        out.push_str(pairs.get(at..at + 2).unwrap_or(""));
+    if bytes.len() < WORTH_A_DETOUR {
+        for byte in bytes {
+            let at = 2 * usize::from(*byte);
+            out.push_str(pairs.get(at..at + 2).unwrap_or(""));
+        }
+        return;
+    }
+    let digits = if upper { UPPER } else { LOWER };
+    let mut spelled = [0; 128];
+    for part in bytes.chunks(spelled.len() / 2) {
+        for (pair, byte) in spelled.chunks_exact_mut(2).zip(part) {
+            pair[0] = digits[usize::from(byte >> 4)];
+            pair[1] = digits[usize::from(byte & 15)];
+        }
+        if let Ok(text) = std::str::from_utf8(&spelled[..2 * part.len()]) {
+            out.push_str(text);
+        }
     }
 }
+
+/// From so many bytes on digits are spelled on the stack and copied at once.
+const WORTH_A_DETOUR: usize = 8;
 
 /// Appends the number in hexadecimal digits, in upper case, without leading zeros.
 fn push_hexadecimal(value: u64, out: &mut String) {

@@ -56,7 +56,7 @@ pub(crate) static FUNCTIONS: &[Function] = &[
     truth(
         "IS TRUE",
         &["boolean IS TRUE"],
-        |call| test(call, |values, valid| and(values, valid)),
+        |call| test(call, and),
         "Whether the value is TRUE; never NULL.",
         &[("TRUE IS TRUE", "TRUE")],
     ),
