@@ -15,6 +15,7 @@
 #[cfg(test)]
 mod conformance;
 mod group;
+mod join;
 mod keyed;
 mod operator;
 mod rank;

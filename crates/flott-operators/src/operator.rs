@@ -15,6 +15,7 @@ use flott_types::{Code, Diagnostic, Result, Schema};
 use crate::group::{GroupAggregateOperator, PreGroup};
 use crate::keyed::{MaterializeOperator, NormalizeOperator};
 use crate::sort::SortOperator;
+use crate::join::JoinOperator;
 use crate::window::{
     PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator, WindowRankOperator,
 };
@@ -120,6 +121,11 @@ pub trait Operator: Send {
         let _ = out;
         Ok(())
     }
+    /// How far time has come for its output, when it has come this far on all inputs: less far where
+    /// rows come out late.
+    fn output_watermark(&self, watermark: i64) -> i64 {
+        watermark
+    }
     /// Hands over what has changed since the last snapshot. Copies, does no I/O.
     ///
     /// # Errors
@@ -161,6 +167,12 @@ pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Resul
         OperatorNode::Normalize(node) => Box::new(NormalizeOperator::new(node, input(0)?, context)?),
         OperatorNode::Materialize(node) => Box::new(MaterializeOperator::new(node, input(0)?, context)?),
         OperatorNode::Sort(node) => Box::new(SortOperator::new(node, input(0)?, context)?),
+        OperatorNode::RegularJoin(node) => {
+            Box::new(JoinOperator::regular(node, [input(0)?, input(1)?], context)?)
+        }
+        OperatorNode::IntervalJoin(node) => {
+            Box::new(JoinOperator::bounded(node, [input(0)?, input(1)?], context)?)
+        }
         OperatorNode::GroupAggregate(node) => {
             Box::new(GroupAggregateOperator::new(node, input(0)?, context)?)
         }

@@ -295,7 +295,7 @@ fn as_json(plan: &StreamPlan) -> Json {
 }
 
 /// What a box of a flow chart says.
-const IN_CHARTS: [&str; 15] = [
+const IN_CHARTS: [&str; 16] = [
     "from changelog",
     "to changelog",
     "filter",
@@ -309,6 +309,7 @@ const IN_CHARTS: [&str; 15] = [
     "computes",
     "join",
     "condition",
+    "interval",
     "order",
     "ranks",
 ];

@@ -18,6 +18,7 @@ use flott_types::{Code, Diagnostic, Result, Schema, Span, TableDescription};
 use crate::{
     OperatorNode, SessionWindow, Step, Windows,
     graph::{Branch, EventTime, Graph, Leaf, Operator},
+    join::Asked,
     rewrite::substitute,
     simplify::simplify,
     window_columns::is_local,
@@ -102,13 +103,14 @@ impl Flatten {
             LogicalPlan::Aggregate { input, keys, sets, calls, schema, state_ttl } => {
                 extended(self.aggregate(input, keys, sets, calls, schema, *state_ttl)?, &steps)
             }
-            LogicalPlan::Join { left, right, kind, condition, schema, span, .. } => {
+            LogicalPlan::Join { left, right, kind, condition, state_ttl, schema, span } => {
                 let (conditions, steps) = match kind {
                     flott_sql::JoinKind::Inner => leading_filters(simplify(steps)),
                     _ => (Vec::new(), steps),
                 };
                 let conditions = std::iter::once(condition.clone()).chain(conditions).collect();
-                extended(self.join((left, right), *kind, conditions, schema, *span)?, &steps)
+                let asked = Asked { left, right, kind: *kind, state_ttl: *state_ttl, schema, span: *span };
+                extended(self.join(&asked, conditions)?, &steps)
             }
             LogicalPlan::Over { input, partition_by, order_by, calls, schema, span } => {
                 let (conditions, steps) = leading_filters(simplify(steps));

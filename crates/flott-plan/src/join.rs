@@ -1,4 +1,4 @@
-//! Joins of rows in the same window.
+//! Joins: those of rows in the same window, and the way to the others.
 //!
 //! ```text
 //!   Join l.window_start = r.window_start AND l.window_end = r.window_end AND l.k = r.k AND l.x < r.y
@@ -33,29 +33,47 @@ struct Parts {
     rest: Vec<Expr>,
 }
 
+/// A join, as a query asks for it.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its left input.
+    pub left: &'a LogicalPlan,
+    /// Its right input.
+    pub right: &'a LogicalPlan,
+    /// Which kind.
+    pub kind: JoinKind,
+    /// For how long each side is to be kept, if a hint says so.
+    pub state_ttl: [Option<i64>; 2],
+    /// What it gives.
+    pub schema: &'a Schema,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Whether the conditions make rows of the same window pairs.
+pub fn sides_of(conditions: &[Expr], width: usize, windows: (&WindowColumns, &WindowColumns)) -> bool {
+    let mut parts = Parts::default();
+    conditions.iter().for_each(|it| parts.take_apart(it.clone(), width, windows));
+    parts.starts_equal && parts.ends_equal
+}
+
 impl Flatten {
     /// The branches of a join.
     ///
     /// # Errors
     /// `NotSupported`
-    pub fn join(
-        &mut self,
-        (left, right): (&LogicalPlan, &LogicalPlan),
-        kind: JoinKind,
-        conditions: Vec<Expr>,
-        schema: &Schema,
-        span: Span,
-    ) -> Result<Vec<Branch>> {
+    pub fn join(&mut self, asked: &Asked<'_>, conditions: Vec<Expr>) -> Result<Vec<Branch>> {
+        let Asked { left, right, kind, schema, span, .. } = *asked;
         let (left_schema, right_schema) = (left.schema(), right.schema());
         let width = left_schema.len();
         let windows = window_columns(left).zip(window_columns(right));
-        let Some((left_windows, right_windows)) = windows else { return Err(regular(span)) };
+        let windows = windows.filter(|(left, right)| sides_of(&conditions, width, (left, right)));
+        let Some((left_windows, right_windows)) = windows else {
+            return self.general_join(asked, conditions);
+        };
         let mut parts = Parts::default();
         for condition in conditions {
             parts.take_apart(condition, width, (&left_windows, &right_windows));
-        }
-        if !(parts.starts_equal && parts.ends_equal) {
-            return Err(regular(span));
         }
         check(&left_windows, &right_windows, span)?;
         let mut left_branches = self.branches(left)?;
@@ -161,7 +179,7 @@ fn equality(condition: &Expr, width: usize) -> Option<(Expr, Expr)> {
 }
 
 /// All of the conditions, as one.
-fn all(conditions: impl Iterator<Item = Expr>) -> Result<Option<Expr>> {
+pub fn all(conditions: impl Iterator<Item = Expr>) -> Result<Option<Expr>> {
     let mut together = None;
     for condition in conditions {
         together = match together {
@@ -175,7 +193,7 @@ fn all(conditions: impl Iterator<Item = Expr>) -> Result<Option<Expr>> {
     Ok(together)
 }
 
-fn from_right(mut expr: Expr, width: usize) -> Expr {
+pub fn from_right(mut expr: Expr, width: usize) -> Expr {
     remap(&mut expr, &|column| column.saturating_sub(width));
     expr
 }
@@ -202,10 +220,4 @@ fn check(left: &WindowColumns, right: &WindowColumns, span: Span) -> Result<()> 
             .help("declare a WATERMARK and join windows of event time"));
     }
     Ok(())
-}
-
-fn regular(span: Span) -> Box<Diagnostic> {
-    Diagnostic::not_supported("regular joins")
-        .at(span)
-        .help("joins of the same window are there: window_start and window_end of both sides must be equal")
 }

@@ -23,6 +23,7 @@ mod from_to_changelog;
 mod graph;
 mod group;
 mod guarantee;
+mod interval_join;
 mod join;
 mod materialize;
 mod nodes;
@@ -32,6 +33,7 @@ mod origin;
 mod prune;
 mod push_below;
 mod rank;
+mod regular_join;
 mod rewrite;
 mod simplify;
 mod sort;
@@ -46,7 +48,8 @@ pub use explain::{ExplainFormat, explain};
 pub use flott_sql::{JoinKind, OnConflict, WindowKind};
 pub use guarantee::Guarantee;
 pub use nodes::{
-    GroupAggregate, Keeps, Materialize, Normalize, Sort, StatefulNode, TopN, TopNStrategy, UpsertKeys,
+    GroupAggregate, IntervalJoin, JoinOn, JoinTime, Keeps, Materialize, Normalize, RegularJoin, Sort,
+    StatefulNode, TopN, TopNStrategy, UpsertKeys,
 };
 pub use operator::{
     Call, Exchange, OperatorNode, Port, SessionWindow, WindowAggregate, WindowJoin, WindowProperty,

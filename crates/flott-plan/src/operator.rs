@@ -14,7 +14,7 @@ use flott_types::{DataType, TimeAttribute};
 
 use flott_expr::Expr;
 
-use crate::{GroupAggregate, Materialize, Normalize, Sort, TopN, nodes::StatefulNode};
+use crate::{GroupAggregate, IntervalJoin, RegularJoin, Materialize, Normalize, Sort, TopN, nodes::StatefulNode};
 
 /// How rows get from an edge to the shards of an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -60,6 +60,10 @@ pub enum OperatorNode {
     Normalize(Normalize),
     /// One row for each key of a sink.
     Materialize(Materialize),
+    /// Joins all rows so far.
+    RegularJoin(RegularJoin),
+    /// Joins rows whose times lie near each other.
+    IntervalJoin(IntervalJoin),
 }
 
 impl OperatorNode {
@@ -75,6 +79,8 @@ impl OperatorNode {
             OperatorNode::Sort(node) => node,
             OperatorNode::Normalize(node) => node,
             OperatorNode::Materialize(node) => node,
+            OperatorNode::RegularJoin(node) => node,
+            OperatorNode::IntervalJoin(node) => node,
         }
     }
     /// The same, to be changed.
@@ -89,6 +95,8 @@ impl OperatorNode {
             OperatorNode::Sort(node) => node,
             OperatorNode::Normalize(node) => node,
             OperatorNode::Materialize(node) => node,
+            OperatorNode::RegularJoin(node) => node,
+            OperatorNode::IntervalJoin(node) => node,
         }
     }
     /// What people call it.

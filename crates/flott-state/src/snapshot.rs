@@ -21,6 +21,7 @@ use crate::StateColumn;
 use crate::buckets::{Buckets, LiveBucket};
 use crate::chain;
 use crate::hash::KeyGroups;
+use crate::log::LogBuckets;
 use crate::manifest::{GroupRange, OperatorEntry, TableEntry};
 use crate::segment::read_block;
 use crate::storage::Storage;
@@ -89,6 +90,23 @@ impl OperatorSnapshot {
         let full = self.full(name);
         let (changes, live) = buckets.snapshot(self.epoch, &full, &self.groups)?;
         self.add(name, full, changes, Some(live), buckets.rows());
+        Ok(())
+    }
+
+    /// Hands over what changed in logs: rows as the table of this name, counts as another.
+    ///
+    /// # Errors
+    /// When a batch of rows is larger than an array can be.
+    pub fn logs(&mut self, name: &str, logs: &mut LogBuckets) -> Result<()> {
+        let counts = counts_of(name);
+        let (full, full_counts) = (self.full(name), self.full(&counts));
+        let changes = logs.snapshot(self.epoch, [&full, &full_counts], &self.groups)?;
+        if logs.shape().counted {
+            let rows = logs.len();
+            self.add(&counts, full_counts, changes.counts, Some(changes.live.clone()), rows);
+        }
+        self.add(name, full, changes.rows, Some(changes.live), logs.len());
+        self.value(&number_of(name), logs.next_number());
         Ok(())
     }
 
@@ -210,6 +228,37 @@ impl OperatorState {
         })
     }
 
+    /// Fills logs.
+    ///
+    /// # Errors
+    /// When a block is damaged or gone, or is of rows of another shape.
+    pub fn logs(&self, name: &str, logs: &mut LogBuckets, groups: &KeyGroups) -> Result<()> {
+        let Some(entry) = self.entry.tables.get(name) else { return Ok(()) };
+        for (bucket, born) in &births(entry, &self.owned) {
+            logs.revive(*bucket, born.filter(|_| !self.rewritten));
+        }
+        let live = entry.live_buckets.as_deref().unwrap_or_default();
+        let lives =
+            |epoch: u64, group: u16, bucket: i64| live.iter().any(|it| it.lives(group, bucket, epoch));
+        self.blocks(name, entry, |epoch, batch, wanted| {
+            logs.apply_rows(batch, &|group, bucket| wanted(group) && lives(epoch, group, bucket), groups)
+        })?;
+        let counts = counts_of(name);
+        if let Some(entry) = self.entry.tables.get(&counts) {
+            self.blocks(&counts, entry, |epoch, batch, wanted| {
+                logs.apply_counts(
+                    batch,
+                    &|group, bucket| wanted(group) && lives(epoch, group, bucket),
+                    groups,
+                )
+            })?;
+        }
+        let numbers = self.values(&number_of(name));
+        logs.reserve_numbers(numbers.iter().filter_map(Value::as_i64).max().unwrap_or(0));
+        logs.restored(self.rewritten);
+        Ok(())
+    }
+
     /// About how many of a table's rows are this shard's; never more than the blocks have.
     fn expected_rows(&self, entry: &TableEntry) -> usize {
         let saved: u64 = entry.blocks.iter().map(|block| block.rows).sum();
@@ -238,6 +287,16 @@ impl OperatorState {
         }
         Ok(())
     }
+}
+
+/// The table of a log's counts.
+fn counts_of(log: &str) -> String {
+    format!("{log} counts")
+}
+
+/// The value that holds a log's next number.
+fn number_of(log: &str) -> String {
+    format!("{log} next number")
 }
 
 /// The live buckets in a range of groups; with their birth where all of the range agrees on it.

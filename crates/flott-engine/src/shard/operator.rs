@@ -234,6 +234,7 @@ impl OperatorTask {
             operator.on_watermark(least, output)?;
             operator.flush(output)
         })?;
+        let least = self.operator.output_watermark(least);
         for &edge in &self.out {
             around.edges[edge].watermark(least, around.sinks, around.counters)?;
         }
@@ -253,8 +254,9 @@ impl OperatorTask {
             operator.on_time(now_millis, output)?;
             operator.flush(output)
         })?;
+        let watermark = self.operator.output_watermark(self.watermark);
         for &edge in &self.out {
-            around.edges[edge].watermark(self.watermark, around.sinks, around.counters)?;
+            around.edges[edge].watermark(watermark, around.sinks, around.counters)?;
         }
         Ok(true)
     }
@@ -269,8 +271,9 @@ impl OperatorTask {
                 operator.flush(output)
             })?;
         }
+        let watermark = self.operator.output_watermark(self.watermark);
         for &edge in &self.out {
-            around.edges[edge].watermark(self.watermark, around.sinks, around.counters)?;
+            around.edges[edge].watermark(watermark, around.sinks, around.counters)?;
             around.edges[edge].end(drained);
         }
         self.ended = true;

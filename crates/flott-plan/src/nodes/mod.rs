@@ -12,6 +12,9 @@ mod group_aggregate;
 mod materialize;
 mod normalize;
 mod sort;
+mod interval_join;
+mod joining;
+mod regular_join;
 mod top_n;
 mod windows;
 
@@ -26,6 +29,9 @@ pub use group_aggregate::GroupAggregate;
 pub use materialize::Materialize;
 pub use normalize::Normalize;
 pub use sort::Sort;
+pub use interval_join::{IntervalJoin, JoinTime};
+pub use joining::JoinOn;
+pub use regular_join::RegularJoin;
 pub use top_n::{TopN, TopNStrategy};
 
 /// Positions of columns, sorted.
