@@ -13,9 +13,9 @@ use flott_state::{KeyGroups, OperatorSnapshot, OperatorState};
 use flott_types::{Code, Diagnostic, Result, Schema};
 
 use crate::group::{GroupAggregateOperator, PreGroup};
+use crate::join::JoinOperator;
 use crate::keyed::{MaterializeOperator, NormalizeOperator};
 use crate::sort::SortOperator;
-use crate::join::JoinOperator;
 use crate::window::{
     PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator, WindowRankOperator,
 };

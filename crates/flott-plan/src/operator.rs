@@ -14,7 +14,9 @@ use flott_types::{DataType, TimeAttribute};
 
 use flott_expr::Expr;
 
-use crate::{GroupAggregate, IntervalJoin, RegularJoin, Materialize, Normalize, Sort, TopN, nodes::StatefulNode};
+use crate::{
+    GroupAggregate, IntervalJoin, Materialize, Normalize, RegularJoin, Sort, TopN, nodes::StatefulNode,
+};
 
 /// How rows get from an edge to the shards of an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

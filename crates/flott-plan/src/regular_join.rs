@@ -125,7 +125,6 @@ impl Flatten {
 
 /// Whether rows may come in any order of time, because they went through a regular join: their time
 /// columns are no time attributes any more.
-#[expect(dead_code, reason = "windows behind joins are to ask it")]
 pub fn loses_time(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Project { input, .. }

@@ -9,12 +9,12 @@
 //! `flott-operators`.
 
 mod group_aggregate;
-mod materialize;
-mod normalize;
-mod sort;
 mod interval_join;
 mod joining;
+mod materialize;
+mod normalize;
 mod regular_join;
+mod sort;
 mod top_n;
 mod windows;
 
@@ -26,12 +26,12 @@ use flott_types::{Result, TimeAttribute};
 use crate::{ChangelogMode, Exchange, operator_text::Labels};
 
 pub use group_aggregate::GroupAggregate;
-pub use materialize::Materialize;
-pub use normalize::Normalize;
-pub use sort::Sort;
 pub use interval_join::{IntervalJoin, JoinTime};
 pub use joining::JoinOn;
+pub use materialize::Materialize;
+pub use normalize::Normalize;
 pub use regular_join::RegularJoin;
+pub use sort::Sort;
 pub use top_n::{TopN, TopNStrategy};
 
 /// Positions of columns, sorted.
