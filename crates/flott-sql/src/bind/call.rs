@@ -250,6 +250,8 @@ fn internal(binder: ExprBinder<'_, '_>, name: &str, function: &ast::Function, sp
         ("$difference", [to, from, unit]) => binder.function("DIFFERENCE_IN", unit, &[to, from, unit]),
         ("$is_json", [input, kind]) => is_json(binder, input, kind),
         ("$multiset", _) => Err(Diagnostic::not_supported("MULTISET[…]").at(span)),
+        ("$final", [inner]) if binder.calls.is_some_and(|it| it.pattern.is_some()) => binder.bind(inner),
+        ("$running", _) => Err(Diagnostic::not_supported("RUNNING").at(span)),
         ("$table", _) => Err(Diagnostic::not_supported("tables as arguments").at(span)),
         _ => Err(Diagnostic::not_supported(name).at(span)),
     }

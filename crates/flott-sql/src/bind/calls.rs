@@ -20,7 +20,13 @@ use sqlparser::ast::{
 };
 
 use super::{
-    call, expr::ExprBinder, group_window::GroupWindow, grouping::GroupingCall, over, over::OverDraft,
+    call,
+    expr::ExprBinder,
+    group_window::GroupWindow,
+    grouping::GroupingCall,
+    over,
+    over::OverDraft,
+    pattern_values::{self, PatternCalls},
     sub_query,
 };
 
@@ -28,6 +34,8 @@ use super::{
 pub(super) const AGGREGATES: usize = 1 << 40;
 /// Positions from here on stand in for calls of GROUPING.
 pub(super) const GROUPINGS: usize = 2 << 40;
+/// Positions from here on stand in for values taken from a match.
+pub(super) const MATCH_VALUES: usize = 4 << 40;
 /// Positions from here on stand in for calls with OVER.
 pub(super) const OVERS: usize = 3 << 40;
 
@@ -52,6 +60,8 @@ pub(super) struct Calls {
     pub(super) keys: Option<Vec<Expr>>,
     /// `TUMBLE(…)` in GROUP BY.
     pub(super) window: Option<GroupWindow>,
+    /// What stands in MATCH_RECOGNIZE takes from the rows of a match.
+    pub(super) pattern: Option<PatternCalls>,
     /// The `STATE_TTL` hint for the groups, in milliseconds.
     pub(super) state_ttl: Option<i64>,
     /// The `WINDOW` clause.
@@ -233,6 +243,11 @@ pub(super) fn by_name(
     ast: &ast::Function,
     span: Span,
 ) -> Option<Result<Expr>> {
+    if let Some(pattern) = binder.calls.and_then(|calls| calls.pattern.as_ref())
+        && let Some(bound) = pattern_values::call(binder, pattern, upper, ast, span)
+    {
+        return Some(bound);
+    }
     if let Some(window) = &ast.over {
         return Some(over::call(binder, upper, ast, window, span));
     }

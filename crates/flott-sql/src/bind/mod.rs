@@ -5,7 +5,7 @@
 //!              │         UNION, …: set_operation.rs, ORDER BY, LIMIT: order.rs
 //!              └─ SELECT: select.rs
 //!                  │  hints: hints.rs
-//!                  │  FROM: relation.rs, join.rs, lateral.rs, temporal.rs, window.rs, changelog.rs,
+//!                  │  FROM: relation.rs, join.rs, lateral.rs, temporal.rs, window.rs, changelog.rs, pattern.rs,
 //!                  │        names: scope.rs
 //!                  │  WHERE: filter.rs, sub-queries: sub_query.rs, decorrelate.rs
 //!                  │  GROUP BY: grouping.rs, group_window.rs
@@ -40,6 +40,8 @@ mod lateral;
 mod literal;
 mod order;
 mod over;
+mod pattern;
+mod pattern_values;
 mod place;
 mod query;
 #[cfg(test)]

@@ -166,7 +166,7 @@ impl Binder<'_> {
                     .help("UNNEST(array) is the table function that is there"))
             }
             TableFactor::Function { name, .. } => not_supported(&format!("table function {name}")),
-            TableFactor::MatchRecognize { .. } => not_supported("MATCH_RECOGNIZE"),
+            TableFactor::MatchRecognize { .. } => self.match_recognize(factor, ctes),
             _ => not_supported("this item of FROM"),
         }
     }

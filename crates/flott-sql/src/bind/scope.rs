@@ -40,12 +40,27 @@ pub(super) struct Merged {
     pub(super) hides: Vec<usize>,
 }
 
+/// A variable of MATCH_RECOGNIZE.
+#[derive(Debug, Clone)]
+pub(super) struct Variable {
+    /// Its name.
+    pub(super) name: String,
+    /// There may be no row of it.
+    pub(super) may_be_absent: bool,
+}
+
+/// The columns of a variable stand so many places behind those of the one before; the relation's own
+/// are first.
+pub(super) const VARIABLE_STRIDE: usize = 1 << 20;
+
 /// All items of a `FROM`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scope {
     pub(super) relations: Vec<Relation>,
     /// Columns of `USING` and `NATURAL`.
     pub(super) merged: Vec<Merged>,
+    /// The variables of a pattern, which qualify the columns of the only relation.
+    pub(super) variables: Vec<Variable>,
     /// The scope of the enclosing query, for a sub-query that looks into it.
     pub(super) outer: Option<Box<Scope>>,
 }
@@ -125,6 +140,9 @@ impl Scope {
     }
 
     fn resolve_here(&self, names: &[Ident], source: &Source) -> Result<(Expr, usize)> {
+        if let Some(column) = self.of_variable(names, source)? {
+            return Ok((column, 2));
+        }
         for taken in (1..names.len()).rev() {
             if let (Some(relation), Some(name)) = (self.relation(&names[..taken]), names.get(taken)) {
                 let column = relation.column(name, source)?;
@@ -136,6 +154,20 @@ impl Scope {
         };
         let column = self.column(first, names.len() > 1, source)?;
         Ok((column.at(source.span(first.span)), 1))
+    }
+
+    /// `A.price` in MATCH_RECOGNIZE.
+    fn of_variable(&self, names: &[Ident], source: &Source) -> Result<Option<Expr>> {
+        let [first, second, ..] = names else { return Ok(None) };
+        let variable = self.variables.iter().enumerate().find(|(_, it)| it.name == first.value);
+        let (Some((at, variable)), Some(relation)) = (variable, self.relations.first()) else {
+            return Ok(None);
+        };
+        let relation = Relation { path: vec![variable.name.clone()], ..relation.clone() };
+        let mut column = relation.column(second, source)?;
+        shift(&mut column, (at + 1) * VARIABLE_STRIDE);
+        column.data_type.nullable |= variable.may_be_absent;
+        Ok(Some(column.at(span_of(&[first.clone(), second.clone()], source))))
     }
 
     /// Whether some relation has a column of this name.

@@ -17,6 +17,7 @@
 //! | `JSON_EXISTS(x, p TRUE ON ERROR)` | `JSON_EXISTS(x, p, $on_error => 'TRUE')` |
 //! | `JSON_OBJECT(KEY k VALUE v, … ABSENT ON NULL)` | `JSON_OBJECT(k, v, …, $on_null => 'ABSENT')` (also `JSON_OBJECTAGG`) |
 //! | `JSON_ARRAY(a, … NULL ON NULL)` | `JSON_ARRAY(a, …, $on_null => 'NULL')` (also `JSON_ARRAYAGG`) |
+//! | `FINAL LAST(x)`, `RUNNING LAST(x)` | `$final(LAST(x))`, `$running(LAST(x))` |
 //! | `t /*+ OPTIONS('k' = 'v') */` | a last part of the table's name whose text is the comment: [`split_hints`] |
 //!
 //! And where `sqlparser` has a node it may surprise: `UNNEST(x) WITH ORDINALITY AS t(a)` is a
@@ -152,6 +153,9 @@ impl Dialect for FlinkDialect {
             (Keyword::MULTISET, Token::LBracket) => Some(parse_bracketed(parser, "$multiset")),
             (Keyword::TRIM, Token::LParen) => Some(parse_trim(parser)),
             (Keyword::TABLE, Token::Word(_)) => Some(parse_table_argument(parser)),
+            (_, Token::Word(_)) if says_which_rows(&word.value) && call_is_behind(parser) => {
+                Some(parse_semantics(parser))
+            }
             (_, Token::LParen) => parse_json_function(parser),
             // A clause where an expression should stand: say so instead of taking it for a column.
             (Keyword::FROM | Keyword::WHERE | Keyword::SELECT | Keyword::ORDER | Keyword::HAVING, _) => {
@@ -436,6 +440,23 @@ fn follows_partition(parser: &Parser) -> bool {
             Token::Word(it) if it.quote_style.is_none() && it.keyword == keyword)
     };
     parser.get_current_token().token == Token::RParen && word(0, Keyword::PARTITION) && word(1, Keyword::BY)
+}
+
+fn says_which_rows(word: &str) -> bool {
+    word.eq_ignore_ascii_case("FINAL") || word.eq_ignore_ascii_case("RUNNING")
+}
+
+/// Whether a call comes behind the next word: `FINAL LAST(`.
+fn call_is_behind(parser: &Parser) -> bool {
+    parser.peek_nth_token_ref(2).token == Token::LParen
+}
+
+/// `FINAL LAST(x)`, `RUNNING LAST(x)`: which rows of a match the call sees.
+fn parse_semantics(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let word = parser.next_token();
+    let name = format!("${}", word.token.to_string().to_ascii_lowercase());
+    let call_of = parser.parse_prefix()?;
+    Ok(call(Ident::with_span(word.span, name), vec![unnamed(call_of)]))
 }
 
 /// The columns of a `PARTITION BY`, none if there isn't one.

@@ -17,6 +17,7 @@ mod ddl;
 pub mod dialect;
 mod error;
 pub(crate) mod hints;
+mod patterns;
 mod script;
 mod statement;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use sqlparser::ast::{Expr, Query};
 
 pub use ast::{Statement, StatementKind};
 pub use dialect::{FlinkDialect, internal_name, split_hints};
+pub(crate) use patterns::WITHIN;
 pub use script::parse_script;
 pub use types::{parse_data_type, parse_data_type_at};
 

@@ -4,6 +4,7 @@
 //! - `t /*+ OPTIONS(…) */` becomes `t.<hint>`: a last part of the name, quoted with
 //!   [`HINT_QUOTE`], which no text can produce. See [`super::split_hints`].
 //! - `VALUES 1, 2` becomes `VALUES (1), (2)`.
+//! - `WITHIN` in MATCH_RECOGNIZE: see [`patterns`].
 //! - other comments stay white space.
 
 use flott_types::{Code, Diagnostic, Span};
@@ -12,7 +13,7 @@ use sqlparser::{
     tokenizer::{Location, Span as TokenSpan, Token, TokenWithSpan, Tokenizer, Whitespace, Word},
 };
 
-use super::{dialect::FlinkDialect, error::is_space};
+use super::{dialect::FlinkDialect, error::is_space, patterns};
 use crate::Source;
 
 /// The quote of the name part that stands for a hint.
@@ -24,7 +25,7 @@ pub(crate) fn tokenize(source: &Source) -> (Vec<TokenWithSpan>, Option<Box<Diagn
     let dialect = FlinkDialect;
     let outcome = Tokenizer::new(&dialect, &source.text).tokenize_with_location_into_buf(&mut raw);
     let error = outcome.err().map(|error| unterminated(source, &error.message, error.location));
-    (with_rows(rewrite(raw)), error)
+    (patterns::rewrite(with_rows(rewrite(raw))), error)
 }
 
 fn unterminated(source: &Source, message: &str, at: Location) -> Box<Diagnostic> {
