@@ -20,6 +20,7 @@ mod keyed;
 mod operator;
 mod rank;
 mod sort;
+mod pattern;
 mod window;
 
 use arrow::error::ArrowError;

@@ -16,6 +16,7 @@ use crate::group::{GroupAggregateOperator, PreGroup};
 use crate::join::JoinOperator;
 use crate::keyed::{MaterializeOperator, NormalizeOperator};
 use crate::sort::SortOperator;
+use crate::pattern::PatternOperator;
 use crate::window::{
     PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator, WindowRankOperator,
 };
@@ -163,6 +164,7 @@ pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Resul
             Box::new(WindowJoinOperator::new(node, input(0)?, input(1)?, context)?)
         }
         OperatorNode::WindowRank(node) => Box::new(WindowRankOperator::new(node, input(0)?, context)?),
+        OperatorNode::PatternMatch(node) => Box::new(PatternOperator::new(node, input(0)?, context)?),
         OperatorNode::TopN(node) => crate::rank::build(node, input(0)?, context)?,
         OperatorNode::Normalize(node) => Box::new(NormalizeOperator::new(node, input(0)?, context)?),
         OperatorNode::Materialize(node) => Box::new(MaterializeOperator::new(node, input(0)?, context)?),

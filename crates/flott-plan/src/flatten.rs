@@ -133,7 +133,7 @@ impl Flatten {
                 let branches = extended(self.branches(&it.input)?, &[step]);
                 extended(branches, &steps)
             }
-            LogicalPlan::Match(it) => return not_yet("MATCH_RECOGNIZE", it.span),
+            LogicalPlan::Match(it) => extended(self.pattern_match(it)?, &steps),
             LogicalPlan::Project { .. } | LogicalPlan::Filter { .. } | LogicalPlan::Unnest { .. } => {
                 let (base, below) = peel(base);
                 self.with_steps(base, below.into_iter().chain(steps).collect())?

@@ -30,6 +30,7 @@ mod nodes;
 mod operator;
 mod operator_text;
 mod origin;
+mod pattern;
 mod prune;
 mod push_below;
 mod rank;
@@ -45,10 +46,10 @@ mod window_columns;
 
 pub use build::plan;
 pub use explain::{ExplainFormat, explain};
-pub use flott_sql::{JoinKind, OnConflict, WindowKind};
+pub use flott_sql::{AfterMatch, JoinKind, OnConflict, WindowKind};
 pub use guarantee::Guarantee;
 pub use nodes::{
-    GroupAggregate, IntervalJoin, JoinOn, JoinTime, Keeps, Materialize, Normalize, RegularJoin, Sort,
+    GroupAggregate, IntervalJoin, JoinOn, JoinTime, Keeps, MatchCondition, MatchTerm, Materialize, Navigation, Normalize, PatternMatch, RegularJoin, Sort,
     StatefulNode, TopN, TopNStrategy, UpsertKeys,
 };
 pub use operator::{

@@ -15,7 +15,7 @@ use flott_types::{DataType, TimeAttribute};
 use flott_expr::Expr;
 
 use crate::{
-    GroupAggregate, IntervalJoin, Materialize, Normalize, RegularJoin, Sort, TopN, nodes::StatefulNode,
+    GroupAggregate, IntervalJoin, Materialize, Normalize, PatternMatch, RegularJoin, Sort, TopN, nodes::StatefulNode,
 };
 
 /// How rows get from an edge to the shards of an operator.
@@ -66,6 +66,8 @@ pub enum OperatorNode {
     RegularJoin(RegularJoin),
     /// Joins rows whose times lie near each other.
     IntervalJoin(IntervalJoin),
+    /// Runs of rows that fit a pattern.
+    PatternMatch(PatternMatch),
 }
 
 impl OperatorNode {
@@ -83,6 +85,7 @@ impl OperatorNode {
             OperatorNode::Materialize(node) => node,
             OperatorNode::RegularJoin(node) => node,
             OperatorNode::IntervalJoin(node) => node,
+            OperatorNode::PatternMatch(node) => node,
         }
     }
     /// The same, to be changed.
@@ -99,6 +102,7 @@ impl OperatorNode {
             OperatorNode::Materialize(node) => node,
             OperatorNode::RegularJoin(node) => node,
             OperatorNode::IntervalJoin(node) => node,
+            OperatorNode::PatternMatch(node) => node,
         }
     }
     /// What people call it.

@@ -16,6 +16,7 @@ mod normalize;
 mod regular_join;
 mod sort;
 mod top_n;
+mod pattern_match;
 mod windows;
 
 use std::{collections::BTreeSet, fmt};
@@ -33,6 +34,7 @@ pub use normalize::Normalize;
 pub use regular_join::RegularJoin;
 pub use sort::Sort;
 pub use top_n::{TopN, TopNStrategy};
+pub use pattern_match::{MatchCondition, MatchTerm, Navigation, PatternMatch};
 
 /// Positions of columns, sorted.
 pub type Set = BTreeSet<usize>;

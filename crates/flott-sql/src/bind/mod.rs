@@ -41,6 +41,8 @@ mod literal;
 mod order;
 mod over;
 mod pattern;
+#[cfg(test)]
+mod pattern_tests;
 mod pattern_values;
 mod place;
 mod query;

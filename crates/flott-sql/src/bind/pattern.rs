@@ -22,7 +22,7 @@ use super::{
     calls::Calls,
     expr::ExprBinder,
     pattern_values::PatternCalls,
-    query::Ctes,
+    query::Around,
     scope::{Relation, Scope, Variable},
     select::is_proctime,
 };
@@ -41,7 +41,7 @@ struct Ordered {
 
 impl Binder<'_> {
     /// `table MATCH_RECOGNIZE (…) AS alias`
-    pub(super) fn match_recognize(&self, factor: &TableFactor, ctes: &Ctes) -> Result<(LogicalPlan, Scope)> {
+    pub(super) fn match_recognize(&self, factor: &TableFactor, around: &Around) -> Result<(LogicalPlan, Scope)> {
         let TableFactor::MatchRecognize {
             table,
             partition_by,
@@ -56,7 +56,7 @@ impl Binder<'_> {
         else {
             return Err(Diagnostic::error(Code::Internal, "a pattern that is none"));
         };
-        let (input, scope) = self.table_factor(table, ctes)?;
+        let (input, scope) = self.table_factor(table, around)?;
         let span = self.word_behind("MATCH_RECOGNIZE", self.factor_span(table).end);
         if let Some(ast::RowsPerMatch::AllRows(_)) = rows_per_match {
             let span = self.word_behind("ALL ROWS", span.end);

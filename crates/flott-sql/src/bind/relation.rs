@@ -16,7 +16,12 @@ use super::{
     select::{is_proctime, one_row},
     window::is_window,
 };
-use crate::{Entry, LogicalPlan, Table, catalog::Column, parse::split_hints, plan::JoinKind};
+use crate::{
+    Entry, LogicalPlan, Table,
+    catalog::Column,
+    parse::{QUERY, split_hints},
+    plan::JoinKind,
+};
 
 /// `UNNEST(array) [WITH ORDINALITY] [AS alias]`, however the parser wrote it.
 struct Unnest<'q> {
@@ -123,6 +128,10 @@ impl Binder<'_> {
             let plan = self.window_function(&name, args, span, around)?;
             return self.relation(plan, Vec::new(), alias);
         }
+        if let Some((QUERY, alias, query)) = query_call(factor) {
+            let plan = self.query(query, around)?;
+            return self.relation(plan, Vec::new(), alias);
+        }
         if let Some((name, args, alias)) = table_function(factor)
             && is_changelog(&name)
         {
@@ -166,7 +175,7 @@ impl Binder<'_> {
                     .help("UNNEST(array) is the table function that is there"))
             }
             TableFactor::Function { name, .. } => not_supported(&format!("table function {name}")),
-            TableFactor::MatchRecognize { .. } => self.match_recognize(factor, ctes),
+            TableFactor::MatchRecognize { .. } => self.match_recognize(factor, around),
             _ => not_supported("this item of FROM"),
         }
     }
@@ -420,6 +429,18 @@ fn table_function(factor: &TableFactor) -> Option<(String, &[ast::FunctionArg], 
         _ => return None,
     };
     Some((name.to_string().to_ascii_uppercase(), args, alias.as_ref()))
+}
+
+/// `$query((SELECT …)) AS t`: what the parser made of a sub-query.
+fn query_call(factor: &TableFactor) -> Option<(&str, Option<&ast::TableAlias>, &ast::Query)> {
+    let TableFactor::Table { name, args: Some(args), alias, .. } = factor else { return None };
+    let [ast::ObjectNamePart::Identifier(name)] = name.0.as_slice() else { return None };
+    match args.args.as_slice() {
+        [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ast::Expr::Subquery(query)))] => {
+            Some((name.value.as_str(), alias.as_ref(), query.as_ref())).filter(|_| name.quote_style.is_none())
+        }
+        _ => None,
+    }
 }
 
 fn refuse_hints(hints: &Options, what: &str) -> Result<()> {

@@ -30,7 +30,7 @@ use sqlparser::ast::{Expr, Query};
 
 pub use ast::{Statement, StatementKind};
 pub use dialect::{FlinkDialect, internal_name, split_hints};
-pub(crate) use patterns::WITHIN;
+pub(crate) use patterns::{QUERY, WITHIN};
 pub use script::parse_script;
 pub use types::{parse_data_type, parse_data_type_at};
 

@@ -5,6 +5,8 @@
 //!   PATTERN (A B) DEFINE $within AS INTERVAL '1' HOUR, B AS …      a variable that no user can write
 //!
 //!   AFTER MATCH SKIP TO B    ──►    AFTER MATCH SKIP TO LAST B
+//!
+//!   (SELECT …) MATCH_RECOGNIZE (…)    ──►    $query((SELECT …)) MATCH_RECOGNIZE (…)
 //! ```
 
 use sqlparser::{
@@ -17,11 +19,15 @@ use super::error::is_space;
 /// The variable whose definition is the interval of WITHIN.
 pub(crate) const WITHIN: &str = "$within";
 
+/// The table function that a sub-query before MATCH_RECOGNIZE becomes the argument of.
+pub(crate) const QUERY: &str = "$query";
+
 /// The tokens with these clauses put in the other words.
 pub(crate) fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     if !tokens.iter().any(|token| is_word(token, "MATCH_RECOGNIZE")) {
         return tokens;
     }
+    let tokens = with_query_calls(tokens);
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len() + 4);
     // How deep inside of the parentheses of a MATCH_RECOGNIZE, and whether its WITHIN was seen.
     let (mut depth, mut within) = (0_usize, false);
@@ -58,6 +64,66 @@ pub(crate) fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         before = [before[1], keyword(token)];
     }
     out
+}
+
+/// Sub-queries that stand before MATCH_RECOGNIZE become arguments.
+fn with_query_calls(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    // Where each begins, and where it ends.
+    let (mut opens, mut closes) = (Vec::new(), Vec::new());
+    for (at, token) in tokens.iter().enumerate() {
+        if is_word(token, "MATCH_RECOGNIZE")
+            && let Some((open, close)) = query_before(&tokens, at)
+        {
+            opens.push(open);
+            closes.push(close);
+        }
+    }
+    if opens.is_empty() {
+        return tokens;
+    }
+    let mut out = Vec::with_capacity(tokens.len() + 3 * opens.len());
+    for (at, token) in tokens.into_iter().enumerate() {
+        let span = token.span;
+        if opens.contains(&at) {
+            out.push(word(QUERY, Keyword::NoKeyword, span));
+            out.push(TokenWithSpan::new(Token::LParen, span));
+        }
+        out.push(token);
+        if closes.contains(&at) {
+            out.push(TokenWithSpan::new(Token::RParen, span));
+        }
+    }
+    out
+}
+
+/// The parentheses of the sub-query before a MATCH_RECOGNIZE, whether it has an alias or not.
+fn query_before(tokens: &[TokenWithSpan], at: usize) -> Option<(usize, usize)> {
+    let before = |at: usize| (0..at).rev().find(|&it| tokens.get(it).is_some_and(|token| !is_space(token)));
+    let is = |at: usize, token: &Token| tokens.get(at).is_some_and(|it| it.token == *token);
+    let mut close = before(at)?;
+    if matches!(tokens.get(close).map(|it| &it.token), Some(Token::Word(_))) {
+        close = before(close)?;
+        if tokens.get(close).is_some_and(|token| is_word(token, "AS")) {
+            close = before(close)?;
+        }
+    }
+    if !is(close, &Token::RParen) {
+        return None;
+    }
+    let (mut open, mut depth) = (close, 1_usize);
+    while depth > 0 {
+        open = open.checked_sub(1)?;
+        if is(open, &Token::RParen) {
+            depth += 1;
+        } else if is(open, &Token::LParen) {
+            depth -= 1;
+        }
+    }
+    let first = (open + 1..close).find(|&it| tokens.get(it).is_some_and(|token| !is_space(token)))?;
+    let starts = ["SELECT", "WITH", "VALUES"]
+        .iter()
+        .any(|it| tokens.get(first).is_some_and(|token| is_word(token, it)));
+    starts.then_some((open, close))
 }
 
 fn word(text: &str, keyword: Keyword, span: TokenSpan) -> TokenWithSpan {
