@@ -41,7 +41,11 @@ struct Ordered {
 
 impl Binder<'_> {
     /// `table MATCH_RECOGNIZE (…) AS alias`
-    pub(super) fn match_recognize(&self, factor: &TableFactor, around: &Around) -> Result<(LogicalPlan, Scope)> {
+    pub(super) fn match_recognize(
+        &self,
+        factor: &TableFactor,
+        around: &Around,
+    ) -> Result<(LogicalPlan, Scope)> {
         let TableFactor::MatchRecognize {
             table,
             partition_by,
