@@ -18,9 +18,9 @@ mod group;
 mod join;
 mod keyed;
 mod operator;
+mod pattern;
 mod rank;
 mod sort;
-mod pattern;
 mod window;
 
 use arrow::error::ArrowError;

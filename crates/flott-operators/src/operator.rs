@@ -15,8 +15,8 @@ use flott_types::{Code, Diagnostic, Result, Schema};
 use crate::group::{GroupAggregateOperator, PreGroup};
 use crate::join::JoinOperator;
 use crate::keyed::{MaterializeOperator, NormalizeOperator};
-use crate::sort::SortOperator;
 use crate::pattern::PatternOperator;
+use crate::sort::SortOperator;
 use crate::window::{
     PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator, WindowRankOperator,
 };

@@ -49,8 +49,8 @@ pub use explain::{ExplainFormat, explain};
 pub use flott_sql::{AfterMatch, JoinKind, OnConflict, WindowKind};
 pub use guarantee::Guarantee;
 pub use nodes::{
-    GroupAggregate, IntervalJoin, JoinOn, JoinTime, Keeps, MatchCondition, MatchTerm, Materialize, Navigation, Normalize, PatternMatch, RegularJoin, Sort,
-    StatefulNode, TopN, TopNStrategy, UpsertKeys,
+    GroupAggregate, IntervalJoin, JoinOn, JoinTime, Keeps, MatchCondition, MatchTerm, Materialize,
+    Navigation, Normalize, PatternMatch, RegularJoin, Sort, StatefulNode, TopN, TopNStrategy, UpsertKeys,
 };
 pub use operator::{
     Call, Exchange, OperatorNode, Port, SessionWindow, WindowAggregate, WindowJoin, WindowProperty,

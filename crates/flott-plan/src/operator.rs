@@ -15,7 +15,8 @@ use flott_types::{DataType, TimeAttribute};
 use flott_expr::Expr;
 
 use crate::{
-    GroupAggregate, IntervalJoin, Materialize, Normalize, PatternMatch, RegularJoin, Sort, TopN, nodes::StatefulNode,
+    GroupAggregate, IntervalJoin, Materialize, Normalize, PatternMatch, RegularJoin, Sort, TopN,
+    nodes::StatefulNode,
 };
 
 /// How rows get from an edge to the shards of an operator.

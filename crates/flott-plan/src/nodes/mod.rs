@@ -13,10 +13,10 @@ mod interval_join;
 mod joining;
 mod materialize;
 mod normalize;
+mod pattern_match;
 mod regular_join;
 mod sort;
 mod top_n;
-mod pattern_match;
 mod windows;
 
 use std::{collections::BTreeSet, fmt};
@@ -31,10 +31,10 @@ pub use interval_join::{IntervalJoin, JoinTime};
 pub use joining::JoinOn;
 pub use materialize::Materialize;
 pub use normalize::Normalize;
+pub use pattern_match::{MatchCondition, MatchTerm, Navigation, PatternMatch};
 pub use regular_join::RegularJoin;
 pub use sort::Sort;
 pub use top_n::{TopN, TopNStrategy};
-pub use pattern_match::{MatchCondition, MatchTerm, Navigation, PatternMatch};
 
 /// Positions of columns, sorted.
 pub type Set = BTreeSet<usize>;
