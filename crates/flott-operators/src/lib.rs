@@ -18,6 +18,7 @@ mod group;
 mod join;
 mod keyed;
 mod operator;
+mod over;
 mod pattern;
 mod rank;
 mod sort;

@@ -164,6 +164,7 @@ pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Resul
             Box::new(WindowJoinOperator::new(node, input(0)?, input(1)?, context)?)
         }
         OperatorNode::WindowRank(node) => Box::new(WindowRankOperator::new(node, input(0)?, context)?),
+        OperatorNode::Over(node) => crate::over::build(node, input(0)?, context)?,
         OperatorNode::PatternMatch(node) => Box::new(PatternOperator::new(node, input(0)?, context)?),
         OperatorNode::TopN(node) => crate::rank::build(node, input(0)?, context)?,
         OperatorNode::Normalize(node) => Box::new(NormalizeOperator::new(node, input(0)?, context)?),

@@ -117,7 +117,11 @@ impl Flatten {
                 let ranked = crate::rank::is_read(&steps, input.schema().len());
                 let over =
                     crate::rank::Over { input, partition_by, order_by, calls, schema, span: *span, ranked };
-                extended(self.rank(&over, conditions)?, &steps)
+                let branches = match crate::rank::is_cut(&over, &conditions) {
+                    true => self.rank(&over, conditions)?,
+                    false => self.over(&over, conditions)?,
+                };
+                extended(branches, &steps)
             }
             LogicalPlan::Sort { input, keys, offset, limit, span } => {
                 extended(self.sort(input, keys, (*offset, *limit), *span)?, &steps)

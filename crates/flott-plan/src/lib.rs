@@ -30,6 +30,7 @@ mod nodes;
 mod operator;
 mod operator_text;
 mod origin;
+mod over;
 mod pattern;
 mod prune;
 mod push_below;
@@ -46,11 +47,10 @@ mod window_columns;
 
 pub use build::plan;
 pub use explain::{ExplainFormat, explain};
-pub use flott_sql::{AfterMatch, JoinKind, OnConflict, WindowKind};
-pub use guarantee::Guarantee;
 pub use nodes::{
-    GroupAggregate, IntervalJoin, JoinOn, JoinTime, Keeps, MatchCondition, MatchTerm, Materialize,
-    Navigation, Normalize, PatternMatch, RegularJoin, Sort, StatefulNode, TopN, TopNStrategy, UpsertKeys,
+    AfterMatch, Bound, Frame, GroupAggregate, Guarantee, IntervalJoin, JoinKind, JoinOn, JoinTime, Keeps,
+    MatchCondition, MatchTerm, Materialize, Navigation, Normalize, OnConflict, Over, OverOrder, OverValue,
+    PatternMatch, RegularJoin, Sort, StatefulNode, TopN, TopNStrategy, UpsertKeys, WindowKind,
 };
 pub use operator::{
     Call, Exchange, OperatorNode, Port, SessionWindow, WindowAggregate, WindowJoin, WindowProperty,

@@ -15,7 +15,7 @@ use flott_types::{DataType, TimeAttribute};
 use flott_expr::Expr;
 
 use crate::{
-    GroupAggregate, IntervalJoin, Materialize, Normalize, PatternMatch, RegularJoin, Sort, TopN,
+    GroupAggregate, IntervalJoin, Materialize, Normalize, Over, PatternMatch, RegularJoin, Sort, TopN,
     nodes::StatefulNode,
 };
 
@@ -55,6 +55,8 @@ pub enum OperatorNode {
     WindowRank(WindowRank),
     /// Groups whose results change with every row.
     GroupAggregate(GroupAggregate),
+    /// Something of the rows around each row.
+    Over(Over),
     /// The first rows of each group: Top-N, deduplication, LIMIT.
     TopN(TopN),
     /// All rows in order.
@@ -80,6 +82,7 @@ impl OperatorNode {
             OperatorNode::WindowJoin(node) => node,
             OperatorNode::WindowRank(node) => node,
             OperatorNode::GroupAggregate(node) => node,
+            OperatorNode::Over(node) => node,
             OperatorNode::TopN(node) => node,
             OperatorNode::Sort(node) => node,
             OperatorNode::Normalize(node) => node,
@@ -97,6 +100,7 @@ impl OperatorNode {
             OperatorNode::WindowJoin(node) => node,
             OperatorNode::WindowRank(node) => node,
             OperatorNode::GroupAggregate(node) => node,
+            OperatorNode::Over(node) => node,
             OperatorNode::TopN(node) => node,
             OperatorNode::Sort(node) => node,
             OperatorNode::Normalize(node) => node,

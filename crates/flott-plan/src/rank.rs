@@ -64,19 +64,8 @@ impl Flatten {
         for condition in conditions {
             narrow(condition, width, &mut ranks, &mut others);
         }
-        let (first, last) = match (over.calls, ranks) {
-            ([OverCall { function: OverFunction::RowNumber, .. }], (first, Some(last))) => (first, last),
-            ([OverCall { function: OverFunction::RowNumber, .. }], _) => {
-                return Err(Diagnostic::not_supported("ROW_NUMBER without an upper bound")
-                    .at(over.span)
-                    .help("keep the first rows with WHERE row_num <= n, n being a number, in the query around it"));
-            }
-            ([OverCall { function: OverFunction::Rank | OverFunction::DenseRank, .. }], _) => {
-                return Err(Diagnostic::not_supported("RANK and DENSE_RANK")
-                    .at(over.span)
-                    .help("use ROW_NUMBER"));
-            }
-            _ => return Err(Diagnostic::not_supported("functions with OVER").at(over.span)),
+        let (first, Some(last)) = ranks else {
+            return Err(Diagnostic::not_supported("ROW_NUMBER without an upper bound").at(over.span));
         };
         let windows = window_columns(over.input).filter(|windows| {
             let has = |property| over.partition_by.iter().any(|it| windows.property_of(it) == Some(property));
@@ -181,6 +170,15 @@ impl Flatten {
         let steps: Vec<Step> = std::iter::once(restore).chain(others.into_iter().map(Step::Filter)).collect();
         Ok(extended(vec![branch], &steps))
     }
+}
+
+/// Whether row numbers are cut off: with an upper bound, and nothing else.
+pub fn is_cut(over: &Over<'_>, conditions: &[Expr]) -> bool {
+    let [OverCall { function: OverFunction::RowNumber, .. }] = over.calls else { return false };
+    let rank = over.input.schema().len();
+    let (mut ranks, mut others) = ((1, None), Vec::new());
+    conditions.iter().for_each(|it| narrow(it.clone(), rank, &mut ranks, &mut others));
+    ranks.1.is_some()
 }
 
 /// Takes bounds of the rank out of a condition.

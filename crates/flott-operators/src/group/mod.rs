@@ -13,4 +13,9 @@ mod local;
 mod pending;
 
 pub(crate) use aggregate::GroupAggregateOperator;
+pub(crate) use calls::{SetOf, failed, missing_column, pick};
+pub(crate) use distinct::{DistinctTable, Values};
+pub(crate) use hidden::Hidden;
+pub(crate) use idle::Idle;
 pub(crate) use local::PreGroup;
+pub(crate) use pending::{Fate, differences};
