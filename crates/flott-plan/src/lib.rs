@@ -47,10 +47,12 @@ mod window_columns;
 
 pub use build::plan;
 pub use explain::{ExplainFormat, explain};
+pub use flott_sql::{AfterMatch, Bound, Frame, JoinKind, OnConflict, WindowKind};
+pub use guarantee::Guarantee;
 pub use nodes::{
-    AfterMatch, Bound, Frame, GroupAggregate, Guarantee, IntervalJoin, JoinKind, JoinOn, JoinTime, Keeps,
-    MatchCondition, MatchTerm, Materialize, Navigation, Normalize, OnConflict, Over, OverOrder, OverValue,
-    PatternMatch, RegularJoin, Sort, StatefulNode, TopN, TopNStrategy, UpsertKeys, WindowKind,
+    GroupAggregate, IntervalJoin, JoinOn, JoinTime, Keeps, MatchCondition, MatchTerm, Materialize,
+    Navigation, Normalize, Over, OverOrder, OverValue, PatternMatch, RegularJoin, Sort, StatefulNode, TopN,
+    TopNStrategy, UpsertKeys,
 };
 pub use operator::{
     Call, Exchange, OperatorNode, Port, SessionWindow, WindowAggregate, WindowJoin, WindowProperty,
