@@ -7,6 +7,7 @@
 //!   bad_input      dead letters, on-error, clear errors, replay
 //!   accounting     every row is somewhere, exactly once
 //!   stop_and_kill  signals, and what a killed run leaves behind
+//!   changelogs     rows that change: read, written, refused; retractions of rows never seen
 //!   checkpoints    a job goes on after a stop, a kill, a full disk, damage
 //!   kills          kill -9 at any moment: nothing lost, nothing doubled
 //!   event_time     clocks that go back, rows from the future, late rows, silence, crowds
@@ -19,6 +20,7 @@
 
 mod accounting;
 mod bad_input;
+mod changelogs;
 mod checkpoints;
 mod cli;
 mod event_time;
