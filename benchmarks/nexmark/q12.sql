@@ -1,4 +1,4 @@
--- q12, windows on the wall clock: how many bids a person makes in 10 seconds, whenever the bids say they are.
+-- q12, windows on the wall clock: how many bids a person makes in 10 seconds of it, whatever time the bids have.
 
 CREATE TABLE q12 (bidder BIGINT, bids BIGINT, since TIMESTAMP(3), until TIMESTAMP(3)) WITH ('connector' = 'blackhole');
 

@@ -456,3 +456,22 @@ impl Summary {
         self.edges.iter().all(EdgeSummary::adds_up)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_counted_by_what_they_do_and_older_counts_are_read() {
+        let sink = || SinkCounters { name: "s".into(), ..SinkCounters::default() };
+        let counters = Counters { sinks: vec![sink()], ..Counters::default() };
+        counters.part().sinks[0].count(5, Some(&Int8Array::from(vec![0, 1, 2, 2, 3])));
+        let older = r#"{"sources":[],"sinks":[7],"edges":[],"dead_letters":0}"#;
+        counters.restore(&serde_json::from_str(older).unwrap());
+        let again = serde_json::to_string(&counters.counts()).unwrap();
+        assert_eq!(serde_json::from_str::<Counts>(&again).unwrap().sinks, [[12, 1, 2, 1]]);
+        let summary = counters.summary(Status::Finished).sinks.remove(0);
+        let changes = ChangeCounts { inserts: 8, updates_before: 1, updates_after: 2, deletes: 1 };
+        assert_eq!((summary.written, summary.changes), (12, Some(changes)));
+    }
+}
