@@ -155,7 +155,7 @@ fn partitioned_tables_round_trip_in_every_format() {
         ];
         write(&table, &RecordBatch::try_new(table.schema().arrow_schema(), columns).unwrap(), None);
         let extension = registry().format(format).unwrap().extension();
-        let part = directory.path().join(format!("day=2024-10-05/part-r1-0-1.{extension}"));
+        let part = directory.path().join(format!("day=2024-10-05/part-r1-0-000001.{extension}"));
         assert!(part.exists(), "{format}");
 
         resumes(&table);

@@ -100,7 +100,7 @@ fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
     }
     let unmatched: u64 = summary.edges.iter().map(|edge| edge.unmatched).sum();
     if let Some(last) = out.last_mut().filter(|_| unmatched > 0) {
-        *last += &format!(", {} retractions of rows never seen", grouped(unmatched));
+        *last += &format!(", {} unmatched", grouped(unmatched));
     }
     out
 }

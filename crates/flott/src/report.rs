@@ -33,7 +33,7 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
             ("late", edge.late),
             ("dead-lettered", edge.dead_lettered),
             ("skipped", edge.skipped),
-            ("retractions of rows never seen", edge.unmatched),
+            ("unmatched", edge.unmatched),
         ];
         let rest: Vec<String> =
             rest.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{} {what}", grouped(*n))).collect();

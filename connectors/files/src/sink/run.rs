@@ -61,13 +61,15 @@ impl RunGuard {
         Ok(Self { names: Names::Run { token, _lock: lock }, root })
     }
 
-    /// A part file's name without ending. `number` is at most that of the epoch it will belong to.
+    /// A part file's name without ending. `number` is at most that of the epoch it will belong to. Names
+    /// sort as the files were begun, which is the order in which a directory is read: changes of a key
+    /// come back in their order.
     pub(crate) fn stem(&self, number: u64, shard: usize, part: u64) -> String {
         let begin = match &self.names {
             Names::Run { token, .. } => token.clone(),
             Names::Epochs { tag, generation, .. } => EpochName { generation: *generation, number }.text(tag),
         };
-        format!("{PUBLISHED}{begin}-{shard}-{part}")
+        format!("{PUBLISHED}{begin}-{shard}-{part:06}")
     }
     /// Whether a file that is published comes from this run, or from what this run has resumed.
     pub(crate) fn has_published(&self, name: &str) -> bool {

@@ -125,7 +125,7 @@ fn what_a_failed_or_killed_run_leaves_is_hidden_and_goes() {
     assert_eq!(visible(directory.path()), named(&[]));
     // While it lives, nobody touches its files; two statements of one run don't collide.
     run(&table, &job("dead"), &[lines(&["kept"])]);
-    assert!(files(directory.path()).contains_key(".part-dead-0-0.inprogress"));
+    assert!(files(directory.path()).contains_key(".part-dead-0-000000.inprogress"));
     drop((dead, writer));
     assert_eq!(files(directory.path()), named(&[("part-dead.1-0-0.txt", "kept\nend\n")]));
 
@@ -142,7 +142,7 @@ fn what_a_failed_or_killed_run_leaves_is_hidden_and_goes() {
     run(&table, &job("next"), &[]);
     let left: Vec<String> =
         files(directory.path()).into_keys().filter(|name| name.starts_with(".part")).collect();
-    assert_eq!(left, [".part-k2-0-0.inprogress", ".part-k3-0-0.inprogress"]);
+    assert_eq!(left, [".part-k2-0-000000.inprogress", ".part-k3-0-000000.inprogress"]);
 }
 
 #[test]
@@ -161,11 +161,11 @@ fn rows_go_to_their_partitions() {
         visible(directory.path()),
         named(&[
             ("country=DE/day=x/_SUCCESS", ""),
-            ("country=DE/day=x/part-r1-0-0.txt", "1\n3\nend\n"),
+            ("country=DE/day=x/part-r1-0-000000.txt", "1\n3\nend\n"),
             ("country=__DEFAULT_PARTITION__/day=__DEFAULT_PARTITION__/_SUCCESS", ""),
-            ("country=__DEFAULT_PARTITION__/day=__DEFAULT_PARTITION__/part-r1-0-2.txt", "4\nend\n"),
+            ("country=__DEFAULT_PARTITION__/day=__DEFAULT_PARTITION__/part-r1-0-000002.txt", "4\nend\n"),
             ("country=a%2Fb/day=x/_SUCCESS", ""),
-            ("country=a%2Fb/day=x/part-r1-0-1.txt", "2\nend\n"),
+            ("country=a%2Fb/day=x/part-r1-0-000001.txt", "2\nend\n"),
         ])
     );
 }
@@ -246,7 +246,7 @@ fn overwrite_replaces_the_partitions_it_touches() {
     run(&table, &job("r1"), &[row("old", "a"), row("stays", "b")]);
     let overwrite = SinkRequest { overwrite: true, ..job("r2") };
     run(&table, &overwrite, &[row("new", "a")]);
-    let expected = named(&[("k=a/part-r2-0-0.txt", "new\nend\n"), ("k=b/part-r1-0-1.txt", "stays\nend\n")]);
+    let expected = named(&[("k=a/part-r2-0-000000.txt", "new\nend\n"), ("k=b/part-r1-0-000001.txt", "stays\nend\n")]);
     assert_eq!(visible(directory.path()), expected);
 }
 
@@ -287,7 +287,7 @@ fn an_error_on_the_io_thread_reaches_the_engine_with_path_and_help() {
     writer.write(&lines(&["a"])).unwrap();
     let error = prepare(writer.as_mut(), 1).unwrap_err();
     assert_eq!(error.code, Code::OutputFailed);
-    assert!(error.message.contains(".part-r1-0-0"), "{error}");
+    assert!(error.message.contains(".part-r1-0-000000"), "{error}");
 
     let file = directory.path().join("file");
     fs::write(&file, "").unwrap();

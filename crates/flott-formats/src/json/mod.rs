@@ -79,6 +79,7 @@ impl Format for JsonFormat {
 const PREFIX: &str = "json";
 
 /// Looks at options and columns.
+#[expect(clippy::vec_box, reason = "diagnostics travel boxed, also in lists")]
 fn validate(request: &FormatRequest<'_>, prefix: &str, errors: &mut Vec<Box<Diagnostic>>) {
     if let Err(error) = options::JsonOptions::of(&request.table.options, prefix) {
         errors.push(error);

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs};
 
 use serde_json::{Value, json};
 
-use crate::support::{Lab, table};
+use crate::support::{Lab, summary_of, table, visible_files};
 
 /// A changelog table of this name over the path of the same name.
 fn log(name: &str, columns: &str, options: &[(&str, &str)]) -> String {
@@ -14,7 +14,7 @@ fn log(name: &str, columns: &str, options: &[(&str, &str)]) -> String {
 /// Many changes of few rows, so that their order counts: more than a chunk of them.
 fn many_changes() -> String {
     let mut text = String::new();
-    for at in 0..60_000 {
+    for at in 0..120_000 {
         let id = at % 7;
         if at >= 7 {
             writeln!(text, r#"{{"op":"-U","data":{{"id":{id},"v":{}}}}}"#, at - 7).unwrap();
@@ -31,17 +31,18 @@ fn changes_keep_their_order_through_any_number_of_shards() {
     lab.write("t", many_changes());
     let sql = "SET 'parallelism.default' = '4';\n".to_string()
         + &log("t", "id INT, v INT", &[])
-        + &log("s", "v INT, id INT", &[])
+        + &log("s", "v INT, id INT", &[("sink.rolling-policy.file-size", "1 kb")])
         + "INSERT INTO s SELECT v, id FROM t WHERE id = 3;\n";
     let summary = lab.run(&sql);
     let sink = &summary["sinks"][0];
-    let changes = json!({"+I": 1, "-U": 8570, "+U": 8570, "-D": 0});
-    assert_eq!((&sink["written"], &sink["changes"]), (&json!(17_141), &changes));
+    let changes = json!({"+I": 1, "-U": 17_142, "+U": 17_142, "-D": 0});
+    assert_eq!((&sink["written"], &sink["changes"]), (&json!(34_285), &changes));
+    assert!(visible_files(&lab.path("s")).len() > 10);
     let read = "SET 'parallelism.default' = '4';\n".to_string()
         + &log("s", "v INT, id INT", &[])
         + "SELECT v FROM s;";
     let rows = lab.query(&read);
-    assert_eq!(rows.len(), 17_141);
+    assert_eq!(rows.len(), 34_285);
     let mut now: Option<i32> = None;
     for row in rows {
         let (op, v) = row.split_once(',').unwrap();
@@ -51,7 +52,7 @@ fn changes_keep_their_order_through_any_number_of_shards() {
             _ => assert_eq!(now.replace(v), None),
         }
     }
-    assert_eq!(now, Some(59_993));
+    assert_eq!(now, Some(119_997));
 }
 
 #[test]
@@ -87,12 +88,19 @@ fn records_that_say_no_change_are_kept_aside_with_their_places() {
     assert_eq!(lab.lines("s"), [r#"{"op":"+I","data":{"id":3,"q":0}}"#]);
 }
 
+const ROW_BY_ROW: &str = "SET 'table.exec.mini-batch.enabled' = 'false';\n";
+
+fn unmatched(summary: &Value) -> u64 {
+    let edges = summary["edges"].as_array().unwrap();
+    edges.iter().map(|edge| edge["unmatched"].as_u64().unwrap_or(0)).sum()
+}
+
 const SUMS: &str = "SELECT k, COUNT(*) AS n, SUM(v) AS total FROM t GROUP BY k";
 
 fn sums(lab: &Lab, prelude: &str) -> (Vec<String>, Value) {
     let sql = prelude.to_string() + &log("t", "k STRING, v INT", &[]) + SUMS + ";";
     let outcome = lab.flott.run(["run", "--json", "--output", "csv", "-e", sql.as_str()]).unwrap();
-    let summary = crate::support::summary_of(&outcome);
+    let summary = summary_of(&outcome);
     (outcome.stdout.lines().skip(1).map(str::to_string).collect(), summary)
 }
 
@@ -103,16 +111,23 @@ fn a_retraction_of_a_row_never_seen_is_counted_and_changes_nothing() {
         "t",
         r#"{"op":"-D","data":{"k":"a","v":5}}
 {"op":"+I","data":{"k":"b","v":1}}
-{"op":"-U","data":{"k":"c","v":1}}
+"#,
+    );
+    for prelude in ["", ROW_BY_ROW] {
+        let (rows, summary) = sums(&lab, prelude);
+        assert_eq!(rows, ["+I,b,1,1"], "{prelude}");
+        assert_eq!(unmatched(&summary), 1, "{summary}");
+    }
+    // The second half of an update, whose first half nobody knows, is a row.
+    lab.write(
+        "t",
+        r#"{"op":"-U","data":{"k":"c","v":1}}
 {"op":"+U","data":{"k":"c","v":2}}
 "#,
     );
-    let (mut rows, summary) = sums(&lab, "");
-    rows.sort();
-    assert_eq!(rows, ["+I,b,1,1", "+I,c,1,2"]);
-    let unmatched = |edge: &Value| edge["unmatched"].as_u64().unwrap_or(0);
-    let all: u64 = summary["edges"].as_array().unwrap().iter().map(unmatched).sum();
-    assert_eq!(all, 2, "{summary}");
+    let (rows, summary) = sums(&lab, ROW_BY_ROW);
+    assert_eq!(rows, ["+I,c,1,2"]);
+    assert_eq!(unmatched(&summary), 1, "{summary}");
 }
 
 #[test]
@@ -130,7 +145,7 @@ fn updates_out_of_order_come_right_once_all_are_there() {
     );
     assert_eq!(sums(&lab, "").0, ["+I,a,1,3"]);
     // Change by change, everybody in between can be seen.
-    let (rows, _) = sums(&lab, "SET 'table.exec.mini-batch.enabled' = 'false';\n");
+    let (rows, _) = sums(&lab, ROW_BY_ROW);
     assert_eq!(rows.first().map(String::as_str), Some("+I,a,1,1"));
     assert_eq!(rows.last().map(String::as_str), Some("+U,a,1,3"));
 }
@@ -163,7 +178,7 @@ fn an_upsert_table_may_say_the_same_key_again() {
             let change: Value = serde_json::from_str(line).unwrap();
             (change["data"]["id"] == id).then(|| change["data"]["v"].clone())
         };
-        let file = crate::support::visible_files(&lab.path("w")).into_iter().map(fs::read_to_string);
+        let file = visible_files(&lab.path("w")).into_iter().map(fs::read_to_string);
         let text: String = file.map(Result::unwrap).collect();
         text.lines().map(str::to_string).filter_map(|line| of(&line)).next_back()
     };
