@@ -48,7 +48,7 @@ const BATCHES: usize = 16;
 /// Rows that each function gets, on both sides.
 const ROWS: usize = 10_000_000;
 /// Rows of a job of Flott's: its time is known to a hundredth of a second.
-const JOB_ROWS: usize = 30_000_000;
+const JOB_ROWS: usize = 10_000_000;
 /// How long a function is measured at least.
 const AT_LEAST: Duration = Duration::from_millis(150);
 /// What can't be told from nothing in a job of Flink's, in seconds per row.
