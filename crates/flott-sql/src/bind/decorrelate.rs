@@ -431,7 +431,7 @@ pub(super) fn fill(
         && schema.fields.first().is_some_and(|it| it.name == OUTER_ROWS)
     {
         *keys = keys.iter().map(read).collect::<Result<_>>()?;
-        *input = Box::new(outer.clone());
+        **input = outer.clone();
         return Ok(());
     }
     plan.inputs_mut().into_iter().try_for_each(|input| fill(input, outer, read))
