@@ -20,12 +20,12 @@ FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC) AS rn FROM ev
 CREATE TABLE top_log (id INT, k INT, d DECIMAL(10, 2))
 WITH ('connector' = 'print', 'print-identifier' = 'top_log');
 INSERT INTO top_log SELECT id, k, d
-FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY d, id DESC) AS rn FROM events) WHERE rn = 1;
+FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY d) AS rn FROM events) WHERE rn = 1;
 
 CREATE TABLE top_ranked_log (id INT, k INT, d DECIMAL(10, 2), rn BIGINT)
 WITH ('connector' = 'print', 'print-identifier' = 'top_ranked_log');
 INSERT INTO top_ranked_log SELECT id, k, d, rn
-FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY d, id DESC) AS rn FROM events) WHERE rn = 1;
+FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY d) AS rn FROM events) WHERE rn = 1;
 
 CREATE TABLE range_log (id INT, k INT, v INT)
 WITH ('connector' = 'print', 'print-identifier' = 'range_log');
@@ -55,7 +55,7 @@ FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v NULLS LAST, id) AS 
 CREATE TABLE two_keys_log (id INT, k INT, s STRING, v INT)
 WITH ('connector' = 'print', 'print-identifier' = 'two_keys_log');
 INSERT INTO two_keys_log SELECT id, k, s, v
-FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k, s ORDER BY v DESC, id) AS rn FROM events) WHERE rn <= 1;
+FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k, s ORDER BY v DESC) AS rn FROM events) WHERE rn <= 1;
 
 CREATE TABLE everywhere_log (id INT, v INT, rn BIGINT)
 WITH ('connector' = 'print', 'print-identifier' = 'everywhere_log');

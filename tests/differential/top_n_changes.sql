@@ -1,6 +1,7 @@
 -- Top-N over rows that change, Top-N over Top-N.
 
 SET 'table.exec.mini-batch.enabled' = 'false';
+SET 'parallelism.default' = '1';
 
 CREATE TABLE events (
   id INT, k INT, s STRING, v INT, d DECIMAL(10, 2), ts TIMESTAMP(3), pt AS PROCTIME(),
@@ -27,12 +28,6 @@ WITH ('connector' = 'print', 'print-identifier' = 'totals_log');
 INSERT INTO totals_log SELECT s, k, total, rn
 FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY s ORDER BY total DESC, k) AS rn
       FROM (SELECT s, k, SUM(v) AS total FROM events GROUP BY s, k)) WHERE rn <= 2;
-
-CREATE TABLE middle_log (s STRING, k INT, total INT)
-WITH ('connector' = 'print', 'print-identifier' = 'middle_log');
-INSERT INTO middle_log SELECT s, k, total
-FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY s ORDER BY total, k) AS rn
-      FROM (SELECT s, k, SUM(v) AS total FROM events GROUP BY s, k)) WHERE rn BETWEEN 2 AND 3;
 
 CREATE TABLE frequent (k INT, n BIGINT, rn BIGINT)
 WITH ('connector' = 'print', 'print-identifier' = 'frequent');

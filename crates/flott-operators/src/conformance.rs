@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use arrow::array::{ArrayRef, BooleanArray};
-use arrow::compute::filter_record_batch;
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int8Array};
+use arrow::compute::{filter, filter_record_batch};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use flott_expr::EvalContext;
@@ -29,6 +29,10 @@ use crate::{Context, Operator, Output, Rows, build, pre_aggregation};
 pub(crate) enum Step {
     /// Rows of an input.
     Rows(usize, RecordBatch),
+    /// Changes of an input.
+    Changes(usize, RecordBatch, Int8Array),
+    /// What is gathered is told.
+    Flush,
     /// Time comes this far.
     Watermark(i64),
     /// The clock comes this far.
@@ -45,6 +49,25 @@ pub(crate) struct Outcome {
     pub(crate) rejected: u64,
     /// Rows of state that each snapshot wrote.
     pub(crate) written: Vec<usize>,
+    /// Changes, in order: kind and row.
+    pub(crate) changes: Vec<(i8, String)>,
+    /// Retractions of rows never seen.
+    pub(crate) unmatched: u64,
+}
+
+impl Outcome {
+    /// The rows that are there in the end. A row that is taken back without being there is a bug.
+    pub(crate) fn table(&self) -> Vec<String> {
+        let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+        self.rows.iter().for_each(|row| *counts.entry(row).or_default() += 1);
+        for (kind, row) in &self.changes {
+            let count = counts.entry(row).or_default();
+            *count += if matches!(kind, 0 | 2) { 1 } else { -1 };
+            assert!(*count >= 0, "{row} is taken back too often: {:?}", self.changes);
+        }
+        let rows = counts.into_iter();
+        rows.flat_map(|(row, count)| std::iter::repeat_n(row.to_string(), count as usize)).collect()
+    }
 }
 
 /// An operator of a job, on all its shards.
@@ -132,6 +155,7 @@ fn call(
     action(operator, &mut out)?;
     outcome.late += late + late_partial;
     outcome.rejected += rejected;
+    outcome.unmatched += unmatched;
     Ok(())
 }
 
@@ -159,7 +183,16 @@ impl Running<'_> {
                 let keys = self.job.keys[*input].clone();
                 self.send(*input, Rows::insert(batch.clone()), &keys)
             }
-            Step::Watermark(watermark) => self.all(|operator, out| operator.on_watermark(*watermark, out)),
+            Step::Changes(input, batch, kinds) => {
+                let keys = self.job.keys[*input].clone();
+                self.send(*input, Rows::changes(batch.clone(), Some(kinds.clone())), &keys)
+            }
+            Step::Flush => self.all(|operator, out| operator.flush(out)),
+            Step::Watermark(watermark) => self.all(|operator, out| {
+                operator.flush(out)?;
+                operator.on_watermark(*watermark, out)?;
+                operator.flush(out)
+            }),
             Step::Clock(now) => {
                 self.clock.store(*now, Ordering::SeqCst);
                 self.all(|operator, out| match operator.next_timer() {
@@ -168,6 +201,7 @@ impl Running<'_> {
                 })
             }
             Step::Restart(shards) => {
+                self.all(|operator, out| operator.flush(out))?;
                 self.snapshot()?;
                 self.start(*shards)
             }
@@ -184,7 +218,8 @@ impl Running<'_> {
             let mine: BooleanArray =
                 hashes.iter().map(|hash| Some(groups.shard(groups.of(*hash), shards) == shard)).collect();
             let batch = filter_record_batch(&rows.batch, &mine).unwrap();
-            let rows = Rows { batch, ..rows.clone() };
+            let kinds = rows.kinds.as_ref().map(|kinds| filter(kinds, &mine).unwrap().as_primitive().clone());
+            let rows = Rows { batch, kinds, ..rows.clone() };
             self.one(shard, |operator, out| operator.on_rows(input, rows, out))?;
         }
         Ok(())
@@ -220,13 +255,18 @@ impl Running<'_> {
         shard: usize,
         action: impl FnOnce(&mut dyn Operator, &mut Output<'_>) -> Result<()>,
     ) -> Result<()> {
-        let mut lines = Vec::new();
+        let (mut lines, mut changes) = (Vec::new(), Vec::new());
         let mut keep = |rows: Rows| {
-            lines.extend(text(&rows.batch));
+            let rows_as_text = text(&rows.batch);
+            match &rows.kinds {
+                Some(kinds) => changes.extend(kinds.values().iter().copied().zip(rows_as_text)),
+                None => lines.extend(rows_as_text),
+            }
             Ok(())
         };
         call(self.shards[shard].as_mut(), &mut self.outcome, &mut keep, action)?;
         self.outcome.rows.extend(lines);
+        self.outcome.changes.extend(changes);
         Ok(())
     }
 

@@ -21,6 +21,7 @@ use crate::{
     materialize::{self, SinkRules},
     origin,
     prune::prune,
+    rank,
     stable_id::{self, Meaning},
 };
 
@@ -92,6 +93,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         }
     }
     let mut graph = std::mem::take(&mut flatten.graph);
+    rank::forget_unread_ranks(&mut graph, &branches);
     let wanted = targets.iter().map(|it| it.wanted(registry)).collect::<Result<Vec<_>>>()?;
     let mut says = changelog::infer(&mut graph, &branches, &wanted, registry, batch)?;
     let rules = SinkRules::of(options, flatten.state_ttl)?;

@@ -114,9 +114,7 @@ impl Flatten {
             }
             LogicalPlan::Over { input, partition_by, order_by, calls, schema, span } => {
                 let (conditions, steps) = leading_filters(simplify(steps));
-                let ranked = crate::rank::is_read(&steps, input.schema().len());
-                let over =
-                    crate::rank::Over { input, partition_by, order_by, calls, schema, span: *span, ranked };
+                let over = crate::rank::Over { input, partition_by, order_by, calls, schema, span: *span };
                 let branches = match crate::rank::is_cut(&over, &conditions) {
                     true => self.rank(&over, conditions)?,
                     false => self.over(&over, conditions)?,

@@ -112,7 +112,7 @@ pub struct Branch {
 }
 
 /// Producers, each behind those it reads.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Graph {
     /// The producers.
     pub producers: Vec<Producer>,

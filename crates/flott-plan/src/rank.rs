@@ -17,8 +17,10 @@ use crate::{
     OperatorNode, Step, TopN, WindowProperty, WindowRank,
     aggregate::Columns,
     flatten::{Flatten, columns_of, extended},
-    graph::Branch,
+    graph::{Branch, Graph, Producer},
     join::attached,
+    prune::prune,
+    regular_join::loses_time,
     window_columns::{WindowColumns, plain, window_columns},
 };
 
@@ -36,21 +38,29 @@ pub struct Over<'a> {
     pub schema: &'a Schema,
     /// Where the first call stands.
     pub span: Span,
-    /// Whether somebody reads what the calls give, bounds of the rank left out.
-    pub ranked: bool,
 }
 
-/// Whether these steps, or who comes behind them, read a column.
-pub fn is_read(steps: &[Step], column: usize) -> bool {
-    for step in steps {
-        if step.exprs().iter().any(|expr| expr.columns().contains(&column)) {
-            return true;
-        }
-        if matches!(step, Step::Project { .. }) {
-            return false;
+/// Lets the operators know whose rank nobody reads: then they tell which rows come and go, not what each rank
+/// is.
+pub fn forget_unread_ranks(graph: &mut Graph, sinks: &[Vec<Branch>]) {
+    let ranks = |producer: &Producer| match producer {
+        Producer::Operator(operator) => matches!(&operator.node, OperatorNode::TopN(node) if node.with_rank)
+            .then(|| operator.schema.len()),
+        Producer::Leaf(_) => None,
+    };
+    let widths: Vec<Option<usize>> = graph.producers.iter().map(ranks).collect();
+    if widths.iter().all(Option::is_none) {
+        return;
+    }
+    let (mut probe, mut sinks) = (graph.clone(), sinks.to_vec());
+    let kept = prune(&mut probe, &mut sinks, &vec![false; graph.producers.len()]);
+    for ((producer, width), kept) in graph.producers.iter_mut().zip(widths).zip(kept) {
+        if let (Producer::Operator(operator), Some(width)) = (producer, width)
+            && let OperatorNode::TopN(node) = &mut operator.node
+        {
+            node.tells_rank = kept.contains(&(width - 1));
         }
     }
-    true
 }
 
 impl Flatten {
@@ -90,7 +100,9 @@ impl Flatten {
             }
         }
         let time = match over.order_by {
-            [key] => plain(&key.expr).and_then(|at| input.fields.get(at)).and_then(|field| field.time),
+            [key] if !loses_time(over.input) => {
+                plain(&key.expr).and_then(|at| input.fields.get(at)).and_then(|field| field.time)
+            }
             _ => None,
         };
         let order = over.order_by.iter().map(|key| (columns.add(&key.expr), key.descending, key.nulls_first));
@@ -98,8 +110,8 @@ impl Flatten {
             order_by: order.collect(),
             keys,
             ranks,
-            with_rank: ranks.0 != ranks.1
-                && (over.ranked || others.iter().any(|it| it.columns().contains(&width))),
+            with_rank: ranks.0 != ranks.1,
+            tells_rank: ranks.0 != ranks.1,
             time,
             ttl_millis: self.state_ttl,
             ..TopN::default()
@@ -111,7 +123,7 @@ impl Flatten {
         let mut exprs = columns_of(&output);
         let rank = match node.with_rank {
             true => exprs.pop(),
-            // There is one rank only, or nobody asks.
+            // There is one rank only.
             false => over.schema.fields.last().map(|field| {
                 let rank = i64::try_from(ranks.0).unwrap_or(i64::MAX);
                 Expr::literal(Value::Int(rank), field.data_type.clone())

@@ -15,6 +15,7 @@ use crate::{
     aggregate::Columns,
     flatten::{Flatten, columns_of, extended},
     graph::Branch,
+    regular_join::loses_time,
     window_columns::plain,
 };
 
@@ -33,7 +34,7 @@ impl Flatten {
         let schema = input.schema();
         let mut columns = Columns::of(&schema);
         let time = match keys.first() {
-            Some(key) if !key.descending => {
+            Some(key) if !key.descending && !loses_time(input) => {
                 plain(&key.expr).and_then(|at| schema.fields.get(at)).and_then(|field| field.time)
             }
             _ => None,

@@ -204,6 +204,9 @@ impl LastRowOperator {
     /// Keeps the rows that won, to tell them at the end.
     fn absorb(&mut self) -> Result<()> {
         let touched = std::mem::take(&mut self.touched);
+        if touched.is_empty() {
+            return self.done(&touched);
+        }
         let rest = self.layout.rest_of(&self.winners(&touched)?);
         let rows: &mut RowColumn = column_of_mut(&mut self.table, ROWS)?;
         let mut encoded = EncodedRows::default();

@@ -8,6 +8,42 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+/// Lists up to this length are compared row by row.
+const SHORT: usize = 32;
+
+/// Positions of the rows that are in the first list only, and in the second only. Of equal rows the first ones
+/// are those that stay.
+fn few<T: Copy + Eq>(was: &[T], is: &[T]) -> (Vec<usize>, Vec<usize>) {
+    let mut stays = 0_u32;
+    let mut gone = Vec::new();
+    for (at, row) in was.iter().enumerate() {
+        match is.iter().enumerate().find(|(at, other)| stays >> at & 1 == 0 && *other == row) {
+            Some((found, _)) => stays |= 1 << found,
+            None => gone.push(at),
+        }
+    }
+    (gone, (0..is.len()).filter(|at| stays >> at & 1 == 0).collect())
+}
+
+/// The same for long lists.
+fn many<T: Copy + Eq + Hash>(was: &[T], is: &[T]) -> (Vec<usize>, Vec<usize>) {
+    let mut left: HashMap<T, usize> = HashMap::new();
+    was.iter().for_each(|row| *left.entry(*row).or_default() += 1);
+    let mut take = |row: &T| match left.get_mut(row) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        _ => false,
+    };
+    let new = (0..is.len()).filter(|at| is.get(*at).is_some_and(|row| !take(row))).collect();
+    // What is left of a row's number is gone: the last of its equals.
+    let mut gone: Vec<usize> =
+        (0..was.len()).rev().filter(|at| was.get(*at).is_some_and(&mut take)).collect();
+    gone.reverse();
+    (gone, new)
+}
+
 /// How changes of a group are told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Telling {
@@ -44,31 +80,12 @@ impl Telling {
             return self.tell_positions(was, is, same, out);
         }
         let (was, is) = (was.get(self.skip..).unwrap_or_default(), is.get(self.skip..).unwrap_or_default());
-        // Mostly one row comes in among those that stay, and the last one falls out.
-        let mut rest: HashMap<T, i64> = HashMap::new();
-        for row in is {
-            *rest.entry(*row).or_default() += 1;
-        }
-        let mut gone = Vec::new();
-        for row in was {
-            match rest.get_mut(row) {
-                Some(count) if *count > 0 => *count -= 1,
-                _ => gone.push(*row),
-            }
-        }
         let rank = |at: usize| (at + self.skip) as i64 + 1;
-        out.extend(gone.iter().map(|row| Told { row: *row, kind: 3, rank: 0 }));
-        // What is left in the count is new; of equal rows the last ones.
-        let mut new: Vec<Told<T>> = Vec::new();
-        for (at, row) in is.iter().enumerate().rev() {
-            if let Some(count) = rest.get_mut(row)
-                && *count > 0
-            {
-                *count -= 1;
-                new.push(Told { row: *row, kind: 0, rank: rank(at) });
-            }
-        }
-        out.extend(new.into_iter().rev());
+        let (gone, new) = if is.len() <= SHORT { few(was, is) } else { many(was, is) };
+        let told =
+            |rows: &[T], at: usize, kind| rows.get(at).map(|row| Told { row: *row, kind, rank: rank(at) });
+        out.extend(gone.into_iter().filter_map(|at| told(was, at, 3)));
+        out.extend(new.into_iter().filter_map(|at| told(is, at, 0)));
     }
 
     fn tell_positions<T: Copy + Eq>(
@@ -119,5 +136,9 @@ mod tests {
         assert_eq!(told(rows, &[5, 5, 1], &[5, 5, 5]), "-D1 +I5");
         assert_eq!(told(rows, &[5, 5], &[5]), "-D5");
         assert_eq!(told(Telling { skip: 1, limit: 2, ..rows }, &[9, 7], &[10, 9, 7]), "-D7 +I9");
+        let long: Vec<u32> = (0..50).chain([3, 3]).collect();
+        let all = Telling { limit: 99, ..rows };
+        assert_eq!(told(all, &long, &[&long[1..51], &[60]].concat()), "-D0 -D3 +I60");
+        assert_eq!(told(all, &long[1..51], &long), "+I0 +I3");
     }
 }

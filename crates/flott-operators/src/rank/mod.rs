@@ -13,6 +13,8 @@ mod best_rows;
 mod changes;
 mod limit;
 mod order_key;
+#[cfg(test)]
+mod tests;
 mod top_n;
 
 use arrow::compute::SortOptions;

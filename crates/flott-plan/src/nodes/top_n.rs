@@ -28,6 +28,8 @@ pub struct TopN {
     pub ranks: (u64, u64),
     /// Whether the rank comes out.
     pub with_rank: bool,
+    /// Whether somebody reads the rank, so that each rank is a row that changes.
+    pub tells_rank: bool,
     /// The order is one time attribute and nothing else.
     pub time: Option<TimeAttribute>,
     /// Its input takes rows back.
@@ -67,7 +69,7 @@ impl TopN {
     }
     /// Whether each rank is a row of its own that changes, rather than rows that come and go.
     pub fn is_positional(&self) -> bool {
-        self.with_rank || self.ranks.0 > 1 || (self.ranks == (1, 1) && !self.retracts)
+        self.tells_rank || self.ranks.0 > 1 || (self.ranks == (1, 1) && !self.retracts)
     }
     /// Whether a row that is in stays in, and no earlier one is told of: `LIMIT` without an order.
     fn is_first_come(&self) -> bool {
@@ -79,8 +81,8 @@ impl StatefulNode for TopN {
     fn name(&self) -> &'static str {
         match self.strategy() {
             TopNStrategy::Deduplicate { .. } => "deduplicate",
-            _ if self.order_by.is_empty() && self.keys.is_empty() && !self.with_rank => "limit",
-            _ => "top-n",
+            _ if self.order_by.is_empty() && self.keys.is_empty() && !self.tells_rank => "limit",
+            _ => "top-N",
         }
     }
     fn time(&self) -> Option<TimeAttribute> {
@@ -153,8 +155,8 @@ impl StatefulNode for TopN {
         input.extend(origins[0]);
         input.extend(self.keys.iter().copied());
         input.extend(self.order_by.iter().map(|it| it.0));
-        let with_rank = self.with_rank.then_some(width);
-        let left = input.iter().copied().chain(with_rank).collect();
+        self.with_rank &= needed.contains(&width);
+        let left = input.iter().copied().chain(self.with_rank.then_some(width)).collect();
         self.keys.iter_mut().for_each(|column| *column = rank(&input, *column));
         self.order_by.iter_mut().for_each(|it| it.0 = rank(&input, it.0));
         (left, vec![input])
@@ -163,7 +165,7 @@ impl StatefulNode for TopN {
         self.retracts = !inputs.iter().all(ChangelogMode::is_append);
         // Without a rank nothing tells which row another one takes the place of.
         self.with_before =
-            before || (self.is_positional() && !self.with_rank && self.ranks.0 != self.ranks.1);
+            before || (self.is_positional() && !self.tells_rank && self.ranks.0 != self.ranks.1);
         Ok(match self.strategy() {
             TopNStrategy::Deduplicate { last: false, .. } => ChangelogMode::APPEND,
             _ if self.is_first_come() => ChangelogMode::APPEND,

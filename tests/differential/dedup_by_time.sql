@@ -1,6 +1,7 @@
 -- Deduplication: first and last rows, by event and processing time.
 
 SET 'table.exec.mini-batch.enabled' = 'false';
+SET 'parallelism.default' = '1';
 
 CREATE TABLE events (
   id INT, k INT, s STRING, v INT, d DECIMAL(10, 2), ts TIMESTAMP(3), pt AS PROCTIME(),
