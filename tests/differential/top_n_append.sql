@@ -20,12 +20,12 @@ FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC) AS rn FROM ev
 CREATE TABLE top_log (id INT, k INT, d DECIMAL(10, 2))
 WITH ('connector' = 'print', 'print-identifier' = 'top_log');
 INSERT INTO top_log SELECT id, k, d
-FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY d) AS rn FROM events) WHERE rn = 1;
+FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY d DESC) AS rn FROM events) WHERE rn = 1;
 
 CREATE TABLE top_ranked_log (id INT, k INT, d DECIMAL(10, 2), rn BIGINT)
 WITH ('connector' = 'print', 'print-identifier' = 'top_ranked_log');
 INSERT INTO top_ranked_log SELECT id, k, d, rn
-FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY d) AS rn FROM events) WHERE rn = 1;
+FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY d DESC) AS rn FROM events) WHERE rn = 1;
 
 CREATE TABLE range_log (id INT, k INT, v INT)
 WITH ('connector' = 'print', 'print-identifier' = 'range_log');

@@ -40,6 +40,12 @@ pub struct Over<'a> {
     pub span: Span,
 }
 
+/// The time attribute that a key is, if rows of the plan come in its order.
+pub fn time_of(key: &SortKey, input: &LogicalPlan) -> Option<TimeAttribute> {
+    let time = input.schema().fields.get(plain(&key.expr)?)?.time?;
+    (time == TimeAttribute::Proctime || !loses_time(input)).then_some(time)
+}
+
 /// Lets the operators know whose rank nobody reads: then they tell which rows come and go, not what each rank
 /// is.
 pub fn forget_unread_ranks(graph: &mut Graph, sinks: &[Vec<Branch>]) {
@@ -100,9 +106,7 @@ impl Flatten {
             }
         }
         let time = match over.order_by {
-            [key] if !loses_time(over.input) => {
-                plain(&key.expr).and_then(|at| input.fields.get(at)).and_then(|field| field.time)
-            }
+            [key] => time_of(key, over.input),
             _ => None,
         };
         let order = over.order_by.iter().map(|key| (columns.add(&key.expr), key.descending, key.nulls_first));

@@ -15,8 +15,7 @@ use crate::{
     aggregate::Columns,
     flatten::{Flatten, columns_of, extended},
     graph::Branch,
-    regular_join::loses_time,
-    window_columns::plain,
+    rank::time_of,
 };
 
 impl Flatten {
@@ -33,12 +32,7 @@ impl Flatten {
     ) -> Result<Vec<Branch>> {
         let schema = input.schema();
         let mut columns = Columns::of(&schema);
-        let time = match keys.first() {
-            Some(key) if !key.descending && !loses_time(input) => {
-                plain(&key.expr).and_then(|at| schema.fields.get(at)).and_then(|field| field.time)
-            }
-            _ => None,
-        };
+        let time = keys.first().filter(|key| !key.descending).and_then(|key| time_of(key, input));
         let order = keys.iter().map(|key| (columns.add(&key.expr), key.descending, key.nulls_first));
         let order_by: Vec<(usize, bool, bool)> = order.collect();
         let node = match limit {
