@@ -336,3 +336,17 @@ fn a_key_that_nothing_touches_is_forgotten() {
     let kinds: Vec<i8> = outcome.changes.iter().map(|it| it.0).collect();
     assert_eq!(kinds, [0, 0, 3, 0, 0], "{:?}", outcome.changes);
 }
+
+#[test]
+fn a_limit_counts_across_a_restart() {
+    let mut node = TopN { ranks: (2, 4), ..TopN::default() };
+    node.changelog(&[flott_plan::ChangelogMode::APPEND], true).unwrap();
+    let rows = |values: &[i64]| {
+        let rows: Vec<Row> = values.iter().map(|v| (Some(1), Some(*v), 0, 0)).collect();
+        Step::Rows(0, batch(&rows))
+    };
+    let steps = [rows(&[1, 2]), Step::Restart(2), rows(&[3, 4, 5]), Step::Restart(1), rows(&[6])];
+    let outcome = job(OperatorNode::TopN(node)).run(1, &steps);
+    let values: Vec<&str> = outcome.rows.iter().map(|row| row.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(values, ["2", "3", "4"]);
+}
