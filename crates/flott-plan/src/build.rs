@@ -5,7 +5,7 @@
 //!   INSERT b ─┴─ flatten ───┘           of sources    (inputs first)
 //! ```
 
-use flott_connector::{Changelog, Registry};
+use flott_connector::{Changelog, Registry, SinkGuarantee};
 use flott_expr::Expr;
 use flott_sql::{Insert, LogicalPlan, OnConflict};
 use flott_types::{Code, Diagnostic, Options, Result, Schema, Span};
@@ -38,13 +38,18 @@ impl Target {
     /// Which changes it takes.
     fn wanted(&self, registry: &Registry) -> Result<Wanted> {
         Ok(match &self.target {
-            SinkTarget::Table(table) => Wanted {
-                name: table.name.clone(),
-                changelog: registry.connector_of(table)?.sink_changelog(table, registry)?,
-                key: key_columns(table),
-                on_conflict: self.on_conflict,
-                span: self.span,
-            },
+            SinkTarget::Table(table) => {
+                let connector = registry.connector_of(table)?;
+                // Where rows are thrown away, none is in the way of another.
+                let discards = connector.sink_guarantee() == SinkGuarantee::Discards;
+                Wanted {
+                    name: table.name.clone(),
+                    changelog: connector.sink_changelog(table, registry)?,
+                    key: if discards { Vec::new() } else { key_columns(table) },
+                    on_conflict: self.on_conflict,
+                    span: self.span,
+                }
+            }
             SinkTarget::Collect => Wanted {
                 name: "result".to_string(),
                 changelog: Changelog::Retract,
