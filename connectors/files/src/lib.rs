@@ -12,6 +12,7 @@
 
 #![allow(clippy::vec_box, reason = "diagnostics travel boxed, also in lists")]
 
+mod lookup;
 mod partition;
 mod settings;
 mod sink;
@@ -24,7 +25,7 @@ mod testing;
 use std::sync::Arc;
 
 use flott_connector::{
-    Changelog, Connector, Framing, OptionDef, Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader,
+    Changelog, Connector, Framing, LookupRequest, LookupTable, OptionDef, Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader,
     TableDescription,
 };
 use flott_types::{Diagnostic, Options, Result};
@@ -102,6 +103,17 @@ impl Connector for FilesystemConnector {
         registry: &Registry,
     ) -> Result<Arc<dyn Source>> {
         Ok(Arc::new(source::FileSource::new(table, scan, registry)?))
+    }
+    fn looks_up(&self) -> bool {
+        true
+    }
+    fn lookup(
+        &self,
+        table: &TableDescription,
+        request: LookupRequest,
+        registry: &Registry,
+    ) -> Result<Arc<dyn LookupTable>> {
+        Ok(Arc::new(lookup::start(table, request, registry)?))
     }
     fn sink(
         &self,

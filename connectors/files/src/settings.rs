@@ -18,6 +18,13 @@ pub(crate) const COMMIT_TRIGGER: &str = "sink.partition-commit.trigger";
 const COMMIT_DELAY: &str = "sink.partition-commit.delay";
 pub(crate) const COMMIT_POLICY: &str = "sink.partition-commit.policy.kind";
 const SUCCESS_FILE: &str = "sink.partition-commit.success-file.name";
+pub(crate) const RELOAD_STRATEGY: &str = "lookup.full-cache.reload-strategy";
+pub(crate) const RELOAD_INTERVAL: &str = "lookup.full-cache.periodic-reload.interval";
+pub(crate) const SCHEDULE_MODE: &str = "lookup.full-cache.periodic-reload.schedule-mode";
+/// The same as [`RELOAD_INTERVAL`], shorter.
+pub(crate) const RELOAD_INTERVAL_SHORT: &str = "lookup.reload-interval";
+pub(crate) const MAX_RETRIES: &str = "lookup.max-retries";
+const ON_RELOAD_FAILURE: &str = "lookup.on-reload-failure";
 
 /// Every option of the connector.
 pub(crate) const OPTIONS: &[OptionDef] = &[
@@ -147,6 +154,51 @@ pub(crate) const OPTIONS: &[OptionDef] = &[
         "_SUCCESS",
         "The name of the marker file of 'success-file'.",
     ),
+    OptionDef::optional(
+        "lookup.cache",
+        OptionKind::OneOf(&["FULL"]),
+        "FULL",
+        "A table that is looked up is held in memory as a whole.",
+    ),
+    OptionDef::optional(
+        RELOAD_STRATEGY,
+        OptionKind::OneOf(&["PERIODIC", "TIMED"]),
+        "PERIODIC",
+        "When a table that is looked up is read again. 'TIMED' is not supported yet.",
+    ),
+    OptionDef::optional(
+        RELOAD_INTERVAL,
+        OptionKind::Duration,
+        "",
+        "How long after it was read a table that is looked up is read again, in the background; the new rows \
+         take the place of the old ones at once. Without it the table is read once.",
+    ),
+    OptionDef::optional(
+        SCHEDULE_MODE,
+        OptionKind::OneOf(&["FIXED_DELAY", "FIXED_RATE"]),
+        "FIXED_DELAY",
+        "From when the interval counts: from the end of the last load. 'FIXED_RATE' is not supported yet.",
+    ),
+    OptionDef::optional(
+        RELOAD_INTERVAL_SHORT,
+        OptionKind::Duration,
+        "",
+        "Short for 'lookup.full-cache.periodic-reload.interval'.",
+    ),
+    OptionDef::optional(
+        MAX_RETRIES,
+        OptionKind::Integer,
+        "3",
+        "How often reading the table again is tried, a second apart, when it fails; the LOOKUP hint's \
+         'max-attempts' and 'fixed-delay' come before it.",
+    ),
+    OptionDef::optional(
+        ON_RELOAD_FAILURE,
+        OptionKind::OneOf(&["keep", "fail"]),
+        "keep",
+        "When the table can't be read again after all tries: look-ups go on in the rows that were read last, \
+         with a warning and a count in the summary, or the run fails.",
+    ),
 ];
 
 fn default_partition_name(options: &Options) -> String {
@@ -201,6 +253,26 @@ impl SinkSettings {
             default_partition_name: default_partition_name(options),
             success_file: success_file.then(|| options.get(SUCCESS_FILE).unwrap_or("_SUCCESS").to_string()),
             commit_delay: options.duration(COMMIT_DELAY)?.unwrap_or_default(),
+        })
+    }
+}
+
+/// What looking up needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct LookupSettings {
+    pub interval: Option<Duration>,
+    pub retries_max: u32,
+    pub fails: bool,
+}
+
+impl LookupSettings {
+    pub(crate) fn new(options: &Options) -> Result<Self> {
+        let count = |text: &str| text.trim().parse::<u32>().map_err(|_| "expected a whole number".to_string());
+        let short = options.duration(RELOAD_INTERVAL_SHORT)?;
+        Ok(Self {
+            interval: options.duration(RELOAD_INTERVAL)?.or(short),
+            retries_max: options.parsed(MAX_RETRIES, count)?.unwrap_or(3),
+            fails: options.get(ON_RELOAD_FAILURE).is_some_and(|it| it.eq_ignore_ascii_case("fail")),
         })
     }
 }

@@ -4,7 +4,7 @@ use flott_connector::{ColumnKind, FormatRequest, Registry, TableColumn, TableDes
 use flott_types::{Code, Diagnostic, Result, Schema};
 
 use crate::{
-    settings::{self, SinkSettings, SourceSettings},
+    settings::{self, LookupSettings, SinkSettings, SourceSettings},
     source::metadata,
 };
 
@@ -14,6 +14,8 @@ pub(crate) fn validate(table: &TableDescription, registry: &Registry, errors: &m
         errors.extend(SourceSettings::new(table).err());
     }
     errors.extend(SinkSettings::new(&table.options).err());
+    errors.extend(LookupSettings::new(&table.options).err());
+    validate_lookup_options(table, errors);
     validate_source_options(table, errors);
     validate_sink_options(table, errors);
     validate_partition_keys(table, errors);
@@ -66,6 +68,25 @@ fn validate_source_options(table: &TableDescription, errors: &mut Vec<Box<Diagno
                 .at(table.options.span(key))
                 .help("leave the option out to read what is there once"),
         );
+    }
+}
+
+fn validate_lookup_options(table: &TableDescription, errors: &mut Vec<Box<Diagnostic>>) {
+    let options = &table.options;
+    for (key, word) in [(settings::RELOAD_STRATEGY, "TIMED"), (settings::SCHEDULE_MODE, "FIXED_RATE")] {
+        if options.get(key).is_some_and(|it| it.eq_ignore_ascii_case(word)) {
+            let error = Diagnostic::not_supported(format!("'{key}' = '{word}'")).at(options.span(key));
+            errors.push(error.help("leave the option out: the table is read again when the interval is over"));
+        }
+    }
+    for key in [settings::RELOAD_INTERVAL, settings::RELOAD_INTERVAL_SHORT] {
+        if matches!(options.duration(key), Ok(Some(it)) if it.is_zero()) {
+            errors.push(
+                Diagnostic::error(Code::InvalidOption, format!("option '{key}' must be longer than zero"))
+                    .at(options.span(key))
+                    .help("leave the option out to read the table once"),
+            );
+        }
     }
 }
 

@@ -3,16 +3,24 @@
 //! ```text
 //!   source:  read ─ position ─ read …      open at each position: the rest must be the same
 //!   sink:    write ─ prepare ─ ✗ crash ─ commit ─ commit ─ ✗ ─ sweep …   readers see each row once
+//!   lookup:  ask, ask, ask ─ poll …        each request has one answer, of the rows of its keys
 //! ```
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use arrow::{record_batch::RecordBatch, util::display::array_value_to_string};
+use arrow::{
+    array::ArrayRef, compute::concat, record_batch::RecordBatch, util::display::array_value_to_string,
+};
 use flott_expr::EvalContext;
 use flott_types::{Code, Diagnostic, Result};
 use serde_json::Value;
 
-use crate::{Chunk, Committable, Committer, Decoder, ReadContext, Sink, SinkWriter, Source};
+use crate::{
+    Chunk, Committable, Committer, Decoder, LookupClient, LookupTable, ReadContext, Sink, SinkWriter, Source,
+};
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<()> {
     if holds { Ok(()) } else { Err(Diagnostic::error(Code::Internal, what())) }
@@ -125,6 +133,81 @@ fn texts(batch: &RecordBatch) -> Result<Vec<String>> {
     };
     let rows: Result<Vec<_>, _> = (0..batch.num_rows()).map(text).collect();
     rows.map_err(|error| Diagnostic::error(Code::Internal, error.to_string()))
+}
+
+/// Asks a table for keys, one by one and many at a time, by two clients at once. `expected`: the rows of
+/// each key as texts, in any order. Keys that hold a NULL must find nothing.
+///
+/// # Errors
+/// What doesn't hold.
+pub fn lookup_answers(table: &dyn LookupTable, keys: &[ArrayRef], expected: &[Vec<String>]) -> Result<()> {
+    let count = expected.len();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        clients.push(table.client(Arc::new(|| ()))?);
+    }
+    for client in &mut clients {
+        while !client.is_ready()? {
+            std::thread::yield_now();
+        }
+        ensure(client.poll()?.is_none(), || "an answer to no request".into())?;
+        // All keys twice in one request, in a request each, and none.
+        let doubled: Result<Vec<ArrayRef>, _> =
+            keys.iter().map(|column| concat(&[column.as_ref(), column.as_ref()])).collect();
+        let doubled = doubled.map_err(|error| Diagnostic::error(Code::Internal, error.to_string()))?;
+        client.ask(1, &doubled, 2 * count)?;
+        for key in 0..count {
+            let one: Vec<ArrayRef> = keys.iter().map(|column| column.slice(key, 1)).collect();
+            client.ask(10 + key as u64, &one, 1)?;
+        }
+        let none: Vec<ArrayRef> = keys.iter().map(|column| column.slice(0, 0)).collect();
+        client.ask(2, &none, 0)?;
+        let answers = answers(client.as_mut(), count + 2)?;
+        let twice: Vec<Vec<String>> = expected.iter().chain(expected).cloned().collect();
+        check_answer(&answers, 1, &twice)?;
+        check_answer(&answers, 2, &[])?;
+        for (number, rows) in (10..).zip(expected) {
+            check_answer(&answers, number, std::slice::from_ref(rows))?;
+        }
+        ensure(client.poll()?.is_none(), || "an answer too many".into())?;
+    }
+    Ok(())
+}
+
+/// Rows by key, by number of the request.
+type Answers = BTreeMap<u64, BTreeMap<u32, Vec<String>>>;
+
+fn answers(client: &mut dyn LookupClient, wanted: usize) -> Result<Answers> {
+    let mut all = Answers::new();
+    while all.len() < wanted {
+        let Some(answer) = client.poll()? else {
+            std::thread::yield_now();
+            continue;
+        };
+        let found = answer.found?;
+        let keys = found.keys.values();
+        ensure(keys.len() == found.rows.num_rows(), || "not as many keys as rows are found".into())?;
+        ensure(keys.is_sorted(), || format!("the keys of what is found fall: {keys:?}"))?;
+        let mut by_key: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for (key, text) in keys.iter().zip(texts(&found.rows)?) {
+            by_key.entry(*key).or_default().push(text);
+        }
+        let number = answer.number;
+        ensure(all.insert(number, by_key).is_none(), || format!("request {number} is answered twice"))?;
+    }
+    Ok(all)
+}
+
+fn check_answer(answers: &Answers, number: u64, expected: &[Vec<String>]) -> Result<()> {
+    let mut wanted: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for (key, rows) in (0..).zip(expected).filter(|(_, rows)| !rows.is_empty()) {
+        let mut rows = rows.clone();
+        rows.sort();
+        wanted.insert(key, rows);
+    }
+    let mut found = answers.get(&number).cloned().unwrap_or_default();
+    found.values_mut().for_each(|rows| rows.sort());
+    ensure(found == wanted, || format!("request {number}: {found:?} instead of {wanted:?}"))
 }
 
 /// A sink that hides what it writes until it is committed, and a look at what readers see.

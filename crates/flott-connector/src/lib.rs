@@ -8,6 +8,8 @@
 //!    in order)                  projection and filter pushed in)     hand over)
 //! ```
 //!
+//! A [`LookupTable`] is asked by key instead, while a job runs: requests out, answers in.
+//!
 //! Configuration has four steps that stay apart: `validate` looks only at the script,
 //! `check` looks at the outside (not called by `validate --offline`), `source`/`sink` build,
 //! and `reader`/`writer` run.
@@ -20,7 +22,9 @@ pub mod conformance;
 pub mod dead_letter;
 pub mod epoch_name;
 pub mod format;
+pub mod full_cache;
 pub mod io;
+pub mod lookup;
 pub mod option;
 pub mod registry;
 pub mod sink;
@@ -31,6 +35,8 @@ pub use dead_letter::{DeadLetter, DeadLetterQueue, LetterCommitter, Stage};
 pub use epoch_name::EpochName;
 pub use flott_types::{ColumnKind, TableColumn, TableDescription};
 pub use format::{Encoder, ExtraColumn, Format, FormatRequest, Framing};
+pub use full_cache::{CacheSettings, FullCache, ReloadFailure};
+pub use lookup::{Answer, Found, LookupClient, LookupRequest, LookupRetry, LookupStatus, LookupTable, Wake};
 pub use option::{OptionDef, OptionKind};
 pub use registry::{Changelog, Connector, Registry};
 pub use sink::{Committable, Committer, Sink, SinkGuarantee, SinkRequest, SinkWriter};

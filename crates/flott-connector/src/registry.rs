@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use flott_types::{Code, Diagnostic, Result};
 
-use crate::{Format, OptionDef, ScanRequest, Sink, SinkRequest, Source, TableDescription};
+use crate::{Format, LookupRequest, LookupTable, OptionDef, ScanRequest, Sink, SinkRequest, Source, TableDescription};
 
 /// Which changes a table's rows can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,6 +98,24 @@ pub trait Connector: Send + Sync {
         scan: ScanRequest,
         registry: &Registry,
     ) -> Result<Arc<dyn Source>>;
+    /// Whether tables can be asked for the rows of a key while a job runs.
+    fn looks_up(&self) -> bool {
+        false
+    }
+    /// Builds the table for being looked up. No I/O yet.
+    ///
+    /// # Errors
+    /// `UnsupportedUse` if tables can't be looked up.
+    fn lookup(
+        &self,
+        table: &TableDescription,
+        request: LookupRequest,
+        registry: &Registry,
+    ) -> Result<Arc<dyn LookupTable>> {
+        let _ = (request, registry);
+        let message = format!("table '{}' cannot be looked up", table.name);
+        Err(Diagnostic::error(Code::UnsupportedUse, message).at(table.span))
+    }
     /// Builds the table for writing. No I/O yet. `table.columns` are the columns written, in order.
     ///
     /// # Errors

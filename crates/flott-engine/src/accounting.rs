@@ -247,6 +247,22 @@ impl EdgeSummary {
     }
 }
 
+/// What a table did that rows were looked up in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LookupSummary {
+    /// Its name.
+    pub name: String,
+    /// Rows in it when it was read last.
+    pub rows: u64,
+    /// How often it was read.
+    pub loads: u64,
+    /// How often that failed.
+    pub failed_loads: u64,
+    /// Records that could not be read the last time, and were left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bad_records: u64,
+}
+
 /// What a run did, in the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
@@ -263,6 +279,9 @@ pub struct Summary {
     /// Checkpoints, if the job has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoints: Option<CheckpointSummary>,
+    /// Tables that were looked up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lookups: Vec<LookupSummary>,
 }
 
 /// Counts at a moment, as a checkpoint keeps them.
@@ -437,6 +456,7 @@ impl Counters {
                 .collect(),
             dlq: counts.dead_letters,
             checkpoints: None,
+            lookups: Vec::new(),
         }
     }
 }
@@ -449,6 +469,7 @@ impl Summary {
         self.sinks.extend(other.sinks);
         self.edges.extend(other.edges);
         self.dlq += other.dlq;
+        self.lookups.extend(other.lookups);
         self.checkpoints = other.checkpoints.or(self.checkpoints.take());
     }
     /// Whether every edge's rows add up.

@@ -121,6 +121,8 @@ impl Lane {
 pub struct LaneWriter {
     lane: Arc<Lane>,
     from: usize,
+    /// Rows stay on the shard.
+    forward: bool,
     groups: KeyGroups,
     outbox: Vec<VecDeque<Message>>,
 }
@@ -129,7 +131,14 @@ impl LaneWriter {
     /// The lane's writer on a shard.
     pub fn new(lane: Arc<Lane>, from: usize, groups: KeyGroups) -> Self {
         let outbox = (0..lane.shards).map(|_| VecDeque::new()).collect();
-        Self { lane, from, groups, outbox }
+        Self { lane, from, forward: false, groups, outbox }
+    }
+
+    /// Rows stay on the shard that sends them.
+    #[must_use]
+    pub fn forward(mut self, forward: bool) -> Self {
+        self.forward = forward;
+        self
     }
 
     /// Sends each row to the shard that has the key group of these columns' values.
@@ -138,8 +147,9 @@ impl LaneWriter {
     /// `Internal`
     pub fn rows(&mut self, sequence: u64, rows: Rows, keys: &[usize]) -> Result<()> {
         let shards = self.lane.shards;
-        if shards == 1 {
-            self.send(0, Message::Rows(sequence, rows));
+        if shards == 1 || self.forward {
+            let to = if self.forward { self.from } else { 0 };
+            self.send(to, Message::Rows(sequence, rows));
             return Ok(());
         }
         let count = rows.batch.num_rows();

@@ -10,14 +10,14 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crossbeam_channel::Receiver;
 use flott_connector::{
     BufferPool, Clock, Committable, Committer, DeadLetterQueue, OnError, ReadContext, Registry, ScanRequest,
-    Sink, SinkRequest, Source, SourceReader, StopSignal, io,
+    LookupRequest, LookupRetry, LookupTable, Sink, SinkRequest, Source, SourceReader, StopSignal, io,
 };
 use flott_expr::{EvalContext, Program};
-use flott_plan::{Distribution, SinkTarget, SourceInput, Step, StreamPlan};
+use flott_plan::{Distribution, OperatorNode, SinkTarget, SourceInput, Step, StreamPlan};
 use flott_types::{Code, Diagnostic, Options, Result};
 
 use crate::{
-    accounting::{Counters, EdgeCounters, SinkCounters, SourceCounters, Status, Summary},
+    accounting::{Counters, EdgeCounters, LookupSummary, SinkCounters, SourceCounters, Status, Summary},
     checkpoint::{CheckpointSummary, Checkpointing, Coordinator, Requests},
     exchange::Wakers,
     failure::{Alarm, Failure},
@@ -103,13 +103,14 @@ pub fn run(job: &Job, watch: &mut dyn FnMut(&Arc<Counters>)) -> (Summary, Option
     };
     let counters = run.counters.clone();
     watch(&counters);
-    let (outcome, checkpoints) = run.run();
+    let (outcome, checkpoints, lookups) = run.run();
     let (status, error) = match outcome {
         Ok(status) => (status, None),
         Err(error) => (Status::Failed, Some(error)),
     };
     let mut summary = counters.summary(status);
     summary.checkpoints = checkpoints;
+    summary.lookups = lookups;
     (summary, error)
 }
 
@@ -126,6 +127,8 @@ struct Run<'a> {
     topology: Topology,
     sources: Vec<ReadySource>,
     sinks: Vec<Arc<dyn Sink>>,
+    /// For each operator the table that it looks rows up in, if it does.
+    lookups: Vec<Option<Arc<dyn LookupTable>>>,
     counters: Arc<Counters>,
     context: EvalContext,
     coordinator: Option<Coordinator>,
@@ -150,10 +153,12 @@ impl<'a> Run<'a> {
             }
             _ => None,
         };
+        let (sources, sinks, lookups) = (Vec::new(), Vec::new(), Vec::new());
         let mut run =
-            Self { job, topology, sources: Vec::new(), sinks: Vec::new(), counters, context, coordinator };
+            Self { job, topology, sources, sinks, lookups, counters, context, coordinator };
         run.build_sources()?;
         run.build_sinks()?;
+        run.build_lookups()?;
         Ok(run)
     }
 
@@ -189,6 +194,51 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Tables that are looked up begin to be read here.
+    fn build_lookups(&mut self) -> Result<()> {
+        for spec in &self.topology.operators {
+            let OperatorNode::LookupJoin(join) = &spec.node else {
+                self.lookups.push(None);
+                continue;
+            };
+            let request = LookupRequest {
+                keys: join.keys.iter().map(|it| it.1).collect(),
+                projection: join.reads.clone(),
+                schema: join.table.schema().project(&join.reads),
+                filter: join.filter.clone().map(|filter| Program::new(vec![filter])),
+                retry: join.lookup.retry.map(|(delay_millis, attempts_max)| LookupRetry {
+                    delay: Duration::from_millis(delay_millis.unsigned_abs()),
+                    attempts_max,
+                }),
+                batch_rows: self.job.settings.batch_rows,
+                job_options: self.job.settings.options.clone(),
+                context: self.context.clone(),
+                clock: self.job.clock.clone(),
+            };
+            let connector = self.job.registry.connector_of(&join.table)?;
+            self.lookups.push(Some(connector.lookup(&join.table, request, &self.job.registry)?));
+        }
+        Ok(())
+    }
+
+    /// What the tables that were looked up have done.
+    fn lookup_summaries(&self) -> Vec<LookupSummary> {
+        let all = self.topology.operators.iter().zip(&self.lookups);
+        let asked = all.filter_map(|(spec, table)| match &spec.node {
+            OperatorNode::LookupJoin(join) => Some((&join.table.name, table.as_ref()?.status())),
+            _ => None,
+        });
+        asked
+            .map(|(name, status)| LookupSummary {
+                name: name.clone(),
+                rows: status.rows,
+                loads: status.loads,
+                failed_loads: status.failed_loads,
+                bad_records: status.bad_records,
+            })
+            .collect()
+    }
+
     fn build_sinks(&mut self) -> Result<()> {
         for (_, node) in &self.topology.sinks {
             let sink = match &node.target {
@@ -219,9 +269,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn run(mut self) -> (Result<Status>, Option<CheckpointSummary>) {
+    fn run(mut self) -> (Result<Status>, Option<CheckpointSummary>, Vec<LookupSummary>) {
         let outcome = self.go();
-        (outcome, self.coordinator.as_ref().map(Coordinator::summary))
+        (outcome, self.coordinator.as_ref().map(Coordinator::summary), self.lookup_summaries())
     }
 
     fn go(&mut self) -> Result<Status> {
@@ -273,6 +323,7 @@ impl<'a> Run<'a> {
             topology: &self.topology,
             sources: &self.sources,
             sinks: &self.sinks,
+            lookups: &self.lookups,
             counters: &self.counters,
             context: &self.context,
             ordered: &ordered,

@@ -46,7 +46,7 @@ mod window_step;
 mod tests;
 
 pub use accounting::{
-    ChangeCounts, Counters, Counts, EdgeSummary, SinkSummary, SourceSummary, Status, Summary,
+    ChangeCounts, Counters, Counts, EdgeSummary, LookupSummary, SinkSummary, SourceSummary, Status, Summary,
 };
 pub use checkpoint::{CheckpointSummary, Checkpointing, Resume};
 pub use job::{Job, JobSettings, MiniBatch, run};

@@ -3,9 +3,9 @@
 use std::sync::{Arc, atomic::AtomicU64};
 
 use crossbeam_channel::Sender;
-use flott_connector::{BufferPool, DeadLetterQueue, FormatRequest, Sink};
+use flott_connector::{BufferPool, DeadLetterQueue, FormatRequest, LookupTable, Sink};
 use flott_expr::EvalContext;
-use flott_operators::{Context, build, pre_aggregation};
+use flott_operators::{Context, Lookups, build, pre_aggregation};
 use flott_plan::{Exchange, SourceInput, Step};
 use flott_state::KeyGroups;
 use flott_types::{Result, Schema};
@@ -38,6 +38,8 @@ pub(crate) struct Builder<'a> {
     pub topology: &'a Topology,
     pub sources: &'a [ReadySource],
     pub sinks: &'a [Arc<dyn Sink>],
+    /// For each operator the table that it looks rows up in, if it does.
+    pub lookups: &'a [Option<Arc<dyn LookupTable>>],
     pub counters: &'a Arc<Counters>,
     pub context: &'a EvalContext,
     pub ordered: &'a [Option<Arc<OrderedWriter>>],
@@ -95,6 +97,7 @@ impl Builder<'_> {
             batch_rows: self.job.settings.batch_rows,
             now_millis: Arc::new(move || clock.now_micros() / 1000),
             batch_mode: self.job.settings.batch_mode,
+            lookup: None,
         };
         let mut sinks = Vec::new();
         for (index, sink) in self.sinks.iter().enumerate() {
@@ -198,7 +201,8 @@ impl Builder<'_> {
                         Exchange::Hash(keys) => keys.clone(),
                         Exchange::Single | Exchange::Forward => Vec::new(),
                     };
-                    let writer = LaneWriter::new(lane.clone(), number, context.groups);
+                    let stays = edge.exchange == Exchange::Forward;
+                    let writer = LaneWriter::new(lane.clone(), number, context.groups).forward(stays);
                     (Route::Lane { writer, keys }, self.pre_aggregation(edge, operator, context, own)?)
                 }
                 (Consumer::Sink(sink), _) => (Route::Sink(sink), None),
@@ -275,6 +279,14 @@ impl Builder<'_> {
         })
     }
 
+    /// The context of an operator that looks rows up in a table.
+    fn asking(&self, context: &Context, operator: usize, shard: usize) -> Context {
+        let wakers = self.wakers.clone();
+        let lookup = self.lookups.get(operator).cloned().flatten();
+        let lookup = lookup.map(|table| Lookups { table, wake: Arc::new(move || wakers.wake(shard)) });
+        Context { lookup, ..context.clone() }
+    }
+
     fn operators(
         &self,
         number: usize,
@@ -299,10 +311,11 @@ impl Builder<'_> {
             let mut task = OperatorTask {
                 index,
                 stable_id: spec.stable_id.clone(),
-                operator: build(&spec.node, &spec.inputs, context)?,
+                operator: build(&spec.node, &spec.inputs, &self.asking(context, index, number))?,
                 lanes: inputs,
                 out: self.edges_of(Producer::Operator(index)),
                 watermark: NO_WATERMARK,
+                told: NO_WATERMARK,
                 batch_mode: self.job.settings.batch_mode,
                 idle: false,
                 ended: false,

@@ -125,6 +125,7 @@ fn measure(
         batch_rows: BATCH_ROWS,
         now_millis: Arc::new(|| 0),
         batch_mode: false,
+        lookup: None,
     };
     let node = node(kind)?;
     let mut operator = build(&node, &[schema()], &context)?;

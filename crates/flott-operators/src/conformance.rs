@@ -78,6 +78,8 @@ pub(crate) struct Job {
     pub(crate) keys: Vec<Vec<usize>>,
     pub(crate) two_phase: bool,
     pub(crate) time_zone: chrono_tz::Tz,
+    /// The table that a look-up asks.
+    pub(crate) lookup: Option<crate::Lookups>,
 }
 
 struct Running<'a> {
@@ -123,6 +125,7 @@ impl Job {
             batch_rows: 7,
             now_millis: Arc::new(move || clock.load(Ordering::SeqCst)),
             batch_mode: false,
+            lookup: self.lookup.clone(),
         }
     }
 }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Each lives in its own file, which opens with: what it keeps, when it emits, what a watermark
-//! does to it. They know nothing of threads, exchanges and connectors: the engine brings every row
+//! does to it. They know nothing of threads, exchanges and connectors (a table that is looked up is a
+//! [`flott_connector::LookupTable`] to them): the engine brings every row
 //! to the shard that has its key group, calls one method at a time, and carries what they emit on.
 
 #[cfg(test)]
@@ -17,17 +18,19 @@ mod conformance;
 mod group;
 mod join;
 mod keyed;
+mod lookup;
 mod operator;
 mod over;
 mod pattern;
 mod rank;
 mod sort;
+mod temporal;
 mod window;
 
 use arrow::error::ArrowError;
 use flott_types::{Code, Diagnostic};
 
-pub use operator::{Context, Operator, Output, ROWS_BEHIND, Rows, build, pre_aggregation};
+pub use operator::{Context, Lookups, Operator, Output, ROWS_BEHIND, Rows, build, pre_aggregation};
 
 /// A failure inside the Arrow library: on columns that operators put together themselves it can
 /// only be a bug.

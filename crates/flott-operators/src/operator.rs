@@ -6,6 +6,7 @@ use arrow::{
     array::{BooleanArray, Int8Array},
     record_batch::RecordBatch,
 };
+use flott_connector::{LookupTable, Wake};
 use flott_expr::EvalContext;
 use flott_plan::{OperatorNode, Windows};
 use flott_sql::WindowKind;
@@ -17,6 +18,8 @@ use crate::join::JoinOperator;
 use crate::keyed::{MaterializeOperator, NormalizeOperator};
 use crate::pattern::PatternOperator;
 use crate::sort::SortOperator;
+use crate::lookup::LookupJoinOperator;
+use crate::temporal::TemporalJoinOperator;
 use crate::window::{
     PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator, WindowRankOperator,
 };
@@ -84,6 +87,17 @@ pub struct Context {
     pub now_millis: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// All rows are there before the first result is wanted (`execution.runtime-mode = 'batch'`).
     pub batch_mode: bool,
+    /// The table that a look-up asks.
+    pub lookup: Option<Lookups>,
+}
+
+/// A table that an operator looks rows up in.
+#[derive(Clone)]
+pub struct Lookups {
+    /// The table.
+    pub table: Arc<dyn LookupTable>,
+    /// Has the operator polled.
+    pub wake: Wake,
 }
 
 /// An operator on one shard. Never blocks.
@@ -122,8 +136,26 @@ pub trait Operator: Send {
         let _ = out;
         Ok(())
     }
+    /// Whether it takes rows now. Where it doesn't, it waits for something outside, is polled, and no row
+    /// comes before it does.
+    fn is_ready(&self) -> bool {
+        true
+    }
+    /// Whether rows that it has taken wait for something outside. The input's end is told only when
+    /// none does.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+    /// Goes on with what has waited for something outside. Called again and again. Whether anything came.
+    ///
+    /// # Errors
+    /// What stops the run.
+    fn poll(&mut self, out: &mut Output<'_>) -> Result<bool> {
+        let _ = out;
+        Ok(false)
+    }
     /// How far time has come for its output, when it has come this far on all inputs: less far where
-    /// rows come out late.
+    /// rows come out late, or wait.
     fn output_watermark(&self, watermark: i64) -> i64 {
         watermark
     }
@@ -176,6 +208,10 @@ pub fn build(node: &OperatorNode, inputs: &[Schema], context: &Context) -> Resul
         OperatorNode::IntervalJoin(node) => {
             Box::new(JoinOperator::bounded(node, [input(0)?, input(1)?], context)?)
         }
+        OperatorNode::TemporalJoin(node) => {
+            Box::new(TemporalJoinOperator::new(node, input(0)?, input(1)?, context)?)
+        }
+        OperatorNode::LookupJoin(node) => Box::new(LookupJoinOperator::new(node, input(0)?, context)?),
         OperatorNode::GroupAggregate(node) => {
             Box::new(GroupAggregateOperator::new(node, input(0)?, context)?)
         }

@@ -17,7 +17,7 @@ use crate::{
     distinct_split, event_time,
     flatten::Flatten,
     graph::{Branch, Graph, Leaf, Operator, Producer},
-    guarantee,
+    guarantee, lookup_join,
     materialize::{self, SinkRules},
     origin,
     prune::prune,
@@ -72,6 +72,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         distinct_buckets: distinct_split::buckets(options)?,
         state_ttl: state_ttl(options)?,
         batch,
+        lookup: lookup_join::defaults(options)?,
         ..Flatten::default()
     };
     let plans: Vec<&LogicalPlan> = match pipeline {
@@ -98,6 +99,7 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         }
     }
     let mut graph = std::mem::take(&mut flatten.graph);
+    lookup_join::check(&graph, registry)?;
     rank::forget_unread_ranks(&mut graph, &branches);
     let wanted = targets.iter().map(|it| it.wanted(registry)).collect::<Result<Vec<_>>>()?;
     let mut says = changelog::infer(&mut graph, &branches, &wanted, registry, batch)?;

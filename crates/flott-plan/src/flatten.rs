@@ -37,6 +37,8 @@ pub struct Flatten {
     pub batch: bool,
     /// Scans whose changes must be normalised, by [`crate::materialize::identity`].
     pub normalize: HashMap<String, bool>,
+    /// How tables are looked up where no hint says it.
+    pub lookup: crate::Lookup,
 }
 
 /// A plan without the row-by-row nodes on its top, and those as steps.
@@ -124,7 +126,13 @@ impl Flatten {
             LogicalPlan::Sort { input, keys, offset, limit, span } => {
                 extended(self.sort(input, keys, (*offset, *limit), *span)?, &steps)
             }
-            LogicalPlan::TemporalJoin(join) => return not_yet("FOR SYSTEM_TIME AS OF", join.span),
+            LogicalPlan::TemporalJoin(join) => {
+                let (conditions, steps) = match join.kind {
+                    flott_sql::JoinKind::Inner => leading_filters(simplify(steps)),
+                    _ => (Vec::new(), steps),
+                };
+                extended(self.temporal_join(join, conditions)?, &steps)
+            }
             LogicalPlan::FromChangelog(it) => {
                 let step = crate::from_to_changelog::from_changelog(it, self.batch)?;
                 let branches = extended(self.branches(&it.input)?, &[step]);
@@ -213,7 +221,7 @@ pub fn columns_of(schema: &Schema) -> Vec<Expr> {
 }
 
 /// The predicates that the steps begin with, and the other steps.
-fn leading_filters(steps: Vec<Step>) -> (Vec<Expr>, Vec<Step>) {
+pub fn leading_filters(steps: Vec<Step>) -> (Vec<Expr>, Vec<Step>) {
     let (mut filters, mut rest) = (Vec::new(), Vec::new());
     for step in steps {
         match step {

@@ -25,6 +25,7 @@ mod group;
 mod guarantee;
 mod interval_join;
 mod join;
+mod lookup_join;
 mod materialize;
 mod nodes;
 mod operator;
@@ -41,6 +42,7 @@ mod simplify;
 mod sort;
 mod stable_id;
 mod stream;
+mod temporal_join;
 #[cfg(test)]
 mod tests;
 mod window_columns;
@@ -49,9 +51,11 @@ pub use build::plan;
 pub use explain::{ExplainFormat, explain};
 pub use flott_sql::{AfterMatch, Bound, Frame, JoinKind, OnConflict, WindowKind};
 pub use guarantee::Guarantee;
+pub use lookup_join::tables as lookup_tables;
 pub use nodes::{
-    GroupAggregate, IntervalJoin, JoinOn, JoinTime, Keeps, MatchCondition, MatchTerm, Materialize,
-    Navigation, Normalize, Over, OverOrder, OverValue, PatternMatch, RegularJoin, Sort, StatefulNode, TopN,
+    GroupAggregate, IntervalJoin, JoinOn, JoinTime, Keeps, Lookup, LookupJoin, MatchCondition, MatchTerm,
+    Materialize, Navigation, Normalize, Over, OverOrder, OverValue, PatternMatch, RegularJoin, Sort,
+    StatefulNode, TemporalJoin, TopN,
     TopNStrategy, UpsertKeys,
 };
 pub use operator::{

@@ -15,8 +15,8 @@ use flott_types::{DataType, TimeAttribute};
 use flott_expr::Expr;
 
 use crate::{
-    GroupAggregate, IntervalJoin, Materialize, Normalize, Over, PatternMatch, RegularJoin, Sort, TopN,
-    nodes::StatefulNode,
+    GroupAggregate, IntervalJoin, LookupJoin, Materialize, Normalize, Over, PatternMatch, RegularJoin, Sort,
+    TemporalJoin, TopN, nodes::StatefulNode,
 };
 
 /// How rows get from an edge to the shards of an operator.
@@ -71,6 +71,10 @@ pub enum OperatorNode {
     IntervalJoin(IntervalJoin),
     /// Runs of rows that fit a pattern.
     PatternMatch(PatternMatch),
+    /// Rows with the version that was valid at their time.
+    TemporalJoin(TemporalJoin),
+    /// Rows with what a table says when it is asked.
+    LookupJoin(LookupJoin),
 }
 
 impl OperatorNode {
@@ -90,6 +94,8 @@ impl OperatorNode {
             OperatorNode::RegularJoin(node) => node,
             OperatorNode::IntervalJoin(node) => node,
             OperatorNode::PatternMatch(node) => node,
+            OperatorNode::TemporalJoin(node) => node,
+            OperatorNode::LookupJoin(node) => node,
         }
     }
     /// The same, to be changed.
@@ -108,6 +114,8 @@ impl OperatorNode {
             OperatorNode::RegularJoin(node) => node,
             OperatorNode::IntervalJoin(node) => node,
             OperatorNode::PatternMatch(node) => node,
+            OperatorNode::TemporalJoin(node) => node,
+            OperatorNode::LookupJoin(node) => node,
         }
     }
     /// What people call it.

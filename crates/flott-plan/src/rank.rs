@@ -198,7 +198,7 @@ pub fn is_cut(over: &Over<'_>, conditions: &[Expr]) -> bool {
 }
 
 /// Takes bounds of the rank out of a condition.
-fn narrow(condition: Expr, rank: usize, ranks: &mut (u64, Option<u64>), others: &mut Vec<Expr>) {
+pub fn narrow(condition: Expr, rank: usize, ranks: &mut (u64, Option<u64>), others: &mut Vec<Expr>) {
     if let ExprKind::Call { function, args } = &condition.kind
         && function.name == "AND"
     {

@@ -107,10 +107,11 @@ pub fn window_columns(plan: &LogicalPlan) -> Option<WindowColumns> {
     match plan {
         LogicalPlan::Scan { .. }
         | LogicalPlan::Values { .. }
-        | LogicalPlan::TemporalJoin(_)
         | LogicalPlan::FromChangelog(_)
         | LogicalPlan::ToChangelog(_)
         | LogicalPlan::Match(_) => None,
+        // The left's columns come first.
+        LogicalPlan::TemporalJoin(join) => window_columns(&join.left),
         LogicalPlan::Filter { input, .. }
         | LogicalPlan::Unnest { input, .. }
         | LogicalPlan::Over { input, .. }

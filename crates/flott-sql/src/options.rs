@@ -373,9 +373,9 @@ pub const OPTIONS: &[SessionOption] = &[
     ),
     used("table.exec.mini-batch.size", Integer, "-1", "How many rows are gathered at most."),
     accepted("table.exec.resource.default-parallelism", Integer, "-1", "Parallelism of all operators."),
-    accepted("table.exec.async-lookup.buffer-capacity", Integer, "100", "How many lookups may be under way."),
-    accepted("table.exec.async-lookup.timeout", Duration, "3 min", "How long a lookup may take."),
-    accepted(
+    used("table.exec.async-lookup.buffer-capacity", Integer, "100", "How many lookups may be under way."),
+    used("table.exec.async-lookup.timeout", Duration, "3 min", "How long a lookup may take."),
+    used(
         "table.exec.async-lookup.output-mode",
         Word(&["ORDERED", "ALLOW_UNORDERED"]),
         "ORDERED",

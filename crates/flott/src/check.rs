@@ -105,6 +105,14 @@ fn check_pipeline(
             found.push(error);
         }
     }
+    for table in flott_plan::lookup_tables(&plan) {
+        found.extend(registry.validate(table));
+        if let Ok(connector) = registry.connector_of(table)
+            && outside
+        {
+            connector.check_source(table, found);
+        }
+    }
     for (_, sink) in plan.sinks() {
         if let flott_plan::SinkTarget::Table(table) = &sink.target {
             found.extend(registry.validate(table));

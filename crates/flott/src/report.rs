@@ -53,6 +53,23 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
         let changes = sink.changes.map_or(String::new(), |it| changes(&it));
         let _ = writeln!(out, "  written  {:>14}  to {}{changes}", grouped(sink.written), sink.name);
     }
+    for lookup in &summary.lookups {
+        let failed = match lookup.failed_loads {
+            0 => String::new(),
+            count => format!(", {} times it could not be read", grouped(count)),
+        };
+        let bad = match lookup.bad_records {
+            0 => String::new(),
+            count => format!(", {} bad records left out", grouped(count)),
+        };
+        let _ = writeln!(
+            out,
+            "  looked up {:>13}  rows in {}, read {} times{failed}{bad}",
+            grouped(lookup.rows),
+            lookup.name,
+            grouped(lookup.loads)
+        );
+    }
     if let Some(checkpoints) = &summary.checkpoints {
         let resumed = checkpoints.resumed_from.map_or(String::new(), |it| format!(", went on from {it}"));
         let failed =

@@ -108,6 +108,7 @@ fn no_summary() -> Summary {
         edges: Vec::new(),
         dlq: 0,
         checkpoints: None,
+        lookups: Vec::new(),
     }
 }
 

@@ -71,6 +71,8 @@ pub struct OperatorTask {
     pub out: Vec<usize>,
     /// Where time stands for it.
     pub watermark: i64,
+    /// Where time stands for those behind it, as they were told.
+    pub told: i64,
     /// It holds time back until the end (`execution.runtime-mode = 'batch'`).
     pub batch_mode: bool,
     /// All its sources are idle.
@@ -136,7 +138,11 @@ impl OperatorTask {
             return Ok(false);
         }
         let mut busy = self.flush_if_due(around)?;
+        busy |= self.take_answers(around)?;
         for lane in 0..self.lanes.len() {
+            if !self.operator.is_ready() {
+                break;
+            }
             for _ in 0..MESSAGES_AT_ONCE {
                 match self.lanes[lane].reader.take() {
                     Taken::Rows(rows) => {
@@ -144,6 +150,9 @@ impl OperatorTask {
                         self.rows(lane, rows, around)?;
                         if self.is_blocked(around) {
                             return Ok(true);
+                        }
+                        if !self.operator.is_ready() {
+                            break;
                         }
                     }
                     Taken::Time => {
@@ -161,11 +170,43 @@ impl OperatorTask {
                 }
             }
         }
-        if self.lanes.iter().all(|lane| lane.reader.is_ended()) {
+        if self.lanes.iter().all(|lane| lane.reader.is_ended()) && !self.has_to_wait() {
             self.end(around)?;
             return Ok(true);
         }
         Ok(busy)
+    }
+
+    /// Whether rows wait for something outside before the end can be told. A run that is stopped doesn't
+    /// wait: they are in its last checkpoint.
+    fn has_to_wait(&self) -> bool {
+        self.operator.is_waiting() && self.lanes.iter().all(|lane| lane.reader.is_drained())
+    }
+
+    /// Lets the operator go on with rows that wait for something outside.
+    fn take_answers(&mut self, around: &mut Around<'_>) -> Result<bool> {
+        let Self { operator, out, .. } = self;
+        let mut moved = false;
+        around.call(out, None, |output| {
+            moved = operator.poll(output)?;
+            Ok(())
+        })?;
+        if moved {
+            self.tell(around)?;
+        }
+        Ok(moved)
+    }
+
+    /// Tells those behind it how far time has come.
+    fn tell(&mut self, around: &mut Around<'_>) -> Result<()> {
+        let reached = self.operator.output_watermark(self.watermark);
+        if reached > self.told {
+            self.told = reached;
+            for &edge in &self.out {
+                around.edges[edge].watermark(reached, around.sinks, around.counters)?;
+            }
+        }
+        Ok(())
     }
 
     fn flush_if_due(&mut self, around: &mut Around<'_>) -> Result<bool> {
@@ -234,10 +275,7 @@ impl OperatorTask {
             operator.on_watermark(least, output)?;
             operator.flush(output)
         })?;
-        let least = self.operator.output_watermark(least);
-        for &edge in &self.out {
-            around.edges[edge].watermark(least, around.sinks, around.counters)?;
-        }
+        self.tell(around)?;
         Ok(true)
     }
 
@@ -255,6 +293,7 @@ impl OperatorTask {
             operator.flush(output)
         })?;
         let watermark = self.operator.output_watermark(self.watermark);
+        self.told = self.told.max(watermark);
         for &edge in &self.out {
             around.edges[edge].watermark(watermark, around.sinks, around.counters)?;
         }

@@ -33,7 +33,7 @@ mod split;
 mod tests;
 
 pub(crate) use aggregate::WindowAggregateOperator;
-pub(crate) use assign::millis;
+pub(crate) use assign::{millis, rows_with_time};
 pub(crate) use emit::{batch, positional_schema};
 pub(crate) use join::WindowJoinOperator;
 pub(crate) use pane::{first_rows, next_slots, take_all};

@@ -73,6 +73,7 @@ pub(super) fn aggregate(windows: Windows) -> Job {
         keys: vec![vec![0]],
         two_phase: false,
         time_zone: chrono_tz::Tz::UTC,
+        lookup: None,
     }
 }
 

@@ -17,6 +17,8 @@ mod over;
 mod pattern_match;
 mod regular_join;
 mod sort;
+mod lookup_join;
+mod temporal_join;
 mod top_n;
 mod windows;
 
@@ -36,6 +38,8 @@ pub use over::{Over, OverOrder, OverValue};
 pub use pattern_match::{MatchCondition, MatchTerm, Navigation, PatternMatch};
 pub use regular_join::RegularJoin;
 pub use sort::Sort;
+pub use lookup_join::{Lookup, LookupJoin};
+pub use temporal_join::TemporalJoin;
 pub use top_n::{TopN, TopNStrategy};
 
 /// Positions of columns, sorted.

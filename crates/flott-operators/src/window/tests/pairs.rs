@@ -121,6 +121,7 @@ fn join(kind: JoinKind, with_condition: bool) -> Job {
         keys: vec![vec![0], vec![0]],
         two_phase: false,
         time_zone: chrono_tz::Tz::UTC,
+        lookup: None,
     }
 }
 
