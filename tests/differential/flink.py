@@ -2,6 +2,8 @@
 
     flink.py JOBS.json
 
+What stands between /* flott */ and /* end */ is left out.
+
 JOBS.json is a list of {"name", "script", "data", "out"}: the text of a script, the directories that
 stand for ${DATA} and ${OUT}, and "generated", that stands for ${GENERATED}. Every script gets a
 session of its own. Tables are the directories below "out". Prints one JSON object a line: {"name"} or
@@ -35,7 +37,10 @@ def statements(text):
 def run(script):
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
-    environment = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
+    batch = re.search(r"SET\s+'execution.runtime-mode'\s*=\s*'batch'", script, re.I)
+    # The mode is the environment's from its beginning.
+    mode = EnvironmentSettings.in_batch_mode() if batch else EnvironmentSettings.in_streaming_mode()
+    environment = TableEnvironment.create(mode)
     environment.get_config().set("parallelism.default", "1")
     environment.get_config().set("table.local-time-zone", "UTC")
     for statement in statements(script):
@@ -56,7 +61,7 @@ def main():
             script = job["script"]
             for variable in ("data", "out", "generated"):
                 script = script.replace("${" + variable.upper() + "}", job[variable])
-            run(script)
+            run(re.sub(r"/\* flott \*/.*?/\* end \*/", "", script, flags=re.S))
         except Exception as error:  # The other scripts shall still run.
             lines = [line for line in str(error).splitlines() if line.strip() and not line.strip().startswith("at ")]
             answer["error"] = "\n".join(lines[:12])

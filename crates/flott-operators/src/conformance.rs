@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Changes(usize, RecordBatch, Int8Array),
     /// What is gathered is told.
     Flush,
+    /// What waits for something outside is looked after.
+    Poll,
     /// Time comes this far.
     Watermark(i64),
     /// The clock comes this far.
@@ -98,6 +100,17 @@ const NAME: &str = "operator";
 
 impl Job {
     pub(crate) fn run(&self, shards: usize, steps: &[Step]) -> Outcome {
+        self.run_with(shards, steps, &|| (), &[])
+    }
+
+    /// With something that happens outside between the first steps and the last.
+    pub(crate) fn run_with(
+        &self,
+        shards: usize,
+        steps: &[Step],
+        outside: &dyn Fn(),
+        last: &[Step],
+    ) -> Outcome {
         let mut running = Running {
             job: self,
             shards: Vec::new(),
@@ -112,8 +125,17 @@ impl Job {
         for step in steps {
             running.step(step).unwrap();
         }
+        outside();
+        for step in last {
+            running.step(step).unwrap();
+        }
         running.outcome.rows.sort();
         running.outcome
+    }
+
+    /// Of a job with one shard.
+    pub(crate) fn context_of_one(&self) -> Context {
+        self.context(&Arc::new(AtomicI64::new(0)), 0, 1)
     }
 
     fn context(&self, clock: &Arc<AtomicI64>, shard: usize, shards: usize) -> Context {
@@ -196,6 +218,7 @@ impl Running<'_> {
                 operator.on_watermark(*watermark, out)?;
                 operator.flush(out)
             }),
+            Step::Poll => self.all(|operator, out| operator.poll(out).map(drop)),
             Step::Clock(now) => {
                 self.clock.store(*now, Ordering::SeqCst);
                 self.all(|operator, out| match operator.next_timer() {

@@ -305,6 +305,12 @@ impl Build<'_> {
             meanings.push((input, meaning, self.plan.nodes[calc].schema.clone()));
         }
         let single = ports.iter().any(|port| port.exchange == Exchange::Single);
+        let stays = ports.iter().all(|port| port.exchange == Exchange::Forward);
+        let distribution = match inputs.first() {
+            Some(&input) if stays => self.plan.nodes[input].distribution,
+            _ if single => Distribution::Single,
+            _ => Distribution::Hash,
+        };
         let meaning = Meaning::of_operator(&node, &meanings);
         let node = self.add(Node {
             stable_id: meaning.id.clone(),
@@ -313,7 +319,7 @@ impl Build<'_> {
             ports,
             schema,
             changelog: self.mode(self.producers.len()),
-            distribution: if single { Distribution::Single } else { Distribution::Hash },
+            distribution,
         });
         self.producers.push(Built { node, meaning });
     }
