@@ -25,8 +25,8 @@ mod testing;
 use std::sync::Arc;
 
 use flott_connector::{
-    Changelog, Connector, Framing, LookupRequest, LookupTable, OptionDef, Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader,
-    TableDescription,
+    Changelog, Connector, Framing, LookupRequest, LookupTable, OptionDef, Registry, ScanRequest, Sink,
+    SinkRequest, Source, SourceReader, TableDescription,
 };
 use flott_types::{Diagnostic, Options, Result};
 

@@ -22,7 +22,11 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// `InvalidOption`, `MissingOption`, `UnsupportedUse`
-pub(crate) fn start(table: &TableDescription, request: LookupRequest, registry: &Registry) -> Result<FullCache> {
+pub(crate) fn start(
+    table: &TableDescription,
+    request: LookupRequest,
+    registry: &Registry,
+) -> Result<FullCache> {
     let settings = LookupSettings::new(&table.options)?;
     let changelog = registry.format_of(table)?.changelog(&table.options)?;
     let mut projection = request.projection.clone();

@@ -267,7 +267,8 @@ pub(crate) struct LookupSettings {
 
 impl LookupSettings {
     pub(crate) fn new(options: &Options) -> Result<Self> {
-        let count = |text: &str| text.trim().parse::<u32>().map_err(|_| "expected a whole number".to_string());
+        let count =
+            |text: &str| text.trim().parse::<u32>().map_err(|_| "expected a whole number".to_string());
         let short = options.duration(RELOAD_INTERVAL_SHORT)?;
         Ok(Self {
             interval: options.duration(RELOAD_INTERVAL)?.or(short),

@@ -76,7 +76,8 @@ fn validate_lookup_options(table: &TableDescription, errors: &mut Vec<Box<Diagno
     for (key, word) in [(settings::RELOAD_STRATEGY, "TIMED"), (settings::SCHEDULE_MODE, "FIXED_RATE")] {
         if options.get(key).is_some_and(|it| it.eq_ignore_ascii_case(word)) {
             let error = Diagnostic::not_supported(format!("'{key}' = '{word}'")).at(options.span(key));
-            errors.push(error.help("leave the option out: the table is read again when the interval is over"));
+            errors
+                .push(error.help("leave the option out: the table is read again when the interval is over"));
         }
     }
     for key in [settings::RELOAD_INTERVAL, settings::RELOAD_INTERVAL_SHORT] {

@@ -126,11 +126,8 @@ impl FullCache {
     /// # Errors
     /// `Internal`: no thread.
     pub fn start(source: Arc<dyn Source>, settings: CacheSettings) -> Result<Self> {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            version: AtomicU64::new(0),
-            stop: StopSignal::new(),
-        });
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), version: AtomicU64::new(0), stop: StopSignal::new() });
         let loader = Loader { source, settings, shared: shared.clone() };
         let thread = io::spawn(format!("lookup-{}", loader.settings.name), move || loader.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -427,7 +424,11 @@ impl Loader {
 
 /// The rows that are left when all changes are made, in the order they came. `key`: a row replaces an
 /// earlier one with the same values there; without one a retraction takes back one equal row.
-fn fold(all: &RecordBatch, kinds: &[(Option<Int8Array>, usize)], key: Option<&[usize]>) -> Result<UInt32Array> {
+fn fold(
+    all: &RecordBatch,
+    kinds: &[(Option<Int8Array>, usize)],
+    key: Option<&[usize]>,
+) -> Result<UInt32Array> {
     let whole: Vec<usize> = (0..all.num_columns()).collect();
     let compared = columns(all, key.unwrap_or(&whole))?;
     let fields = compared.iter().map(|it| SortField::new(it.data_type().clone())).collect();

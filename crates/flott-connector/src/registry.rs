@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use flott_types::{Code, Diagnostic, Result};
 
-use crate::{Format, LookupRequest, LookupTable, OptionDef, ScanRequest, Sink, SinkRequest, Source, TableDescription};
+use crate::{
+    Format, LookupRequest, LookupTable, OptionDef, ScanRequest, Sink, SinkRequest, Source, TableDescription,
+};
 
 /// Which changes a table's rows can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,8 +9,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crossbeam_channel::Receiver;
 use flott_connector::{
-    BufferPool, Clock, Committable, Committer, DeadLetterQueue, OnError, ReadContext, Registry, ScanRequest,
-    LookupRequest, LookupRetry, LookupTable, Sink, SinkRequest, Source, SourceReader, StopSignal, io,
+    BufferPool, Clock, Committable, Committer, DeadLetterQueue, LookupRequest, LookupRetry, LookupTable,
+    OnError, ReadContext, Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader, StopSignal, io,
 };
 use flott_expr::{EvalContext, Program};
 use flott_plan::{Distribution, OperatorNode, SinkTarget, SourceInput, Step, StreamPlan};
@@ -154,8 +154,7 @@ impl<'a> Run<'a> {
             _ => None,
         };
         let (sources, sinks, lookups) = (Vec::new(), Vec::new(), Vec::new());
-        let mut run =
-            Self { job, topology, sources, sinks, lookups, counters, context, coordinator };
+        let mut run = Self { job, topology, sources, sinks, lookups, counters, context, coordinator };
         run.build_sources()?;
         run.build_sinks()?;
         run.build_lookups()?;

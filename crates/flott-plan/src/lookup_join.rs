@@ -117,8 +117,10 @@ impl Flatten {
             .help("compare one of its own columns with = to a value of the same type of the left side"));
         }
         let added = lefts.exprs.len() - width;
-        let (filters, changing): (Vec<Expr>, Vec<Expr>) = filters.into_iter().partition(Expr::is_deterministic);
-        rest.iter_mut().for_each(|it| remap(it, &|column| if column < width { column } else { column + added }));
+        let (filters, changing): (Vec<Expr>, Vec<Expr>) =
+            filters.into_iter().partition(Expr::is_deterministic);
+        rest.iter_mut()
+            .for_each(|it| remap(it, &|column| if column < width { column } else { column + added }));
         rest.extend(changing.into_iter().map(|it| shifted(it, width + added)));
         let rights = nullable(&join.right.schema(), join.kind);
         let node = OperatorNode::LookupJoin(LookupJoin {

@@ -72,7 +72,8 @@ impl Flatten {
         }
         let left_time = lefts.add(&join.time);
         let added = lefts.exprs.len() - width;
-        rest.iter_mut().for_each(|it| remap(it, &|column| if column < width { column } else { column + added }));
+        rest.iter_mut()
+            .for_each(|it| remap(it, &|column| if column < width { column } else { column + added }));
         let ttl = |hint: Option<i64>| hint.map_or(self.state_ttl, |ttl| Some(ttl).filter(|it| *it > 0));
         let node = OperatorNode::TemporalJoin(TemporalJoin {
             keys,
@@ -172,7 +173,9 @@ fn latest(plan: &LogicalPlan) -> Option<Latest<'_>> {
 /// `a AND b AND …`, apart.
 pub fn conjuncts(condition: &Expr) -> Vec<Expr> {
     match &condition.kind {
-        ExprKind::Call { function, args } if function.name == "AND" => args.iter().flat_map(conjuncts).collect(),
+        ExprKind::Call { function, args } if function.name == "AND" => {
+            args.iter().flat_map(conjuncts).collect()
+        }
         ExprKind::Literal(Value::Boolean(true)) => Vec::new(),
         _ => vec![condition.clone()],
     }
@@ -208,7 +211,8 @@ pub fn all(conditions: Vec<Expr>) -> Result<Option<Expr>> {
         together = match together {
             None => Some(condition),
             Some(before) => Some(
-                and(before, condition).ok_or_else(|| Diagnostic::error(Code::Internal, "there is no function AND"))?,
+                and(before, condition)
+                    .ok_or_else(|| Diagnostic::error(Code::Internal, "there is no function AND"))?,
             ),
         };
     }

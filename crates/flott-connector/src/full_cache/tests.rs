@@ -190,6 +190,7 @@ fn changes_amount_to_rows() {
     let cache = start(&table(&changes), CacheSettings { interval: None, ..settings() });
     shows(&cache, [&["x", "b"], &[], &[]]);
     let upsert = CacheSettings { interval: None, upsert_key: Some(vec![1]), ..settings() };
-    let cache = start(&table(&[(Some(1), "a", 0), (Some(1), "b", 2), (Some(2), "c", 2), (Some(2), "c", 3)]), upsert);
+    let cache =
+        start(&table(&[(Some(1), "a", 0), (Some(1), "b", 2), (Some(2), "c", 2), (Some(2), "c", 3)]), upsert);
     shows(&cache, [&["b"], &[], &[]]);
 }

@@ -30,7 +30,8 @@ pub(super) struct Joining {
 
 impl Joining {
     pub(super) fn new(node: &LookupJoin, input: &Schema) -> Self {
-        let types = |schema: &Schema| schema.fields.iter().map(|it| it.data_type.arrow_type()).collect::<Vec<_>>();
+        let types =
+            |schema: &Schema| schema.fields.iter().map(|it| it.data_type.arrow_type()).collect::<Vec<_>>();
         let own = types(input);
         let read: Vec<_> = node
             .reads

@@ -241,7 +241,8 @@ impl Asked {
                 *hit = true;
             }
         }
-        let place = |at: u32| self.open.as_ref().map_or(Some(at), |open| open.values().get(at as usize).copied());
+        let place =
+            |at: u32| self.open.as_ref().map_or(Some(at), |open| open.values().get(at as usize).copied());
         (0_u32..).zip(hit).filter(|it| !it.1).filter_map(|it| place(it.0)).collect()
     }
 

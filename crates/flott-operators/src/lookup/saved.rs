@@ -87,16 +87,20 @@ impl Saved {
         let longs = |at: usize| keys.get(at).and_then(|it| it.as_primitive_opt::<Int64Type>());
         let (Some(homes), Some(numbers)) = (longs(0), longs(1)) else { return Err(missing()) };
         self.next_number = numbers.values().iter().max().map_or(0, |number| number.saturating_add(1));
-        let mut order: Vec<(i64, i64, u32)> =
-            homes.values().iter().zip(numbers.values()).zip(&live).map(|((a, b), slot)| (*a, *b, *slot)).collect();
+        let mut order: Vec<(i64, i64, u32)> = homes
+            .values()
+            .iter()
+            .zip(numbers.values())
+            .zip(&live)
+            .map(|((a, b), slot)| (*a, *b, *slot))
+            .collect();
         order.sort_unstable();
         let slots: Vec<u32> = order.into_iter().map(|it| it.2).collect();
         let mut columns =
             self.table.columns().iter().map(|column| column.save(&slots)).collect::<Result<Vec<_>>>()?;
         let kinds = columns.pop().ok_or_else(missing)?;
-        let kinds = (kinds.null_count() < kinds.len()).then(|| {
-            kinds.as_primitive::<Int8Type>().iter().map(|kind| Some(kind.unwrap_or(0))).collect()
-        });
+        let kinds = (kinds.null_count() < kinds.len())
+            .then(|| kinds.as_primitive::<Int8Type>().iter().map(|kind| Some(kind.unwrap_or(0))).collect());
         Ok(vec![(batch(&self.schema, columns, slots.len())?, kinds)])
     }
 

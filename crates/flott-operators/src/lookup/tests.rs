@@ -17,8 +17,8 @@ use super::*;
 use crate::Lookups;
 use crate::conformance::{Job, Step, text};
 
-/// Key k has the rows k * 10 + 1 … k * 10 + k; before `open` it says nothing, and a key of 5 misses at the
-/// first try.
+/// Key k has the rows k * 10 + 1 and, above 1, k * 10 + 2. While it is closed it says nothing; a key of 5
+/// misses at the first try.
 #[derive(Default)]
 struct Table {
     closed: AtomicBool,
@@ -31,9 +31,12 @@ struct Client {
     requests: Vec<(u64, Vec<Option<i64>>)>,
 }
 
-impl LookupTable for Arc<Table> {
+/// The table, shared with the test.
+struct Shared(Arc<Table>);
+
+impl LookupTable for Shared {
     fn client(&self, _: Wake) -> Result<Box<dyn LookupClient>> {
-        Ok(Box::new(Client { table: self.clone(), requests: Vec::new() }))
+        Ok(Box::new(Client { table: self.0.clone(), requests: Vec::new() }))
     }
     fn status(&self) -> LookupStatus {
         LookupStatus::default()
@@ -66,7 +69,8 @@ impl LookupClient for Client {
             values.extend((1..=rows).map(|row| key * 10 + row));
         }
         let read = Schema::new(vec![Field::new("r", DataType::bigint())]);
-        let rows = RecordBatch::try_new(read.arrow_schema(), vec![Arc::new(Int64Array::from(values))]).unwrap();
+        let rows =
+            RecordBatch::try_new(read.arrow_schema(), vec![Arc::new(Int64Array::from(values))]).unwrap();
         Ok(Some(Answer { number, found: Ok(Found { keys: UInt32Array::from(owners), rows }) }))
     }
 }
@@ -115,7 +119,7 @@ fn job(kind: JoinKind, lookup: Lookup, table: &Arc<Table>) -> Job {
         keys: vec![vec![0]],
         two_phase: false,
         time_zone: chrono_tz::UTC,
-        lookup: Some(Lookups { table: Arc::new(table.clone()), wake: Arc::new(|| ()) }),
+        lookup: Some(Lookups { table: Arc::new(Shared(table.clone())), wake: Arc::new(|| ()) }),
     }
 }
 
@@ -137,7 +141,10 @@ impl Alone {
         let operator = LookupJoinOperator::new(&node(JoinKind::Left, lookup), &schema(), &context).unwrap();
         Self { operator, table, clock, lines: Vec::new() }
     }
-    fn call<T>(&mut self, action: impl FnOnce(&mut LookupJoinOperator, &mut Output<'_>) -> Result<T>) -> Result<T> {
+    fn call<T>(
+        &mut self,
+        action: impl FnOnce(&mut LookupJoinOperator, &mut Output<'_>) -> Result<T>,
+    ) -> Result<T> {
         let lines = &mut self.lines;
         let (mut late_partial, mut between, mut unmatched) = (0, 0, 0);
         let mut out = Output {
@@ -231,7 +238,11 @@ fn an_answer_that_does_not_come_fails_the_run() {
 
 #[test]
 fn changes_go_on_as_what_they_are() {
-    let kinds = Int8Array::from(vec![RowKind::Insert.number(), RowKind::UpdateBefore.number(), RowKind::UpdateAfter.number()]);
+    let kinds = Int8Array::from(vec![
+        RowKind::Insert.number(),
+        RowKind::UpdateBefore.number(),
+        RowKind::UpdateAfter.number(),
+    ]);
     let changed = rows(&[(Some(1), 1), (Some(1), 1), (Some(2), 2)]);
     let table = Arc::new(Table::default());
     let steps = [Step::Changes(0, changed, kinds)];

@@ -65,7 +65,8 @@ pub(crate) struct TemporalJoinOperator {
 
 impl TemporalJoinOperator {
     pub(crate) fn new(node: &TemporalJoin, left: &Schema, right: &Schema, context: &Context) -> Result<Self> {
-        let types = |schema: &Schema| schema.fields.iter().map(|it| it.data_type.arrow_type()).collect::<Vec<_>>();
+        let types =
+            |schema: &Schema| schema.fields.iter().map(|it| it.data_type.arrow_type()).collect::<Vec<_>>();
         let (left_types, right_types) = (types(left), types(right));
         let (left_keys, right_keys): (Vec<usize>, Vec<usize>) = node.keys.iter().copied().unzip();
         Ok(Self {
@@ -140,7 +141,8 @@ impl TemporalJoinOperator {
         for slots in slots.chunks(self.context.batch_rows.max(1)) {
             let left = self.waiting.rows(slots)?;
             let times = millis(left.get(self.left_time).ok_or_else(no_time)?)?;
-            let keys: Vec<ArrayRef> = self.left_keys.iter().filter_map(|key| left.get(*key).cloned()).collect();
+            let keys: Vec<ArrayRef> =
+                self.left_keys.iter().filter_map(|key| left.get(*key).cloned()).collect();
             let mut found = self.versions.find(&keys, &times)?;
             self.check_condition(&left, &mut found)?;
             let kinds = self.waiting.kinds(slots)?;
@@ -184,7 +186,8 @@ impl TemporalJoinOperator {
             let rows: UInt32Array = rows.collect();
             left = take_all(&left, &rows)?;
             if let Some(all) = &kinds {
-                kinds = Some(take(all, &rows, None).map_err(arrow_failed)?.as_primitive::<Int8Type>().clone());
+                kinds =
+                    Some(take(all, &rows, None).map_err(arrow_failed)?.as_primitive::<Int8Type>().clone());
             }
             found.retain(|slot| *slot != NO_SLOT);
         }

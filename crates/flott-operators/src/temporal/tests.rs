@@ -102,14 +102,12 @@ fn model(events: &[Event], outer: bool, with_condition: bool) -> (Vec<String>, u
     let mut waiting: Vec<Row> = Vec::new();
     let mut versions: BTreeMap<i64, BTreeMap<i64, Option<i64>>> = BTreeMap::new();
     let (mut out, mut untimed, mut watermark) = (Vec::new(), 0, i64::MIN);
-    let mut with_kinds = false;
     for event in events {
         match event {
             Event::Rows(input, rows) => {
                 untimed += rows.iter().filter(|row| row.2 < 0).count() as u64;
                 let timed = rows.iter().filter(|row| row.2 >= 0);
                 if *input == 0 {
-                    with_kinds |= rows.iter().any(|row| row.3 != 0);
                     waiting.extend(timed);
                 } else {
                     for (key, value, time, kind) in timed {
@@ -130,15 +128,20 @@ fn model(events: &[Event], outer: bool, with_condition: bool) -> (Vec<String>, u
                     out.push((key, value, time, kind, found));
                 }
                 for of_key in versions.values_mut() {
-                    if let Some((current, _)) = of_key.range(..=watermark).next_back() {
-                        *of_key = of_key.split_off(&current.clone());
+                    let Some((current, value)) = of_key.range(..=watermark).next_back() else { continue };
+                    let (current, gone) = (*current, value.is_none());
+                    *of_key = of_key.split_off(&current);
+                    if gone {
+                        of_key.remove(&current);
                     }
                 }
             }
             Event::Watermark(_) | Event::Restart(_) => {}
         }
     }
-    let time = |millis: i64| format!("1970-01-01T00:00:00{}", if millis == 0 { String::new() } else { format!(".{millis:03}") });
+    let time = |millis: i64| {
+        format!("1970-01-01T00:00:00{}", if millis == 0 { String::new() } else { format!(".{millis:03}") })
+    };
     let key = |key: Option<i64>| key.map_or("NULL".to_string(), |key| key.to_string());
     let lines = out.into_iter().filter(|row| outer || row.4.is_some()).map(|(k, v, t, kind, found)| {
         let right = match found {
@@ -147,7 +150,6 @@ fn model(events: &[Event], outer: bool, with_condition: bool) -> (Vec<String>, u
         };
         (kind, format!("{} {v} {} {right}", key(k), time(t)))
     });
-    let _ = with_kinds;
     let mut lines: Vec<String> = lines.map(|(kind, line)| format!("{kind} {line}")).collect();
     lines.sort();
     (lines, untimed)
@@ -225,7 +227,8 @@ fn idle_keys_and_rows_are_forgotten_after_their_time_to_live() {
 #[test]
 fn ended_versions_are_dropped() {
     let rows: Vec<Row> = (0..100).map(|time| (Some(1), time, time, 0)).collect();
-    let steps = [changes(1, &rows), Step::Watermark(98), Step::Restart(1), changes(0, &[(Some(1), 0, 98, 0)]), END];
+    let steps =
+        [changes(1, &rows), Step::Watermark(98), Step::Restart(1), changes(0, &[(Some(1), 0, 98, 0)]), END];
     let outcome = job(JoinKind::Inner, false, [None; 2]).run(1, &steps);
     // The one that is valid at the watermark, and a later one.
     assert_eq!((outcome.rows.len(), outcome.written), (1, vec![2]));

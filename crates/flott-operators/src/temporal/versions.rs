@@ -134,7 +134,8 @@ impl Versions {
         if key.versions.len() > 1 || kind.retracts() || !valid {
             // The version behind this one may be what ends this.
             let later = key.versions.get(at + 1).map(|it| it.time);
-            self.due.extend([Some(version.time), later].into_iter().flatten().map(|time| Reverse((time, place))));
+            self.due
+                .extend([Some(version.time), later].into_iter().flatten().map(|time| Reverse((time, place))));
         }
         let taken_back = key.taken_back.take();
         match kind {
@@ -152,7 +153,8 @@ impl Versions {
 
     fn set_gone(&mut self, slot: u32, gone: bool) -> Result<()> {
         let column = self.table.columns_mut().get_mut(self.kept.len() + GONE);
-        let column = column.and_then(|it| it.as_any_mut().downcast_mut::<BoolColumn>()).ok_or_else(missing)?;
+        let column =
+            column.and_then(|it| it.as_any_mut().downcast_mut::<BoolColumn>()).ok_or_else(missing)?;
         column.set(slot, gone);
         self.table.touch(&[slot]);
         Ok(())
@@ -171,7 +173,8 @@ impl Versions {
         let gone = self.gone()?;
         let valid = super::without_nulls(keys);
         let found = places.iter().zip(times).enumerate().map(|(row, (place, time))| {
-            let versions = self.keys.get(*place as usize).map(|key| key.versions.as_slice()).unwrap_or_default();
+            let versions =
+                self.keys.get(*place as usize).map(|key| key.versions.as_slice()).unwrap_or_default();
             let next = versions.partition_point(|it| it.time <= *time);
             let version = next.checked_sub(1).and_then(|at| versions.get(at));
             let keyed = valid.as_ref().is_none_or(|it| it.value(row));
@@ -227,7 +230,8 @@ impl Versions {
             // A key that is gone by then has no version either.
             let gone = self.gone()?;
             let current = key.versions.get(ended);
-            let dead = current.is_some_and(|it| it.time <= watermark && gone.get(it.slot) && key.taken_back.is_none());
+            let dead = current
+                .is_some_and(|it| it.time <= watermark && gone.get(it.slot) && key.taken_back.is_none());
             let Some(key) = self.keys.get_mut(place as usize) else { continue };
             for Version { slot, .. } in key.versions.drain(..ended + usize::from(dead)) {
                 key.taken_back = key.taken_back.filter(|it| *it != slot);
@@ -267,7 +271,9 @@ impl Versions {
         let mut dropped = Vec::new();
         let idle: Vec<u32> = self.index.live().collect();
         for place in idle {
-            let Some(key) = self.keys.get_mut(place as usize).filter(|key| key.touched < before) else { continue };
+            let Some(key) = self.keys.get_mut(place as usize).filter(|key| key.touched < before) else {
+                continue;
+            };
             dropped.extend(std::mem::take(&mut key.versions).into_iter().map(|it| it.slot));
             self.index.remove(place);
         }
@@ -288,11 +294,13 @@ impl Versions {
         let mut keys = self.table.keys().keys(&slots)?;
         let times = keys.pop().ok_or_else(missing)?;
         let times = times.as_primitive_opt::<Int64Type>().ok_or_else(missing)?.values();
-        let touched = self.table.columns().get(self.kept.len() + TOUCHED).ok_or_else(missing)?.save(&slots)?;
+        let touched =
+            self.table.columns().get(self.kept.len() + TOUCHED).ok_or_else(missing)?.save(&slots)?;
         let touched = touched.as_primitive_opt::<Int64Type>().ok_or_else(missing)?.values();
         let places = self.places(&keys, slots.len())?;
         for (row, place) in places.iter().enumerate() {
-            let (Some(time), Some(slot), Some(touched)) = (times.get(row), slots.get(row), touched.get(row)) else {
+            let (Some(time), Some(slot), Some(touched)) = (times.get(row), slots.get(row), touched.get(row))
+            else {
                 continue;
             };
             let Some(key) = self.keys.get_mut(*place as usize) else { continue };

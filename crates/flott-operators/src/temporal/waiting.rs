@@ -71,7 +71,12 @@ pub(super) fn values(table: &Table<dyn StateColumn>, at: usize) -> Result<&Arrow
 }
 
 /// Sets one row's values of a table after the other.
-pub(super) fn set(table: &mut Table<dyn StateColumn>, at: usize, slots: &[u32], values: &ArrayRef) -> Result<()> {
+pub(super) fn set(
+    table: &mut Table<dyn StateColumn>,
+    at: usize,
+    slots: &[u32],
+    values: &ArrayRef,
+) -> Result<()> {
     let column = table.columns_mut().get_mut(at).and_then(|it| it.as_any_mut().downcast_mut::<ArrowColumn>());
     column.ok_or_else(missing)?.set(slots, values)
 }

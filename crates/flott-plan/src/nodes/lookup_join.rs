@@ -110,7 +110,10 @@ impl StatefulNode for LookupJoin {
         out
     }
     fn keeps(&self) -> Keeps {
-        Keeps::until("rows whose answer is under way", format!("at most about {} on a shard", self.lookup.capacity))
+        Keeps::until(
+            "rows whose answer is under way",
+            format!("at most about {} on a shard", self.lookup.capacity),
+        )
     }
     fn columns(&self, [input, _]: &Labels) -> Vec<String> {
         let names = self.read_names();
@@ -155,7 +158,9 @@ impl StatefulNode for LookupJoin {
         let asked = |column: &usize| self.keys.iter().any(|it| it.1 == *column);
         match key {
             // At most one row of the table for each row.
-            Some(key) if !key.is_empty() && key.iter().all(asked) => inputs.first().cloned().unwrap_or_default(),
+            Some(key) if !key.is_empty() && key.iter().all(asked) => {
+                inputs.first().cloned().unwrap_or_default()
+            }
             _ => Vec::new(),
         }
     }

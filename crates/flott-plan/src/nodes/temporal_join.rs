@@ -73,7 +73,9 @@ impl StatefulNode for TemporalJoin {
              watermark is in, and later ones"
         );
         match right {
-            Some(ttl) => Keeps::until(what, format!("keys until nothing has touched them for {}", length(ttl))),
+            Some(ttl) => {
+                Keeps::until(what, format!("keys until nothing has touched them for {}", length(ttl)))
+            }
             None => Keeps { what, until: None },
         }
     }
