@@ -162,8 +162,16 @@ impl EdgeTask {
         }
     }
 
-    /// Everything before belongs to this epoch. Nothing is held back here: chunks and watermarks
-    /// have flushed it.
+    /// Hands over what the pre-aggregation of an operator's rows holds back.
+    ///
+    /// # Errors
+    /// What stops the run.
+    pub fn hand_over(&mut self, sinks: &mut [SinkTask], counters: &Counters) -> Result<()> {
+        self.flush_pre(None, sinks, counters)
+    }
+
+    /// Everything before belongs to this epoch. Nothing is held back here: chunks, and operators that
+    /// flush, have handed it over.
     pub fn barrier(&mut self, epoch: u64) {
         if let Route::Lane { writer, .. } = &mut self.route {
             writer.tell_all(|| Message::Barrier(epoch));

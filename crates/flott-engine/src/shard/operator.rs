@@ -197,14 +197,20 @@ impl OperatorTask {
         Ok(moved)
     }
 
+    /// Nothing of what it has emitted stays in a pre-aggregation behind it.
+    fn hand_over(&mut self, around: &mut Around<'_>) -> Result<()> {
+        self.out.iter().try_for_each(|&edge| around.edges[edge].hand_over(around.sinks, around.counters))
+    }
+
     /// Tells those behind it how far time has come.
     fn tell(&mut self, around: &mut Around<'_>) -> Result<()> {
         let reached = self.operator.output_watermark(self.watermark);
-        if reached > self.told {
-            self.told = reached;
-            for &edge in &self.out {
-                around.edges[edge].watermark(reached, around.sinks, around.counters)?;
-            }
+        if reached <= self.told {
+            return self.hand_over(around);
+        }
+        self.told = reached;
+        for &edge in &self.out {
+            around.edges[edge].watermark(reached, around.sinks, around.counters)?;
         }
         Ok(())
     }
@@ -222,7 +228,7 @@ impl OperatorTask {
         self.gathered.rows = 0;
         let Self { operator, out, .. } = self;
         around.call(out, None, |output| operator.flush(output))?;
-        Ok(())
+        self.hand_over(around)
     }
 
     fn rows(&mut self, lane: usize, rows: Rows, around: &mut Around<'_>) -> Result<()> {

@@ -6,6 +6,7 @@
 //!   files          large, small, broken, compressed, growing files
 //!   bad_input      dead letters, on-error, clear errors, replay
 //!   accounting     every row is somewhere, exactly once
+//!   lookups        tables that rows are looked up in change and go away
 //!   stop_and_kill  signals, and what a killed run leaves behind
 //!   changelogs     rows that change: read, written, refused; retractions of rows never seen
 //!   checkpoints    a job goes on after a stop, a kill, a full disk, damage
@@ -27,6 +28,7 @@ mod event_time;
 mod files;
 mod flights;
 mod kills;
+mod lookups;
 mod parallelism;
 mod replay;
 mod secrets;
