@@ -25,12 +25,12 @@ use std::{
 };
 
 use arrow::{
-    array::{ArrayRef, Int8Array, UInt32Array},
+    array::{Array, ArrayRef, Int8Array, UInt32Array},
     buffer::NullBuffer,
-    compute::{concat_batches, filter_record_batch, take_record_batch},
+    compute::{concat_batches, filter_record_batch, take, take_record_batch},
     datatypes::SchemaRef,
     error::ArrowError,
-    record_batch::RecordBatch,
+    record_batch::{RecordBatch, RecordBatchOptions},
     row::{RowConverter, Rows, SortField},
 };
 use flott_expr::{EvalContext, Program};
@@ -268,7 +268,12 @@ impl Content {
                 row = self.next.get(row as usize).copied().unwrap_or(NONE);
             }
         }
-        let rows = take_record_batch(&self.rows, &UInt32Array::from(taken)).map_err(failed)?;
+        let taken = UInt32Array::from(taken);
+        let columns = self.rows.columns().iter().map(|column| take(column, &taken, None));
+        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        // There may be no column.
+        let count = RecordBatchOptions::new().with_row_count(Some(taken.len()));
+        let rows = RecordBatch::try_new_with_options(self.rows.schema(), columns, &count).map_err(failed)?;
         Ok(Found { keys: UInt32Array::from(found), rows })
     }
 }

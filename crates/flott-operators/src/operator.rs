@@ -16,9 +16,9 @@ use flott_types::{Code, Diagnostic, Result, Schema};
 use crate::group::{GroupAggregateOperator, PreGroup};
 use crate::join::JoinOperator;
 use crate::keyed::{MaterializeOperator, NormalizeOperator};
+use crate::lookup::LookupJoinOperator;
 use crate::pattern::PatternOperator;
 use crate::sort::SortOperator;
-use crate::lookup::LookupJoinOperator;
 use crate::temporal::TemporalJoinOperator;
 use crate::window::{
     PreAggregation, SessionOperator, WindowAggregateOperator, WindowJoinOperator, WindowRankOperator,

@@ -195,10 +195,6 @@ impl Flatten {
     }
 }
 
-fn not_yet(what: &str, span: Span) -> Result<Vec<Branch>> {
-    Err(Diagnostic::not_supported(what).at(span))
-}
-
 /// The branches with these steps behind theirs.
 pub fn extended(branches: Vec<Branch>, steps: &[Step]) -> Vec<Branch> {
     let more = |branch: Branch| {

@@ -55,8 +55,7 @@ pub use lookup_join::tables as lookup_tables;
 pub use nodes::{
     GroupAggregate, IntervalJoin, JoinOn, JoinTime, Keeps, Lookup, LookupJoin, MatchCondition, MatchTerm,
     Materialize, Navigation, Normalize, Over, OverOrder, OverValue, PatternMatch, RegularJoin, Sort,
-    StatefulNode, TemporalJoin, TopN,
-    TopNStrategy, UpsertKeys,
+    StatefulNode, TemporalJoin, TopN, TopNStrategy, UpsertKeys,
 };
 pub use operator::{
     Call, Exchange, OperatorNode, Port, SessionWindow, WindowAggregate, WindowJoin, WindowProperty,

@@ -185,11 +185,11 @@ fn rows_and_watermarks_keep_their_order_while_answers_come_as_they_like() {
     it.watermark(20);
     // As many as the capacity.
     assert!(!it.operator.is_ready());
-    assert_eq!((it.lines.len(), it.operator.reached(20)), (0, i64::MIN));
+    assert_eq!((it.lines.len(), it.operator.output_watermark(20)), (0, i64::MIN));
     it.close(false);
     assert!(it.poll().unwrap());
     assert_eq!(it.lines, ["1 1 11", "0 2 NULL", "2 3 21", "2 3 22", "NULL 4 NULL"]);
-    assert_eq!((it.operator.reached(20), it.operator.is_waiting()), (20, false));
+    assert_eq!((it.operator.output_watermark(20), it.operator.is_waiting()), (20, false));
 }
 
 #[test]
@@ -217,13 +217,13 @@ fn unordered_rows_overtake_misses_but_no_watermark() {
     let mut it = Alone::new(Lookup { retry: Some((50, 1)), unordered: true, ..settings() });
     it.rows(&[(Some(5), 1), (Some(1), 2)]);
     it.watermark(10);
-    assert_eq!((it.lines.as_slice(), it.operator.reached(10)), (&["1 2 11".to_string()][..], i64::MIN));
+    assert_eq!((it.lines.as_slice(), it.operator.output_watermark(10)), (&["1 2 11".to_string()][..], i64::MIN));
     it.rows(&[(Some(2), 3)]);
     assert_eq!(it.lines.len(), 1);
     it.clock.store(50, Ordering::SeqCst);
     it.poll().unwrap();
     assert_eq!(it.lines[1..], ["5 1 51", "5 1 52", "2 3 21", "2 3 22"]);
-    assert_eq!(it.operator.reached(10), 10);
+    assert_eq!(it.operator.output_watermark(10), 10);
 }
 
 #[test]
@@ -247,7 +247,14 @@ fn changes_go_on_as_what_they_are() {
     let table = Arc::new(Table::default());
     let steps = [Step::Changes(0, changed, kinds)];
     let outcome = job(JoinKind::Inner, settings(), &table).run(1, &steps);
-    assert_eq!(outcome.rows, ["+I 1 1 11", "+U 2 2 21", "+U 2 2 22", "-U 1 1 11"]);
+    let change = |kind: RowKind, row: &str| (kind.number(), row.to_string());
+    let expected = [
+        change(RowKind::Insert, "1 1 11"),
+        change(RowKind::UpdateBefore, "1 1 11"),
+        change(RowKind::UpdateAfter, "2 2 21"),
+        change(RowKind::UpdateAfter, "2 2 22"),
+    ];
+    assert_eq!(outcome.changes, expected);
 }
 
 proptest! {

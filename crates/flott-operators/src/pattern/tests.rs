@@ -76,6 +76,7 @@ fn pattern(within_millis: Option<i64>, skip: AfterMatch) -> Job {
         keys: vec![vec![0]],
         two_phase: false,
         time_zone: chrono_tz::UTC,
+        lookup: None,
     }
 }
 

@@ -10,7 +10,7 @@ use flott_types::{DataType, Field, Span, TypeKind};
 use proptest::prelude::*;
 
 use super::*;
-use crate::conformance::{Job, Step};
+use crate::conformance::{Job, Outcome, Step};
 
 /// Key, value, time, kind.
 type Row = (Option<i64>, i64, i64, i8);
@@ -155,14 +155,11 @@ fn model(events: &[Event], outer: bool, with_condition: bool) -> (Vec<String>, u
     (lines, untimed)
 }
 
-/// `+I` and rows that say nothing mean the same.
-fn plain(rows: Vec<String>) -> Vec<String> {
-    let plain = |row: String| match row.split_at_checked(3) {
-        Some(("-D ", rest)) => format!("3 {rest}"),
-        Some(("+I ", rest)) => format!("0 {rest}"),
-        _ => format!("0 {row}"),
-    };
-    let mut rows: Vec<String> = rows.into_iter().map(plain).collect();
+/// Kind and row; rows that say nothing are new.
+fn all(outcome: Outcome) -> Vec<String> {
+    let new = outcome.rows.into_iter().map(|row| format!("0 {row}"));
+    let changes = outcome.changes.into_iter().map(|(kind, row)| format!("{kind} {row}"));
+    let mut rows: Vec<String> = new.chain(changes).collect();
     rows.sort();
     rows
 }
@@ -179,8 +176,8 @@ proptest! {
         let kind = if outer { JoinKind::Left } else { JoinKind::Inner };
         let outcome = job(kind, with_condition, [None; 2]).run(shards, &steps);
         let (rows, untimed) = model(&events, outer, with_condition);
-        prop_assert_eq!(plain(outcome.rows), rows);
         prop_assert_eq!(outcome.rejected, untimed);
+        prop_assert_eq!(all(outcome), rows);
     }
 }
 
