@@ -246,7 +246,8 @@ fn overwrite_replaces_the_partitions_it_touches() {
     run(&table, &job("r1"), &[row("old", "a"), row("stays", "b")]);
     let overwrite = SinkRequest { overwrite: true, ..job("r2") };
     run(&table, &overwrite, &[row("new", "a")]);
-    let expected = named(&[("k=a/part-r2-0-000000.txt", "new\nend\n"), ("k=b/part-r1-0-000001.txt", "stays\nend\n")]);
+    let expected =
+        named(&[("k=a/part-r2-0-000000.txt", "new\nend\n"), ("k=b/part-r1-0-000001.txt", "stays\nend\n")]);
     assert_eq!(visible(directory.path()), expected);
 }
 

@@ -217,7 +217,10 @@ fn unordered_rows_overtake_misses_but_no_watermark() {
     let mut it = Alone::new(Lookup { retry: Some((50, 1)), unordered: true, ..settings() });
     it.rows(&[(Some(5), 1), (Some(1), 2)]);
     it.watermark(10);
-    assert_eq!((it.lines.as_slice(), it.operator.output_watermark(10)), (&["1 2 11".to_string()][..], i64::MIN));
+    assert_eq!(
+        (it.lines.as_slice(), it.operator.output_watermark(10)),
+        (&["1 2 11".to_string()][..], i64::MIN)
+    );
     it.rows(&[(Some(2), 3)]);
     assert_eq!(it.lines.len(), 1);
     it.clock.store(50, Ordering::SeqCst);

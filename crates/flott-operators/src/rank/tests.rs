@@ -36,7 +36,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
 
 fn job(node: OperatorNode) -> Job {
     let keys = vec![node.keys(0)];
-    Job { node, inputs: vec![schema()], keys, two_phase: false, time_zone: chrono_tz::Tz::UTC }
+    Job { node, inputs: vec![schema()], keys, two_phase: false, time_zone: chrono_tz::Tz::UTC, lookup: None }
 }
 
 #[derive(Debug, Clone)]
