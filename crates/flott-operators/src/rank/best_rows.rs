@@ -230,7 +230,7 @@ impl BestRows {
             Lists::Many(lists) => {
                 let list = lists.get_mut(slot as usize)?;
                 if list.len() == list.capacity() {
-                    list.reserve_exact((list.len() / 2 + 2).min(self.limit + 1 - list.len()));
+                    list.reserve_exact((list.len() / 2 + 2).min(self.limit.saturating_add(1) - list.len()));
                 }
                 list.insert(place.min(list.len()), new);
                 let gone = if list.len() > self.limit { list.pop() } else { None };
