@@ -43,7 +43,7 @@ use saved::Saved;
 
 /// Something that has its turn in the order of the input.
 enum Entry {
-    Rows(Asked),
+    Rows(Box<Asked>),
     Watermark(i64),
 }
 
@@ -120,7 +120,7 @@ impl LookupJoinOperator {
         let number = self.next_number;
         self.next_number += 1;
         let state = State::Due(i64::MIN);
-        self.queue.push_back(Entry::Rows(Asked {
+        self.queue.push_back(Entry::Rows(Box::new(Asked {
             number,
             rows,
             kinds,
@@ -128,7 +128,7 @@ impl LookupJoinOperator {
             found: Vec::new(),
             open: None,
             tries: 0,
-        }));
+        })));
     }
 
     /// Asks for what is due, takes answers, emits what is complete. Whether anything moved.
@@ -339,8 +339,11 @@ impl Operator for LookupJoinOperator {
 
     fn next_timer(&self) -> Option<i64> {
         let times = self.queue.iter().filter_map(|entry| match entry {
-            Entry::Rows(Asked { state: State::Due(at) | State::Under(at), .. }) => Some(*at),
-            _ => None,
+            Entry::Rows(asked) => match asked.state {
+                State::Due(at) | State::Under(at) => Some(at),
+                State::Answered => None,
+            },
+            Entry::Watermark(_) => None,
         });
         // What is due and not asked waits for the table to become ready: it wakes the operator.
         times.filter(|at| *at != i64::MIN).min().map(|at| at.saturating_add(1))
