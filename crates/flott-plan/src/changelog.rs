@@ -10,6 +10,7 @@
 //! Source: Flink's `FlinkChangelogModeInferenceProgram`.
 
 use flott_connector::{Changelog, Registry};
+use flott_expr::{Expr, ExprKind};
 use flott_sql::OnConflict;
 use flott_types::{Code, Diagnostic, Result, Span, TableDescription};
 
@@ -149,7 +150,7 @@ pub fn keys_of(branch: &Branch, says: &[Says]) -> UpsertKeys {
         match step {
             Step::Filter(_) => {}
             Step::Project { exprs, .. } => {
-                let to = |column: &usize| exprs.iter().position(|expr| plain(expr) == Some(*column));
+                let to = |column: &usize| exprs.iter().position(|expr| carried(expr) == Some(*column));
                 keys = keys.iter().filter_map(|key| key.iter().map(to).collect::<Option<Set>>()).collect();
             }
             Step::Unnest { .. }
@@ -160,6 +161,16 @@ pub fn keys_of(branch: &Branch, says: &[Says]) -> UpsertKeys {
         }
     }
     keys
+}
+
+/// The column that the expression hands on: as it is, or checked on its way into a sink.
+fn carried(expr: &Expr) -> Option<usize> {
+    match &expr.kind {
+        ExprKind::Call { function, args } if function.name == "ENFORCE_NOT_NULL" => {
+            args.first().and_then(plain)
+        }
+        _ => plain(expr),
+    }
 }
 
 /// Whether somebody wants to know what a producer's rows were before a change.

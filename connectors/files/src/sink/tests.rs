@@ -91,7 +91,7 @@ fn a_file_appears_whole_when_its_epoch_is_committed() {
 
     committer.commit(&first).unwrap();
     let tag = epoch_name::tag("test", "", 0);
-    let name = format!("part-{tag}-000000-000001-0-0.txt");
+    let name = format!("part-{tag}-000000-000001-0-000000.txt");
     let expected = named(&[(&name, "a\nb\nend\n")]);
     assert_eq!(visible(&root), expected);
     committer.commit(&first).unwrap();
@@ -127,7 +127,7 @@ fn what_a_failed_or_killed_run_leaves_is_hidden_and_goes() {
     run(&table, &job("dead"), &[lines(&["kept"])]);
     assert!(files(directory.path()).contains_key(".part-dead-0-000000.inprogress"));
     drop((dead, writer));
-    assert_eq!(files(directory.path()), named(&[("part-dead.1-0-0.txt", "kept\nend\n")]));
+    assert_eq!(files(directory.path()), named(&[("part-dead.1-0-000000.txt", "kept\nend\n")]));
 
     // Killed: lock file and hidden file stay, the lock itself is gone.
     let lock = |pipeline: &str, checkpoints: bool| {
