@@ -22,6 +22,7 @@ use crate::{
     origin,
     prune::prune,
     rank,
+    regular_join,
     stable_id::{self, Meaning},
 };
 
@@ -79,6 +80,9 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         Pipeline::Query(query) => vec![query],
         Pipeline::Inserts(inserts) => inserts.iter().map(|insert| &insert.plan).collect(),
     };
+    if !batch {
+        plans.iter().try_for_each(|plan| regular_join::check_windows(plan))?;
+    }
     flatten.normalize = materialize::sources_to_normalize(plans.into_iter(), registry, options)?;
     let (mut targets, mut branches) = (Vec::new(), Vec::new());
     match pipeline {

@@ -6,7 +6,9 @@
 //! ```
 //! A column counts as a time if the watermark says that no row with an earlier one comes any more: a time
 //! attribute, and a window's start or end where the windows are complete when they come. So a join of
-//! rows with the result of a window keeps the rows of that window only, which Flink keeps for ever.
+//! rows with the result of a window keeps the rows of that window only, which Flink keeps for ever. A
+//! condition that bounds one end only (`b.ts >= a.ts`) bounds one side's state: what is not to meet
+//! older rows of the other side needs no memory once time has passed it.
 //!
 //! Source: Flink documentation, "Interval Joins"; `IntervalJoinUtil`.
 
@@ -75,11 +77,16 @@ pub struct Interval {
     /// Event or processing time.
     pub time: TimeAttribute,
     /// Left less right, at least.
-    pub lower_millis: i64,
+    pub lower_millis: Option<i64>,
     /// Left less right, at most.
-    pub upper_millis: i64,
-    /// Both are time attributes: Flink sees the interval too.
-    pub attributes: bool,
+    pub upper_millis: Option<i64>,
+}
+
+impl Interval {
+    /// Whether rows of both sides are dropped in time, so that pairs come out about in order of it.
+    pub fn is_bounded(&self) -> bool {
+        self.lower_millis.is_some() && self.upper_millis.is_some()
+    }
 }
 
 /// One conjunct: left time less right time is at least, or at most, so much.
@@ -92,15 +99,14 @@ struct Bound {
 /// The interval that the conditions put the times in, and the conditions that are left.
 pub fn interval(conditions: &[Expr], sides: &[Side; 2]) -> Option<(Interval, Vec<Expr>)> {
     let bounds: Vec<Option<Bound>> = conditions.iter().map(|it| bound(it, sides)).collect();
-    // All bounds on the pair of columns that is bounded from both ends.
-    let both_ends = |columns: &[usize; 2]| {
-        let of = || bounds.iter().flatten().filter(|it| it.columns == *columns);
-        let lower = of().filter_map(|it| it.lower).max()?;
-        let upper = of().filter_map(|it| it.upper).min()?;
-        Some((lower, upper))
+    let ends = |columns: [usize; 2]| {
+        let of = || bounds.iter().flatten().filter(move |it| it.columns == columns);
+        (of().filter_map(|it| it.lower).max(), of().filter_map(|it| it.upper).min())
     };
+    // Best a pair of columns that is bounded from both ends.
+    let found = bounds.iter().flatten().map(|it| (it.columns, ends(it.columns)));
     let (columns, (lower_millis, upper_millis)) =
-        bounds.iter().flatten().find_map(|it| Some((it.columns, both_ends(&it.columns)?)))?;
+        found.max_by_key(|(_, (lower, upper))| lower.is_some() && upper.is_some())?;
     let [left, right] = sides;
     let ((time, ahead_left), (other, ahead_right)) = (left.time(columns[0])?, right.time(columns[1])?);
     if time != other {
@@ -118,7 +124,6 @@ pub fn interval(conditions: &[Expr], sides: &[Side; 2]) -> Option<(Interval, Vec
         time,
         lower_millis,
         upper_millis,
-        attributes: ahead_left == 0 && ahead_right == 0,
     };
     Some((found, rest.map(|(condition, _)| condition.clone()).collect()))
 }

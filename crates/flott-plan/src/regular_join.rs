@@ -11,7 +11,7 @@
 
 use flott_expr::{Expr, ExprKind, Value};
 use flott_sql::{JoinKind, LogicalPlan};
-use flott_types::Result;
+use flott_types::{Code, Diagnostic, Result, TimeAttribute};
 
 use crate::{
     IntervalJoin, OperatorNode, RegularJoin, Step,
@@ -49,6 +49,13 @@ impl Flatten {
         let mut conjuncts = Vec::new();
         conditions.into_iter().for_each(|it| split(it, &mut conjuncts));
         let bounded = interval(&conjuncts, &[Side::of(left), Side::of(right)]);
+        // Lone rows come out when time has passed them: where it never does, they would wait for ever.
+        let bounded = bounded.filter(|(it, _)| match kind {
+            JoinKind::Inner | JoinKind::Semi => true,
+            JoinKind::Left | JoinKind::Anti => it.lower_millis.is_some(),
+            JoinKind::Right => it.upper_millis.is_some(),
+            JoinKind::Full => it.is_bounded(),
+        });
         let (bounded, conjuncts) = match bounded {
             Some((interval, rest)) => (Some(interval), rest),
             None => (None, conjuncts),
@@ -101,6 +108,7 @@ impl Flatten {
     }
 
     fn node(&self, on: JoinOn, bounded: Option<Interval>, width: usize, asked: &Asked<'_>) -> OperatorNode {
+        let ttl_millis = asked.state_ttl.map(|hint| hint.or(self.state_ttl).filter(|it| *it > 0));
         match bounded {
             Some(it) => OperatorNode::IntervalJoin(IntervalJoin {
                 on,
@@ -110,6 +118,8 @@ impl Flatten {
                 upper_millis: it.upper_millis,
                 time: it.time,
                 retracts: [false; 2],
+                drops: true,
+                ttl_millis,
                 with_before: true,
             }),
             None => OperatorNode::RegularJoin(RegularJoin {
@@ -117,15 +127,33 @@ impl Flatten {
                 width,
                 retracts: [false; 2],
                 with_before: true,
-                ttl_millis: asked.state_ttl.map(|hint| hint.or(self.state_ttl).filter(|it| *it > 0)),
+                ttl_millis,
             }),
         }
     }
 }
 
+/// Refuses windows of event time over rows that come in no order of it.
+///
+/// # Errors
+/// `InvalidDefinition`
+pub fn check_windows(plan: &LogicalPlan) -> Result<()> {
+    if let LogicalPlan::Window { input, window, .. } = plan
+        && window.time == TimeAttribute::Rowtime
+        && loses_time(input)
+    {
+        let message =
+            "behind a regular join rows come in no order of time: there are no windows of event time";
+        return Err(Diagnostic::error(Code::InvalidDefinition, message)
+            .at(window.span)
+            .help("bound the join in time: a.ts BETWEEN b.ts - INTERVAL '1' HOUR AND b.ts"));
+    }
+    plan.inputs().into_iter().try_for_each(check_windows)
+}
+
 /// Whether rows may come in any order of time, because they went through a regular join: their time
 /// columns are no time attributes any more.
-pub fn loses_time(plan: &LogicalPlan) -> bool {
+fn loses_time(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Project { input, .. }
         | LogicalPlan::Filter { input, .. }
@@ -143,7 +171,8 @@ pub fn loses_time(plan: &LogicalPlan) -> bool {
             let of_windows = window_columns(left)
                 .zip(window_columns(right))
                 .is_some_and(|windows| sides_of(&conjuncts, left.schema().len(), (&windows.0, &windows.1)));
-            !of_windows && interval(&conjuncts, &[Side::of(left), Side::of(right)]).is_none()
+            let found = interval(&conjuncts, &[Side::of(left), Side::of(right)]);
+            !of_windows && !found.is_some_and(|(found, _)| found.is_bounded())
         }
         _ => false,
     }

@@ -13,6 +13,8 @@ use crate::{
     Windows, explain, plan,
 };
 
+mod joins;
+
 /// Tables that are only planned, never run.
 struct Paper;
 

@@ -50,6 +50,8 @@ struct Bounded {
     upper: i64,
     /// Behind a watermark w come rows later than w plus this.
     ahead: [i64; 2],
+    /// Rows are dropped as time passes.
+    drops: bool,
 }
 
 impl Bounded {
@@ -64,6 +66,7 @@ impl Bounded {
     fn passed(&self, input: usize, watermark: i64) -> i64 {
         let [left, right] = self.ahead;
         match (watermark, input) {
+            _ if !self.drops => i64::MIN,
             (i64::MAX, _) => i64::MAX,
             (_, 0) => watermark.saturating_add(right).saturating_add(self.lower),
             _ => watermark.saturating_add(left).saturating_sub(self.upper),
@@ -101,8 +104,9 @@ impl JoinOperator {
         let side = |at: usize| Side::bounded(node, at, inputs[at]);
         let bounded = Bounded {
             time: node.time,
-            lower: node.lower_millis,
-            upper: node.upper_millis,
+            lower: node.lower_millis.unwrap_or(i64::MIN),
+            upper: node.upper_millis.unwrap_or(i64::MAX),
+            drops: node.drops,
             ahead: node.times.map(|it| it.ahead_millis),
         };
         Ok(Self::new(&node.on, [side(0)?, side(1)?], node.with_before, Some(bounded), context))
@@ -127,6 +131,11 @@ impl JoinOperator {
             watermark: i64::MIN,
             sweep_at: None,
         }
+    }
+
+    /// Whether lone rows come out when time has passed them.
+    fn drops(&self) -> bool {
+        self.bounded.as_ref().is_some_and(|it| it.drops)
     }
 
     fn is_one_sided(&self) -> bool {
@@ -168,7 +177,7 @@ impl JoinOperator {
         out: &mut Output<'_>,
     ) -> Result<()> {
         let passed = self.bounded.as_ref().map(|it| it.passed(input, self.watermark));
-        let (kind, is_bounded) = (self.kind, self.bounded.is_some());
+        let (kind, is_bounded) = (self.kind, self.drops());
         let Some(side) = self.sides.get_mut(input) else { return Ok(()) };
         for (bucket, rows) in part.by_bucket(side.bucket_millis) {
             let late = passed.is_some_and(|passed| side.end_of(bucket) <= passed);
@@ -220,7 +229,7 @@ impl JoinOperator {
     /// Rows of an input that are taken back.
     fn go(&mut self, input: usize, part: Part, out: &mut Output<'_>) -> Result<()> {
         let mut part = part;
-        let (one_sided, kind, is_bounded) = (self.is_one_sided(), self.kind, self.bounded.is_some());
+        let (one_sided, kind, is_bounded) = (self.is_one_sided(), self.kind, self.drops());
         let Some(side) = self.sides.get_mut(input) else { return Ok(()) };
         if !side.lone && part.take_unmatchable()?.is_some() && part.rows == 0 {
             // They were never kept.
@@ -277,7 +286,7 @@ impl JoinOperator {
 
     /// Time has come so far: drops what no row to come can reach.
     fn pass(&mut self, watermark: i64, out: &mut Output<'_>) -> Result<()> {
-        let Some(bounded) = &self.bounded else { return Ok(()) };
+        let Some(bounded) = self.bounded.as_ref().filter(|it| it.drops) else { return Ok(()) };
         self.watermark = self.watermark.max(watermark);
         for input in 0..2 {
             let passed = bounded.passed(input, self.watermark);

@@ -322,7 +322,7 @@ impl JoinOperator {
         change: Change,
         out: &mut Output<'_>,
     ) -> Result<()> {
-        let (kind, is_bounded) = (self.kind, self.bounded.is_some());
+        let (kind, is_bounded) = (self.kind, self.drops());
         let stamp = (self.context.now_millis)();
         let Some(other) = self.sides.get_mut(1 - input).filter(|it| it.counted) else { return Ok(()) };
         let mut said = Vec::new();

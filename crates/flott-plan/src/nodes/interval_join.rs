@@ -29,25 +29,35 @@ pub struct IntervalJoin {
     pub width: usize,
     /// The left's and the right's time.
     pub times: [JoinTime; 2],
-    /// The left's time less the right's is at least this …
-    pub lower_millis: i64,
-    /// … and at most this.
-    pub upper_millis: i64,
+    /// The left's time less the right's is at least this. None: left rows are waited for as long as
+    /// right ones come, so that those are kept.
+    pub lower_millis: Option<i64>,
+    /// It is at most this. None: right rows may come at any time.
+    pub upper_millis: Option<i64>,
     /// Event time, or the time at which rows arrive.
     pub time: TimeAttribute,
     /// Whether each input takes rows back.
     pub retracts: [bool; 2],
+    /// Rows are dropped as time passes. Not where rows are taken back, which may happen at any time.
+    pub drops: bool,
+    /// Rows that time doesn't drop are forgotten when nothing has touched them for so long.
+    pub ttl_millis: [Option<i64>; 2],
     /// It tells what a row was before a change.
     pub with_before: bool,
 }
 
 impl IntervalJoin {
-    /// For how long a row of an input is kept, after time has come to it.
-    pub fn kept_millis(&self, input: usize) -> i64 {
+    /// For how long a row of an input is kept, after time has come to it, if not for ever.
+    pub fn kept_millis(&self, input: usize) -> Option<i64> {
         // A left row at t waits for right ones until t - lower, a right one for left ones until t + upper.
         let other = self.times.get(1 - input.min(1)).map_or(0, |it| it.ahead_millis);
-        let wait = if input == 0 { self.lower_millis.saturating_neg() } else { self.upper_millis };
-        wait.saturating_sub(other)
+        let wait = if input == 0 { self.lower_millis.map(i64::saturating_neg) } else { self.upper_millis };
+        wait.filter(|_| self.drops).map(|wait| wait.saturating_sub(other))
+    }
+    /// For how long rows that time doesn't drop are kept.
+    pub fn idle_millis(&self, input: usize) -> Option<i64> {
+        let ttl = self.ttl_millis.get(input).copied().flatten();
+        ttl.filter(|_| self.kept_millis(input).is_none())
     }
 }
 
@@ -72,8 +82,12 @@ impl StatefulNode for IntervalJoin {
             TimeAttribute::Proctime => format!("{} arrival", if input == 0 { "left" } else { "right" }),
         };
         let (left, right) = (name(left, 0), name(right, 1));
-        let (lower, upper) = (self.lower_millis, self.upper_millis);
-        out.push(("interval", format!("{left} - {right} from {} to {}", signed(lower), signed(upper))));
+        let range = match (self.lower_millis, self.upper_millis) {
+            (Some(lower), Some(upper)) => format!(" from {} to {}", signed(lower), signed(upper)),
+            (Some(lower), None) => format!(" from {} on", signed(lower)),
+            (None, upper) => format!(" up to {}", upper.map_or_else(String::new, signed)),
+        };
+        out.push(("interval", format!("{left} - {right}{range}")));
         out
     }
     fn keeps(&self) -> Keeps {
@@ -81,11 +95,20 @@ impl StatefulNode for IntervalJoin {
             TimeAttribute::Rowtime => "the watermark",
             TimeAttribute::Proctime => "the clock",
         };
-        let until = |input: usize| match self.kept_millis(input) {
-            ..=0 => format!("until {clock} reaches them"),
-            wait => format!("until {clock} is {} past them", length(wait)),
+        let until = |input: usize| match (self.kept_millis(input), self.idle_millis(input)) {
+            (Some(..=0), _) => Some(format!("until {clock} reaches them")),
+            (Some(wait), _) => Some(format!("until {clock} is {} past them", length(wait))),
+            (None, Some(idle)) => Some(format!("until untouched for {}", length(idle))),
+            (None, None) => None,
         };
-        Keeps::until("the rows of both sides", format!("left ones {}, right ones {}", until(0), until(1)))
+        match (until(0), until(1)) {
+            (Some(left), Some(right)) => {
+                Keeps::until("the rows of both sides", format!("left ones {left}, right ones {right}"))
+            }
+            (Some(left), None) => Keeps::idle(format!("left rows {left}; all right rows"), None),
+            (None, Some(right)) => Keeps::idle(format!("right rows {right}; all left rows"), None),
+            (None, None) => Keeps::idle("all rows of both sides", None),
+        }
     }
     fn columns(&self, labels: &Labels) -> Vec<String> {
         self.on.columns(labels)
@@ -107,7 +130,8 @@ impl StatefulNode for IntervalJoin {
             *retracts = !mode.is_append();
         }
         self.with_before = before;
-        Ok(self.on.changelog(inputs, before, false))
+        self.drops = !self.retracts.contains(&true);
+        Ok(self.on.changelog(inputs, before, !self.drops))
     }
     fn upsert_keys(&self, inputs: &[UpsertKeys]) -> UpsertKeys {
         self.on.upsert_keys(inputs, self.width)
