@@ -91,3 +91,26 @@ WITH ('connector' = 'print', 'print-identifier' = 'best_left');
 INSERT INTO best_left SELECT e.id, m.v, m.w FROM events AS e LEFT JOIN (SELECT MAX(v) AS v, window_start AS w
 FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end) AS m
 ON e.v = m.v AND e.ts >= m.w AND e.ts < m.w + INTERVAL '10' SECOND;
+
+CREATE TABLE since (a INT, b INT, s STRING, name STRING)
+WITH ('connector' = 'print', 'print-identifier' = 'since');
+INSERT INTO since SELECT e.id, p.id, e.s, p.name FROM events AS e JOIN people AS p ON e.k = p.k AND e.v > 30 AND e.ts >= p.ts;
+
+CREATE TABLE since_left (a INT, b INT, s STRING, name STRING)
+WITH ('connector' = 'print', 'print-identifier' = 'since_left');
+INSERT INTO since_left SELECT e.id, p.id, e.s, p.name FROM events AS e LEFT JOIN people AS p ON e.k = p.k AND e.v > 40 AND e.ts >= p.ts;
+
+CREATE TABLE until (a INT, b INT, s STRING, name STRING)
+WITH ('connector' = 'print', 'print-identifier' = 'until');
+INSERT INTO until SELECT e.id, p.id, e.s, p.name FROM events AS e JOIN people AS p
+ON e.k = p.k AND e.v < -30 AND e.ts < p.ts + INTERVAL '3' SECOND;
+
+CREATE TABLE since_in (id INT, s STRING)
+WITH ('connector' = 'print', 'print-identifier' = 'since_in');
+INSERT INTO since_in SELECT id, s FROM events AS e
+WHERE EXISTS (SELECT 1 FROM people AS p WHERE p.k = e.k AND p.ts BETWEEN e.ts AND e.ts + INTERVAL '5' SECOND);
+
+CREATE TABLE not_since (id INT, s STRING)
+WITH ('connector' = 'print', 'print-identifier' = 'not_since');
+INSERT INTO not_since SELECT id, s FROM events AS e
+WHERE NOT EXISTS (SELECT 1 FROM people AS p WHERE p.k = e.k AND p.ts BETWEEN e.ts AND e.ts + INTERVAL '5' SECOND);

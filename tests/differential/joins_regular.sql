@@ -9,7 +9,7 @@ CREATE TABLE people (
   id INT, k INT, name STRING, city STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '3' SECOND
 ) WITH ('connector' = 'filesystem', 'path' = '${GENERATED}/people.ndjson', 'format' = 'json');
 
-CREATE VIEW events AS SELECT * FROM all_events WHERE id < 160;
+CREATE VIEW events AS SELECT * FROM all_events WHERE id < 70;
 
 CREATE TABLE rates (
   k INT, rate DECIMAL(10, 2), ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '3' SECOND

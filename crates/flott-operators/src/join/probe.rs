@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   part ─ hashes ─► log.find ─► (row, slot) … ─ gather ─► keys equal? in the interval? condition? ─► pairs
-//!                                at most a batch of them
+//!          (at most a batch of them)
 //! ```
 
 use arrow::array::{
@@ -39,6 +39,7 @@ pub(super) struct Matcher {
 
 /// Rows of both sides, one pair a line.
 struct Gathered {
+    pairs: usize,
     given: Vec<ArrayRef>,
     stored: Vec<ArrayRef>,
 }
@@ -125,9 +126,8 @@ impl Matcher {
             0 => (&rows.given, &rows.stored),
             _ => (&rows.stored, &rows.given),
         };
-        let length = left.first().or(right.first()).map_or(0, |it| it.len());
         let columns: Vec<ArrayRef> = left.iter().chain(right).cloned().collect();
-        let pairs = batch(&self.pair_schema, columns, length)?;
+        let pairs = batch(&self.pair_schema, columns, rows.pairs)?;
         // Rows with the same hash and another key aren't pairs, and can't fail as such: they are so
         // rare that the batch is only cut down if there are some.
         let Some(before) = mask.filter(|it| it.count_set_bits() < it.len()) else {
@@ -249,7 +249,7 @@ impl JoinOperator {
         let mask = self.in_interval(input, part, &rows, times.as_ref());
         let given = self.matcher.spread(input, given, rows.len());
         let stored = self.matcher.spread(1 - input, stored, rows.len());
-        let mut gathered = Gathered { given, stored };
+        let mut gathered = Gathered { pairs: rows.len(), given, stored };
         if let Some(mask) = self.matcher.check(input, &gathered, mask)? {
             let mask = BooleanArray::new(mask, None);
             if mask.true_count() == 0 {
@@ -284,7 +284,7 @@ impl JoinOperator {
                 rows.values().iter().filter_map(|row| kinds.values().get(*row as usize).copied()).collect()
             }),
         };
-        let Gathered { given, stored } = gathered;
+        let Gathered { given, stored, .. } = gathered;
         let (left, right) = if input == 0 { (given, stored) } else { (stored, given) };
         self.emitter.pairs(left.into_iter().chain(right).collect(), rows.len(), kinds, out)
     }

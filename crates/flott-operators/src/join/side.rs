@@ -58,7 +58,8 @@ impl Side {
         let mut side = Self::new(&node.on, at, input, node.retracts, node.idle_millis(at), time)?;
         // What is never dropped is one bucket.
         side.bucket_millis = node.kept_millis(at).map(|_| {
-            let span = node.upper_millis.zip(node.lower_millis).map(|(upper, lower)| upper.saturating_sub(lower));
+            let span =
+                node.upper_millis.zip(node.lower_millis).map(|(upper, lower)| upper.saturating_sub(lower));
             span.map_or(BUCKET_MILLIS_MIN, |span| (span / 4).clamp(BUCKET_MILLIS_MIN, BUCKET_MILLIS_MAX))
         });
         Ok(side)

@@ -36,7 +36,8 @@ fn conditions_become_keys_filters_and_the_rest() {
 #[test]
 fn hints_and_the_option_bound_state() {
     let join = |hint: &str| format!("SELECT {hint} b.price FROM bid AS b JOIN wide AS w ON b.auction = w.a");
-    let plan = planned_with(&[("table.exec.state.ttl", "1 h")], &join("/*+ STATE_TTL('w' = '2 d') */")).unwrap();
+    let plan =
+        planned_with(&[("table.exec.state.ttl", "1 h")], &join("/*+ STATE_TTL('w' = '2 d') */")).unwrap();
     assert_eq!(regular(&plan).ttl_millis, [Some(3_600_000), Some(172_800_000)]);
     let [(_, node)] = operators(&plan)[..] else { panic!("{plan:?}") };
     assert_eq!(keeps(node), "the rows of both sides; left until untouched for 1 h, right for 2 d");
@@ -59,14 +60,16 @@ fn conditions_on_time_bound_what_is_kept() {
     assert_eq!(bounds("a.ts = b.ts AND a.ts > TIMESTAMP '2026-01-01 00:00:00'").0, Some(0));
     // Bounded at one end: the rows of one side go.
     assert_eq!(bounds("a.ts >= b.ts"), (Some(0), None, true));
-    let plan = planned("SELECT a.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction AND a.ts >= b.ts");
+    let plan =
+        planned("SELECT a.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction AND a.ts >= b.ts");
     let node = interval(&plan);
     assert_eq!((node.kept_millis(0), node.kept_millis(1)), (Some(0), None));
     let kept = "left rows until the watermark reaches them; all right rows; for ever \
                 ('table.exec.state.ttl' would bound it)";
     assert_eq!(keeps(&OperatorNode::IntervalJoin(node.clone())), kept);
     // Lone rows of that side would never come out.
-    let plan = planned("SELECT a.price FROM bid AS a RIGHT JOIN bid AS b ON a.auction = b.auction AND a.ts >= b.ts");
+    let plan =
+        planned("SELECT a.price FROM bid AS a RIGHT JOIN bid AS b ON a.auction = b.auction AND a.ts >= b.ts");
     regular(&plan);
 }
 
@@ -91,6 +94,9 @@ fn no_window_behind_a_join_that_knows_no_time() {
         )
     };
     let message = refusal(&windowed("a.auction = b.auction"));
-    assert_eq!(message, "behind a regular join rows come in no order of time: there are no windows of event time");
+    assert_eq!(
+        message,
+        "behind a regular join rows come in no order of time: there are no windows of event time"
+    );
     planned(&windowed("a.auction = b.auction AND a.ts BETWEEN b.ts AND b.ts + INTERVAL '1' MINUTE"));
 }
