@@ -89,8 +89,9 @@ fn a_window_bounds_what_it_is_joined_with() {
 fn no_window_behind_a_join_that_knows_no_time() {
     let windowed = |on: &str| {
         format!(
-            "SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE (SELECT a.ts FROM bid AS a JOIN bid AS b ON {on}),
-             DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end"
+            "CREATE VIEW j AS SELECT a.ts FROM bid AS a JOIN bid AS b ON {on};
+             SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE j, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+             GROUP BY window_start, window_end"
         )
     };
     let message = refusal(&windowed("a.auction = b.auction"));
