@@ -28,7 +28,7 @@ fn conditions_become_keys_filters_and_the_rest() {
     assert_eq!((node.on.keys.len(), node.on.null_safe.clone()), (1, vec![false]));
     assert_eq!(node.on.condition.as_ref().unwrap().to_string().matches("AND").count(), 1);
     let shown = explain(&plan, ExplainFormat::Text);
-    assert!(shown.contains("filter: b > 3"), "{shown}");
+    assert!(shown.contains("filter: (b > 3)"), "{shown}");
     assert!(shown.contains("for ever ('table.exec.state.ttl' would bound it)"), "{shown}");
     assert!(shown.contains("retract [I,D]"), "{shown}");
 }
