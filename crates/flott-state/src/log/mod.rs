@@ -17,6 +17,8 @@
 mod buckets;
 mod chains;
 mod saved;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
