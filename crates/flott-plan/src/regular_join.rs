@@ -153,7 +153,7 @@ pub fn check_windows(plan: &LogicalPlan) -> Result<()> {
 
 /// Whether rows may come in any order of time, because they went through a regular join: their time
 /// columns are no time attributes any more.
-fn loses_time(plan: &LogicalPlan) -> bool {
+pub fn loses_time(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Project { input, .. }
         | LogicalPlan::Filter { input, .. }
