@@ -318,6 +318,7 @@ impl Builder<'_> {
                 told: NO_WATERMARK,
                 batch_mode: self.job.settings.batch_mode,
                 idle: false,
+                closed: false,
                 ended: false,
                 passed: false,
                 gathered: Gathered::new(self.job.settings.mini_batch),

@@ -21,8 +21,7 @@ use crate::{
     materialize::{self, SinkRules},
     origin,
     prune::prune,
-    rank,
-    regular_join,
+    rank, regular_join,
     stable_id::{self, Meaning},
 };
 

@@ -12,15 +12,16 @@
 use std::collections::HashMap;
 
 use flott_expr::{Expr, ExprKind};
-use flott_sql::{LogicalPlan, WatermarkDef, WindowKind, WindowSpec};
+use flott_sql::{JoinKind, LogicalPlan, WatermarkDef, WindowKind, WindowSpec};
 use flott_types::{Code, Diagnostic, Result, Schema, Span, TableDescription};
 
 use crate::{
     OperatorNode, SessionWindow, Step, Windows,
     graph::{Branch, EventTime, Graph, Leaf, Operator},
-    join::Asked,
-    rewrite::substitute,
+    join::{Asked, filtered},
+    rewrite::{remap, substitute},
     simplify::simplify,
+    temporal_join::conjuncts,
     window_columns::is_local,
 };
 
@@ -106,12 +107,13 @@ impl Flatten {
                 extended(self.aggregate(input, keys, sets, calls, schema, *state_ttl)?, &steps)
             }
             LogicalPlan::Join { left, right, kind, condition, state_ttl, schema, span } => {
-                let (conditions, steps) = match kind {
-                    flott_sql::JoinKind::Inner => leading_filters(simplify(steps)),
-                    _ => (Vec::new(), steps),
-                };
-                let conditions = std::iter::once(condition.clone()).chain(conditions).collect();
+                let (filters, steps) = leading_filters(simplify(steps));
+                let Placed { on_left, on_right, condition: more, behind } =
+                    place(filters, *kind, left.schema().len());
+                let (left, right) = (&filtered(left, on_left), &filtered(right, on_right));
+                let conditions = std::iter::once(condition.clone()).chain(more).collect();
                 let asked = Asked { left, right, kind: *kind, state_ttl: *state_ttl, schema, span: *span };
+                let steps: Vec<Step> = behind.into_iter().map(Step::Filter).chain(steps).collect();
                 extended(self.join(&asked, conditions)?, &steps)
             }
             LogicalPlan::Over { input, partition_by, order_by, calls, schema, span } => {
@@ -214,6 +216,36 @@ pub fn columns_of(schema: &Schema) -> Vec<Expr> {
     let column =
         |(at, field): (usize, &flott_types::Field)| Expr::column(at, &field.name, field.data_type.clone());
     schema.fields.iter().enumerate().map(column).collect()
+}
+
+/// Where the predicates above a join are decided.
+#[derive(Default)]
+struct Placed {
+    on_left: Vec<Expr>,
+    on_right: Vec<Expr>,
+    condition: Vec<Expr>,
+    behind: Vec<Expr>,
+}
+
+/// A side whose rows the join keeps can drop them before; of an inner join everything is its condition.
+fn place(filters: Vec<Expr>, kind: JoinKind, width: usize) -> Placed {
+    let mut placed = Placed::default();
+    for mut filter in filters.iter().flat_map(conjuncts) {
+        let columns = filter.columns();
+        match kind {
+            JoinKind::Inner => placed.condition.push(filter),
+            _ if columns.is_empty() => placed.behind.push(filter),
+            JoinKind::Left | JoinKind::Semi | JoinKind::Anti if columns.iter().all(|it| *it < width) => {
+                placed.on_left.push(filter);
+            }
+            JoinKind::Right if columns.iter().all(|it| *it >= width) => {
+                remap(&mut filter, &|column| column.saturating_sub(width));
+                placed.on_right.push(filter);
+            }
+            _ => placed.behind.push(filter),
+        }
+    }
+    placed
 }
 
 /// The predicates that the steps begin with, and the other steps.

@@ -76,14 +76,13 @@ impl Flatten {
             parts.take_apart(condition, width, (&left_windows, &right_windows));
         }
         check(&left_windows, &right_windows, span)?;
-        let mut left_branches = self.branches(left)?;
-        let mut right_branches = self.branches(right)?;
+        let (mut on_left, mut on_right) = (Vec::new(), Vec::new());
         // What one side alone decides is decided before the join, where no row is lost that an outer
         // join keeps.
         for predicate in std::mem::take(&mut parts.left_only) {
             match kind {
                 JoinKind::Inner | JoinKind::Right | JoinKind::Semi => {
-                    left_branches = extended(left_branches, &[Step::Filter(predicate)]);
+                    on_left.push(predicate);
                 }
                 JoinKind::Left | JoinKind::Full | JoinKind::Anti => parts.rest.push(predicate),
             }
@@ -93,9 +92,11 @@ impl Flatten {
                 remap(&mut predicate, &|column| column + width);
                 parts.rest.push(predicate);
             } else {
-                right_branches = extended(right_branches, &[Step::Filter(predicate)]);
+                on_right.push(predicate);
             }
         }
+        let left_branches = self.branches(&filtered(left, on_left))?;
+        let right_branches = self.branches(&filtered(right, on_right))?;
         let (mut lefts, mut rights) = (Columns::of(&left_schema), Columns::of(&right_schema));
         let keys = parts.keys.iter().map(|(l, r)| (lefts.add(l), rights.add(r))).collect();
         let added = lefts.exprs.len() - width;
@@ -124,6 +125,13 @@ impl Flatten {
         let branch = self.operator(node, inputs, output);
         Ok(extended(vec![branch], &[restore]))
     }
+}
+
+/// The rows for which all of these are TRUE. A filter of the query, not a step behind it: what is below may
+/// want to know (`WHERE rank <= 3`).
+pub fn filtered(plan: &LogicalPlan, predicates: Vec<Expr>) -> LogicalPlan {
+    let filter = |input, predicate| LogicalPlan::Filter { input: Box::new(input), predicate };
+    predicates.into_iter().fold(plan.clone(), filter)
 }
 
 impl Parts {

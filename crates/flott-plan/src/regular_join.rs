@@ -19,7 +19,7 @@ use crate::{
     flatten::{Flatten, columns_of, extended},
     graph::Branch,
     interval_join::{Interval, Side, interval},
-    join::{Asked, all, from_right, sides_of},
+    join::{Asked, all, filtered, from_right, sides_of},
     nodes::JoinOn,
     rewrite::remap,
     window_columns::window_columns,
@@ -62,14 +62,13 @@ impl Flatten {
         };
         let mut parts = Parts::default();
         conjuncts.into_iter().for_each(|it| parts.add(it, width));
-        let mut left_branches = self.branches(left)?;
-        let mut right_branches = self.branches(right)?;
+        let (mut on_left, mut on_right) = (Vec::new(), Vec::new());
         // What one side alone decides is decided before the join, where no row is lost that an outer
         // join keeps.
         for predicate in std::mem::take(&mut parts.left_only) {
             match kind {
                 JoinKind::Inner | JoinKind::Right | JoinKind::Semi => {
-                    left_branches = extended(left_branches, &[Step::Filter(predicate)]);
+                    on_left.push(predicate);
                 }
                 JoinKind::Left | JoinKind::Full | JoinKind::Anti => parts.rest.push(predicate),
             }
@@ -79,9 +78,11 @@ impl Flatten {
                 remap(&mut predicate, &|column| column + width);
                 parts.rest.push(predicate);
             } else {
-                right_branches = extended(right_branches, &[Step::Filter(predicate)]);
+                on_right.push(predicate);
             }
         }
+        let left_branches = self.branches(&filtered(left, on_left))?;
+        let right_branches = self.branches(&filtered(right, on_right))?;
         let (mut lefts, mut rights) = (Columns::of(&left_schema), Columns::of(&right_schema));
         let keys = parts.keys.iter().map(|(l, r)| (lefts.add(l), rights.add(r))).collect();
         let added = lefts.exprs.len() - width;

@@ -77,6 +77,8 @@ pub struct OperatorTask {
     pub batch_mode: bool,
     /// All its sources are idle.
     pub idle: bool,
+    /// The end of time has come to it.
+    pub closed: bool,
     /// Nothing comes any more.
     pub ended: bool,
     /// It has let the barrier of the epoch under way through.
@@ -276,9 +278,16 @@ impl OperatorTask {
             self.flush(around)?;
         }
         self.watermark = least;
+        // What comes of the end of time comes before those behind are told of it: in batch mode they then
+        // tell their own results, once.
+        let last = least == END_OF_TIME;
+        self.closed |= last;
         let Self { operator, out, .. } = self;
         around.call(out, None, |output| {
             operator.on_watermark(least, output)?;
+            if last {
+                operator.on_time(i64::MAX, output)?;
+            }
             operator.flush(output)
         })?;
         self.tell(around)?;
@@ -310,11 +319,13 @@ impl OperatorTask {
         let drained = self.lanes.iter().all(|lane| lane.reader.is_drained());
         if drained {
             self.advance(around)?;
-            let Self { operator, out, .. } = self;
-            around.call(out, None, |output| {
-                operator.on_time(i64::MAX, output)?;
-                operator.flush(output)
-            })?;
+            if !self.closed {
+                let Self { operator, out, .. } = self;
+                around.call(out, None, |output| {
+                    operator.on_time(i64::MAX, output)?;
+                    operator.flush(output)
+                })?;
+            }
         }
         let watermark = self.operator.output_watermark(self.watermark);
         for &edge in &self.out {

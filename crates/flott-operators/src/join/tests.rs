@@ -217,9 +217,9 @@ fn an_interval_join_is_the_join_of_what_is_near() {
 
 /// The lines of one row after the other, as they come.
 fn said(kind: JoinKind, steps: &[(usize, Row, i8)]) -> Vec<String> {
-    let steps = steps
-        .iter()
-        .flat_map(|(input, row, kind)| [Step::Changes(*input, batch(&[*row]), vec![*kind].into()), Step::Flush]);
+    let steps = steps.iter().flat_map(|(input, row, kind)| {
+        [Step::Changes(*input, batch(&[*row]), vec![*kind].into()), Step::Flush]
+    });
     let job = regular(on(kind, false, false), [true; 2], [None; 2]);
     let steps: Vec<Step> = steps.collect();
     let mut out: Vec<String> = Vec::new();

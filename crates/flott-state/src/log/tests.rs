@@ -26,7 +26,13 @@ fn found(log: &mut RowLog, key: i64) -> Vec<i64> {
     log.index().unwrap();
     let keys: ArrayRef = Arc::new(Int64Array::from(vec![key]));
     let (mut cursor, mut pairs) = (Cursor::default(), (Vec::new(), Vec::new()));
-    while !log.find(&hash_rows(std::slice::from_ref(&keys), 1), |_| false, &mut cursor, pairs.0.len() + 2, &mut pairs) {}
+    while !log.find(
+        &hash_rows(std::slice::from_ref(&keys), 1),
+        |_| false,
+        &mut cursor,
+        pairs.0.len() + 2,
+        &mut pairs,
+    ) {}
     let rows = log.rows(&pairs.1).unwrap();
     let mut values: Vec<i64> = rows[1].as_primitive::<Int64Type>().values().to_vec();
     values.sort_unstable();
