@@ -131,10 +131,7 @@ fn term(columns: &mut Columns, at: usize, plan: &PatternTerm) -> Result<MatchTer
         .zip(&current)
         .map(|(value, current)| current.unwrap_or(any_expr(value)).clone())
         .collect();
-    let row = match all(of_row)? {
-        Some(expr) => Some(columns.add(&substitute(&expr, &exprs))),
-        None => None,
-    };
+    let row = all(of_row)?.map(|expr| columns.add(&substitute(&expr, &exprs)));
     let condition = all(rest)?.map(|mut expr| {
         let used = expr.columns();
         let values = used.iter().filter_map(|it| values.get(*it)).map(|it| navigation(columns, it)).collect();

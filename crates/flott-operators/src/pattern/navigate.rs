@@ -118,7 +118,7 @@ impl Condition {
         Ok(Self {
             program: Program::new(vec![condition.expr.clone()]),
             values: condition.values.clone(),
-            schema: positional_schema(types.into_iter()),
+            schema: positional_schema(types),
         })
     }
 

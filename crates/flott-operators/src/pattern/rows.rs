@@ -22,6 +22,9 @@ const PLACE: usize = 0;
 const TIME: usize = 1;
 const OWN: usize = 2;
 
+/// Finds the slots of so many keys with these columns.
+type KeysOf<'a> = dyn FnMut(&[ArrayRef], usize) -> Result<Vec<u32>> + 'a;
+
 /// A row that waits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waiting {
@@ -199,11 +202,7 @@ impl KeptRows {
     }
 
     /// `key_of`: the slots of the keys with these columns.
-    pub(crate) fn restore(
-        &mut self,
-        state: &OperatorState,
-        key_of: &mut dyn FnMut(&[ArrayRef], usize) -> Result<Vec<u32>>,
-    ) -> Result<()> {
+    pub(crate) fn restore(&mut self, state: &OperatorState, key_of: &mut KeysOf<'_>) -> Result<()> {
         state.table("rows", &mut self.table)?;
         let slots: Vec<u32> = self.table.keys().live().collect();
         let mut columns = self.table.keys().keys(&slots)?;
