@@ -223,7 +223,8 @@ fn equality(condition: &Expr, width: usize) -> Option<(Expr, Expr, bool)> {
     let is_left = |expr: &Expr| is_key(expr) && expr.columns().into_iter().all(|column| column < width);
     let is_right = |expr: &Expr| is_key(expr) && expr.columns().into_iter().all(|column| column >= width);
     let text = |expr: &Expr| matches!(expr.data_type.kind, flott_types::TypeKind::Varchar(_));
-    if !a.data_type.same_kind(&b.data_type) && !(text(a) && text(b)) {
+    let comparable = a.data_type.same_kind(&b.data_type) || (text(a) && text(b));
+    if !comparable {
         return None;
     }
     if is_left(a) && is_right(b) {
