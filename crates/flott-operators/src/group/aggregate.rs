@@ -270,7 +270,7 @@ impl GroupAggregateOperator {
         }
         let groups = self.slots.clone();
         for (set, lists) in partial.lists.iter().enumerate() {
-            let (slots, args, bits) = self.layout.values(lists, &groups)?;
+            let (args, bits, slots) = self.layout.values(lists, &groups)?;
             self.values(set, &args, &bits, &slots, false)?;
         }
         Ok(())

@@ -180,13 +180,12 @@ fn number(table: &Table<dyn StateColumn>, at: usize, slot: u32) -> i64 {
     column.and_then(|it| it.values.get(slot as usize)).copied().unwrap_or(0)
 }
 
+/// Values of rows: their arguments, the filters' bits, and a number that belongs to each.
+pub(crate) type Entries = (Vec<ArrayRef>, Vec<u64>, Vec<u32>);
+
 /// The rows that some filter lets through: their arguments, bits, and whatever belongs to them. All of
 /// them mostly, and then nothing is copied.
-pub(crate) fn let_through(
-    args: Vec<ArrayRef>,
-    bits: Vec<u64>,
-    of: &[u32],
-) -> Result<(Vec<ArrayRef>, Vec<u64>, Vec<u32>)> {
+pub(crate) fn let_through(args: Vec<ArrayRef>, bits: Vec<u64>, of: &[u32]) -> Result<Entries> {
     if bits.iter().all(|bits| *bits != 0) {
         return Ok((args, bits, of.to_vec()));
     }

@@ -21,7 +21,7 @@ use flott_state::{KeyTable, OperatorSnapshot, OperatorState, Table, hash_rows};
 use flott_types::{Code, Diagnostic, Result, Schema};
 
 use super::calls::{GroupCalls, SetOf, missing_column, pick};
-use super::distinct::let_through;
+use super::distinct::{Entries, let_through};
 use crate::arrow_failed;
 use crate::operator::{Context, Operator, Output, ROWS_BEHIND, Rows};
 use crate::window::{batch, next_slots, positional_schema, take_all};
@@ -66,12 +66,8 @@ impl PartialLayout {
         Ok(Partial { keys, saved, lists })
     }
 
-    /// The values in lists by group: each value's group, arguments, and filters' bits.
-    pub(crate) fn values(
-        &self,
-        lists: &ArrayRef,
-        groups: &[u32],
-    ) -> Result<(Vec<u32>, Vec<ArrayRef>, Vec<u64>)> {
+    /// The values in lists by group: arguments, filters' bits, and each value's group.
+    pub(crate) fn values(&self, lists: &ArrayRef, groups: &[u32]) -> Result<Entries> {
         let lists = lists.as_list_opt::<i32>().ok_or_else(missing_column)?;
         let mut owners = Vec::with_capacity(lists.values().len());
         for (row, group) in groups.iter().enumerate() {
@@ -82,7 +78,7 @@ impl PartialLayout {
         let mut columns = values.as_struct_opt().ok_or_else(missing_column)?.columns().to_vec();
         let bits = columns.pop().ok_or_else(missing_column)?;
         let bits = bits.as_primitive_opt::<Int64Type>().ok_or_else(missing_column)?;
-        Ok((owners, columns, bits.values().iter().map(|bits| *bits as u64).collect()))
+        Ok((columns, bits.values().iter().map(|bits| *bits as u64).collect(), owners))
     }
 }
 
@@ -277,7 +273,7 @@ impl Operator for PreGroup {
         if rows.batch.num_rows() == 0 {
             return Ok(());
         }
-        if rows.kinds.is_some() {
+        if rows.kinds.as_ref().is_some_and(|kinds| kinds.values().iter().any(|kind| *kind != 0)) {
             return Err(Diagnostic::error(
                 Code::Internal,
                 "the first phase of an aggregation was given changes",

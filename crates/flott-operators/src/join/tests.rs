@@ -68,6 +68,7 @@ fn job(node: OperatorNode) -> Job {
         keys: vec![vec![0], vec![0]],
         two_phase: false,
         time_zone: chrono_tz::UTC,
+        lookup: None,
     }
 }
 

@@ -72,8 +72,8 @@ impl RowStore {
 
     /// The rows' columns.
     pub(crate) fn get(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
-        let columns = self.table.columns().iter().take(self.columns);
-        let get = |column: &Box<dyn StateColumn>| {
+        let columns = self.table.columns().iter().take(self.columns).map(AsRef::as_ref);
+        let get = |column: &dyn StateColumn| {
             let column = column.as_any().downcast_ref::<ArrowColumn>();
             column.ok_or_else(|| internal("a row's column is of another shape"))?.get(slots)
         };
