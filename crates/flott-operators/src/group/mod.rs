@@ -11,6 +11,8 @@ mod hidden;
 mod idle;
 mod local;
 mod pending;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use aggregate::GroupAggregateOperator;
 pub(crate) use calls::{SetOf, failed, missing_column, pick};

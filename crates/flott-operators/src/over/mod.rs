@@ -12,6 +12,8 @@ mod evaluate;
 mod frames;
 mod row_store;
 mod sorted;
+#[cfg(test)]
+mod tests;
 mod timed;
 
 use flott_plan::{Over, OverOrder};
