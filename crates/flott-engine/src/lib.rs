@@ -39,6 +39,7 @@ mod shards;
 mod sink;
 mod topology;
 mod unnest;
+mod upsert;
 mod values;
 mod window_step;
 

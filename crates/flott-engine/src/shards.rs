@@ -105,7 +105,8 @@ impl Builder<'_> {
                 Some(shared) => Writer::Ordered { shared: shared.clone(), held: Vec::new() },
                 None => Writer::Own(sink.writer(number, shards)?),
             };
-            sinks.push(SinkTask::new(index, writer, counters.clone()));
+            let key = self.topology.sinks[index].1.upsert_key.clone();
+            sinks.push(SinkTask::new(index, writer, key, counters.clone()));
         }
         let edges = self.edges(number, lanes, &operators, &own)?;
         let sources = self.source_tasks(&own)?;

@@ -9,6 +9,7 @@ use flott_types::Result;
 use crate::{
     accounting::{Counters, add},
     order::OrderedWriter,
+    upsert::by_key,
 };
 
 /// Rows, and what each does (none: all are new).
@@ -43,14 +44,21 @@ pub struct SinkTask {
     /// Index in the plan's sinks.
     pub index: usize,
     writer: Writer,
+    /// The sink goes by these columns, but what comes says what rows were before.
+    upsert_key: Option<Vec<usize>>,
     counters: Arc<Counters>,
     preparing_last: bool,
 }
 
 impl SinkTask {
     /// A sink on one shard.
-    pub fn new(index: usize, writer: Writer, counters: Arc<Counters>) -> Self {
-        Self { index, writer, counters, preparing_last: false }
+    pub fn new(
+        index: usize,
+        writer: Writer,
+        upsert_key: Option<Vec<usize>>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self { index, writer, upsert_key, counters, preparing_last: false }
     }
     /// Takes rows that came along an edge. Rows of an operator belong to no chunk: where order is
     /// wanted, those are written as they come.
@@ -61,9 +69,20 @@ impl SinkTask {
         kinds: Option<Int8Array>,
         of_a_chunk: bool,
     ) -> Result<()> {
-        let rows = batch.num_rows() as u64;
-        self.counters.sinks[self.index].count(rows, kinds.as_ref());
-        let written = (batch, kinds);
+        let came = batch.num_rows() as u64;
+        let written = match (kinds, &self.upsert_key) {
+            (Some(kinds), Some(key)) => {
+                let (batch, kinds) = by_key(batch, kinds, key)?;
+                (batch, Some(kinds))
+            }
+            (kinds, _) => (batch, kinds),
+        };
+        let rows = written.0.num_rows() as u64;
+        add(&self.counters.edges[edge].filtered, came.saturating_sub(rows));
+        if rows == 0 {
+            return Ok(());
+        }
+        self.counters.sinks[self.index].count(rows, written.1.as_ref());
         match &mut self.writer {
             Writer::Own(writer) => write_to(writer.as_mut(), &written)?,
             Writer::Ordered { held, .. } if of_a_chunk => held.push(written),

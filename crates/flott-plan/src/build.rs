@@ -264,6 +264,11 @@ impl Build<'_> {
         };
         let name = free_name(&base, |name| self.plan.sources().any(|(_, source)| source.name == name));
         let meaning = Meaning::of_source(&name, &schema);
+        // What keeps state behind it is another operator if other rows come to it.
+        let behind = match &filter {
+            Some(filter) => meaning.after(&[Step::Filter(filter.clone())]),
+            None => meaning.clone(),
+        };
         let node = self.add(Node {
             stable_id: meaning.id.clone(),
             kind: NodeKind::Source(SourceNode { name, input, projection, filter, bounded, watermark, span }),
@@ -273,7 +278,7 @@ impl Build<'_> {
             changelog: self.mode(self.producers.len()),
             distribution: Distribution::Any,
         });
-        self.producers.push(Built { node, meaning });
+        self.producers.push(Built { node, meaning: behind });
         Ok(())
     }
 
@@ -341,6 +346,7 @@ impl Build<'_> {
 
     fn sink(&mut self, to: Target, branches: Vec<Branch>) -> Result<()> {
         let Target { target, overwrite, span, schema, on_conflict: _ } = to;
+        let mut upsert_key = None;
         let base = match &target {
             SinkTarget::Table(table) => {
                 let connector = self.registry.connector_of(table)?;
@@ -348,6 +354,9 @@ impl Build<'_> {
                     return Err(guarantee::unsupported_use(table, span, "written", connector.name()));
                 }
                 connector.validate_sink(table)?;
+                if connector.sink_changelog(table, self.registry)? == Changelog::Upsert {
+                    upsert_key = Some(key_columns(table));
+                }
                 if overwrite && !connector.overwrites() {
                     return Err(guarantee::unsupported_use(table, span, "overwritten", connector.name()));
                 }
@@ -361,6 +370,7 @@ impl Build<'_> {
         let guarantee = guarantee::of(&target, replays, self.registry, self.options)?;
         let all = inputs.iter().map(|&input| self.plan.nodes[input].changelog);
         let changelog = all.reduce(ChangelogMode::and).unwrap_or_default();
+        let upsert_key = upsert_key.filter(|_| changelog.before);
         // Changes that no operator has brought to the shard of their key: only one writer keeps their order.
         let from_source = |&input: &NodeId| {
             let calc = &self.plan.nodes[input];
@@ -381,7 +391,7 @@ impl Build<'_> {
         let ports = vec![Port::default(); inputs.len()];
         self.add(Node {
             stable_id: format!("sink:{name}"),
-            kind: NodeKind::Sink(SinkNode { name, target, overwrite, guarantee, span }),
+            kind: NodeKind::Sink(SinkNode { name, target, overwrite, upsert_key, guarantee, span }),
             inputs,
             ports,
             schema,

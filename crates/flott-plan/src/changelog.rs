@@ -216,7 +216,7 @@ fn check_steps(graph: &Graph, branch: &Branch, says: &[Says], span: Span) -> Res
     for step in &branch.steps {
         if matches!(step, Step::FromChangelog { .. }) && !mode_of(&so_far, says).is_append() {
             let message = format!(
-                "FROM_CHANGELOG takes new rows only, but a {} changes rows that it told before",
+                "FROM_CHANGELOG takes new rows only, but {} changes rows that it told before",
                 maker(graph, &so_far, says)
             );
             return Err(Diagnostic::error(Code::UnsupportedUse, message).at(span).help(
@@ -248,9 +248,9 @@ fn maker(graph: &Graph, branch: &Branch, says: &[Says]) -> String {
     match graph.producers.get(branch.producer) {
         Some(Producer::Operator(operator)) => {
             let inner = operator.inputs.iter().map(|it| &it.1).find(|it| !mode_of(it, says).is_append());
-            inner.map_or_else(|| operator.node.name().to_string(), |inner| maker(graph, inner, says))
+            inner.map_or_else(|| format!("the {}", operator.node.name()), |inner| maker(graph, inner, says))
         }
         Some(Producer::Leaf(Leaf::Table { table, .. })) => format!("source '{}'", table.name),
-        _ => "source".to_string(),
+        _ => "a source".to_string(),
     }
 }

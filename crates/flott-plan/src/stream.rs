@@ -249,6 +249,9 @@ pub struct SinkNode {
     pub target: SinkTarget,
     /// `INSERT OVERWRITE`
     pub overwrite: bool,
+    /// It goes by these columns and isn't told what a row was before, but what comes to it says so (a filter
+    /// wants to know): the engine makes deletions of rows that have left the result.
+    pub upsert_key: Option<Vec<usize>>,
     /// What is promised about its rows.
     pub guarantee: Guarantee,
     /// Where the statement names the table.

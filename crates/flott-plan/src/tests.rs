@@ -239,10 +239,6 @@ fn first_rows_of_windows() {
     ));
     let [_, (_, OperatorNode::WindowRank(node))] = operators(&plan)[..] else { panic!("{plan:?}") };
     assert_eq!((node.ranks, node.with_rank, node.keys.len()), ((1, 1), false, 0));
-    let unbounded = refusal(&format!(
-        "SELECT ROW_NUMBER() OVER (PARTITION BY window_end, window_start ORDER BY price) FROM {TUMBLE}"
-    ));
-    assert_eq!(unbounded, "not supported yet: ROW_NUMBER without an upper bound");
 }
 
 #[test]

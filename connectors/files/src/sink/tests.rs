@@ -137,7 +137,7 @@ fn what_a_failed_or_killed_run_leaves_is_hidden_and_goes() {
         [("k1", lock("test", false)), ("k2", lock("test", true)), ("k3", lock("other", false))]
     {
         fs::write(directory.path().join(format!(".run-{token}.lock")), content).unwrap();
-        fs::write(directory.path().join(format!(".part-{token}-0-0.inprogress")), "half").unwrap();
+        fs::write(directory.path().join(format!(".part-{token}-0-000000.inprogress")), "half").unwrap();
     }
     run(&table, &job("next"), &[]);
     let left: Vec<String> =

@@ -1,6 +1,6 @@
 //! `GROUP BY` without a window, `SELECT DISTINCT`.
 
-use flott_types::Result;
+use flott_types::{Diagnostic, Result};
 
 use super::{Keeps, Origins, Set, StatefulNode, UpsertKeys, names, rank};
 use crate::{
@@ -64,6 +64,14 @@ impl StatefulNode for GroupAggregate {
     fn changelog(&mut self, inputs: &[ChangelogMode], before: bool) -> Result<ChangelogMode> {
         self.retracts = !inputs.iter().all(ChangelogMode::is_append);
         self.with_before = before;
+        let sketch = self.calls.iter().find(|call| call.function.name == "APPROX_COUNT_DISTINCT");
+        if let Some(call) = sketch.filter(|_| self.retracts) {
+            return Err(Diagnostic::not_supported(format_args!(
+                "{} over rows that change",
+                call.function.name
+            ))
+            .help("COUNT(DISTINCT …) takes rows back"));
+        }
         if self.calls.is_empty() && !self.retracts {
             // DISTINCT: a row comes once and stays.
             return Ok(ChangelogMode::APPEND);
