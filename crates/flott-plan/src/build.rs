@@ -370,6 +370,8 @@ impl Build<'_> {
         let guarantee = guarantee::of(&target, replays, self.registry, self.options)?;
         let all = inputs.iter().map(|&input| self.plan.nodes[input].changelog);
         let changelog = all.reduce(ChangelogMode::and).unwrap_or_default();
+        // Of rows with the same key the latest counts.
+        let latest_counts = upsert_key.as_ref().is_some_and(|key| !key.is_empty());
         let upsert_key = upsert_key.filter(|_| changelog.before);
         // Changes that no operator has brought to the shard of their key: only one writer keeps their order.
         let from_source = |&input: &NodeId| {
@@ -377,7 +379,7 @@ impl Build<'_> {
             let source = |&it: &NodeId| matches!(self.plan.nodes[it].kind, NodeKind::Source(_));
             let NodeKind::Calc(CalcNode { steps }) = &calc.kind else { return false };
             let shows_changes = steps.iter().any(|step| matches!(step, Step::ToChangelog { .. }));
-            (shows_changes || !calc.changelog.is_append()) && calc.inputs.iter().any(source)
+            (shows_changes || latest_counts || !calc.changelog.is_append()) && calc.inputs.iter().any(source)
         };
         // What people watch comes from one writer, in the order of the input.
         let distribution = match guarantee {

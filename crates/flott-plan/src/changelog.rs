@@ -178,7 +178,11 @@ fn backwards(graph: &Graph, sinks: &[Vec<Branch>], wanted: &[Wanted], says: &[Sa
     let mut before = vec![false; graph.producers.len()];
     for (branches, sink) in sinks.iter().zip(wanted) {
         for branch in branches {
-            before[branch.producer] |= sink.changelog != Changelog::Upsert || filters(branch, says);
+            // Rows of one key of the query may have several keys of the sink, one after the other.
+            let key: Set = sink.key.iter().copied().collect();
+            let same_key = key.is_empty() || keys_of(branch, says).contains(&key);
+            before[branch.producer] |=
+                sink.changelog != Changelog::Upsert || !same_key || filters(branch, says);
         }
     }
     for at in (0..graph.producers.len()).rev() {

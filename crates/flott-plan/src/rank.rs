@@ -116,6 +116,7 @@ impl Flatten {
             ranks,
             with_rank: ranks.0 != ranks.1,
             tells_rank: ranks.0 != ranks.1,
+            rank_at: columns.exprs.len(),
             time,
             ttl_millis: self.state_ttl,
             ..TopN::default()

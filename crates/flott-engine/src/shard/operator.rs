@@ -326,6 +326,9 @@ impl OperatorTask {
                     operator.flush(output)
                 })?;
             }
+        } else if !self.batch_mode {
+            // Stopped: what the last checkpoint says was taken has to be told.
+            self.flush(around)?;
         }
         let watermark = self.operator.output_watermark(self.watermark);
         for &edge in &self.out {

@@ -1,7 +1,7 @@
 //! When keys were touched last, for the time to live of state.
 //!
 //! ```text
-//!   stamp of a slot   when it was touched, in sixteenths of the time to live
+//!   stamp of a slot   when it was touched: milliseconds, cut to sixteenths of the time to live
 //!   sweep             once every sixteenth: whatever is older than the time to live goes
 //! ```
 //! A key lives at least as long as was asked for, and at most a sixteenth longer.
@@ -47,7 +47,7 @@ impl Idle {
         let stamps: &mut LongColumn = column_of_mut(table, self.column)?;
         for slot in slots {
             if let Some(place) = stamps.values.get_mut(slot as usize) {
-                *place = stamp;
+                *place = stamp.saturating_mul(self.unit);
             }
         }
         Ok(())
@@ -72,8 +72,8 @@ impl Idle {
         let slots: Vec<u32> = table.keys().live().collect();
         let stamps: &mut LongColumn = column_of_mut(table, self.column)?;
         let old = |slot: &u32| {
-            let last = stamps.values.get(*slot as usize).copied().unwrap_or(stamp);
-            stamp.saturating_sub(last) > self.units
+            let last = stamps.values.get(*slot as usize).copied().unwrap_or(i64::MAX);
+            now.saturating_sub(last) >= self.unit.saturating_mul(self.units + 1)
         };
         Ok(slots.into_iter().filter(old).collect())
     }

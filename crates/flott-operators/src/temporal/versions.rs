@@ -255,7 +255,7 @@ impl Versions {
         let mut latest = Vec::new();
         for place in places.iter().filter(|place| **place != NO_SLOT) {
             let Some(key) = self.keys.get_mut(*place as usize) else { continue };
-            if key.touched < now {
+            if key.touched <= now {
                 key.touched = now;
                 latest.extend(key.versions.last().map(|it| it.slot));
             }
@@ -274,6 +274,11 @@ impl Versions {
             let Some(key) = self.keys.get_mut(place as usize).filter(|key| key.touched < before) else {
                 continue;
             };
+            if key.touched == i64::MIN {
+                // Restored without a mark: as if it were touched now.
+                key.touched = before;
+                continue;
+            }
             dropped.extend(std::mem::take(&mut key.versions).into_iter().map(|it| it.slot));
             self.index.remove(place);
         }

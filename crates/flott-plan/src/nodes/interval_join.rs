@@ -134,7 +134,7 @@ impl StatefulNode for IntervalJoin {
         Ok(self.on.changelog(inputs, before, !self.drops))
     }
     fn upsert_keys(&self, inputs: &[UpsertKeys]) -> UpsertKeys {
-        self.on.upsert_keys(inputs, self.width)
+        self.on.upsert_keys(inputs, self.width, self.retracts)
     }
 }
 

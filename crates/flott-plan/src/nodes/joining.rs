@@ -106,9 +106,17 @@ impl JoinOn {
         ChangelogMode { updates: updates && before, deletes, before: updates && before }
     }
 
-    /// The upsert keys of pairs.
-    pub(super) fn upsert_keys(&self, inputs: &[UpsertKeys], width: usize) -> UpsertKeys {
-        let [left, right] = inputs else { return Vec::new() };
+    /// The upsert keys of pairs. A row of an input that changes may go to another shard: its key holds
+    /// only with the join's columns.
+    pub(super) fn upsert_keys(&self, inputs: &[UpsertKeys], width: usize, changing: [bool; 2]) -> UpsertKeys {
+        let stays = |key: &Set, input: usize| {
+            !changing.get(input).copied().unwrap_or(true)
+                || self.keys(input).iter().all(|it| key.contains(it))
+        };
+        let staying = |input: usize| -> Option<UpsertKeys> {
+            Some(inputs.get(input)?.iter().filter(|key| stays(key, input)).cloned().collect())
+        };
+        let (Some(left), Some(right)) = (&staying(0), &staying(1)) else { return Vec::new() };
         if self.is_one_sided() {
             return left.clone();
         }

@@ -147,8 +147,10 @@ impl StatefulNode for LookupJoin {
     fn changelog(&mut self, inputs: &[ChangelogMode], _: bool) -> Result<ChangelogMode> {
         let input = inputs.first().copied().unwrap_or_default();
         if !input.is_append() {
-            // A change must not overtake an earlier one of the same row.
+            // A change must not overtake an earlier one of the same row: equal rows ask for the same key, and
+            // a shard gets what comes from a source in its order.
             self.lookup.unordered = false;
+            self.lookup.shuffle = true;
         }
         Ok(input)
     }

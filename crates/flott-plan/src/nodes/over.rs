@@ -252,7 +252,9 @@ impl StatefulNode for Over {
         })
     }
     fn upsert_keys(&self, inputs: &[UpsertKeys]) -> UpsertKeys {
-        // Input columns stand where they stood.
-        inputs.first().cloned().unwrap_or_default()
+        // Input columns stand where they stood. A row that changes may go to another shard, unless the group
+        // is part of its key.
+        let keys: Set = self.keys.iter().copied().collect();
+        inputs.first().into_iter().flatten().filter(|key| keys.is_subset(key)).cloned().collect()
     }
 }

@@ -70,6 +70,6 @@ impl StatefulNode for RegularJoin {
         Ok(self.on.changelog(inputs, before, true))
     }
     fn upsert_keys(&self, inputs: &[UpsertKeys]) -> UpsertKeys {
-        self.on.upsert_keys(inputs, self.width)
+        self.on.upsert_keys(inputs, self.width, self.retracts)
     }
 }

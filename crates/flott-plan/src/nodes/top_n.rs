@@ -30,6 +30,8 @@ pub struct TopN {
     pub with_rank: bool,
     /// Whether somebody reads the rank, so that each rank is a row that changes.
     pub tells_rank: bool,
+    /// Where the rank stands in the output, if it comes out.
+    pub rank_at: usize,
     /// The order is one time attribute and nothing else.
     pub time: Option<TimeAttribute>,
     /// Its input takes rows back.
@@ -159,13 +161,14 @@ impl StatefulNode for TopN {
         let left = input.iter().copied().chain(self.with_rank.then_some(width)).collect();
         self.keys.iter_mut().for_each(|column| *column = rank(&input, *column));
         self.order_by.iter_mut().for_each(|it| it.0 = rank(&input, it.0));
+        self.rank_at = input.len();
         (left, vec![input])
     }
     fn changelog(&mut self, inputs: &[ChangelogMode], before: bool) -> Result<ChangelogMode> {
         self.retracts = !inputs.iter().all(ChangelogMode::is_append);
-        // Without a rank nothing tells which row another one takes the place of.
-        self.with_before =
-            before || (self.is_positional() && !self.tells_rank && self.ranks.0 != self.ranks.1);
+        // What takes a row's place has another key than the row, unless the rank is the key: a sink that goes
+        // by the rank gets no `-U` all the same, as it comes right before the `+U` of its key.
+        self.with_before = before || (self.is_positional() && self.ranks.0 != self.ranks.1);
         Ok(match self.strategy() {
             TopNStrategy::Deduplicate { last: false, .. } => ChangelogMode::APPEND,
             _ if self.is_first_come() => ChangelogMode::APPEND,
@@ -180,6 +183,11 @@ impl StatefulNode for TopN {
         if self.ranks.0 == self.ranks.1 {
             return vec![keys];
         }
-        inputs.first().cloned().unwrap_or_default()
+        if self.tells_rank {
+            return vec![keys.into_iter().chain([self.rank_at]).collect()];
+        }
+        // A row that changes may go to another shard, unless the group is part of its key.
+        let of_input = inputs.first().into_iter().flatten();
+        of_input.filter(|key| keys.is_subset(key)).cloned().collect()
     }
 }
