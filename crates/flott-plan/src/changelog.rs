@@ -237,7 +237,7 @@ fn check(graph: &Graph, branches: &[Branch], sink: &Wanted, says: &[Says]) -> Re
     let changes = branches.iter().find(|branch| !mode_of(branch, says).is_append());
     let Some(branch) = changes.filter(|_| sink.changelog == Changelog::Append) else { return Ok(()) };
     let message = format!(
-        "table '{}' takes new rows only, but a {} changes rows that it told before",
+        "table '{}' takes new rows only, but {} changes rows that it told before",
         sink.name,
         maker(graph, branch, says)
     );
