@@ -78,7 +78,7 @@ fn mini_batch(options: &Options, buffer_timeout: Duration) -> Result<MiniBatch> 
 
 /// Rows that a shard gathers the changes of at the most, unless the job says otherwise: what is gathered is
 /// held in memory, and more of it is hardly faster.
-const GATHERED_ROWS_MAX: u64 = 256 << 10;
+const GATHERED_ROWS_MAX: u64 = 32 << 10;
 
 /// Key groups of a job, unless it says otherwise: so many shards can share its state at the most.
 const KEY_GROUPS: u16 = 128;
