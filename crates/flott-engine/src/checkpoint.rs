@@ -20,6 +20,8 @@
 //! - All I/O is done on the job thread; shards go on.
 
 mod coordinator;
+mod start;
+mod write;
 
 use std::{
     collections::BTreeMap,
@@ -32,13 +34,15 @@ use std::{
     time::Duration,
 };
 
-use flott_state::{FullPlan, KeyGroups, OperatorSnapshot};
+use flott_state::{FullPlan, KeyGroups, OperatorSnapshot, Stores};
 
 pub use coordinator::{CheckpointSummary, Coordinator};
 
 /// How checkpoints are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Checkpointing {
+    /// Where the directories named here are.
+    pub stores: Arc<dyn Stores>,
     /// `execution.checkpointing.dir`
     pub directory: PathBuf,
     /// The job's name there: `pipeline.name`, and a number for further pipelines of a script.

@@ -103,6 +103,11 @@ impl Job {
         self.run_with(shards, steps, &|| (), &[])
     }
 
+    /// Rows as they came out, not sorted.
+    pub(crate) fn run_in_order(&self, shards: usize, steps: &[Step]) -> Outcome {
+        self.run_through(shards, steps, &|| (), &[])
+    }
+
     /// With something that happens outside between the first steps and the last.
     pub(crate) fn run_with(
         &self,
@@ -111,6 +116,12 @@ impl Job {
         outside: &dyn Fn(),
         last: &[Step],
     ) -> Outcome {
+        let mut outcome = self.run_through(shards, steps, outside, last);
+        outcome.rows.sort();
+        outcome
+    }
+
+    fn run_through(&self, shards: usize, steps: &[Step], outside: &dyn Fn(), last: &[Step]) -> Outcome {
         let mut running = Running {
             job: self,
             shards: Vec::new(),
@@ -129,7 +140,6 @@ impl Job {
         for step in last {
             running.step(step).unwrap();
         }
-        running.outcome.rows.sort();
         running.outcome
     }
 

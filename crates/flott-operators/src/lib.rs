@@ -16,6 +16,8 @@
 #[cfg(test)]
 mod conformance;
 mod group;
+mod hidden;
+mod idle;
 mod join;
 mod keyed;
 mod lookup;

@@ -18,7 +18,8 @@ use flott_types::{Code, Diagnostic, Result, Schema, Span, TableDescription};
 use crate::{
     OperatorNode, SessionWindow, Step, Windows,
     graph::{Branch, EventTime, Graph, Leaf, Operator},
-    join::{Asked, filtered},
+    join::Asked,
+    join_sides::filtered,
     rewrite::{remap, substitute},
     simplify::simplify,
     temporal_join::conjuncts,

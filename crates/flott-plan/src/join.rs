@@ -12,25 +12,21 @@ use flott_sql::{JoinKind, LogicalPlan};
 use flott_types::{Code, Diagnostic, Result, Schema, Span, TimeAttribute};
 
 use crate::{
-    OperatorNode, Step, WindowJoin, WindowProperty, Windows,
-    aggregate::Columns,
-    flatten::{Flatten, columns_of, extended},
+    OperatorNode, WindowJoin, WindowProperty, Windows,
+    flatten::Flatten,
     graph::Branch,
+    join_sides::{Conjuncts, of_both_sides},
     rewrite::remap,
     simplify::and,
     window_columns::{WindowColumns, window_columns},
 };
 
-/// A condition, taken apart. Right columns are counted from the right side's first.
+/// A condition, taken apart.
 #[derive(Default)]
 struct Parts {
     starts_equal: bool,
     ends_equal: bool,
-    keys: Vec<(Expr, Expr)>,
-    left_only: Vec<Expr>,
-    right_only: Vec<Expr>,
-    /// Over the left's columns followed by the right's.
-    rest: Vec<Expr>,
+    others: Conjuncts,
 }
 
 /// A join, as a query asks for it.
@@ -63,9 +59,8 @@ impl Flatten {
     /// # Errors
     /// `NotSupported`
     pub fn join(&mut self, asked: &Asked<'_>, conditions: Vec<Expr>) -> Result<Vec<Branch>> {
-        let Asked { left, right, kind, schema, span, .. } = *asked;
-        let (left_schema, right_schema) = (left.schema(), right.schema());
-        let width = left_schema.len();
+        let Asked { left, right, kind, span, .. } = *asked;
+        let width = left.schema().len();
         let windows = window_columns(left).zip(window_columns(right));
         let windows = windows.filter(|(left, right)| sides_of(&conditions, width, (left, right)));
         let Some((left_windows, right_windows)) = windows else {
@@ -76,62 +71,16 @@ impl Flatten {
             parts.take_apart(condition, width, (&left_windows, &right_windows));
         }
         check(&left_windows, &right_windows, span)?;
-        let (mut on_left, mut on_right) = (Vec::new(), Vec::new());
-        // What one side alone decides is decided before the join, where no row is lost that an outer
-        // join keeps.
-        for predicate in std::mem::take(&mut parts.left_only) {
-            match kind {
-                JoinKind::Inner | JoinKind::Right | JoinKind::Semi => {
-                    on_left.push(predicate);
-                }
-                JoinKind::Left | JoinKind::Full | JoinKind::Anti => parts.rest.push(predicate),
-            }
-        }
-        for mut predicate in std::mem::take(&mut parts.right_only) {
-            if kind == JoinKind::Right || kind == JoinKind::Full {
-                remap(&mut predicate, &|column| column + width);
-                parts.rest.push(predicate);
-            } else {
-                on_right.push(predicate);
-            }
-        }
-        let left_branches = self.branches(&filtered(left, on_left))?;
-        let right_branches = self.branches(&filtered(right, on_right))?;
-        let (mut lefts, mut rights) = (Columns::of(&left_schema), Columns::of(&right_schema));
-        let keys = parts.keys.iter().map(|(l, r)| (lefts.add(l), rights.add(r))).collect();
-        let added = lefts.exprs.len() - width;
-        let over_both = |mut predicate: Expr| {
-            remap(&mut predicate, &|column| if column < width { column } else { column + added });
-            predicate
-        };
+        let sides = self.sides(asked, parts.others)?;
         let node = OperatorNode::WindowJoin(WindowJoin {
             left_windows: attached(&left_windows),
             right_windows: attached(&right_windows),
-            keys,
-            condition: all(parts.rest.into_iter().map(over_both))?,
+            keys: sides.keys.clone(),
+            condition: sides.condition.clone(),
             kind,
         });
-        let left_output = lefts.schema(matches!(kind, JoinKind::Right | JoinKind::Full));
-        let right_output = rights.schema(matches!(kind, JoinKind::Left | JoinKind::Full));
-        let one_sided = matches!(kind, JoinKind::Semi | JoinKind::Anti);
-        let right_fields = if one_sided { Vec::new() } else { right_output.fields };
-        let output = Schema::new(left_output.fields.into_iter().chain(right_fields).collect());
-        let columns = columns_of(&output);
-        let restored = (0..schema.len()).map(|at| if at < width { at } else { at + added });
-        let exprs = restored.filter_map(|at| columns.get(at).cloned()).collect();
-        let restore = Step::Project { exprs, schema: schema.clone() };
-        let inputs =
-            vec![extended(left_branches, &[lefts.step()]), extended(right_branches, &[rights.step()])];
-        let branch = self.operator(node, inputs, output);
-        Ok(extended(vec![branch], &[restore]))
+        Ok(self.joined(node, sides))
     }
-}
-
-/// The rows for which all of these are TRUE. A filter of the query, not a step behind it: what is below may
-/// want to know (`WHERE rank <= 3`).
-pub fn filtered(plan: &LogicalPlan, predicates: Vec<Expr>) -> LogicalPlan {
-    let filter = |input, predicate| LogicalPlan::Filter { input: Box::new(input), predicate };
-    predicates.into_iter().fold(plan.clone(), filter)
 }
 
 impl Parts {
@@ -150,20 +99,11 @@ impl Parts {
             match (left.property_of(&l), right.property_of(&r)) {
                 (Some(WindowProperty::Start), Some(WindowProperty::Start)) => self.starts_equal = true,
                 (Some(WindowProperty::End), Some(WindowProperty::End)) => self.ends_equal = true,
-                _ => self.keys.push((l, r)),
+                _ => self.others.keys.push((l, r)),
             }
             return;
         }
-        let columns = condition.columns();
-        if !condition.is_deterministic() || columns.is_empty() {
-            self.rest.push(condition);
-        } else if columns.iter().all(|&column| column < width) {
-            self.left_only.push(condition);
-        } else if columns.iter().all(|&column| column >= width) {
-            self.right_only.push(from_right(condition, width));
-        } else {
-            self.rest.push(condition);
-        }
+        self.others.add(condition, width);
     }
 }
 
@@ -171,19 +111,10 @@ impl Parts {
 fn equality(condition: &Expr, width: usize) -> Option<(Expr, Expr)> {
     let ExprKind::Call { function, args } = &condition.kind else { return None };
     let ([a, b], "=") = (args.as_slice(), function.name) else { return None };
-    let is_key = |expr: &Expr| expr.is_deterministic() && !expr.columns().is_empty();
-    let is_left = |expr: &Expr| is_key(expr) && expr.columns().into_iter().all(|column| column < width);
-    let is_right = |expr: &Expr| is_key(expr) && expr.columns().into_iter().all(|column| column >= width);
     if !a.data_type.same_kind(&b.data_type) {
         return None;
     }
-    if is_left(a) && is_right(b) {
-        Some((a.clone(), from_right(b.clone(), width)))
-    } else if is_left(b) && is_right(a) {
-        Some((b.clone(), from_right(a.clone(), width)))
-    } else {
-        None
-    }
+    of_both_sides(a, b, width)
 }
 
 /// All of the conditions, as one.

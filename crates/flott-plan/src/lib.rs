@@ -25,6 +25,7 @@ mod group;
 mod guarantee;
 mod interval_join;
 mod join;
+mod join_sides;
 mod lookup_join;
 mod materialize;
 mod nodes;

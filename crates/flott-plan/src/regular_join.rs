@@ -14,28 +14,15 @@ use flott_sql::{JoinKind, LogicalPlan};
 use flott_types::{Code, Diagnostic, Result, TimeAttribute};
 
 use crate::{
-    IntervalJoin, OperatorNode, RegularJoin, Step,
-    aggregate::Columns,
-    flatten::{Flatten, columns_of, extended},
+    IntervalJoin, OperatorNode, RegularJoin,
+    flatten::Flatten,
     graph::Branch,
     interval_join::{Interval, Side, interval},
-    join::{Asked, all, filtered, from_right, sides_of},
+    join::{Asked, sides_of},
+    join_sides::{Conjuncts, of_both_sides},
     nodes::JoinOn,
-    rewrite::remap,
     window_columns::window_columns,
 };
-
-/// Conditions, sorted by what becomes of them.
-#[derive(Default)]
-struct Parts {
-    keys: Vec<(Expr, Expr)>,
-    null_safe: Vec<bool>,
-    left_only: Vec<Expr>,
-    /// Over the right's columns.
-    right_only: Vec<Expr>,
-    /// Over the left's columns followed by the right's.
-    rest: Vec<Expr>,
-}
 
 impl Flatten {
     /// The branches of a join that isn't one of windows.
@@ -43,9 +30,8 @@ impl Flatten {
     /// # Errors
     /// `NotSupported`
     pub fn general_join(&mut self, asked: &Asked<'_>, conditions: Vec<Expr>) -> Result<Vec<Branch>> {
-        let Asked { left, right, kind, schema, .. } = *asked;
-        let (left_schema, right_schema) = (left.schema(), right.schema());
-        let width = left_schema.len();
+        let Asked { left, right, kind, .. } = *asked;
+        let width = left.schema().len();
         let mut conjuncts = Vec::new();
         conditions.into_iter().for_each(|it| split(it, &mut conjuncts));
         let bounded = interval(&conjuncts, &[Side::of(left), Side::of(right)]);
@@ -60,52 +46,20 @@ impl Flatten {
             Some((interval, rest)) => (Some(interval), rest),
             None => (None, conjuncts),
         };
-        let mut parts = Parts::default();
-        conjuncts.into_iter().for_each(|it| parts.add(it, width));
-        let (mut on_left, mut on_right) = (Vec::new(), Vec::new());
-        // What one side alone decides is decided before the join, where no row is lost that an outer
-        // join keeps.
-        for predicate in std::mem::take(&mut parts.left_only) {
-            match kind {
-                JoinKind::Inner | JoinKind::Right | JoinKind::Semi => {
-                    on_left.push(predicate);
+        let (mut parts, mut null_safe) = (Conjuncts::default(), Vec::new());
+        for conjunct in conjuncts {
+            match equality(&conjunct, width) {
+                Some((left, right, safe)) => {
+                    parts.keys.push((left, right));
+                    null_safe.push(safe);
                 }
-                JoinKind::Left | JoinKind::Full | JoinKind::Anti => parts.rest.push(predicate),
+                None => parts.add(conjunct, width),
             }
         }
-        for mut predicate in std::mem::take(&mut parts.right_only) {
-            if matches!(kind, JoinKind::Right | JoinKind::Full) {
-                remap(&mut predicate, &|column| column + width);
-                parts.rest.push(predicate);
-            } else {
-                on_right.push(predicate);
-            }
-        }
-        let left_branches = self.branches(&filtered(left, on_left))?;
-        let right_branches = self.branches(&filtered(right, on_right))?;
-        let (mut lefts, mut rights) = (Columns::of(&left_schema), Columns::of(&right_schema));
-        let keys = parts.keys.iter().map(|(l, r)| (lefts.add(l), rights.add(r))).collect();
-        let added = lefts.exprs.len() - width;
-        let over_both = |mut predicate: Expr| {
-            remap(&mut predicate, &|column| if column < width { column } else { column + added });
-            predicate
-        };
-        let condition = all(parts.rest.into_iter().map(over_both))?;
-        let on = JoinOn { kind, keys, null_safe: parts.null_safe, condition };
-        let node = self.node(on, bounded, lefts.exprs.len(), asked);
-        let left_output = lefts.schema(matches!(kind, JoinKind::Right | JoinKind::Full));
-        let right_output = rights.schema(matches!(kind, JoinKind::Left | JoinKind::Full));
-        let one_sided = matches!(kind, JoinKind::Semi | JoinKind::Anti);
-        let right_fields = if one_sided { Vec::new() } else { right_output.fields };
-        let output = flott_types::Schema::new(left_output.fields.into_iter().chain(right_fields).collect());
-        let columns = columns_of(&output);
-        let restored = (0..schema.len()).map(|at| if at < width { at } else { at + added });
-        let exprs = restored.filter_map(|at| columns.get(at).cloned()).collect();
-        let restore = Step::Project { exprs, schema: schema.clone() };
-        let inputs =
-            vec![extended(left_branches, &[lefts.step()]), extended(right_branches, &[rights.step()])];
-        let branch = self.operator(node, inputs, output);
-        Ok(extended(vec![branch], &[restore]))
+        let sides = self.sides(asked, parts)?;
+        let (keys, condition) = (sides.keys.clone(), sides.condition.clone());
+        let node = self.node(JoinOn { kind, keys, null_safe, condition }, bounded, sides.width, asked);
+        Ok(self.joined(node, sides))
     }
 
     fn node(&self, on: JoinOn, bounded: Option<Interval>, width: usize, asked: &Asked<'_>) -> OperatorNode {
@@ -190,26 +144,6 @@ fn split(condition: Expr, into: &mut Vec<Expr>) {
     }
 }
 
-impl Parts {
-    fn add(&mut self, condition: Expr, width: usize) {
-        if let Some((left, right, null_safe)) = equality(&condition, width) {
-            self.keys.push((left, right));
-            self.null_safe.push(null_safe);
-            return;
-        }
-        let columns = condition.columns();
-        if !condition.is_deterministic() || columns.is_empty() {
-            self.rest.push(condition);
-        } else if columns.iter().all(|&column| column < width) {
-            self.left_only.push(condition);
-        } else if columns.iter().all(|&column| column >= width) {
-            self.right_only.push(from_right(condition, width));
-        } else {
-            self.rest.push(condition);
-        }
-    }
-}
-
 /// `left = right` or `left IS NOT DISTINCT FROM right` with one side's columns on each side.
 fn equality(condition: &Expr, width: usize) -> Option<(Expr, Expr, bool)> {
     let ExprKind::Call { function, args } = &condition.kind else { return None };
@@ -219,19 +153,10 @@ fn equality(condition: &Expr, width: usize) -> Option<(Expr, Expr, bool)> {
         "IS NOT DISTINCT FROM" => true,
         _ => return None,
     };
-    let is_key = |expr: &Expr| expr.is_deterministic() && !expr.columns().is_empty();
-    let is_left = |expr: &Expr| is_key(expr) && expr.columns().into_iter().all(|column| column < width);
-    let is_right = |expr: &Expr| is_key(expr) && expr.columns().into_iter().all(|column| column >= width);
     let text = |expr: &Expr| matches!(expr.data_type.kind, flott_types::TypeKind::Varchar(_));
     let comparable = a.data_type.same_kind(&b.data_type) || (text(a) && text(b));
     if !comparable {
         return None;
     }
-    if is_left(a) && is_right(b) {
-        Some((a.clone(), from_right(b.clone(), width), null_safe))
-    } else if is_left(b) && is_right(a) {
-        Some((b.clone(), from_right(a.clone(), width), null_safe))
-    } else {
-        None
-    }
+    of_both_sides(a, b, width).map(|(left, right)| (left, right, null_safe))
 }

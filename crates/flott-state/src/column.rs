@@ -95,6 +95,12 @@ impl LongColumn {
     pub fn new(initial: i64) -> Self {
         Self { values: Vec::new(), initial }
     }
+
+    /// The value of a slot.
+    #[inline]
+    pub fn get(&self, slot: u32) -> i64 {
+        self.values.get(slot as usize).copied().unwrap_or(self.initial)
+    }
 }
 
 impl StateColumn for LongColumn {
@@ -115,8 +121,7 @@ impl StateColumn for LongColumn {
     }
 
     fn save(&self, slots: &[u32]) -> Result<ArrayRef> {
-        let value = |slot: &u32| self.values.get(*slot as usize).copied().unwrap_or(self.initial);
-        let values: Vec<i64> = slots.iter().map(value).collect();
+        let values: Vec<i64> = slots.iter().map(|slot| self.get(*slot)).collect();
         Ok(Arc::new(Int64Array::new(values.into(), None)))
     }
 

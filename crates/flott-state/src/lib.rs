@@ -57,7 +57,7 @@ pub use row_heap::{NO_ROW, RowHeap, RowRef};
 pub use segment::{Segment, ShardPart};
 pub use sequence::{Damage, Incarnation, PublishError, Recovered};
 pub use snapshot::{FullPlan, OperatorSnapshot, OperatorState};
-pub use storage::{LocalStorage, MemoryStorage, Storage};
+pub use storage::{LocalStorage, LocalStores, MemoryStorage, Storage, Stores};
 pub use table::{Changes, Table};
 
 use arrow::error::ArrowError;

@@ -20,6 +20,8 @@ pub use local::LocalStorage;
 pub use memory::{Fault, MemoryStorage};
 
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 use flott_types::{Code, Diagnostic};
 
@@ -90,4 +92,20 @@ pub trait Storage: Send + Sync + fmt::Debug {
 
     /// Removes an object. One that isn't there is no failure.
     fn delete(&self, name: &str) -> StorageResult<()>;
+}
+
+/// Where storages are found: by the directory that names them.
+pub trait Stores: Send + Sync + fmt::Debug {
+    /// The storage of this directory. Touches nothing yet.
+    fn open(&self, directory: &Path) -> Arc<dyn Storage>;
+}
+
+/// Directories of this machine's file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LocalStores;
+
+impl Stores for LocalStores {
+    fn open(&self, directory: &Path) -> Arc<dyn Storage> {
+        Arc::new(LocalStorage::new(directory))
+    }
 }

@@ -1,9 +1,10 @@
 //! The session's options, made into a job's settings.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use flott_connector::Clock;
 use flott_engine::{Checkpointing, JobSettings, MiniBatch, Resume};
+use flott_state::LocalStores;
 use flott_types::{Code, Diagnostic, Options, Result};
 
 /// Rows in a batch: large enough to make per-batch work vanish, small enough for the cache.
@@ -133,6 +134,7 @@ fn checkpointing(options: &Options, pipeline_name: &str) -> Result<Option<Checkp
     };
     let millis = Duration::from_millis;
     Ok(Some(Checkpointing {
+        stores: Arc::new(LocalStores),
         directory: local.into(),
         job: pipeline_name.to_string(),
         interval: options.duration("execution.checkpointing.interval")?.unwrap_or(millis(10_000)),

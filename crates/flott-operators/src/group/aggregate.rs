@@ -29,11 +29,11 @@ use flott_types::{Result, Schema};
 
 use super::calls::{GroupCalls, failed, missing_column, pick};
 use super::distinct::{DistinctTable, Values, let_through};
-use super::hidden::Hidden;
-use super::idle::Idle;
 use super::local::PartialLayout;
 use super::pending::{Before, Fate, Pending, Teller, differences};
 use crate::arrow_failed;
+use crate::hidden::Hidden;
+use crate::idle::Idle;
 use crate::operator::{Context, Operator, Output, Rows};
 use crate::window::{next_slots, positional_schema, take_all};
 
@@ -75,7 +75,7 @@ impl GroupAggregateOperator {
         let mut columns = calls.accumulators()?;
         let mut hidden = |wanted: bool| {
             wanted.then(|| {
-                columns.push(Hidden::boxed());
+                columns.push(Hidden::starting_at(0));
                 columns.len() - 1
             })
         };
@@ -397,7 +397,7 @@ impl Operator for GroupAggregateOperator {
     }
 
     fn next_timer(&self) -> Option<i64> {
-        self.idle.as_ref().and_then(Idle::timer).filter(|_| !self.batch_mode && !self.table.is_empty())
+        self.idle.as_ref().filter(|_| !self.batch_mode)?.timer(self.table.is_empty())
     }
 
     fn on_time(&mut self, now_millis: i64, _out: &mut Output<'_>) -> Result<()> {
@@ -430,11 +430,6 @@ impl Operator for GroupAggregateOperator {
         // by the same shard.
         let numbers = state.values("next-number");
         self.next_number = numbers.iter().filter_map(|it| it.as_i64()).max().unwrap_or(0);
-        if let Some(idle) = &mut self.idle
-            && !self.table.is_empty()
-        {
-            idle.now();
-        }
         Ok(())
     }
 

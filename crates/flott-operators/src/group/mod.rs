@@ -7,8 +7,6 @@
 mod aggregate;
 mod calls;
 mod distinct;
-mod hidden;
-mod idle;
 mod local;
 mod pending;
 #[cfg(test)]
@@ -17,7 +15,5 @@ mod tests;
 pub(crate) use aggregate::GroupAggregateOperator;
 pub(crate) use calls::{SetOf, failed, missing_column, pick};
 pub(crate) use distinct::{DistinctTable, Values};
-pub(crate) use hidden::Hidden;
-pub(crate) use idle::Idle;
 pub(crate) use local::PreGroup;
 pub(crate) use pending::{Fate, differences};

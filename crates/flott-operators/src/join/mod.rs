@@ -450,7 +450,8 @@ impl Operator for JoinOperator {
         }
         self.watermark = lowest(state, "watermark");
         if self.sides.iter().any(|it| it.ttl_millis.is_some() && !it.logs.is_empty()) {
-            self.sweep_at = Some((self.context.now_millis)());
+            // What had expired is in the snapshots still.
+            self.sweep((self.context.now_millis)());
         }
         Ok(())
     }

@@ -300,6 +300,29 @@ fn state_has_a_time_to_live() {
     assert_eq!(joined([None, Some(60_000)]), 2);
 }
 
+/// What touches a row counts across a restart, and what has expired doesn't come back by one.
+#[test]
+fn a_time_to_live_goes_on_after_a_restart() {
+    let joined = |kind, steps: &[Step]| {
+        let outcome = regular(on(kind, false, false), [false; 2], [Some(500), None]).run(1, steps);
+        outcome.table().iter().filter(|row| !row.contains("NULL")).count()
+    };
+    let (left, right) = (|| Step::Rows(0, batch(&[L])), || Step::Rows(1, batch(&[R])));
+    let touched = [
+        Step::Clock(1000),
+        left(),
+        Step::Restart(1),
+        Step::Clock(1400),
+        right(),
+        Step::Restart(2),
+        Step::Clock(1700),
+        right(),
+    ];
+    assert_eq!(joined(JoinKind::Left, &touched), 2);
+    let expired = [Step::Clock(1000), left(), Step::Restart(1), Step::Clock(3000), Step::Restart(2), right()];
+    assert_eq!(joined(JoinKind::Inner, &expired), 0);
+}
+
 /// A snapshot has what has come since the last one.
 #[test]
 fn snapshots_hold_what_is_new() {

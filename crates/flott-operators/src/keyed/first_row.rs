@@ -25,7 +25,7 @@ use flott_plan::TopN;
 use flott_state::{EncodedRows, LongColumn, OperatorSnapshot, OperatorState, RowColumn, StateColumn, Table};
 use flott_types::{Result, Schema};
 
-use super::idle::Idle;
+use super::idle::IdleKeys;
 use super::layout::{Layout, Parts};
 use super::{column_of, column_of_mut};
 use crate::operator::{Context, Operator, Output, Rows};
@@ -35,18 +35,17 @@ use crate::window::{batch, column, first_rows, lowest, millis, only_inserts, rej
 pub(crate) struct FirstSeenOperator {
     layout: Layout,
     table: Table<dyn StateColumn>,
-    idle: Option<Idle>,
+    idle: Option<IdleKeys>,
     slots: Vec<u32>,
-    context: Context,
 }
 
 impl FirstSeenOperator {
     pub(crate) fn new(node: &TopN, input: &Schema, context: &Context) -> Result<Self> {
         let layout = Layout::new(input, &node.keys, &[])?;
-        let idle = node.ttl_millis.map(|ttl| Idle::new(ttl, 0));
-        let columns = idle.iter().map(|_| Idle::stamps()).collect();
+        let idle = node.ttl_millis.map(|ttl| IdleKeys::new(ttl, 0, context));
+        let columns = idle.iter().map(|_| IdleKeys::stamps()).collect();
         let table = Table::new(&layout.key_types(), columns)?;
-        Ok(Self { layout, table, idle, slots: Vec::new(), context: context.clone() })
+        Ok(Self { layout, table, idle, slots: Vec::new() })
     }
 }
 
@@ -60,7 +59,7 @@ impl Operator for FirstSeenOperator {
         self.table.find_or_insert(&keys, &hashes, &mut self.slots)?;
         let inserted = self.table.inserted().to_vec();
         if let Some(idle) = &mut self.idle {
-            idle.touch(&mut self.table, inserted.iter().copied(), (self.context.now_millis)())?;
+            idle.touch(&mut self.table, inserted.iter().copied())?;
         }
         if inserted.is_empty() {
             return Ok(());
@@ -111,7 +110,7 @@ pub(crate) struct FirstRowOperator {
     time: usize,
     /// The least time and its row; [`GONE`] and none when the key's first row has gone out.
     table: Table<dyn StateColumn>,
-    idle: Option<Idle>,
+    idle: Option<IdleKeys>,
     /// (time, slot) of the rows that wait, and of some that an earlier one has replaced.
     waiting: BinaryHeap<Reverse<(i64, u32)>>,
     watermark: i64,
@@ -125,8 +124,8 @@ impl FirstRowOperator {
         let layout = Layout::with_time(input, &node.keys, Some(time))?;
         let mut columns: Vec<Box<dyn StateColumn>> =
             vec![Box::new(LongColumn::new(i64::MAX)), Box::new(RowColumn::new(&layout.rest_types())?)];
-        let idle = node.ttl_millis.map(|ttl| Idle::new(ttl, columns.len()));
-        columns.extend(idle.is_some().then(Idle::stamps));
+        let idle = node.ttl_millis.map(|ttl| IdleKeys::new(ttl, columns.len(), context));
+        columns.extend(idle.is_some().then(IdleKeys::stamps));
         Ok(Self {
             table: Table::new(&layout.key_types(), columns)?,
             layout,
@@ -199,7 +198,7 @@ impl FirstRowOperator {
             }
         }
         if let Some(idle) = &mut self.idle {
-            idle.touch(&mut self.table, due.into_iter(), (self.context.now_millis)())?;
+            idle.touch(&mut self.table, due.into_iter())?;
         }
         Ok(())
     }
@@ -235,7 +234,7 @@ impl Operator for FirstRowOperator {
         let slots: Vec<u32> = better.into_iter().map(|it| it.0).collect();
         self.table.touch(&slots);
         if let Some(idle) = &mut self.idle {
-            idle.touch(&mut self.table, slots.into_iter(), (self.context.now_millis)())?;
+            idle.touch(&mut self.table, slots.into_iter())?;
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ use flott_plan::TopN;
 use flott_state::{EncodedRows, LongColumn, OperatorSnapshot, OperatorState, RowColumn, StateColumn, Table};
 use flott_types::{Result, Schema, TimeAttribute};
 
-use super::idle::Idle;
+use super::idle::IdleKeys;
 use super::layout::{Layout, Parts};
 use super::{column_of, column_of_mut};
 use crate::arrow_failed;
@@ -53,7 +53,7 @@ pub(crate) struct LastRowOperator {
     /// The time column; none: rows are as new as they come.
     time: Option<usize>,
     table: Table<dyn StateColumn>,
-    idle: Option<Idle>,
+    idle: Option<IdleKeys>,
     with_before: bool,
     keep_rows: bool,
     batches: Vec<Vec<ArrayRef>>,
@@ -77,8 +77,8 @@ impl LastRowOperator {
         if keep_rows {
             columns.push(Box::new(RowColumn::new(&rest)?));
         }
-        let idle = node.ttl_millis.map(|ttl| Idle::new(ttl, columns.len()));
-        columns.extend(idle.is_some().then(Idle::stamps));
+        let idle = node.ttl_millis.map(|ttl| IdleKeys::new(ttl, columns.len(), context));
+        columns.extend(idle.is_some().then(IdleKeys::stamps));
         Ok(Self {
             table: Table::new(&layout.key_types(), columns)?,
             layout,
@@ -226,7 +226,7 @@ impl LastRowOperator {
         }
         self.table.touch(&slots);
         if let Some(idle) = &mut self.idle {
-            idle.touch(&mut self.table, slots.into_iter(), (self.context.now_millis)())?;
+            idle.touch(&mut self.table, slots.into_iter())?;
         }
         self.batches.clear();
         self.held = 0;

@@ -24,7 +24,7 @@ use flott_plan::{Materialize, OnConflict};
 use flott_state::{EncodedRows, OperatorSnapshot, OperatorState, RowColumn, StateColumn, Table};
 use flott_types::{Code, Diagnostic, Result, Schema};
 
-use super::idle::Idle;
+use super::idle::IdleKeys;
 use super::layout::{Layout, Parts};
 use super::row_lists::RowLists;
 use super::{column_of, column_of_mut};
@@ -40,7 +40,7 @@ const STAMPS: usize = 2;
 pub(crate) struct MaterializeOperator {
     layout: Layout,
     table: Table<dyn StateColumn>,
-    idle: Option<Idle>,
+    idle: Option<IdleKeys>,
     on_conflict: OnConflict,
     names: Vec<String>,
     /// Keys with changes that aren't told yet, once each.
@@ -57,8 +57,8 @@ impl MaterializeOperator {
         let rest = layout.rest_types();
         let mut columns: Vec<Box<dyn StateColumn>> =
             vec![Box::new(RowLists::new(&rest)?), Box::new(RowColumn::new(&rest)?)];
-        let idle = node.ttl_millis.map(|ttl| Idle::new(ttl, STAMPS));
-        columns.extend(idle.is_some().then(Idle::stamps));
+        let idle = node.ttl_millis.map(|ttl| IdleKeys::new(ttl, STAMPS, context));
+        columns.extend(idle.is_some().then(IdleKeys::stamps));
         Ok(Self {
             table: Table::new(&layout.key_types(), columns)?,
             layout,
@@ -146,7 +146,7 @@ impl MaterializeOperator {
         gone.extend(touched.iter().copied().filter(|slot| lists.len(*slot) == 0));
         self.table.touch(&touched);
         if let Some(idle) = &mut self.idle {
-            idle.touch(&mut self.table, touched.into_iter(), (self.context.now_millis)())?;
+            idle.touch(&mut self.table, touched.into_iter())?;
         }
         self.table.remove(&gone)
     }

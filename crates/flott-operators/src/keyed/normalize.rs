@@ -21,7 +21,7 @@ use flott_plan::Normalize;
 use flott_state::{EncodedRows, OperatorSnapshot, OperatorState, RowColumn, StateColumn, Table};
 use flott_types::{Result, Schema};
 
-use super::idle::Idle;
+use super::idle::IdleKeys;
 use super::last_row::gather;
 use super::layout::{Layout, Parts};
 use super::{column_of, column_of_mut};
@@ -44,7 +44,7 @@ struct Touched {
 pub(crate) struct NormalizeOperator {
     layout: Layout,
     table: Table<dyn StateColumn>,
-    idle: Option<Idle>,
+    idle: Option<IdleKeys>,
     with_before: bool,
     batches: Vec<Vec<ArrayRef>>,
     touched: Vec<Touched>,
@@ -58,8 +58,8 @@ impl NormalizeOperator {
     pub(crate) fn new(node: &Normalize, input: &Schema, context: &Context) -> Result<Self> {
         let layout = Layout::new(input, &node.keys, &[])?;
         let mut columns: Vec<Box<dyn StateColumn>> = vec![Box::new(RowColumn::new(&layout.rest_types())?)];
-        let idle = node.ttl_millis.map(|ttl| Idle::new(ttl, STAMPS));
-        columns.extend(idle.is_some().then(Idle::stamps));
+        let idle = node.ttl_millis.map(|ttl| IdleKeys::new(ttl, STAMPS, context));
+        columns.extend(idle.is_some().then(IdleKeys::stamps));
         Ok(Self {
             table: Table::new(&layout.key_types(), columns)?,
             layout,
@@ -186,7 +186,7 @@ impl Operator for NormalizeOperator {
         }
         self.table.touch(&slots);
         if let Some(idle) = &mut self.idle {
-            idle.touch(&mut self.table, slots.into_iter(), (self.context.now_millis)())?;
+            idle.touch(&mut self.table, slots.into_iter())?;
         }
         let gone: Vec<u32> = touched.iter().filter(|it| it.gone).map(|it| it.slot).collect();
         self.table.remove(&gone)

@@ -32,7 +32,8 @@ use super::frames::{Ordered, Partition};
 use super::row_store::RowStore;
 use super::timed::result_type;
 use crate::arrow_failed;
-use crate::group::{Fate, Idle, differences, missing_column, pick};
+use crate::group::{Fate, differences, missing_column, pick};
+use crate::idle::Idle;
 use crate::operator::{Context, Operator, Output, Rows};
 use crate::window::{batch, positional_schema, take_all};
 
@@ -400,7 +401,7 @@ impl Operator for SortedOver {
     }
 
     fn next_timer(&self) -> Option<i64> {
-        self.idle.as_ref().and_then(Idle::timer).filter(|_| !self.batch_mode && !self.index.is_empty())
+        self.idle.as_ref().filter(|_| !self.batch_mode)?.timer(self.index.is_empty())
     }
 
     fn on_time(&mut self, now_millis: i64, _out: &mut Output<'_>) -> Result<()> {

@@ -31,7 +31,9 @@ use super::evaluate::{Wide, wide};
 use super::frames::{Frames, Ordered, Partition, internal};
 use super::row_store::RowStore;
 use crate::arrow_failed;
-use crate::group::{DistinctTable, Hidden, Idle, SetOf, Values, missing_column, pick};
+use crate::group::{DistinctTable, SetOf, Values, missing_column, pick};
+use crate::hidden::Hidden;
+use crate::idle::Idle;
 use crate::operator::{Context, Operator, Output, Rows};
 use crate::window::{batch, column, lowest, millis, positional_schema, reject_null_times, take_all};
 
@@ -111,7 +113,7 @@ impl TimedOver {
                 seen: if distinct { Some(seen(plan, &types)?) } else { None },
             });
         }
-        (0..4).for_each(|_| bases.push(Hidden::boxed()));
+        (0..4).for_each(|_| bases.push(Hidden::starting_at(0)));
         let reach = reach(&node.calls);
         let counts = |value: &OverValue| !matches!(value, OverValue::Shift { .. } | OverValue::Aggregate(..));
         let results = node.calls.iter().map(|value| result_type(value, &types));
@@ -508,7 +510,7 @@ impl Operator for TimedOver {
     }
 
     fn next_timer(&self) -> Option<i64> {
-        self.idle.as_ref().and_then(Idle::timer).filter(|_| !self.table.is_empty())
+        self.idle.as_ref()?.timer(self.table.is_empty())
     }
 
     fn on_time(&mut self, now_millis: i64, _out: &mut Output<'_>) -> Result<()> {
@@ -538,11 +540,6 @@ impl Operator for TimedOver {
         let numbers = state.values("next-number");
         self.next_number = numbers.iter().filter_map(|it| it.as_i64()).max().unwrap_or(0);
         self.watermark = lowest(state, "watermark");
-        if let Some(idle) = &mut self.idle
-            && !self.table.is_empty()
-        {
-            idle.now();
-        }
         self.rebuild()
     }
 

@@ -33,7 +33,7 @@ use super::order_converter;
 use super::order_key::OrderKey;
 use super::top_n::telling;
 use crate::arrow_failed;
-use crate::keyed::idle::Idle;
+use crate::keyed::idle::IdleKeys;
 use crate::keyed::{column_of, column_of_mut};
 use crate::operator::{Context, Operator, Output, Rows};
 use crate::window::{batch, positional_schema};
@@ -70,7 +70,7 @@ pub(crate) struct AllRowsOperator {
     order_by: Vec<usize>,
     converter: RowConverter,
     table: Table<dyn StateColumn>,
-    idle: Option<Idle>,
+    idle: Option<IdleKeys>,
     groups: KeyTable,
     orders: Vec<Group>,
     /// By row: its group.
@@ -96,10 +96,10 @@ impl AllRowsOperator {
             .ok_or_else(|| Diagnostic::error(Code::Internal, "a rank's key is no column of its input"))?;
         let position = |at: usize| stored.iter().position(|it| *it == at).unwrap_or_default();
         let restored = (0..types.len()).map(position).collect();
-        let idle = node.ttl_millis.map(|ttl| Idle::new(ttl, STAMPS));
+        let idle = node.ttl_millis.map(|ttl| IdleKeys::new(ttl, STAMPS, context));
         let mut columns: Vec<Box<dyn StateColumn>> =
             vec![Box::new(LongColumn::new(0)), Box::new(LongColumn::new(0))];
-        columns.extend(idle.is_some().then(Idle::stamps));
+        columns.extend(idle.is_some().then(IdleKeys::stamps));
         let grouping = node.keys.len();
         let group_types = stored_types.get(..grouping).unwrap_or_default();
         let rank = node.with_rank.then_some(ArrowType::Int64);
@@ -350,7 +350,7 @@ impl Operator for AllRowsOperator {
         }
         self.table.touch(&slots);
         if let Some(idle) = &mut self.idle {
-            idle.touch(&mut self.table, slots.into_iter(), (self.context.now_millis)())?;
+            idle.touch(&mut self.table, slots.into_iter())?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ use flott_types::{Result, Schema};
 use super::best_rows::{BestRows, Entry, NoWatch, Watch};
 use super::changes::{Telling, Told};
 use super::order_converter;
-use crate::keyed::idle::Idle;
+use crate::keyed::idle::IdleKeys;
 use crate::keyed::layout::{Layout, Parts};
 use crate::keyed::{column_of, column_of_mut};
 use crate::operator::{Context, Operator, Output, Rows};
@@ -69,7 +69,7 @@ pub(crate) struct TopNOperator {
     layout: Layout,
     order: Vec<usize>,
     table: Table<dyn StateColumn>,
-    idle: Option<Idle>,
+    idle: Option<IdleKeys>,
     before: Before,
     telling: Telling,
     with_rank: bool,
@@ -96,9 +96,9 @@ impl TopNOperator {
         let limit = usize::try_from(node.ranks.1).unwrap_or(usize::MAX);
         let converter = order_converter(&order_by, input)?;
         let best = BestRows::new(converter, &order_types, &layout.rest_types(), limit)?;
-        let idle = node.ttl_millis.map(|ttl| Idle::new(ttl, 1));
+        let idle = node.ttl_millis.map(|ttl| IdleKeys::new(ttl, 1, context));
         let mut columns: Vec<Box<dyn StateColumn>> = vec![Box::new(best)];
-        columns.extend(idle.is_some().then(Idle::stamps));
+        columns.extend(idle.is_some().then(IdleKeys::stamps));
         let rank = node.with_rank.then_some(ArrowType::Int64);
         let types = layout.schema.fields().iter().map(|field| field.data_type().clone());
         Ok(Self {
@@ -206,7 +206,7 @@ impl Operator for TopNOperator {
         };
         self.table.touch(&changed);
         if let Some(idle) = &mut self.idle {
-            idle.touch(&mut self.table, changed.into_iter(), (self.context.now_millis)())?;
+            idle.touch(&mut self.table, changed.into_iter())?;
         }
         Ok(())
     }

@@ -198,6 +198,16 @@ fn what_a_row_was_before_a_change_says_nothing_unless_it_stays_away() {
     assert!(rows[0].ends_with("NULL NULL NULL"), "{rows:?}");
 }
 
+/// A barrier may come between the two halves of an update.
+#[test]
+fn an_update_holds_together_across_a_restart() {
+    let left = |time| changes(0, &[(Some(1), time, time, 0)]);
+    let (before, after) =
+        (changes(1, &[(Some(1), 7, 1, 0), (Some(1), 7, 1, 1)]), changes(1, &[(Some(1), 8, 5, 2)]));
+    let rows = run([None; 2], &[before, Step::Restart(2), after, left(3), left(6), END]);
+    assert!(rows[0].contains(" 1 7 ") && rows[1].contains(" 1 8 "), "{rows:?}");
+}
+
 #[test]
 fn a_deletion_ends_a_key_until_its_next_row() {
     let right = [(Some(1), 7, 1, 0), (Some(1), 7, 4, 3), (Some(1), 9, 6, 0)];

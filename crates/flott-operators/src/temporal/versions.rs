@@ -1,7 +1,7 @@
 //! The versions of the right side's keys.
 //!
 //! ```text
-//!   table  (key, time) ─► the other columns, gone, touched          state
+//!   table  (key, time) ─► the other columns, gone, touched, taken   state
 //!   keys   key ─► list of (time, slot), rising                      derived
 //!   due    (time from which the version before isn't needed, key)   derived
 //! ```
@@ -54,6 +54,8 @@ pub(super) struct Versions {
 /// Where columns that aren't the rows' stand behind those that are.
 const GONE: usize = 0;
 const TOUCHED: usize = 1;
+/// A `-U` took the version back, and no change has followed: its other half may come behind a barrier.
+const TAKEN_BACK: usize = 2;
 
 impl Versions {
     pub(super) fn new(types: &[ArrowType], key_columns: &[usize]) -> Result<Self> {
@@ -61,12 +63,13 @@ impl Versions {
         let own = key_types(types, key_columns)?;
         let mut all = own.clone();
         all.push(ArrowType::Int64);
-        let mut columns: Vec<Box<dyn StateColumn>> = Vec::with_capacity(kept.len() + 2);
+        let mut columns: Vec<Box<dyn StateColumn>> = Vec::with_capacity(kept.len() + 3);
         for data_type in kept.iter().filter_map(|at| types.get(*at)) {
             columns.push(Box::new(ArrowColumn::new(data_type.clone())?));
         }
         columns.push(Box::new(BoolColumn::new()));
         columns.push(Box::new(LongColumn::new(i64::MAX)));
+        columns.push(Box::new(BoolColumn::new()));
         Ok(Self {
             table: Table::new(&all, columns)?.grouped_by(own.len()),
             key_columns: key_columns.to_vec(),
@@ -138,31 +141,41 @@ impl Versions {
                 .extend([Some(version.time), later].into_iter().flatten().map(|time| Reverse((time, place))));
         }
         let taken_back = key.taken_back.take();
+        if kind == RowKind::UpdateBefore {
+            key.taken_back = Some(version.slot);
+        }
+        if let Some(before) = taken_back {
+            self.set_flag(TAKEN_BACK, before, false)?;
+        }
         match kind {
-            RowKind::UpdateBefore => key.taken_back = Some(version.slot),
+            RowKind::UpdateBefore => self.set_flag(TAKEN_BACK, version.slot, true)?,
             // What was taken back was so for this change: up to it, it was valid.
             RowKind::UpdateAfter => {
                 if let Some(before) = taken_back.filter(|slot| *slot != version.slot) {
-                    self.set_gone(before, false)?;
+                    self.set_flag(GONE, before, false)?;
                 }
             }
             RowKind::Insert | RowKind::Delete => {}
         }
-        self.set_gone(version.slot, kind.retracts() || !valid)
+        self.set_flag(GONE, version.slot, kind.retracts() || !valid)
     }
 
-    fn set_gone(&mut self, slot: u32, gone: bool) -> Result<()> {
-        let column = self.table.columns_mut().get_mut(self.kept.len() + GONE);
+    fn set_flag(&mut self, which: usize, slot: u32, value: bool) -> Result<()> {
+        let column = self.table.columns_mut().get_mut(self.kept.len() + which);
         let column =
             column.and_then(|it| it.as_any_mut().downcast_mut::<BoolColumn>()).ok_or_else(missing)?;
-        column.set(slot, gone);
+        column.set(slot, value);
         self.table.touch(&[slot]);
         Ok(())
     }
 
-    fn gone(&self) -> Result<&BoolColumn> {
-        let column = self.table.columns().get(self.kept.len() + GONE);
+    fn flags(&self, which: usize) -> Result<&BoolColumn> {
+        let column = self.table.columns().get(self.kept.len() + which);
         column.and_then(|it| it.as_any().downcast_ref::<BoolColumn>()).ok_or_else(missing)
+    }
+
+    fn gone(&self) -> Result<&BoolColumn> {
+        self.flags(GONE)
     }
 
     /// For each row the slot of the version of its key that is valid at its time, or [`NO_SLOT`].
@@ -302,6 +315,8 @@ impl Versions {
         let touched =
             self.table.columns().get(self.kept.len() + TOUCHED).ok_or_else(missing)?.save(&slots)?;
         let touched = touched.as_primitive_opt::<Int64Type>().ok_or_else(missing)?.values();
+        let taken = self.flags(TAKEN_BACK)?;
+        let taken: Vec<bool> = slots.iter().map(|slot| taken.get(*slot)).collect();
         let places = self.places(&keys, slots.len())?;
         for (row, place) in places.iter().enumerate() {
             let (Some(time), Some(slot), Some(touched)) = (times.get(row), slots.get(row), touched.get(row))
@@ -310,6 +325,9 @@ impl Versions {
             };
             let Some(key) = self.keys.get_mut(*place as usize) else { continue };
             key.versions.push(Version { time: *time, slot: *slot });
+            if taken.get(row) == Some(&true) {
+                key.taken_back = Some(*slot);
+            }
             // Without a time to live nothing is marked.
             key.touched = if *touched == i64::MAX { key.touched } else { key.touched.max(*touched) };
             self.due.push(Reverse((*time, *place)));

@@ -10,35 +10,14 @@ use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, Fields};
 use flott_aggregate::Accumulator;
 use flott_expr::EvalError;
-use flott_state::{KeyTable, ListColumn, LongColumn, StateColumn, hash_rows};
+use flott_state::{KeyTable, ListColumn, StateColumn, hash_rows};
 use flott_types::{Code, Diagnostic, Result};
 
 use super::pane::{first_rows, take_all};
 use crate::arrow_failed;
 
-/// A bound of a session, by slot; [`Instant::NONE`] where there is no session.
-#[derive(Debug)]
-pub(crate) struct Instant(LongColumn);
-
-impl Instant {
-    /// No session.
-    pub(crate) const NONE: i64 = i64::MIN;
-
-    pub(crate) fn new() -> Self {
-        Self(LongColumn::new(Self::NONE))
-    }
-
-    pub(crate) fn get(&self, slot: u32) -> i64 {
-        self.0.values.get(slot as usize).copied().unwrap_or(Self::NONE)
-    }
-
-    #[inline]
-    pub(crate) fn set(&mut self, slot: u32, value: i64) {
-        if let Some(place) = self.0.values.get_mut(slot as usize) {
-            *place = value;
-        }
-    }
-}
+/// A bound of a session where there is none.
+pub(crate) const NO_BOUND: i64 = i64::MIN;
 
 /// The rows of a session.
 #[derive(Debug)]
@@ -118,49 +97,6 @@ fn outer(error: EvalError) -> Box<Diagnostic> {
 
 fn misuse() -> EvalError {
     EvalError::internal("a session's own columns are no aggregates")
-}
-
-impl StateColumn for Instant {
-    fn grow(&mut self, slots_end: usize) {
-        self.0.grow(slots_end);
-    }
-    fn reset(&mut self, slots: &[u32]) {
-        self.0.reset(slots);
-    }
-    fn saved_type(&self) -> DataType {
-        self.0.saved_type()
-    }
-    fn save(&self, slots: &[u32]) -> Result<ArrayRef> {
-        self.0.save(slots)
-    }
-    fn load(&mut self, slots: &[u32], saved: &ArrayRef) -> Result<()> {
-        self.0.load(slots, saved)
-    }
-    fn memory(&self) -> usize {
-        self.0.memory()
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-}
-
-/// The bounds of a merged session are set by who merges it.
-impl Accumulator for Instant {
-    fn update(&mut self, _: &[u32], _: &[ArrayRef], _: Option<&BooleanArray>) -> Result<(), EvalError> {
-        Err(misuse())
-    }
-    fn retract(&mut self, _: &[u32], _: &[ArrayRef], _: Option<&BooleanArray>) -> Result<(), EvalError> {
-        Err(misuse())
-    }
-    fn merge(&mut self, _: &[u32], _: &ArrayRef) -> Result<(), EvalError> {
-        Err(misuse())
-    }
-    fn evaluate(&self, slots: &[u32]) -> Result<ArrayRef, EvalError> {
-        self.0.save(slots).map_err(inner)
-    }
 }
 
 impl StateColumn for KeptRows {
@@ -289,16 +225,4 @@ impl Accumulator for Distinct {
     fn evaluate(&self, slots: &[u32]) -> Result<ArrayRef, EvalError> {
         self.inner.evaluate(slots)
     }
-}
-
-/// Values of a bound's column that a snapshot saved.
-pub(crate) fn instants(column: &dyn Accumulator) -> Result<&Instant> {
-    let found = column.as_any().downcast_ref::<Instant>();
-    found.ok_or_else(|| Diagnostic::error(Code::Internal, "a session's bound is of another shape"))
-}
-
-/// A bound's column, to be set.
-pub(crate) fn instants_mut(column: &mut dyn Accumulator) -> Result<&mut Instant> {
-    let found = column.as_any_mut().downcast_mut::<Instant>();
-    found.ok_or_else(|| Diagnostic::error(Code::Internal, "a session's bound is of another shape"))
 }

@@ -30,13 +30,14 @@ use flott_state::{Buckets, ListColumn, OperatorSnapshot, OperatorState, Table};
 use flott_types::{Code, Diagnostic, Result, Schema, TimeAttribute};
 
 use super::assign::millis;
-use super::cells::{Instant, KeptRows, instants, instants_mut};
+use super::cells::{KeptRows, NO_BOUND};
 use super::emit::{Bounds, WindowColumns, batch, positional_schema};
 use super::local_time::WindowClock;
 use super::open_sessions::{Closed, OpenSessions, SessionId};
 use super::pane::{Aggregation, KeyedRows, MainTable, take_all};
 use super::place::{column, lowest, only_inserts, reject_null_times};
 use super::split::{Part, split};
+use crate::hidden::Hidden;
 use crate::operator::{Context, Operator, Output, Rows};
 
 /// The bounds come before what the session keeps.
@@ -117,7 +118,7 @@ impl SessionOperator {
         let (of, keeps_rows) = (aggregation.clone(), matches!(content, Content::Rows(_)));
         let levels = Buckets::new(move || {
             let mut columns: Vec<Box<dyn Accumulator>> =
-                vec![Box::new(Instant::new()), Box::new(Instant::new())];
+                vec![Hidden::starting_at(NO_BOUND), Hidden::starting_at(NO_BOUND)];
             if keeps_rows {
                 columns.push(Box::new(KeptRows(ListColumn::new(&row_types)?)));
             } else {
@@ -173,7 +174,8 @@ impl SessionOperator {
             let table = self.levels.get_or_create(level)?;
             table.touch(&self.slots);
             if let [start, end, contents_of @ ..] = table.columns_mut() {
-                let (start, end) = (instants_mut(start.as_mut())?, instants_mut(end.as_mut())?);
+                let (start, end) =
+                    (Hidden::in_column_mut(start.as_mut())?, Hidden::in_column_mut(end.as_mut())?);
                 for (id, slot) in ids.iter().zip(&self.slots) {
                     let bounds = open.bounds(*id);
                     start.set(*slot, bounds.0);
@@ -365,8 +367,8 @@ impl SessionOperator {
 
 fn set_bounds(table: &mut MainTable, slot: u32, (from, to): (i64, i64)) -> Result<()> {
     if let [start, end, ..] = table.columns_mut() {
-        instants_mut(start.as_mut())?.set(slot, from);
-        instants_mut(end.as_mut())?.set(slot, to);
+        Hidden::in_column_mut(start.as_mut())?.set(slot, from);
+        Hidden::in_column_mut(end.as_mut())?.set(slot, to);
     }
     Ok(())
 }
@@ -434,9 +436,9 @@ impl Operator for SessionOperator {
                 first.find(&table.keys().keys(&slots)?, &hashes, &mut keys)?;
             }
             let [start, end, ..] = table.columns() else { continue };
-            let (start, end) = (instants(start.as_ref())?, instants(end.as_ref())?);
+            let (start, end) = (Hidden::in_column(start.as_ref())?, Hidden::in_column(end.as_ref())?);
             for (slot, key) in slots.iter().zip(keys) {
-                if end.get(*slot) != Instant::NONE {
+                if end.get(*slot) != NO_BOUND {
                     let level = u32::try_from(level).unwrap_or(u32::MAX);
                     self.open.restore(key, level, *slot, start.get(*slot), end.get(*slot));
                 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   rows     group  bucket  deleted  number  stamp  c0 c1 …     new rows, and numbers of removed ones
-//!   counts   group  bucket  deleted  number  count              counts that changed
+//!   counts   group  bucket  deleted  number  count  stamp       counts that changed
 //! ```
 //! Rows that never change after they came have no number.
 
@@ -48,6 +48,16 @@ impl RowLog {
             fields.push(Field::new("stamp", DataType::Int64, true));
         }
         fields.extend(self.schema.fields().iter().map(|field| field.as_ref().clone()));
+        Arc::new(Schema::new(fields))
+    }
+
+    fn counts_schema(&self) -> SchemaRef {
+        let mut fields = leading_fields();
+        fields.push(Field::new("number", DataType::Int64, false));
+        fields.push(Field::new("count", DataType::Int64, false));
+        if self.shape.stamped {
+            fields.push(Field::new("stamp", DataType::Int64, false));
+        }
         Arc::new(Schema::new(fields))
     }
 
@@ -157,9 +167,10 @@ impl RowLog {
                 to.groups.push(group);
                 to.numbers.push(self.numbers.get(*slot as usize).copied().unwrap_or(0));
                 to.counts.push(i64::from(self.count(*slot)));
+                to.stamps.extend(self.stamps.get(*slot as usize));
             }
-            delta.add_to(bucket, &mut changes.delta)?;
-            whole.add_to(bucket, &mut changes.full)?;
+            delta.add_to(bucket, self.counts_schema(), &mut changes.delta)?;
+            whole.add_to(bucket, self.counts_schema(), &mut changes.full)?;
         }
         self.changed.clear();
         Ok(())
@@ -215,9 +226,18 @@ impl RowLog {
         wanted: &dyn Fn(u16) -> bool,
         groups: &KeyGroups,
     ) -> Result<()> {
-        check(batch, &counts_schema())?;
+        check(batch, &self.counts_schema())?;
         let batch = only_wanted(batch, wanted)?;
         let slots = self.numbered(&batch, groups)?;
+        if let Some(stamps) =
+            batch.columns().get(LEADING + 2).and_then(|it| it.as_primitive_opt::<Int64Type>())
+        {
+            for (slot, stamp) in slots.iter().zip(stamps.values()) {
+                if let Some(place) = self.stamps.get_mut(*slot as usize) {
+                    *place = (*place).max(*stamp);
+                }
+            }
+        }
         for (slot, count) in slots.iter().zip(batch.column(LEADING + 1).as_primitive::<Int64Type>().values())
         {
             if let Some(place) = self.counts.get_mut(*slot as usize) {
@@ -274,17 +294,22 @@ struct Counts {
     groups: Vec<u16>,
     numbers: Vec<i64>,
     counts: Vec<i64>,
+    /// When the rows were touched last, if the log says so.
+    stamps: Vec<i64>,
 }
 
 impl Counts {
-    fn add_to(self, bucket: i64, batches: &mut Vec<RecordBatch>) -> Result<()> {
+    fn add_to(self, bucket: i64, schema: SchemaRef, batches: &mut Vec<RecordBatch>) -> Result<()> {
         if self.groups.is_empty() {
             return Ok(());
         }
         let mut columns = leading(self.groups, bucket, false);
         columns.push(Arc::new(Int64Array::from(self.numbers)));
         columns.push(Arc::new(Int64Array::from(self.counts)));
-        batches.push(RecordBatch::try_new(counts_schema(), columns).map_err(arrow_failed)?);
+        if schema.fields().len() > columns.len() {
+            columns.push(Arc::new(Int64Array::from(self.stamps)));
+        }
+        batches.push(RecordBatch::try_new(schema, columns).map_err(arrow_failed)?);
         Ok(())
     }
 }
@@ -295,13 +320,6 @@ fn leading_fields() -> Vec<Field> {
         Field::new("bucket", DataType::Int64, false),
         Field::new("deleted", DataType::Boolean, false),
     ]
-}
-
-fn counts_schema() -> SchemaRef {
-    let mut fields = leading_fields();
-    fields.push(Field::new("number", DataType::Int64, false));
-    fields.push(Field::new("count", DataType::Int64, false));
-    Arc::new(Schema::new(fields))
 }
 
 fn leading(groups: Vec<u16>, bucket: i64, deleted: bool) -> Vec<ArrayRef> {

@@ -2,9 +2,10 @@
 
 use std::{fmt::Write as _, fs};
 
+use flott_testkit::kills::files_below;
 use serde_json::{Value, json};
 
-use crate::support::{Lab, check_sums, summary_of, table, visible_files};
+use crate::support::{Lab, check_sums, summary_of, table, visible_files, wait_until};
 
 /// A changelog table of this name over the path of the same name.
 fn log(name: &str, columns: &str, options: &[(&str, &str)]) -> String {
@@ -252,4 +253,39 @@ fn what_leaves_the_result_is_deleted_from_an_upsert_table() {
         lab.lines("out").iter().map(|line| format!("{}{}", &line[7..9], &line[23..26])).collect();
     ops.sort();
     assert_eq!(ops, ["+I\"a\"", "+I\"b\"", "-D\"a\""]);
+}
+
+/// What was gathered when a run is stopped is told before it ends: the checkpoint says that it was read.
+#[test]
+fn a_stop_tells_what_was_gathered() {
+    let lab = Lab::new();
+    let sql =
+        "SET 'table.exec.mini-batch.enabled' = 'true'; SET 'table.exec.mini-batch.allow-latency' = '1 h';
+        SET 'execution.checkpointing.dir' = 'ck'; SET 'execution.checkpointing.interval' = '1 h';\n"
+            .to_string()
+            + &table("t", "k STRING, v INT", "in", "json", &[("source.monitor-interval", "10 ms")])
+            + &table("sums", "k STRING, v INT", "out", "changelog-json", &[])
+            + "INSERT INTO sums SELECT k, SUM(v) FROM t GROUP BY k";
+    // The letter of the bad record, hidden until the checkpoint, says that everything before it was read.
+    let has_letter = || {
+        let hidden = files_below(&lab.path("flott-dlq"), true).unwrap();
+        hidden.iter().any(|file| fs::metadata(file).is_ok_and(|it| it.len() > 0))
+    };
+    let run_until = |letters: usize| {
+        let run = lab.start(&sql);
+        wait_until("the bad record", has_letter);
+        run.signal("TERM");
+        check_sums(&summary_of(&run.outcome()));
+        assert_eq!(lab.letters().len(), letters);
+        let mut lines = lab.lines("out");
+        lines.sort();
+        lines
+    };
+    let change =
+        |op: &str, k: &str, v: i32| format!("{{\"op\":\"{op}\",\"data\":{{\"k\":\"{k}\",\"v\":{v}}}}}");
+    lab.write("in/1.json", "{\"k\":\"a\",\"v\":1}\n{\"k\":\"b\",\"v\":5}\n{\"k\":\"a\",\"v\":2}\nbad\n");
+    assert_eq!(run_until(1), [change("+I", "a", 3), change("+I", "b", 5)]);
+    lab.write("in/2.json", "{\"k\":\"a\",\"v\":10}\nbad\n");
+    let all = [change("+I", "a", 3), change("+I", "b", 5), change("+U", "a", 13), change("-U", "a", 3)];
+    assert_eq!(run_until(2), all);
 }

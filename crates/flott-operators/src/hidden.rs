@@ -1,5 +1,6 @@
-//! What a group keeps besides its calls' values: how many rows it has, its number, when it was last
-//! touched. A number by slot, in the shape of an accumulator, so that it lies in the same table.
+//! What a group or a session keeps besides its calls' values: how many rows it has, its number, when it was
+//! last touched, its bounds. A number by slot, in the shape of an accumulator, so that it lies in the same
+//! table.
 
 use std::any::Any;
 
@@ -10,28 +11,39 @@ use flott_expr::EvalError;
 use flott_state::{LongColumn, StateColumn};
 use flott_types::{Code, Diagnostic, Result};
 
-/// A number by slot, 0 at first.
+/// A number by slot.
 #[derive(Debug)]
 pub(crate) struct Hidden(LongColumn);
 
 impl Hidden {
-    pub(crate) fn boxed() -> Box<dyn Accumulator> {
-        Box::new(Self(LongColumn::new(0)))
+    /// Numbers that are this at first.
+    pub(crate) fn starting_at(initial: i64) -> Box<dyn Accumulator> {
+        Box::new(Self(LongColumn::new(initial)))
     }
 
     /// The hidden column at this place of a table.
     pub(crate) fn of(columns: &[Box<dyn Accumulator>], at: usize) -> Result<&Self> {
-        columns.get(at).and_then(|it| it.as_any().downcast_ref::<Self>()).ok_or_else(not_hidden)
+        columns.get(at).map_or_else(|| Err(not_hidden()), |it| Self::in_column(it.as_ref()))
     }
 
     /// The same, to be changed.
     pub(crate) fn of_mut(columns: &mut [Box<dyn Accumulator>], at: usize) -> Result<&mut Self> {
-        columns.get_mut(at).and_then(|it| it.as_any_mut().downcast_mut::<Self>()).ok_or_else(not_hidden)
+        columns.get_mut(at).map_or_else(|| Err(not_hidden()), |it| Self::in_column_mut(it.as_mut()))
+    }
+
+    /// What this column is.
+    pub(crate) fn in_column(column: &dyn Accumulator) -> Result<&Self> {
+        column.as_any().downcast_ref::<Self>().ok_or_else(not_hidden)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn in_column_mut(column: &mut dyn Accumulator) -> Result<&mut Self> {
+        column.as_any_mut().downcast_mut::<Self>().ok_or_else(not_hidden)
     }
 
     #[inline]
     pub(crate) fn get(&self, slot: u32) -> i64 {
-        self.0.values.get(slot as usize).copied().unwrap_or(0)
+        self.0.get(slot)
     }
 
     #[inline]
@@ -43,11 +55,11 @@ impl Hidden {
 }
 
 fn not_hidden() -> Box<Diagnostic> {
-    Diagnostic::error(Code::Internal, "a table of groups lacks a column that it keeps")
+    Diagnostic::error(Code::Internal, "a table of groups or sessions lacks a column that it keeps")
 }
 
 fn misuse() -> EvalError {
-    EvalError::internal("a group's own columns are no aggregates")
+    EvalError::internal("a group's or session's own columns are no aggregates")
 }
 
 impl StateColumn for Hidden {

@@ -1,0 +1,151 @@
+//! Writes a checkpoint: segments, then the manifest that names them.
+
+use std::collections::BTreeMap;
+
+use flott_connector::Committable;
+use flott_state::{Manifest, OperatorSnapshot, PublishError, Segment, ShardPart, chain};
+use flott_types::{Code, Diagnostic, Result};
+use serde_json::{Value, json};
+
+use super::{
+    Requests,
+    coordinator::{Coordinator, UnderWay},
+};
+use crate::{accounting::Counts, shard::Snapshots};
+
+/// How often a lost answer is asked for.
+const PUBLISH_TRIES: usize = 10;
+
+/// What the shards have handed over and no checkpoint holds yet.
+#[derive(Default)]
+pub(super) struct Pending {
+    /// Per shard, by operator.
+    pub(super) snapshots: Vec<BTreeMap<String, OperatorSnapshot>>,
+    /// Per sink.
+    pub(super) committables: Vec<Vec<Committable>>,
+    /// Dead letters.
+    pub(super) letters: Vec<Committable>,
+}
+
+impl Pending {
+    pub(super) fn new(shards: usize, sinks: usize) -> Self {
+        let snapshots = (0..shards).map(|_| BTreeMap::new()).collect();
+        Self { snapshots, committables: vec![Vec::new(); sinks], letters: Vec::new() }
+    }
+    pub(super) fn snapshots(&mut self, shard: usize, snapshots: Snapshots) {
+        let Some(mine) = self.snapshots.get_mut(shard) else { return };
+        for (id, snapshot) in snapshots {
+            let snapshot = match mine.remove(&id) {
+                Some(earlier) => snapshot.after(earlier),
+                None => snapshot,
+            };
+            mine.insert(id, snapshot);
+        }
+    }
+    pub(super) fn committables(&mut self, prepared: Vec<(usize, Vec<Committable>)>) {
+        for (sink, committables) in prepared {
+            if let Some(mine) = self.committables.get_mut(sink) {
+                mine.extend(committables);
+            }
+        }
+    }
+}
+
+impl Coordinator {
+    /// What a manifest holds beside state, places and committables.
+    pub(super) fn extras(&self, counts: &Counts) -> Value {
+        json!({
+            "counts": counts,
+            "edges": self.script.edges,
+            "tables": self.script.tables,
+            "script": self.script.all,
+            "first_generation": self.identity.first_generation,
+        })
+    }
+
+    pub(super) fn write(
+        &mut self,
+        it: &UnderWay,
+        shards: usize,
+        requests: &Requests,
+        finished: bool,
+    ) -> Result<(Manifest, Vec<ShardPart>, u64)> {
+        let mut written = Vec::new();
+        let outcome = self.try_write(it, shards, requests, finished, &mut written);
+        if outcome.as_ref().is_err_and(|error| error.code == Code::CheckpointFailed) {
+            for name in written {
+                // What stays is removed with the next checkpoint.
+                let _ = self.storage.delete(&name);
+            }
+        }
+        outcome
+    }
+
+    fn try_write(
+        &mut self,
+        it: &UnderWay,
+        shards: usize,
+        requests: &Requests,
+        finished: bool,
+        written: &mut Vec<String>,
+    ) -> Result<(Manifest, Vec<ShardPart>, u64)> {
+        let (mut parts, mut bytes) = (Vec::new(), 0);
+        for shard in 0..shards {
+            let name = self.incarnation.segment_name(it.epoch, shard);
+            let snapshots = self.pending.snapshots[shard].clone();
+            let segment = Segment::encode(name, &requests.owned(shard, shards), snapshots)?;
+            if !segment.bytes.is_empty() {
+                written.push(segment.name.clone());
+                self.storage.write(&segment.name, &segment.bytes)?;
+                bytes += segment.bytes.len() as u64;
+            }
+            parts.push(segment.part);
+        }
+        let mut manifest = Manifest::new(&self.job, self.key_groups, it.epoch, self.clock.now_micros());
+        manifest.finished = finished;
+        manifest.plan.clone_from(&self.operators);
+        manifest.sources.clone_from(&it.sources);
+        manifest.operators = chain::advance(Some(&self.state), &parts);
+        for (name, committables) in self.sinks.iter().zip(&self.pending.committables) {
+            let contents = committables.iter().map(|it| it.content.clone()).collect();
+            manifest.sinks.insert(name.clone(), contents);
+        }
+        manifest.letters = self.pending.letters.iter().map(|it| it.content.clone()).collect();
+        let mut counts = it.counts.clone();
+        counts.merge(&self.counts);
+        // Bytes are the readers' to count: those of this run, up to where it goes on.
+        for (mine, bytes) in counts.sources.iter_mut().zip(&it.bytes) {
+            mine[1] += bytes;
+        }
+        manifest.counters = self.extras(&counts);
+        self.publish(&mut manifest)?;
+        Ok((manifest, parts, bytes))
+    }
+
+    /// Publishes the manifest; a lost answer is asked for again until it is certain.
+    pub(super) fn publish(&mut self, manifest: &mut Manifest) -> Result<()> {
+        for _ in 0..PUBLISH_TRIES {
+            match self.incarnation.publish(manifest) {
+                Ok(_) => return Ok(()),
+                Err(PublishError::Failed(error)) => return Err(error),
+                Err(PublishError::Stop(error)) => return Err(as_fatal(error)),
+                Err(PublishError::Unsettled(error)) => {
+                    tracing::warn!(
+                        "whether a checkpoint was written is unknown, asking again: {}",
+                        error.message
+                    );
+                }
+            }
+        }
+        let message = "whether the last checkpoint was written can't be found out";
+        Err(as_fatal(Diagnostic::error(Code::CheckpointFailed, message)))
+    }
+}
+
+/// An error that a run must not outlive.
+fn as_fatal(mut error: Box<Diagnostic>) -> Box<Diagnostic> {
+    if error.code == Code::CheckpointFailed {
+        error.code = Code::CheckpointUnusable;
+    }
+    error
+}
