@@ -37,6 +37,7 @@ use std::{
 use flott_state::{FullPlan, KeyGroups, OperatorSnapshot, Stores};
 
 pub use coordinator::{CheckpointSummary, Coordinator};
+pub(crate) use coordinator::{Hands, Rounds};
 
 /// How checkpoints are made.
 #[derive(Debug, Clone)]

@@ -1,32 +1,26 @@
 //! A job: builds sources, shards and sinks from a plan, runs them, publishes or discards.
 //!
 //! ```text
-//!   plan ─ Topology ─► Build ─► readers ─► shards ═ reports ═► job thread ─► commit
-//!                                                               (checkpoint.rs)
+//!   Job ─ Topology ─► Run: sources, sinks, checkpoint to go on from   (here, checkpoint/start.rs)
+//!                      └─► Parts: readers, shards, committers         (parts.rs)
+//!                           └─► driven by threads (threads.rs) or step by step (stepped.rs)
+//!                                └─► the last rows are published      (parts.rs)
 //! ```
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
-use crossbeam_channel::Receiver;
 use flott_connector::{
-    BufferPool, Clock, Committable, Committer, DeadLetterQueue, LookupRequest, LookupRetry, LookupTable,
-    OnError, ReadContext, Registry, ScanRequest, Sink, SinkRequest, Source, SourceReader, StopSignal, io,
+    Clock, LookupRequest, LookupRetry, LookupTable, OnError, Registry, ScanRequest, Sink, SinkRequest,
+    Source, StopSignal,
 };
 use flott_expr::{EvalContext, Program};
-use flott_plan::{Distribution, OperatorNode, SinkTarget, SourceInput, Step, StreamPlan};
+use flott_plan::{OperatorNode, SinkTarget, SourceInput, Step, StreamPlan};
 use flott_types::{Code, Diagnostic, Options, Result};
 
 use crate::{
     accounting::{Counters, EdgeCounters, LookupSummary, SinkCounters, SourceCounters, Status, Summary},
-    checkpoint::{CheckpointSummary, Checkpointing, Coordinator, Requests},
-    exchange::Wakers,
-    failure::{Alarm, Failure},
-    order::OrderedWriter,
-    queue::ChunkQueue,
-    reader,
-    replay::{Replay, ReplayReader},
-    shard::Report,
-    shards::Builder,
+    checkpoint::{Checkpointing, Coordinator},
+    replay::Replay,
     topology::Topology,
     values::ValuesSource,
 };
@@ -101,17 +95,8 @@ pub fn run(job: &Job, watch: &mut dyn FnMut(&Arc<Counters>)) -> (Summary, Option
         Ok(run) => run,
         Err(error) => return (empty(), Some(error)),
     };
-    let counters = run.counters.clone();
-    watch(&counters);
-    let (outcome, checkpoints, lookups) = run.run();
-    let (status, error) = match outcome {
-        Ok(status) => (status, None),
-        Err(error) => (Status::Failed, Some(error)),
-    };
-    let mut summary = counters.summary(status);
-    summary.checkpoints = checkpoints;
-    summary.lookups = lookups;
-    (summary, error)
+    watch(&run.counters);
+    run.on_threads()
 }
 
 /// A source ready to be read.
@@ -122,23 +107,20 @@ pub(crate) struct ReadySource {
 }
 
 /// A job on its way.
-struct Run<'a> {
-    job: &'a Job,
-    topology: Topology,
-    sources: Vec<ReadySource>,
-    sinks: Vec<Arc<dyn Sink>>,
+pub(crate) struct Run<J> {
+    pub job: J,
+    pub topology: Topology,
+    pub sources: Vec<ReadySource>,
+    pub sinks: Vec<Arc<dyn Sink>>,
     /// For each operator the table that it looks rows up in, if it does.
-    lookups: Vec<Option<Arc<dyn LookupTable>>>,
-    counters: Arc<Counters>,
-    context: EvalContext,
-    coordinator: Option<Coordinator>,
+    pub lookups: Vec<Option<Arc<dyn LookupTable>>>,
+    pub counters: Arc<Counters>,
+    pub context: EvalContext,
+    pub coordinator: Option<Coordinator>,
 }
 
-/// Reports that may wait for the job thread: each shard has at most one barrier under way.
-const REPORTS_PER_SHARD: usize = 4;
-
-impl<'a> Run<'a> {
-    fn new(job: &'a Job) -> Result<Self> {
+impl<J: Deref<Target = Job>> Run<J> {
+    pub(crate) fn new(job: J) -> Result<Self> {
         let topology = Topology::of(&job.plan)?;
         let context = EvalContext {
             now_micros: job.clock.now_micros(),
@@ -149,7 +131,7 @@ impl<'a> Run<'a> {
         let counters = Arc::new(counters(&topology));
         let coordinator = match &job.settings.checkpointing {
             Some(settings) if job.replay.is_none() && job.collect.is_none() => {
-                Some(Coordinator::start(settings, job, &topology)?)
+                Some(Coordinator::start(settings, &job, &topology)?)
             }
             _ => None,
         };
@@ -221,7 +203,7 @@ impl<'a> Run<'a> {
     }
 
     /// What the tables that were looked up have done.
-    fn lookup_summaries(&self) -> Vec<LookupSummary> {
+    pub(crate) fn lookup_summaries(&self) -> Vec<LookupSummary> {
         let all = self.topology.operators.iter().zip(&self.lookups);
         let asked = all.filter_map(|(spec, table)| match &spec.node {
             OperatorNode::LookupJoin(join) => Some((&join.table.name, table.as_ref()?.status())),
@@ -267,231 +249,6 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
-
-    fn run(mut self) -> (Result<Status>, Option<CheckpointSummary>, Vec<LookupSummary>) {
-        let outcome = self.go();
-        (outcome, self.coordinator.as_ref().map(Coordinator::summary), self.lookup_summaries())
-    }
-
-    fn go(&mut self) -> Result<Status> {
-        let settings = &self.job.settings;
-        tracing::info!(
-            pipeline = settings.pipeline_name.as_str(),
-            run = settings.run_id.as_str(),
-            shards = settings.parallelism,
-            sources = self.sources.len(),
-            sinks = self.sinks.len(),
-            "run starts"
-        );
-        let mut committers = Vec::new();
-        for sink in &self.sinks {
-            committers.push(sink.committer()?);
-        }
-        let letters = Arc::new(match &self.coordinator {
-            None => DeadLetterQueue::new(&settings.dead_letter_directory, &settings.run_id),
-            Some(coordinator) => {
-                let identity = coordinator.identity();
-                DeadLetterQueue::by_epoch(
-                    &settings.dead_letter_directory,
-                    &settings.pipeline_name,
-                    &identity.job_id,
-                    identity.generation,
-                )
-            }
-        });
-        if let Some(coordinator) = &mut self.coordinator {
-            coordinator.finish_tip(&mut committers, &letters)?;
-            self.counters.restore(&coordinator.restored_counts());
-            if coordinator.is_finished() {
-                tracing::info!(pipeline = settings.pipeline_name.as_str(), "the job has finished already");
-                // Perhaps it was killed before it could say so (`_SUCCESS`).
-                committers.iter_mut().try_for_each(|committer| committer.finish())?;
-                return Ok(Status::Finished);
-            }
-        }
-        let failure = Failure::new(self.job.stop.clone());
-        let ordered = self.ordered_writers()?;
-        let shards = settings.parallelism.max(1);
-        let wakers = Arc::new(Wakers::new(shards));
-        let requests = Arc::new(Requests::new(self.coordinator.is_some(), settings.key_groups));
-        let buffers = BufferPool::default();
-        let (queues, readers) = self.start_readers(shards, &buffers, &wakers, &failure)?;
-        let (reports, received) = crossbeam_channel::bounded(REPORTS_PER_SHARD * shards);
-        let builder = Builder {
-            job: self.job,
-            topology: &self.topology,
-            sources: &self.sources,
-            sinks: &self.sinks,
-            lookups: &self.lookups,
-            counters: &self.counters,
-            context: &self.context,
-            ordered: &ordered,
-            queues: &queues,
-            letters: &letters,
-            buffers: &buffers,
-            wakers: &wakers,
-            requests: &requests,
-            failure: &failure,
-            restored: self.coordinator.as_ref(),
-        };
-        let threads = start_shards(&builder, shards, reports, &failure);
-        let outcome = match &mut self.coordinator {
-            Some(coordinator) => coordinator.run(
-                &received,
-                shards,
-                &queues,
-                &requests,
-                &wakers,
-                &mut committers,
-                &letters,
-                &failure,
-            ),
-            None => collect(&received, shards, &failure),
-        };
-        if let Err(error) = outcome.as_ref() {
-            failure.set(error.clone());
-        }
-        // The queues go first, so that a reader that waits to hand over a chunk ends.
-        queues.iter().for_each(|queue| queue.close());
-        wakers.wake_all();
-        // A thread that panicked has failed the run by its alarm.
-        for thread in threads.into_iter().chain(readers) {
-            thread.join();
-        }
-        let mut prepared = outcome.unwrap_or_default();
-        if !failure.is_set()
-            && let Err(error) = finish_ordered(&ordered, &mut prepared, &failure)
-        {
-            failure.set(error);
-        }
-        drop(ordered);
-        let drained = queues.iter().all(|queue| queue.is_drained());
-        self.publish(prepared, drained, &mut committers, &letters, &queues, &requests, &failure)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what the run has built, one by one")]
-    /// The last rows: in a last checkpoint if there are checkpoints, all at once else.
-    fn publish(
-        &mut self,
-        prepared: Vec<(usize, Vec<Committable>)>,
-        drained: bool,
-        committers: &mut [Box<dyn Committer>],
-        letters: &DeadLetterQueue,
-        queues: &[Arc<ChunkQueue>],
-        requests: &Requests,
-        failure: &Failure,
-    ) -> Result<Status> {
-        if let Err(error) = letters.sync() {
-            failure.set(error);
-        }
-        if !failure.is_set()
-            && self.coordinator.is_none()
-            && let Some(error) = self.unpublishable_part()
-        {
-            failure.set(error);
-        }
-        if let Some(error) = failure.take() {
-            for (index, committables) in &prepared {
-                // The run has failed already; what can't be removed stays hidden.
-                let _ = committers[*index].abort(committables);
-            }
-            return Err(error);
-        }
-        if let Some(coordinator) = &mut self.coordinator {
-            let shards = self.job.settings.parallelism.max(1);
-            coordinator.last(prepared, drained, queues, shards, requests, committers, letters)?;
-        } else {
-            for (index, committables) in &prepared {
-                tracing::info!(
-                    sink = self.counters.sinks[*index].name.as_str(),
-                    files = committables.len(),
-                    "publishing"
-                );
-                committers[*index].commit(committables)?;
-            }
-        }
-        if drained || self.coordinator.is_none() {
-            committers.iter_mut().try_for_each(|committer| committer.finish())?;
-        }
-        Ok(if self.job.stop.is_stopped() { Status::Stopped } else { Status::Finished })
-    }
-
-    /// A stop may publish a part of the rows, but a part must not replace the whole that was there,
-    /// and nobody could tell which letters of a replay it holds.
-    fn unpublishable_part(&self) -> Option<Box<Diagnostic>> {
-        if !self.job.stop.is_stopped() {
-            return None;
-        }
-        let failed = |message: String| Diagnostic::error(Code::OutputFailed, message);
-        if self.job.replay.is_some() {
-            let message = "stopped before all dead letters were replayed: nothing was written";
-            return Some(failed(message.into()).help("the letters are still there: replay them again"));
-        }
-        let (_, sink) = self.topology.sinks.iter().find(|(_, sink)| sink.overwrite)?;
-        let name = &sink.name;
-        let message = format!("stopped before INSERT OVERWRITE had all rows: '{name}' keeps the rows it had");
-        Some(failed(message).help("run it again to replace them"))
-    }
-
-    fn ordered_writers(&self) -> Result<Vec<Option<Arc<OrderedWriter>>>> {
-        let mut out = Vec::new();
-        for (sink, (node, _)) in self.sinks.iter().zip(&self.topology.sinks) {
-            // Changes that come from a source as they are: only one writer keeps the order of each key's.
-            let ordered = self.job.plan.nodes[*node].distribution == Distribution::Single;
-            out.push(if ordered || sink.wants_order() {
-                Some(Arc::new(OrderedWriter::new(sink.writer(0, 1)?, self.sources.len())))
-            } else {
-                None
-            });
-        }
-        Ok(out)
-    }
-
-    fn start_readers(
-        &self,
-        shards: usize,
-        buffers: &BufferPool,
-        wakers: &Arc<Wakers>,
-        failure: &Failure,
-    ) -> Result<(Vec<Arc<ChunkQueue>>, Vec<io::Thread>)> {
-        // All of them before the first thread: a missing file must not wait for another source's end.
-        let mut readers: Vec<Box<dyn SourceReader>> = Vec::new();
-        for (ready, (_, node)) in self.sources.iter().zip(&self.topology.sources) {
-            let resume = self.coordinator.as_ref().and_then(|it| it.position(&node.name));
-            readers.push(match &self.job.replay {
-                Some(replay) => Box::new(ReplayReader::new(&node.name, replay)),
-                None => ready.source.reader(resume.as_ref())?,
-            });
-        }
-        let epoch = self.coordinator.as_ref().map_or(1, Coordinator::first_epoch);
-        let (mut queues, mut threads) = (Vec::new(), Vec::new());
-        for (index, reader) in readers.into_iter().enumerate() {
-            let context = ReadContext {
-                buffers: buffers.clone(),
-                stop: self.job.stop.clone(),
-                clock: self.job.clock.clone(),
-                idle_timeout: self.job.settings.idle_timeout,
-            };
-            let capacity = reader::CHUNKS_AHEAD_PER_SHARD * shards;
-            let queue = Arc::new(ChunkQueue::new(
-                index,
-                capacity,
-                epoch,
-                reader.position(),
-                wakers.clone(),
-                self.counters.clone(),
-            ));
-            let counters = self.counters.clone();
-            let started = reader::start(index, reader, queue.clone(), context, counters, failure.clone());
-            queues.push(queue);
-            threads.push(started.inspect_err(|error| {
-                failure.set(error.clone());
-                // Readers that wait for room end, so that they can be joined.
-                queues.iter().for_each(|queue: &Arc<ChunkQueue>| queue.close());
-            })?);
-        }
-        Ok((queues, threads))
-    }
 }
 
 fn counters(topology: &Topology) -> Counters {
@@ -511,91 +268,6 @@ fn counters(topology: &Topology) -> Counters {
             .collect(),
         ..Counters::default()
     }
-}
-
-fn start_shards(
-    builder: &Builder<'_>,
-    shards: usize,
-    reports: crossbeam_channel::Sender<Report>,
-    failure: &Failure,
-) -> Vec<io::Thread> {
-    let mut threads = Vec::new();
-    let built: Result<Vec<_>> = builder.shards(shards, &reports);
-    drop(reports);
-    let built = match built {
-        Ok(built) => built,
-        Err(error) => {
-            failure.set(error);
-            return threads;
-        }
-    };
-    for (number, shard) in built.into_iter().enumerate() {
-        let failed = failure.clone();
-        let thread = io::spawn(format!("shard-{number}"), move || {
-            let _alarm = Alarm { failure: &failed, thread: "shard" };
-            if let Err(error) = shard.run() {
-                failed.set(error);
-            }
-        });
-        match thread {
-            Ok(thread) => threads.push(thread),
-            Err(error) => {
-                failure.set(error);
-                break;
-            }
-        }
-    }
-    threads
-}
-
-/// Without checkpoints: waits for all shards; what they prepared.
-fn collect(
-    reports: &Receiver<Report>,
-    shards: usize,
-    failure: &Failure,
-) -> Result<Vec<(usize, Vec<Committable>)>> {
-    let mut prepared = Vec::new();
-    for _ in 0..shards {
-        // An end without report: the shards have failed.
-        let Ok(report) = reports.recv() else { break };
-        if let Report::Finished { committables, .. } = report {
-            prepared.extend(committables);
-        }
-        if failure.is_set() {
-            break;
-        }
-    }
-    // The others' reports, so that what they prepared can be discarded.
-    for report in reports.try_iter() {
-        if let Report::Finished { committables, .. } = report {
-            prepared.extend(committables);
-        }
-    }
-    Ok(prepared)
-}
-
-/// Prepares the writers that all shards share.
-fn finish_ordered(
-    ordered: &[Option<Arc<OrderedWriter>>],
-    prepared: &mut Vec<(usize, Vec<Committable>)>,
-    failure: &Failure,
-) -> Result<()> {
-    for (index, writer) in ordered.iter().enumerate() {
-        let Some(writer) = writer else { continue };
-        writer.finish()?;
-        writer.prepare(1)?;
-        loop {
-            if let Some(committables) = writer.poll_prepared()? {
-                prepared.push((index, committables));
-                break;
-            }
-            if failure.is_set() {
-                return Ok(());
-            }
-            failure.wait(Duration::from_micros(200));
-        }
-    }
-    Ok(())
 }
 
 /// What becomes of a source's bad records.

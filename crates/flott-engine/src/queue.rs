@@ -102,6 +102,12 @@ impl ChunkQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a chunk can be added without waiting.
+    pub fn has_room(&self) -> bool {
+        let state = self.lock();
+        state.closed || state.chunks.len() < self.capacity
+    }
+
     /// Adds a chunk; waits for room. False: nobody wants it any more.
     pub fn push(&self, chunk: Chunk, position: Value) -> bool {
         let mut state = self.lock();

@@ -1,4 +1,4 @@
-//! One I/O thread per source: reads ahead, as far as its bounded queue allows.
+//! One reader per source: reads ahead, as far as its bounded queue allows. Its thread does nothing else.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -14,45 +14,63 @@ use crate::{
 /// Chunks read ahead per shard. Two keep a shard busy while the reader waits for the disk.
 pub const CHUNKS_AHEAD_PER_SHARD: usize = 2;
 
-/// Starts reading into the queue. The thread ends when the input ends or the queue is closed.
-///
-/// # Errors
-/// `Internal` if no thread can be started.
-pub fn start(
-    index: usize,
-    mut reader: Box<dyn SourceReader>,
-    queue: Arc<ChunkQueue>,
-    context: ReadContext,
-    counters: Arc<Counters>,
-    failure: Failure,
-) -> Result<io::Thread> {
-    io::spawn(format!("read-{index}"), move || {
-        let _alarm = Alarm { failure: &failure, thread: "reader" };
-        if let Some(total) = reader.total_bytes() {
-            counters.sources[index].total_bytes.store(total, Ordering::Relaxed);
-        }
-        match pump(index, reader.as_mut(), &queue, &context, &counters) {
-            // After the failure, so that nobody takes the stop for the input's end.
-            Err(error) => failure.set(error),
-            Ok(()) => queue.end(!context.stop.is_stopped()),
-        }
-        counters.sources[index].done.store(true, Ordering::Relaxed);
-    })
+/// A source's reader, and the queue that it fills.
+pub struct ReaderTask {
+    /// The source's index in the counters.
+    pub index: usize,
+    /// Cuts chunks.
+    pub reader: Box<dyn SourceReader>,
+    /// Takes them.
+    pub queue: Arc<ChunkQueue>,
+    /// What the reader gets from the engine.
+    pub context: ReadContext,
+    /// The run's counters.
+    pub counters: Arc<Counters>,
+    /// The run's failure.
+    pub failure: Failure,
 }
 
-fn pump(
-    index: usize,
-    reader: &mut dyn SourceReader,
-    queue: &ChunkQueue,
-    context: &ReadContext,
-    counters: &Counters,
-) -> Result<()> {
-    while let Some(chunk) = reader.next_chunk(context)? {
-        add(&counters.sources[index].bytes, chunk.bytes_in);
-        if !queue.push(chunk, reader.position()) {
-            // Every shard has gone: the run has failed.
-            break;
+impl ReaderTask {
+    /// Starts reading on a thread, which ends when the input ends or the queue is closed.
+    ///
+    /// # Errors
+    /// `Internal` if no thread can be started.
+    pub fn start(mut self) -> Result<io::Thread> {
+        io::spawn(format!("read-{}", self.index), move || {
+            let failure = self.failure.clone();
+            let _alarm = Alarm { failure: &failure, thread: "reader" };
+            self.begin();
+            while self.step() {}
+        })
+    }
+
+    /// To be called once, before the first step.
+    pub fn begin(&self) {
+        if let Some(total) = self.reader.total_bytes() {
+            self.counters.sources[self.index].total_bytes.store(total, Ordering::Relaxed);
         }
     }
-    Ok(())
+
+    /// Reads a chunk and hands it over; waits for room. False: it has ended.
+    pub fn step(&mut self) -> bool {
+        let goes_on = match self.read() {
+            Ok(true) => return true,
+            // After the failure, so that nobody takes the stop for the input's end.
+            Err(error) => Err(error),
+            Ok(false) => Ok(()),
+        };
+        match goes_on {
+            Err(error) => self.failure.set(error),
+            Ok(()) => self.queue.end(!self.context.stop.is_stopped()),
+        }
+        self.counters.sources[self.index].done.store(true, Ordering::Relaxed);
+        false
+    }
+
+    fn read(&mut self) -> Result<bool> {
+        let Some(chunk) = self.reader.next_chunk(&self.context)? else { return Ok(false) };
+        add(&self.counters.sources[self.index].bytes, chunk.bytes_in);
+        // If nobody takes it, every shard has gone: the run has failed.
+        Ok(self.queue.push(chunk, self.reader.position()))
+    }
 }

@@ -131,6 +131,8 @@ impl Builder<'_> {
             letters: self.letters.clone(),
             barrier: None,
             preparing: Vec::new(),
+            finishing: None,
+            flushed: self.job.clock.monotonic(),
         })
     }
 

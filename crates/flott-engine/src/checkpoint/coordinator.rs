@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use flott_connector::{Clock, Committable, Committer, DeadLetterQueue};
 use flott_state::{Incarnation, Manifest, Storage, chain, manifest::OperatorEntry};
 use flott_types::{Code, Diagnostic, Result};
@@ -13,7 +12,7 @@ use super::{
     start::{Origin, Script},
     write::Pending,
 };
-use crate::{accounting::Counts, exchange::Wakers, failure::Failure, queue::ChunkQueue, shard::Report};
+use crate::{accounting::Counts, exchange::Wakers, queue::ChunkQueue, shard::Report};
 
 /// What sinks need to name what they write.
 #[derive(Debug, Clone, Default)]
@@ -107,135 +106,160 @@ pub struct Coordinator {
 /// What shards hand over waits in memory until a checkpoint holds it: not for ever.
 const FAILURES_MAX: u32 = 30;
 
-/// Looks this often whether it is time for the next checkpoint.
-const TICK: Duration = Duration::from_millis(20);
+/// What the job thread has at hand while shards run.
+pub(crate) struct Hands<'a> {
+    pub shards: usize,
+    pub queues: &'a [Arc<ChunkQueue>],
+    pub requests: &'a Requests,
+    pub wakers: &'a Wakers,
+    pub committers: &'a mut [Box<dyn Committer>],
+    pub letters: &'a DeadLetterQueue,
+}
+
+/// The checkpoints of a run, one after the other, as far as they have come.
+pub(crate) struct Rounds {
+    under_way: Option<UnderWay>,
+    /// The epoch under way.
+    epoch: u64,
+    last_start: Duration,
+    last_end: Duration,
+    /// Shards that have come to their end: no checkpoint is begun any more but the last.
+    finished: usize,
+    final_counts: Counts,
+}
 
 impl Coordinator {
-    /// for [`Self::last`].
+    /// Before the first checkpoint.
+    pub(crate) fn rounds(&self) -> Rounds {
+        let now = self.clock.monotonic();
+        Rounds {
+            under_way: None,
+            epoch: self.first_epoch(),
+            last_start: now,
+            last_end: now,
+            finished: 0,
+            final_counts: Counts::default(),
+        }
+    }
+
+    /// Takes what a shard tells.
+    pub(crate) fn take(&mut self, report: Report, rounds: &mut Rounds) {
+        let of_epoch = |under_way: &&mut UnderWay, epoch: u64| under_way.epoch == epoch;
+        match report {
+            Report::Barrier { shard, epoch, snapshots, counts, stall } => {
+                self.pending.snapshots(shard, snapshots);
+                let stall = u64::try_from(stall.as_micros()).unwrap_or(u64::MAX);
+                self.summary.longest_stall_micros = self.summary.longest_stall_micros.max(stall);
+                if let Some(under_way) = rounds.under_way.as_mut().filter(|it| of_epoch(it, epoch)) {
+                    under_way.passed += 1;
+                    under_way.counts.merge(&counts);
+                }
+            }
+            Report::Prepared { epoch, committables } => {
+                self.pending.committables(committables);
+                if let Some(under_way) = rounds.under_way.as_mut().filter(|it| of_epoch(it, epoch)) {
+                    under_way.prepared += 1;
+                }
+            }
+            Report::Finished { shard, snapshots, counts, committables } => {
+                // What the shard did behind the barrier under way is in here too, so that checkpoint
+                // can't be completed any more: all of it goes into the last one.
+                rounds.under_way = None;
+                self.pending.snapshots(shard, snapshots);
+                self.pending.committables(committables);
+                rounds.final_counts.merge(&counts);
+                rounds.finished += 1;
+            }
+        }
+    }
+
+    /// Makes the checkpoint under way final if everybody has reported; begins the next if it is due.
+    /// Whether there was anything to do.
     ///
     /// # Errors
     /// `Superseded`; what a sink says when it publishes.
-    #[expect(clippy::too_many_arguments, reason = "what the job thread has at hand while shards run")]
-    pub fn run(
-        &mut self,
-        reports: &Receiver<Report>,
-        shards: usize,
-        queues: &[Arc<ChunkQueue>],
-        requests: &Requests,
-        wakers: &Wakers,
-        committers: &mut [Box<dyn Committer>],
-        letters: &DeadLetterQueue,
-        failure: &Failure,
-    ) -> Result<Vec<(usize, Vec<Committable>)>> {
-        let mut under_way: Option<UnderWay> = None;
-        let mut epoch = self.first_epoch();
-        let mut last_end = self.clock.monotonic();
-        let mut last_start = last_end;
-        let mut finished = 0;
-        let mut final_counts = Counts::default();
-        while finished < shards && !failure.is_set() {
-            match reports.recv_timeout(TICK) {
-                Ok(Report::Barrier { shard, epoch: of, snapshots, counts, stall }) => {
-                    self.pending.snapshots(shard, snapshots);
-                    let stall = u64::try_from(stall.as_micros()).unwrap_or(u64::MAX);
-                    self.summary.longest_stall_micros = self.summary.longest_stall_micros.max(stall);
-                    if let Some(under_way) = under_way.as_mut().filter(|it| it.epoch == of) {
-                        under_way.passed += 1;
-                        under_way.counts.merge(&counts);
-                    }
-                }
-                Ok(Report::Prepared { epoch: of, committables }) => {
-                    self.pending.committables(committables);
-                    if let Some(under_way) = under_way.as_mut().filter(|it| it.epoch == of) {
-                        under_way.prepared += 1;
-                    }
-                }
-                Ok(Report::Finished { shard, snapshots, counts, committables }) => {
-                    // What the shard did behind the barrier under way is in here too, so that checkpoint
-                    // can't be completed any more: all of it goes into the last one.
-                    under_way = None;
-                    self.pending.snapshots(shard, snapshots);
-                    self.pending.committables(committables);
-                    final_counts.merge(&counts);
-                    finished += 1;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+    pub(crate) fn look(&mut self, rounds: &mut Rounds, hands: &mut Hands<'_>) -> Result<bool> {
+        let now = self.clock.monotonic();
+        let all = hands.shards;
+        if let Some(it) = rounds.under_way.take_if(|it| it.passed == all && it.prepared == all) {
+            self.complete(it, hands, false)?;
+            rounds.last_end = self.clock.monotonic();
+            return Ok(true);
+        }
+        match &mut rounds.under_way {
+            Some(it) if !it.late && now.saturating_sub(it.since) > self.settings.timeout => {
+                it.late = true;
+                tracing::warn!(
+                    epoch = it.epoch,
+                    "a checkpoint takes longer than 'execution.checkpointing.timeout': still waiting"
+                );
+                Ok(false)
             }
-            let now = self.clock.monotonic();
-            if let Some(it) = under_way.take_if(|it| it.passed == shards && it.prepared == shards) {
-                self.complete(it, shards, requests, committers, letters, false)?;
-                last_end = self.clock.monotonic();
-                continue;
-            }
-            match &mut under_way {
-                Some(it) if !it.late && now.saturating_sub(it.since) > self.settings.timeout => {
-                    it.late = true;
-                    tracing::warn!(
-                        epoch = it.epoch,
-                        "a checkpoint takes longer than 'execution.checkpointing.timeout': still waiting"
-                    );
+            Some(_) => Ok(false),
+            None => {
+                let due = now.saturating_sub(rounds.last_start) >= self.settings.interval
+                    && now.saturating_sub(rounds.last_end) >= self.settings.min_pause;
+                let due = due && rounds.finished == 0;
+                if due {
+                    rounds.last_start = now;
+                    self.begin(rounds, hands);
                 }
-                Some(_) => {}
-                None => {
-                    let due = now.saturating_sub(last_start) >= self.settings.interval
-                        && now.saturating_sub(last_end) >= self.settings.min_pause;
-                    if due && finished == 0 {
-                        last_start = now;
-                        let (positions, bytes): (Vec<Value>, Vec<u64>) =
-                            queues.iter().map(|it| it.close_epoch(epoch)).unzip();
-                        under_way = Some(UnderWay {
-                            epoch,
-                            since: now,
-                            sources: self.sources.iter().cloned().zip(positions).collect(),
-                            bytes,
-                            passed: 0,
-                            prepared: 0,
-                            counts: Counts::default(),
-                            late: false,
-                        });
-                        requests.want(epoch);
-                        wakers.wake_all();
-                        epoch += 1;
-                    }
-                }
+                Ok(due)
             }
         }
-        self.last_epoch = epoch;
-        self.last_counts = final_counts;
-        Ok(Vec::new())
+    }
+
+    /// Closes the epoch of every source, asks all shards for a barrier.
+    fn begin(&self, rounds: &mut Rounds, hands: &Hands<'_>) {
+        let epoch = rounds.epoch;
+        let (positions, bytes): (Vec<Value>, Vec<u64>) =
+            hands.queues.iter().map(|it| it.close_epoch(epoch)).unzip();
+        rounds.under_way = Some(UnderWay {
+            epoch,
+            since: rounds.last_start,
+            sources: self.sources.iter().cloned().zip(positions).collect(),
+            bytes,
+            passed: 0,
+            prepared: 0,
+            counts: Counts::default(),
+            late: false,
+        });
+        hands.requests.want(epoch);
+        hands.wakers.wake_all();
+        rounds.epoch += 1;
+    }
+
+    /// All shards have come to their end, or the run has failed: what is known goes to [`Self::last`].
+    pub(crate) fn end(&mut self, rounds: Rounds) {
+        self.last_epoch = rounds.epoch;
+        self.last_counts = rounds.final_counts;
     }
 
     /// The last checkpoint: everything up to the end of the input, or to where the run was stopped.
     ///
     /// # Errors
     /// `CheckpointFailed`, `Superseded`; what a sink says when it publishes.
-    #[expect(clippy::too_many_arguments, reason = "what the job thread has at hand")]
-    pub fn last(
+    pub(crate) fn last(
         &mut self,
         prepared: Vec<(usize, Vec<Committable>)>,
         drained: bool,
-        queues: &[Arc<ChunkQueue>],
-        shards: usize,
-        requests: &Requests,
-        committers: &mut [Box<dyn Committer>],
-        letters: &DeadLetterQueue,
+        hands: &mut Hands<'_>,
     ) -> Result<()> {
         self.pending.committables(prepared);
-        let (positions, bytes): (Vec<Value>, Vec<u64>) = queues.iter().map(|it| it.position()).unzip();
+        let (positions, bytes): (Vec<Value>, Vec<u64>) = hands.queues.iter().map(|it| it.position()).unzip();
         let sources = self.sources.iter().cloned().zip(positions).collect();
         let last = UnderWay {
             epoch: self.last_epoch,
             since: self.clock.monotonic(),
             sources,
             bytes,
-            passed: shards,
-            prepared: shards,
+            passed: hands.shards,
+            prepared: hands.shards,
             counts: std::mem::take(&mut self.last_counts),
             late: false,
         };
         let before = self.summary.failed;
-        self.complete(last, shards, requests, committers, letters, drained)?;
+        self.complete(last, hands, drained)?;
         if self.summary.failed > before {
             let message = "the last checkpoint could not be written: what came after the one before it is not published";
             return Err(Diagnostic::error(Code::CheckpointFailed, message)
@@ -245,15 +269,9 @@ impl Coordinator {
     }
 
     /// Everybody has reported: makes the checkpoint final.
-    fn complete(
-        &mut self,
-        it: UnderWay,
-        shards: usize,
-        requests: &Requests,
-        committers: &mut [Box<dyn Committer>],
-        letters: &DeadLetterQueue,
-        finished: bool,
-    ) -> Result<()> {
+    fn complete(&mut self, it: UnderWay, hands: &mut Hands<'_>, finished: bool) -> Result<()> {
+        let Hands { shards, requests, committers, letters, .. } = hands;
+        let shards = *shards;
         self.pending.letters.extend(letters.prepare(it.epoch)?);
         let (manifest, parts, bytes) = match self.write(&it, shards, requests, finished) {
             Ok(written) => written,

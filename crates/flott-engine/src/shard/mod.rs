@@ -42,6 +42,7 @@ use crate::{
     failure::Failure,
     queue::Next,
     sink::SinkTask,
+    stepped::Turn,
 };
 use edge::EdgeTask;
 use operator::{Around, OperatorTask};
@@ -125,6 +126,17 @@ pub struct Shard {
     pub barrier: Option<BarrierUnderWay>,
     /// Barriers whose sinks are not yet through.
     pub preparing: Vec<Preparing>,
+    /// Everything has come to its end but the sinks' last files.
+    pub finishing: Option<Finishing>,
+    /// When sinks were last told to hand over what they hold.
+    pub flushed: Duration,
+}
+
+/// The last thing that a shard does.
+pub struct Finishing {
+    snapshots: Snapshots,
+    /// Of the sinks that are through.
+    ready: Vec<(usize, Vec<Committable>)>,
 }
 
 /// A barrier on its way through a shard.
@@ -155,25 +167,36 @@ impl Shard {
     /// What stops the run.
     pub fn run(mut self) -> Result<()> {
         self.wakers.register(self.number);
-        let mut flushed = self.clock.monotonic();
-        loop {
-            if self.failure.is_set() {
-                return Ok(());
-            }
-            let busy = self.step()?;
-            let now = self.clock.monotonic();
-            if now.saturating_sub(flushed) >= self.buffer_timeout {
-                flushed = now;
-                self.sinks.iter_mut().try_for_each(SinkTask::flush)?;
-                self.letters.flush()?;
-            }
-            if self.is_finished() {
-                return self.finish();
-            }
-            if !busy {
-                self.sleep();
+        while !self.failure.is_set() {
+            match self.turn()? {
+                Turn::Busy => {}
+                Turn::Idle => self.sleep(),
+                Turn::Done => return Ok(()),
             }
         }
+        Ok(())
+    }
+
+    /// Does what there is to do, once; never waits.
+    ///
+    /// # Errors
+    /// What stops the run.
+    pub fn turn(&mut self) -> Result<Turn> {
+        if self.finishing.is_some() {
+            return self.poll_finished();
+        }
+        let busy = self.step()?;
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.flushed) >= self.buffer_timeout {
+            self.flushed = now;
+            self.sinks.iter_mut().try_for_each(SinkTask::flush)?;
+            self.letters.flush()?;
+        }
+        if self.is_finished() {
+            self.finish()?;
+            return Ok(Turn::Busy);
+        }
+        Ok(if busy { Turn::Busy } else { Turn::Idle })
     }
 
     /// Does what there is to do, once. Whether there was anything.
@@ -334,7 +357,9 @@ impl Shard {
             && self.preparing.is_empty()
     }
 
-    fn finish(mut self) -> Result<()> {
+    /// Nothing comes any more: the last snapshots are taken, the sinks begin to make their last rows
+    /// durable.
+    fn finish(&mut self) -> Result<()> {
         let mut snapshots = Vec::new();
         if let Some(barrier) = self.barrier.take() {
             snapshots.extend(barrier.snapshots);
@@ -350,26 +375,28 @@ impl Shard {
             sink.finish()?;
             sink.prepare(self.epoch, true)?;
         }
-        let mut committables = Vec::new();
-        for sink in &mut self.sinks {
-            loop {
-                if let Some(ready) = sink.poll_prepared()? {
-                    committables.push((sink.index, ready));
-                    break;
-                }
-                if self.failure.is_set() {
-                    return Ok(());
-                }
-                self.failure.wait(SINK_WAIT);
-            }
+        self.finishing = Some(Finishing { snapshots, ready: Vec::new() });
+        Ok(())
+    }
+
+    fn poll_finished(&mut self) -> Result<Turn> {
+        let Some(mut finishing) = self.finishing.take() else { return Ok(Turn::Done) };
+        for sink in self.sinks.iter_mut().skip(finishing.ready.len()) {
+            let Some(committables) = sink.poll_prepared()? else {
+                self.finishing = Some(finishing);
+                return Ok(Turn::Idle);
+            };
+            finishing.ready.push((sink.index, committables));
         }
         let counts = self.counters.counts();
+        let Finishing { snapshots, ready: committables } = finishing;
         self.report(Report::Finished { shard: self.number, snapshots, counts, committables });
-        Ok(())
+        Ok(Turn::Done)
     }
 
     fn sleep(&mut self) {
         let sinks_are_busy = self.sinks.iter_mut().any(|sink| !sink.is_ready());
+        let sinks_are_busy = sinks_are_busy || self.finishing.is_some();
         let waits_for_io = !self.preparing.is_empty() || self.barrier.is_some();
         let timers = self.operators.iter().filter(|it| !it.ended).filter_map(|it| it.operator.next_timer());
         let now_millis = self.clock.now_micros() / 1000;
