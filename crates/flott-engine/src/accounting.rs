@@ -22,7 +22,7 @@ use std::sync::{
 use arrow::array::Int8Array;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::checkpoint::CheckpointSummary;
+use crate::{activity::Activity, checkpoint::CheckpointSummary};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -140,6 +140,8 @@ pub struct Counters {
     pub dead_letters: AtomicU64,
     /// Counters that belong to the sum: the shards'.
     pub(crate) parts: Mutex<Vec<Arc<Counters>>>,
+    /// What the run is doing.
+    pub activity: Arc<Activity>,
 }
 
 /// Adds to a counter.

@@ -112,6 +112,11 @@ impl Lane {
         let channels = (0..shards * shards).map(|_| Channel::default()).collect();
         Self { channels, shards, capacity: capacity.max(1), ordered, wakers }
     }
+    /// How many messages wait, and how many may.
+    pub fn fill(&self) -> (usize, usize) {
+        let waiting = self.channels.iter().map(|channel| channel.lock().len()).sum();
+        (waiting, self.capacity * self.channels.len())
+    }
     fn channel(&self, from: usize, to: usize) -> &Channel {
         &self.channels[from * self.shards + to]
     }

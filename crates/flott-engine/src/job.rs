@@ -19,6 +19,7 @@ use flott_types::{Code, Diagnostic, Options, Result};
 
 use crate::{
     accounting::{Counters, EdgeCounters, LookupSummary, SinkCounters, SourceCounters, Status, Summary},
+    activity::{Activity, Identity},
     checkpoint::{Checkpointing, Coordinator},
     replay::Replay,
     topology::Topology,
@@ -128,13 +129,22 @@ impl<J: Deref<Target = Job>> Run<J> {
             random_seed: job.clock.now_micros().unsigned_abs(),
             watermark: None,
         };
-        let counters = Arc::new(counters(&topology));
+        let shards = job.settings.parallelism.max(1);
+        let counters =
+            Arc::new(Counters { activity: Arc::new(Activity::of(&topology, shards)), ..counters(&topology) });
         let coordinator = match &job.settings.checkpointing {
             Some(settings) if job.replay.is_none() && job.collect.is_none() => {
-                Some(Coordinator::start(settings, &job, &topology)?)
+                Some(Coordinator::start(settings, &job, &topology)?.tells(counters.activity.clone()))
             }
             _ => None,
         };
+        counters.activity.is_of(Identity {
+            job: job.settings.pipeline_name.clone(),
+            run: job.settings.run_id.clone(),
+            generation: coordinator.as_ref().map_or(0, |it| it.identity().generation),
+            started_micros: job.clock.now_micros(),
+            started: job.clock.monotonic(),
+        });
         let (sources, sinks, lookups) = (Vec::new(), Vec::new(), Vec::new());
         let mut run = Self { job, topology, sources, sinks, lookups, counters, context, coordinator };
         run.build_sources()?;

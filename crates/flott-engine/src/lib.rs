@@ -21,6 +21,7 @@
 //! This crate knows nothing of SQL text.
 
 pub mod accounting;
+pub mod activity;
 pub mod calc;
 mod changelog_step;
 pub mod checkpoint;

@@ -201,6 +201,7 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
         let buffers = BufferPool::default();
         let readers = self.readers(count, &buffers, &wakers, &failure)?;
         let queues: Vec<Arc<ChunkQueue>> = readers.iter().map(|reader| reader.queue.clone()).collect();
+        self.counters.activity.watch_queues(&queues);
         let (sender, reports) = crossbeam_channel::bounded(REPORTS_PER_SHARD * count);
         let builder = Builder {
             job: &self.job,

@@ -77,6 +77,16 @@ impl Progress {
         }
     }
 
+    /// Open splits by number: the watermark of each.
+    pub fn splits(&self) -> &BTreeMap<u32, i64> {
+        &self.splits
+    }
+
+    /// Whether splits are known that aren't open yet.
+    pub fn has_unopened(&self) -> bool {
+        self.unopened
+    }
+
     /// Whether nobody should wait for the source.
     pub fn is_idle(&self) -> bool {
         self.idle

@@ -15,11 +15,12 @@ use std::{
     time::Duration,
 };
 
-use flott_connector::Chunk;
+use flott_connector::{Chunk, SplitInfo};
 use serde_json::Value;
 
 use crate::{
     accounting::Counters,
+    activity::SplitSample,
     exchange::Wakers,
     progress::{ChunkTime, NO_WATERMARK, Progress},
 };
@@ -35,6 +36,24 @@ pub enum Next {
     Barrier,
     /// Nothing more ever; whether all input was read (false: the run was stopped).
     End(bool),
+}
+
+/// A queue at a moment.
+pub struct Look {
+    /// Chunks in it.
+    pub queued: usize,
+    /// How many may be.
+    pub capacity: usize,
+    /// Nobody waits for the source.
+    pub idle: bool,
+    /// Splits are known that aren't open yet.
+    pub unopened: bool,
+    /// How many splits are open.
+    pub open_splits: usize,
+    /// The newest watermark of an open split.
+    pub newest: Option<i64>,
+    /// Open splits, the oldest first.
+    pub splits: Vec<SplitSample>,
 }
 
 /// The queue.
@@ -62,6 +81,8 @@ struct State {
     /// Nobody takes chunks any more.
     closed: bool,
     progress: Progress,
+    /// Open splits by number, for whoever asks what the run is doing.
+    names: BTreeMap<u32, Arc<SplitInfo>>,
     /// Chunks that are through, but not all before them.
     early: BTreeMap<u64, ChunkTime>,
     next_done: u64,
@@ -87,6 +108,7 @@ impl ChunkQueue {
                 ended: None,
                 closed: false,
                 progress: Progress::default(),
+                names: BTreeMap::new(),
                 early: BTreeMap::new(),
                 next_done: 0,
             }),
@@ -120,6 +142,7 @@ impl ChunkQueue {
         }
         let epoch = state.epoch;
         state.bytes += chunk.bytes_in;
+        state.names.entry(chunk.time.split_number).or_insert_with(|| chunk.split.clone());
         state.chunks.push_back((epoch, chunk));
         state.position = position;
         drop(state);
@@ -183,6 +206,28 @@ impl ChunkQueue {
         (state.position.clone(), state.bytes)
     }
 
+    /// How it stands, with at most so many of its splits, the oldest first.
+    pub fn look(&self, splits: usize) -> Look {
+        let state = self.lock();
+        let mut open: Vec<(i64, u32)> =
+            state.progress.splits().iter().map(|(at, time)| (*time, *at)).collect();
+        open.sort_unstable();
+        let name = |at: &u32| state.names.get(at).map(|it| it.name.clone()).unwrap_or_default();
+        Look {
+            queued: state.chunks.len(),
+            capacity: self.capacity,
+            idle: state.progress.is_idle(),
+            unopened: state.progress.has_unopened(),
+            open_splits: open.len(),
+            newest: open.last().map(|(time, _)| *time),
+            splits: open
+                .iter()
+                .take(splits)
+                .map(|(time, at)| SplitSample { number: *at, name: name(at), watermark: Some(*time) })
+                .collect(),
+        }
+    }
+
     /// A chunk is through a shard's first stage: moves the watermark that the live view and
     /// `CURRENT_WATERMARK` see, in order of the chunks.
     pub fn done(&self, sequence: u64, time: ChunkTime) {
@@ -194,6 +239,9 @@ impl ChunkQueue {
         } {
             state.next_done += 1;
             let watermark = state.progress.apply(&time);
+            if time.split.finished {
+                state.names.remove(&time.split.split_number);
+            }
             if watermark != NO_WATERMARK {
                 self.counters.sources[self.source].set_watermark(watermark);
             }

@@ -7,6 +7,7 @@ use flott_types::Result;
 
 use crate::{
     accounting::{Counters, add},
+    activity::ReaderActivity,
     failure::{Alarm, Failure},
     queue::ChunkQueue,
 };
@@ -63,12 +64,19 @@ impl ReaderTask {
             Err(error) => self.failure.set(error),
             Ok(()) => self.queue.end(!self.context.stop.is_stopped()),
         }
+        self.activity().ends();
         self.counters.sources[self.index].done.store(true, Ordering::Relaxed);
         false
     }
 
+    fn activity(&self) -> &ReaderActivity {
+        &self.counters.activity.readers[self.index]
+    }
+
     fn read(&mut self) -> Result<bool> {
+        self.activity().reads(self.context.clock.monotonic());
         let Some(chunk) = self.reader.next_chunk(&self.context)? else { return Ok(false) };
+        self.activity().got(self.context.clock.monotonic(), chunk.is_control());
         add(&self.counters.sources[self.index].bytes, chunk.bytes_in);
         // If nobody takes it, every shard has gone: the run has failed.
         Ok(self.queue.push(chunk, self.reader.position()))

@@ -1,6 +1,9 @@
 //! Builds shards: every shard has all sources, operators, edges and sinks.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use crossbeam_channel::Sender;
 use flott_connector::{BufferPool, DeadLetterQueue, FormatRequest, LookupTable, Sink};
@@ -28,7 +31,7 @@ use crate::{
         origin,
         source::{EventTime, SourceTask},
     },
-    sink::{SinkTask, Writer},
+    sink::{SinkTask, Watch, Writer},
     topology::{Consumer, Edge, Producer, Topology},
 };
 
@@ -73,6 +76,7 @@ impl Builder<'_> {
             }
         };
         let lanes: Vec<Option<Arc<Lane>>> = self.topology.edges.iter().map(lane).collect();
+        self.counters.activity.watch_lanes(&lanes);
         (0..shards).map(|number| self.shard(number, shards, &lanes, reports)).collect()
     }
 
@@ -86,6 +90,7 @@ impl Builder<'_> {
         let mut context = self.context.clone();
         context.random_seed ^= (number as u64 + 1) << 48;
         let counters = self.counters.part();
+        let activity = self.counters.activity.shard(number);
         let epoch = self.restored.map_or(1, Coordinator::first_epoch);
         let own = Own { counters: counters.clone(), epoch: Arc::new(AtomicU64::new(epoch)) };
         let groups = KeyGroups::new(self.job.settings.key_groups);
@@ -106,7 +111,8 @@ impl Builder<'_> {
                 None => Writer::Own(sink.writer(number, shards)?),
             };
             let key = self.topology.sinks[index].1.upsert_key.clone();
-            sinks.push(SinkTask::new(index, writer, key, counters.clone()));
+            let watch = Watch::new(activity.clone(), self.job.clock.clone());
+            sinks.push(SinkTask::new(index, writer, key, counters.clone(), watch));
         }
         let edges = self.edges(number, lanes, &operators, &own)?;
         let sources = self.source_tasks(&own)?;
@@ -127,6 +133,9 @@ impl Builder<'_> {
             clock: self.job.clock.clone(),
             failure: self.failure.clone(),
             buffer_timeout: self.job.settings.buffer_timeout,
+            activity,
+            looked: self.job.clock.monotonic(),
+            measured: Duration::ZERO,
             counters,
             letters: self.letters.clone(),
             barrier: None,

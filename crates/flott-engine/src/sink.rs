@@ -1,13 +1,14 @@
 //! The end of a shard's pipeline: counts rows and hands them to the sink's writer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow::{array::Int8Array, record_batch::RecordBatch};
-use flott_connector::{Committable, SinkWriter};
+use flott_connector::{Clock, Committable, SinkWriter};
 use flott_types::Result;
 
 use crate::{
     accounting::{Counters, add},
+    activity::ShardActivity,
     order::OrderedWriter,
     upsert::by_key,
 };
@@ -39,6 +40,30 @@ pub enum Writer {
     },
 }
 
+/// Measures how long writing takes.
+pub struct Watch {
+    activity: Arc<ShardActivity>,
+    clock: Arc<dyn Clock>,
+    spent: Duration,
+}
+
+impl Watch {
+    /// By this clock.
+    pub fn new(activity: Arc<ShardActivity>, clock: Arc<dyn Clock>) -> Self {
+        Self { activity, clock, spent: Duration::ZERO }
+    }
+    fn during<T>(&mut self, sink: usize, work: impl FnOnce() -> T) -> T {
+        let began = self.clock.monotonic();
+        let done = work();
+        let took = self.clock.monotonic().saturating_sub(began);
+        self.spent += took;
+        if let Some(sink) = self.activity.sinks.get(sink) {
+            sink.busy.add(took);
+        }
+        done
+    }
+}
+
 /// A sink on one shard.
 pub struct SinkTask {
     /// Index in the plan's sinks.
@@ -47,6 +72,7 @@ pub struct SinkTask {
     /// The sink goes by these columns, but what comes says what rows were before.
     upsert_key: Option<Vec<usize>>,
     counters: Arc<Counters>,
+    watch: Watch,
     preparing_last: bool,
 }
 
@@ -57,8 +83,9 @@ impl SinkTask {
         writer: Writer,
         upsert_key: Option<Vec<usize>>,
         counters: Arc<Counters>,
+        watch: Watch,
     ) -> Self {
-        Self { index, writer, upsert_key, counters, preparing_last: false }
+        Self { index, writer, upsert_key, counters, watch, preparing_last: false }
     }
     /// Takes rows that came along an edge. Rows of an operator belong to no chunk: where order is
     /// wanted, those are written as they come.
@@ -84,9 +111,9 @@ impl SinkTask {
         }
         self.counters.sinks[self.index].count(rows, written.1.as_ref());
         match &mut self.writer {
-            Writer::Own(writer) => write_to(writer.as_mut(), &written)?,
+            Writer::Own(writer) => self.watch.during(self.index, || write_to(writer.as_mut(), &written))?,
             Writer::Ordered { held, .. } if of_a_chunk => held.push(written),
-            Writer::Ordered { shared, .. } => shared.write(&written)?,
+            Writer::Ordered { shared, .. } => self.watch.during(self.index, || shared.write(&written))?,
         }
         add(&self.counters.edges[edge].output, rows);
         Ok(())
@@ -95,8 +122,15 @@ impl SinkTask {
     pub fn chunk_done(&mut self, source: usize, sequence: u64) -> Result<()> {
         match &mut self.writer {
             Writer::Own(_) => Ok(()),
-            Writer::Ordered { shared, held } => shared.complete(source, sequence, std::mem::take(held)),
+            Writer::Ordered { shared, held } => {
+                let held = std::mem::take(held);
+                self.watch.during(self.index, || shared.complete(source, sequence, held))
+            }
         }
+    }
+    /// How long it has been at work since it was asked last.
+    pub fn spent(&mut self) -> Duration {
+        std::mem::take(&mut self.watch.spent)
     }
     /// Whether the shard may take new input.
     pub fn is_ready(&mut self) -> bool {

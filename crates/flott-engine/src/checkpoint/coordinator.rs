@@ -12,7 +12,13 @@ use super::{
     start::{Origin, Script},
     write::Pending,
 };
-use crate::{accounting::Counts, exchange::Wakers, queue::ChunkQueue, shard::Report};
+use crate::{
+    accounting::Counts,
+    activity::{Activity, Phase},
+    exchange::Wakers,
+    queue::ChunkQueue,
+    shard::Report,
+};
 
 /// What sinks need to name what they write.
 #[derive(Debug, Clone, Default)]
@@ -99,6 +105,8 @@ pub struct Coordinator {
     pub(super) last_counts: Counts,
     /// The epoch that the end of the run ends.
     pub(super) last_epoch: u64,
+    /// What the run is doing, for whoever asks.
+    pub(super) activity: Arc<Activity>,
     /// Checkpoints that have failed since the last complete one.
     pub(super) failed_in_a_row: u32,
 }
@@ -165,6 +173,7 @@ impl Coordinator {
                 // What the shard did behind the barrier under way is in here too, so that checkpoint
                 // can't be completed any more: all of it goes into the last one.
                 rounds.under_way = None;
+                self.activity.checkpoint.given_up();
                 self.pending.snapshots(shard, snapshots);
                 self.pending.committables(committables);
                 rounds.final_counts.merge(&counts);
@@ -224,6 +233,7 @@ impl Coordinator {
             counts: Counts::default(),
             late: false,
         });
+        self.activity.checkpoint.begins(epoch, rounds.last_start);
         hands.requests.want(epoch);
         hands.wakers.wake_all();
         rounds.epoch += 1;
@@ -272,11 +282,13 @@ impl Coordinator {
     fn complete(&mut self, it: UnderWay, hands: &mut Hands<'_>, finished: bool) -> Result<()> {
         let Hands { shards, requests, committers, letters, .. } = hands;
         let shards = *shards;
+        self.activity.checkpoint.comes_to(Phase::Writing);
         self.pending.letters.extend(letters.prepare(it.epoch)?);
         let (manifest, parts, bytes) = match self.write(&it, shards, requests, finished) {
             Ok(written) => written,
             Err(error) if error.code == Code::CheckpointFailed => {
                 self.summary.failed += 1;
+                self.activity.checkpoint.fails(&error.message);
                 self.failed_in_a_row += 1;
                 if self.failed_in_a_row >= FAILURES_MAX {
                     return Err(error.help(format!("{FAILURES_MAX} checkpoints in a row have failed")));
@@ -287,6 +299,7 @@ impl Coordinator {
             Err(error) => return Err(error),
         };
         let number = manifest.number;
+        self.activity.checkpoint.comes_to(Phase::Publishing);
         for (committer, name) in committers.iter_mut().zip(&self.sinks) {
             let contents = manifest.sinks.get(name).cloned().unwrap_or_default();
             let committables: Vec<Committable> =
@@ -304,7 +317,9 @@ impl Coordinator {
         self.summary.state_bytes = manifest.state_bytes();
         self.summary.last_bytes = bytes;
         self.summary.bytes += bytes;
-        let took = self.clock.monotonic().saturating_sub(it.since);
+        let now = self.clock.monotonic();
+        let took = now.saturating_sub(it.since);
+        self.activity.checkpoint.done(number, bytes, took, now);
         tracing::info!(
             checkpoint = number,
             millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     accounting::Counts,
+    activity::Activity,
     job::Job,
     shard::operator::OperatorTask,
     topology::{Edge, Topology},
@@ -141,6 +142,7 @@ impl Coordinator {
             last_counts: Counts::default(),
             last_epoch: 0,
             failed_in_a_row: 0,
+            activity: Arc::default(),
             summary: CheckpointSummary {
                 directory: directory.display().to_string(),
                 ..CheckpointSummary::default()
@@ -232,6 +234,14 @@ impl Coordinator {
             )));
         }
         Ok(())
+    }
+
+    /// Tells those who ask what the run is doing how far its checkpoints have come.
+    #[must_use]
+    pub fn tells(mut self, activity: Arc<Activity>) -> Self {
+        activity.checkpoint.every(self.settings.interval);
+        self.activity = activity;
+        self
     }
 
     /// What sinks need to name what they write.

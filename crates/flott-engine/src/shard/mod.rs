@@ -37,6 +37,7 @@ use flott_types::Result;
 
 use crate::{
     accounting::{Counters, Counts},
+    activity::ShardActivity,
     checkpoint::{Requests, SnapshotRequest},
     exchange::Wakers,
     failure::Failure,
@@ -130,6 +131,12 @@ pub struct Shard {
     pub finishing: Option<Finishing>,
     /// When sinks were last told to hand over what they hold.
     pub flushed: Duration,
+    /// What it is doing, for whoever asks.
+    pub activity: Arc<ShardActivity>,
+    /// When it looked last at what is blocked.
+    pub looked: Duration,
+    /// When it measured last how much its operators hold.
+    pub measured: Duration,
 }
 
 /// The last thing that a shard does.
@@ -156,6 +163,9 @@ pub struct Preparing {
 
 /// Sleeps at most this long, so that a lost wake-up costs little.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
+
+/// How often a shard says how much memory its operators hold.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a shard waits for a sink that isn't ready before it looks again.
 const SINK_WAIT: Duration = Duration::from_micros(200);
@@ -191,6 +201,7 @@ impl Shard {
             self.flushed = now;
             self.sinks.iter_mut().try_for_each(SinkTask::flush)?;
             self.letters.flush()?;
+            self.measure(now);
         }
         if self.is_finished() {
             self.finish()?;
@@ -205,39 +216,83 @@ impl Shard {
         for edge in &mut self.edges {
             busy |= edge.flush();
         }
-        busy |= self.run_operators()?;
+        let now = self.clock.monotonic();
+        // What is blocked now has been since it was looked at last: a shard looks often.
+        let since = now.saturating_sub(std::mem::replace(&mut self.looked, now));
+        busy |= self.run_operators(now, since)?;
         busy |= self.barrier_step()?;
         busy |= self.poll_prepared()?;
         // What is downstream first: a chunk only when nothing of the last one waits.
-        if !self.sources.is_empty() && !self.is_blocked() {
+        if !self.sources.is_empty() && !self.is_blocked(since) {
             busy |= self.run_source()?;
         }
         Ok(busy)
     }
 
-    fn run_operators(&mut self) -> Result<bool> {
+    fn run_operators(&mut self, now: Duration, since: Duration) -> Result<bool> {
         let now_millis = self.clock.now_micros() / 1000;
         // What is behind a barrier belongs to the next epoch: an operator that has let it through waits
         // until the others on this shard have too, and the sinks have ended the epoch.
         let aligning = self.barrier.is_some();
-        let now = self.clock.monotonic();
-        let Self { operators, edges, sinks, counters, .. } = self;
+        let Self { operators, edges, sinks, counters, activity, clock, .. } = self;
+        for sink in sinks.iter_mut() {
+            if !sink.is_ready() {
+                activity.sinks[sink.index].not_ready.add(since);
+            }
+        }
         let mut around = Around { edges, sinks, counters, now };
-        let mut busy = false;
+        let (mut busy, mut began) = (false, now);
         for operator in operators.iter_mut().rev() {
-            if operator.ended || (aligning && operator.passed) || operator.is_blocked(&mut around) {
+            if operator.ended || (aligning && operator.passed) {
                 continue;
             }
-            busy |= operator.poll(&mut around)?;
-            busy |= operator.on_time(now_millis, &mut around)?;
+            let told = &activity.operators[operator.index];
+            if operator.is_blocked(&mut around) {
+                told.blocked.add(since);
+                continue;
+            }
+            activity.in_operator(operator.index, began);
+            let mut moved = operator.poll(&mut around)?;
+            moved |= operator.on_time(now_millis, &mut around)?;
+            if !operator.operator.is_ready() {
+                told.unready.add(since);
+            }
+            // Looking whether there is anything costs next to nothing, and no reading of the clock.
+            if moved {
+                let ended = clock.monotonic();
+                told.busy.add(ended.saturating_sub(began).saturating_sub(spent(around.sinks)));
+                operator.tells(told);
+                began = ended;
+            }
+            busy |= moved;
         }
+        activity.elsewhere();
         Ok(busy)
     }
 
     /// Whether something of the last chunk waits.
-    fn is_blocked(&mut self) -> bool {
-        let Self { sources, edges, sinks, .. } = self;
-        sources.iter().flat_map(|source| &source.edges).any(|&edge| edges[edge].is_blocked(sinks))
+    fn is_blocked(&mut self, since: Duration) -> bool {
+        let Self { sources, edges, sinks, activity, .. } = self;
+        let mut any = false;
+        for source in sources.iter().filter(|source| !source.ended) {
+            if source.edges.iter().any(|&edge| edges[edge].is_blocked(sinks)) {
+                activity.sources[source.index].blocked.add(since);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Says how much memory its operators hold, now and then: they have to add it up.
+    fn measure(&mut self, now: Duration) {
+        if now.saturating_sub(self.measured) < MEASURE_EVERY {
+            return;
+        }
+        self.measured = now;
+        for operator in &self.operators {
+            let bytes = u64::try_from(operator.operator.memory()).unwrap_or(u64::MAX);
+            self.activity.operators[operator.index].memory.store(bytes, Ordering::Relaxed);
+        }
     }
 
     fn run_source(&mut self) -> Result<bool> {
@@ -249,9 +304,16 @@ impl Shard {
                 Next::Chunk(chunk) => {
                     self.context.now_micros = self.clock.now_micros();
                     self.context.random_seed = self.context.random_seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-                    let Self { sources, edges, sinks, counters, context, buffers, .. } = self;
+                    let began = self.clock.monotonic();
+                    let Self { sources, edges, sinks, counters, context, buffers, activity, clock, .. } =
+                        self;
+                    let source = sources[at].index;
+                    activity.in_source(source, began);
                     let mut to = Downstream { edges, sinks, counters };
                     sources[at].chunk(chunk, context, &mut to, buffers)?;
+                    let took = clock.monotonic().saturating_sub(began);
+                    activity.sources[source].busy.add(took.saturating_sub(spent(sinks)));
+                    activity.elsewhere();
                     // Another source's turn next time.
                     self.sources.rotate_left(at + 1);
                     return Ok(true);
@@ -277,6 +339,8 @@ impl Shard {
             let Some(request) = self.requests.wanted(self.epoch) else { return Ok(false) };
             let since = self.clock.monotonic();
             self.operators.iter_mut().for_each(|operator| operator.passed = false);
+            let told = &self.activity.operators;
+            told.iter().for_each(|operator| operator.passed.store(false, Ordering::Relaxed));
             self.barrier = Some(BarrierUnderWay { request, since, sent: false, snapshots: Vec::new() });
             return Ok(true);
         };
@@ -292,10 +356,11 @@ impl Shard {
                 source.edges.iter().for_each(|&edge| self.edges[edge].barrier(epoch));
             }
             barrier.sent = true;
+            self.activity.sent.store(epoch, Ordering::Relaxed);
             barrier.since = self.clock.monotonic();
             busy = true;
         }
-        let Self { number, operators, edges, sinks, counters, .. } = self;
+        let Self { number, operators, edges, sinks, counters, activity, .. } = self;
         let number = *number;
         let now = barrier.since;
         let mut around = Around { edges, sinks, counters, now };
@@ -303,10 +368,13 @@ impl Shard {
             let start = |id: &str| barrier.request.snapshot_of(number, id);
             if let Some(snapshot) = operator.barrier(epoch, start, &mut around)? {
                 barrier.snapshots.push((operator.stable_id.clone(), snapshot));
+                activity.operators[operator.index].passed.store(true, Ordering::Relaxed);
                 busy = true;
             }
         }
         if operators.iter().all(|operator| operator.passed) {
+            self.activity.sinks.iter().for_each(|sink| sink.prepared.store(false, Ordering::Relaxed));
+            self.activity.passed.store(epoch, Ordering::Relaxed);
             self.sinks.iter_mut().try_for_each(|sink| sink.prepare(epoch, false))?;
             self.preparing.push(Preparing { epoch, ready: vec![None; self.sinks.len()] });
             self.epoch = epoch + 1;
@@ -331,12 +399,14 @@ impl Shard {
         for (sink, ready) in self.sinks.iter_mut().zip(&mut preparing.ready) {
             if ready.is_none() {
                 *ready = sink.poll_prepared()?;
+                self.activity.sinks[sink.index].prepared.store(ready.is_some(), Ordering::Relaxed);
             }
         }
         if preparing.ready.iter().any(Option::is_none) {
             return Ok(false);
         }
         let preparing = self.preparing.remove(0);
+        self.activity.prepared.store(preparing.epoch, Ordering::Relaxed);
         let ready = preparing.ready.into_iter().map(Option::unwrap_or_default);
         let committables = self.sinks.iter().map(|sink| sink.index).zip(ready).collect();
         self.report(Report::Prepared { epoch: preparing.epoch, committables });
@@ -410,4 +480,9 @@ impl Shard {
         };
         std::thread::park_timeout(longest.min(until_timer.max(SINK_WAIT)));
     }
+}
+
+/// How long sinks have been writing since it was asked last: theirs, not that of whoever gave them rows.
+fn spent(sinks: &mut [SinkTask]) -> Duration {
+    sinks.iter_mut().map(SinkTask::spent).sum()
 }

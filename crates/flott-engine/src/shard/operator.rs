@@ -6,7 +6,10 @@
 //!   LaneReader ─┘ all at a barrier ──► snapshot ┘
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::RecordBatch};
 use flott_connector::{Origin, Stage};
@@ -21,6 +24,7 @@ use super::{
 };
 use crate::{
     accounting::{Counters, add},
+    activity::OperatorActivity,
     exchange::{LaneReader, Taken},
     job::MiniBatch,
     progress::{END_OF_TIME, NO_WATERMARK},
@@ -126,6 +130,12 @@ pub struct Around<'a> {
 }
 
 impl OperatorTask {
+    /// Says what it is doing to whoever asks.
+    pub(crate) fn tells(&self, activity: &OperatorActivity) {
+        activity.watermark.store(self.watermark, Relaxed);
+        activity.gathered.store(self.gathered.rows, Relaxed);
+    }
+
     /// Whether what it would emit has to wait.
     pub fn is_blocked(&self, around: &mut Around<'_>) -> bool {
         self.out.iter().any(|&edge| around.edges[edge].is_blocked(around.sinks))
