@@ -36,7 +36,7 @@ use arrow::{
 };
 use flott_types::{Code, DataType};
 
-use crate::{Call, CastMode, Expr, ExprKind, Function, FunctionKind, Value, cast};
+use crate::{Call, CastMode, Expr, ExprKind, Function, FunctionKind, Value, cast, switch::Switch};
 
 /// What an evaluation may look at besides its row.
 #[derive(Debug, Clone)]
@@ -177,6 +177,8 @@ enum Operation {
     Case {
         branches: Vec<(NodeId, NodeId)>,
         otherwise: NodeId,
+        /// The same as a table, and the number that goes in.
+        switch: Option<(NodeId, Box<Switch>)>,
     },
     IsNotNull(NodeId),
     Field {
@@ -199,7 +201,9 @@ impl Operation {
             (Cast { input: a, from: f, mode: m }, Cast { input: b, from: g, mode: n }) => {
                 (a, f, m) == (b, g, n)
             }
-            (Case { branches: a, otherwise: x }, Case { branches: b, otherwise: y }) => (a, x) == (b, y),
+            (Case { branches: a, otherwise: x, .. }, Case { branches: b, otherwise: y, .. }) => {
+                (a, x) == (b, y)
+            }
             (IsNotNull(a), IsNotNull(b)) => a == b,
             (Field { input: a, index: i }, Field { input: b, index: j }) => (a, i) == (b, j),
             _ => false,
@@ -218,8 +222,10 @@ impl Graph {
                 Operation::Cast { input: self.add(input), from, mode: *mode }
             }
             ExprKind::Case { branches, otherwise } => {
-                let branches = branches.iter().map(|(c, v)| (self.add(c), self.add(v))).collect();
-                Operation::Case { branches, otherwise: self.add(otherwise) }
+                let branches: Vec<_> = branches.iter().map(|(c, v)| (self.add(c), self.add(v))).collect();
+                let otherwise = self.add(otherwise);
+                let switch = self.switch(&branches, otherwise);
+                Operation::Case { branches, otherwise, switch }
             }
             ExprKind::Field { input, index, .. } => {
                 Operation::Field { input: self.add(input), index: *index }
@@ -234,7 +240,7 @@ impl Graph {
             ("AND", [a, b]) => Operation::And(*a, *b),
             ("OR", [a, b]) => Operation::Or(*a, *b),
             ("IF", [condition, value, otherwise]) => {
-                Operation::Case { branches: vec![(*condition, *value)], otherwise: *otherwise }
+                Operation::Case { branches: vec![(*condition, *value)], otherwise: *otherwise, switch: None }
             }
             ("COALESCE" | "IFNULL", [first @ .., last]) => {
                 let mut branches = Vec::new();
@@ -242,10 +248,41 @@ impl Graph {
                     branches
                         .push((self.push(Operation::IsNotNull(*id), DataType::boolean().not_null()), *id));
                 }
-                Operation::Case { branches, otherwise: *last }
+                Operation::Case { branches, otherwise: *last, switch: None }
             }
             _ => Operation::Call { function, args: ids, exprs: args.to_vec(), state: Mutex::default() },
         }
+    }
+
+    /// A CASE whose conditions all compare one whole number with constants, and whose values are constants.
+    fn switch(&self, branches: &[(NodeId, NodeId)], otherwise: NodeId) -> Option<(NodeId, Box<Switch>)> {
+        let literal = |id: NodeId| match self.nodes.get(id)? {
+            Node { operation: Operation::Literal(value, _), data_type, .. } => Some((value, data_type)),
+            _ => None,
+        };
+        let constant = |id: NodeId| literal(id).map(|(value, data_type)| value.to_array(data_type, 1));
+        let compared = |id: NodeId| match &self.nodes.get(id)?.operation {
+            Operation::Call { function, args, .. } if function.name == "=" => match args.as_slice() {
+                [number, to] => match literal(*to)?.0 {
+                    Value::Int(to) => Some((*number, *to)),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        };
+        // A single comparison is as fast as it is.
+        let [(first, _), _, ..] = branches else { return None };
+        let (number, _) = compared(*first)?;
+        let mut constants = Vec::with_capacity(branches.len());
+        for (condition, value) in branches {
+            let (compared, to) = compared(*condition)?;
+            if compared != number {
+                return None;
+            }
+            constants.push((to, constant(*value)?));
+        }
+        Some((number, Box::new(Switch::new(&constants, &constant(otherwise)?)?)))
     }
 
     fn push(&mut self, operation: Operation, data_type: DataType) -> NodeId {
@@ -433,7 +470,14 @@ impl<'a> Frame<'a> {
             Operation::Cast { input, from, mode } => {
                 cast::cast_array(&self.value(*input)?, from, &node.data_type, *mode, self.context)
             }
-            Operation::Case { branches, otherwise } => self.case(branches, *otherwise),
+            Operation::Case { branches, otherwise, switch } => {
+                if let Some((number, switch)) = switch
+                    && let Some(chosen) = switch.choose(&self.value(*number)?)?
+                {
+                    return Ok(chosen);
+                }
+                self.case(branches, *otherwise)
+            }
             Operation::IsNotNull(input) => {
                 let array = self.value(*input)?;
                 let valid = match array.logical_nulls() {

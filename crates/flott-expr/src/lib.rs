@@ -21,6 +21,7 @@ pub mod eval;
 mod expr;
 pub mod functions;
 pub mod render;
+mod switch;
 pub mod text;
 mod value;
 pub mod zone;

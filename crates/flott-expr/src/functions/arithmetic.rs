@@ -266,6 +266,11 @@ fn integers<T: ArrowPrimitiveType>(call: &Call<'_>, operator: Operator) -> Resul
             (call.args[0].as_primitive_opt::<Int64Type>(), call.literal(1))
     {
         // `MOD(bigint, 123)`: straight to the type of the divisor.
+        if let Some(mask) = divisor.checked_sub(1).filter(|_| divisor.count_ones() == 1 && *divisor > 0) {
+            // A power of two needs no division: for what is below zero, the mask is added before rounding.
+            let rest = |it: i64| it.wrapping_sub(it.wrapping_add((it >> 63) & mask) & !mask) as i32;
+            return Ok(Arc::new(values.unary::<_, Int32Type>(rest)));
+        }
         return Ok(Arc::new(values.unary::<_, Int32Type>(|it| it.wrapping_rem(*divisor) as i32)));
     }
     let results = if constant_divisor {
