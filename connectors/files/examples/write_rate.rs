@@ -74,6 +74,7 @@ fn measure(path: String, megabytes: usize) -> Result<()> {
     registry.add_format(Arc::new(Copy));
     let clock = Arc::new(SystemClock::new());
     let job = SinkRequest {
+        disk: Arc::new(flott_connector::LocalDisk),
         job_options: Options::new(),
         pipeline_name: "write_rate".into(),
         run_id: clock.now_micros().to_string(),

@@ -137,6 +137,7 @@ pub(crate) fn read_context() -> ReadContext {
 
 pub(crate) fn job(run_id: &str) -> SinkRequest {
     SinkRequest {
+        disk: Arc::new(flott_connector::LocalDisk),
         job_options: Options::new(),
         pipeline_name: "test".into(),
         run_id: run_id.into(),

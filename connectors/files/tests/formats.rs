@@ -55,6 +55,7 @@ fn context() -> EvalContext {
 
 fn write(table: &TableDescription, batch: &RecordBatch, kinds: Option<&Int8Array>) {
     let job = SinkRequest {
+        disk: Arc::new(flott_connector::LocalDisk),
         job_options: Options::new(),
         pipeline_name: "test".into(),
         run_id: "r1".into(),

@@ -19,10 +19,9 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    fs::{self, File, OpenOptions},
     io::{BufWriter, ErrorKind, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -31,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    Committable, Committer, Origin,
+    Committable, Committer, Disk, DiskFile, LocalDisk, Origin,
     epoch_name::{self, EpochName},
 };
 
@@ -145,9 +144,9 @@ fn rfc3339(micros: i64) -> String {
 }
 
 /// Writes dead letters. Shared by all shards.
-#[derive(Debug)]
 pub struct DeadLetterQueue {
     directory: PathBuf,
+    disk: Arc<dyn Disk>,
     names: Names,
     state: Mutex<State>,
 }
@@ -160,10 +159,10 @@ enum Names {
     Epochs(String, u64),
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// By epoch; without checkpoints one, at 0.
-    files: BTreeMap<u64, BufWriter<File>>,
+    files: BTreeMap<u64, BufWriter<Box<dyn DiskFile>>>,
     written: u64,
 }
 
@@ -176,7 +175,7 @@ impl DeadLetterQueue {
     /// A queue in this directory; nothing is created before the first letter.
     pub fn new(directory: impl Into<PathBuf>, run_id: &str) -> Self {
         let names = Names::Run(format!("{run_id}.ndjson"));
-        Self { directory: directory.into(), names, state: Mutex::default() }
+        Self { directory: directory.into(), disk: Arc::new(LocalDisk), names, state: Mutex::default() }
     }
     /// A queue whose letters stay hidden until their epoch is committed; what the arguments mean
     /// says [`crate::SinkRequest`].
@@ -187,7 +186,13 @@ impl DeadLetterQueue {
         generation: u64,
     ) -> Self {
         let names = Names::Epochs(epoch_name::tag(pipeline_name, job_id, SINK_NUMBER), generation);
-        Self { directory: directory.into(), names, state: Mutex::default() }
+        Self { directory: directory.into(), disk: Arc::new(LocalDisk), names, state: Mutex::default() }
+    }
+    /// On this disk.
+    #[must_use]
+    pub fn on(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
     }
     /// The directory.
     pub fn directory(&self) -> &Path {
@@ -232,14 +237,14 @@ impl DeadLetterQueue {
         }
         Ok(())
     }
-    fn create(&self, epoch: u64) -> std::io::Result<File> {
-        fs::create_dir_all(&self.directory)?;
+    fn create(&self, epoch: u64) -> std::io::Result<Box<dyn DiskFile>> {
+        self.disk.create_directory(&self.directory)?;
         match &self.names {
-            Names::Run(name) => OpenOptions::new().create(true).append(true).open(self.directory.join(name)),
+            Names::Run(name) => self.disk.append(&self.directory.join(name), true),
             Names::Epochs(tag, generation) => {
                 // Never one that is there: it would be another epoch's.
                 let path = self.directory.join(hidden_name(tag, *generation, epoch));
-                OpenOptions::new().create_new(true).append(true).open(path)
+                self.disk.create(&path)
             }
         }
     }
@@ -285,19 +290,18 @@ impl DeadLetterQueue {
             Names::Run(_) => None,
             Names::Epochs(tag, _) => Some(tag.clone()),
         };
-        LetterCommitter { directory: self.directory.clone(), tag }
+        LetterCommitter { directory: self.directory.clone(), disk: self.disk.clone(), tag }
     }
     fn sync_directory(&self) -> Result<()> {
-        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        synced.map_err(|error| self.failed(&error))
+        self.disk.sync_directory(&self.directory, false).map_err(|error| self.failed(&error))
     }
     fn failed(&self, error: &std::io::Error) -> Box<Diagnostic> {
         failed(&self.directory, error)
     }
 }
 
-fn sync_file(file: &mut BufWriter<File>) -> std::io::Result<()> {
-    file.flush().and_then(|()| file.get_ref().sync_all())
+fn sync_file(file: &mut BufWriter<Box<dyn DiskFile>>) -> std::io::Result<()> {
+    file.flush().and_then(|()| file.get_ref().sync())
 }
 
 fn hidden_name(tag: &str, generation: u64, number: u64) -> String {
@@ -314,6 +318,7 @@ fn failed(directory: &Path, error: &std::io::Error) -> Box<Diagnostic> {
 #[derive(Debug)]
 pub struct LetterCommitter {
     directory: PathBuf,
+    disk: Arc<dyn Disk>,
     /// Without checkpoints there is nothing to publish.
     tag: Option<String>,
 }
@@ -329,15 +334,15 @@ impl LetterCommitter {
     /// Ours, with what their names say.
     fn files(&self, prefix: &str) -> Result<Vec<(EpochName, String)>> {
         let Some(tag) = &self.tag else { return Ok(Vec::new()) };
-        let entries = match fs::read_dir(&self.directory) {
+        let entries = match self.disk.entries(&self.directory) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(|error| failed(&self.directory, &error))?,
         };
-        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let names = entries.into_iter().map(|entry| entry.name);
         Ok(names.filter_map(|name| Some((EpochName::parse(&name, prefix, tag)?, name))).collect())
     }
     fn remove(&self, name: &str) -> Result<()> {
-        match fs::remove_file(self.directory.join(name)) {
+        match self.disk.remove(&self.directory.join(name)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(&self.directory, &error)),
             _ => Ok(()),
         }
@@ -350,7 +355,7 @@ impl Committer for LetterCommitter {
             let hidden = self.hidden(committable)?;
             let name = hidden.trim_start_matches('.').trim_end_matches(".inprogress");
             let target = self.directory.join(format!("{name}.ndjson"));
-            match fs::rename(self.directory.join(&hidden), target) {
+            match self.disk.rename(&self.directory.join(&hidden), &target) {
                 // Published before.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 renamed => renamed.map_err(|error| failed(&self.directory, &error))?,
@@ -359,8 +364,7 @@ impl Committer for LetterCommitter {
         if committables.is_empty() {
             return Ok(());
         }
-        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        synced.map_err(|error| failed(&self.directory, &error))
+        self.disk.sync_directory(&self.directory, false).map_err(|error| failed(&self.directory, &error))
     }
     fn abort(&mut self, committables: &[Committable]) -> Result<()> {
         committables.iter().try_for_each(|committable| self.remove(&self.hidden(committable)?))
@@ -388,7 +392,7 @@ impl Committer for LetterCommitter {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::VecDeque, sync::Arc};
+    use std::{collections::VecDeque, fs, sync::Arc};
 
     use arrow::{
         array::{ArrayRef, AsArray, StringArray},

@@ -47,3 +47,34 @@ pub fn spawn(name: impl Into<String>, work: impl FnOnce() + Send + 'static) -> R
         .map(|handle| Thread { handle: Some(handle) })
         .map_err(|error| Diagnostic::error(Code::Internal, format!("cannot start thread '{name}': {error}")))
 }
+
+/// What came of a piece of [`Work`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Something was done.
+    Busy,
+    /// There was nothing to do.
+    Idle,
+    /// There will be nothing to do any more.
+    Done,
+}
+
+/// Work that is done piece by piece beside whoever asked for it.
+pub trait Work: Send {
+    /// Does the next piece; `wait`: waits for it to come.
+    fn step(&mut self, wait: bool) -> Step;
+}
+
+/// Whoever does some [`Work`]. Dropping it waits for the work's end.
+pub trait Worker: Send {
+    /// Whether the work has ended.
+    fn is_finished(&self) -> bool;
+}
+
+/// Has work done by a thread.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn work(name: impl Into<String>, mut work: Box<dyn Work>) -> Result<Thread> {
+    spawn(name, move || while work.step(true) != Step::Done {})
+}

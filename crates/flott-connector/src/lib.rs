@@ -20,6 +20,7 @@ pub mod clock;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod dead_letter;
+pub mod disk;
 pub mod epoch_name;
 pub mod format;
 pub mod full_cache;
@@ -32,6 +33,7 @@ pub mod source;
 
 pub use clock::{Clock, ManualClock, StopSignal, SystemClock};
 pub use dead_letter::{DeadLetter, DeadLetterQueue, LetterCommitter, Stage};
+pub use disk::{Disk, DiskEntry, DiskFile, LocalDisk};
 pub use epoch_name::EpochName;
 pub use flott_types::{ColumnKind, TableColumn, TableDescription};
 pub use format::{Encoder, ExtraColumn, Format, FormatRequest, Framing};

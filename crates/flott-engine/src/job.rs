@@ -10,7 +10,7 @@
 use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use flott_connector::{
-    Clock, LookupRequest, LookupRetry, LookupTable, OnError, Registry, ScanRequest, Sink, SinkRequest,
+    Clock, Disk, LookupRequest, LookupRetry, LookupTable, OnError, Registry, ScanRequest, Sink, SinkRequest,
     Source, StopSignal,
 };
 use flott_expr::{EvalContext, Program};
@@ -78,6 +78,8 @@ pub struct Job {
     pub settings: JobSettings,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Where sinks and dead letters write files.
+    pub disk: Arc<dyn Disk>,
     /// Stops the run cleanly.
     pub stop: StopSignal,
     /// Where a query's rows go.
@@ -244,6 +246,7 @@ impl<J: Deref<Target = Job>> Run<J> {
                         run_id: self.job.settings.run_id.clone(),
                         context: self.context.clone(),
                         clock: self.job.clock.clone(),
+                        disk: self.job.disk.clone(),
                         overwrite: node.overwrite,
                         checkpoints: self.coordinator.is_some(),
                         generation: identity.generation,

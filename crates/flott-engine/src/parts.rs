@@ -182,7 +182,7 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
         for sink in &self.sinks {
             committers.push(sink.committer()?);
         }
-        let letters = Arc::new(self.letters());
+        let letters = Arc::new(self.letters().on(self.job.disk.clone()));
         if let Some(coordinator) = &mut self.coordinator {
             coordinator.finish_tip(&mut committers, &letters)?;
             self.counters.restore(&coordinator.restored_counts());

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use flott_connector::{Clock, Origin, Registry, StopSignal, SystemClock};
+use flott_connector::{Clock, LocalDisk, Origin, Registry, StopSignal, SystemClock};
 use flott_engine::{Job, Replay, Status, Summary};
 use flott_expr::EvalContext;
 use flott_plan::{ExplainFormat, NodeKind, Pipeline, SinkTarget, StreamPlan, explain, plan};
@@ -218,6 +218,7 @@ impl<'a> Runner<'a> {
             registry: self.registry.clone(),
             settings,
             clock: self.clock.clone(),
+            disk: Arc::new(LocalDisk),
             stop: self.stop.clone(),
             collect,
             replay,

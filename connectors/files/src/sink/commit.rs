@@ -14,14 +14,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use flott_connector::{Committable, Committer};
+use flott_connector::{Committable, Committer, Disk};
 use flott_types::{Code, Diagnostic, Result};
 use serde_json::{Value, json};
 
@@ -85,7 +84,7 @@ impl FileCommitter {
                 }
                 Ok(())
             })?;
-            directories.retain(|directory| !it.path_of(directory).join(&marker).exists());
+            directories.retain(|directory| !it.disk().exists(&it.path_of(directory).join(&marker)));
             it.uncommitted = directories.into_iter().map(|directory| (directory, now)).collect();
         }
         Ok(it)
@@ -95,22 +94,26 @@ impl FileCommitter {
     /// directory, its name.
     fn each_published(&self, directory: &str, each: &mut dyn FnMut(&str, &str) -> Result<()>) -> Result<()> {
         let path = self.path_of(directory);
-        for entry in fs::read_dir(&path).map_err(|error| failed("read", &path, &error))?.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
+        for entry in self.disk().entries(&path).map_err(|error| failed("read", &path, &error))? {
+            let name = entry.name;
             if name.starts_with(['.', '_']) {
                 continue;
             }
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => self.each_published(&format!("{directory}{name}/"), each)?,
-                Ok(_) => each(directory, &name)?,
-                Err(_) => {}
+            if entry.is_directory {
+                self.each_published(&format!("{directory}{name}/"), each)?;
+            } else {
+                each(directory, &name)?;
             }
         }
         Ok(())
     }
 
+    fn disk(&self) -> &dyn Disk {
+        self.plan.job.disk.as_ref()
+    }
+
     fn remove(&self, path: &Path) -> Result<()> {
-        match fs::remove_file(path) {
+        match self.disk().remove(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &error)),
             _ => Ok(()),
         }
@@ -123,22 +126,22 @@ impl FileCommitter {
 
     fn create_directory(&self, directory: &str) -> Result<()> {
         let path = self.path_of(directory);
-        fs::create_dir_all(&path).map_err(|error| failed("create", &path, &error))
+        self.disk().create_directory(&path).map_err(|error| failed("create", &path, &error))
     }
 
     fn publish(&self, file: &Published) -> Result<()> {
         let hidden = self.plan.root.join(&file.hidden);
         let target = self.path_of(&file.directory).join(&file.name);
         // A rename would replace it without a word.
-        if target.exists() && hidden.exists() {
+        if self.disk().exists(&target) && self.disk().exists(&hidden) {
             let taken = io::Error::from(io::ErrorKind::AlreadyExists);
             return Err(failed("write", &target, &taken).help("move that file away, then run again"));
         }
-        match fs::rename(&hidden, &target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !hidden.exists() => {
+        match self.disk().rename(&hidden, &target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.disk().exists(&hidden) => {
                 // Names are never used twice: it was published before, and if it isn't there,
                 // a reader has taken it away.
-                if !target.exists() {
+                if !self.disk().exists(&target) {
                     tracing::warn!(file = %target.display(), "published before, and gone since");
                 }
                 Ok(())
@@ -153,18 +156,18 @@ impl FileCommitter {
             io::ErrorKind::NotFound => Ok(()),
             _ => Err(failed("remove the old files of", directory, &error)),
         };
-        for entry in fs::read_dir(directory).map_err(|error| failed("read", directory, &error))?.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        for entry in self.disk().entries(directory).map_err(|error| failed("read", directory, &error))? {
+            let (name, is_directory) = (entry.name, entry.is_directory);
+            let path = directory.join(&name);
             if name.starts_with(['.', '_']) || (!is_directory && self.run.has_published(&name)) {
                 continue;
             }
             if is_directory {
-                self.remove_old(&entry.path())?;
+                self.remove_old(&path)?;
                 // Not empty: it holds hidden files or new ones.
-                let _ = fs::remove_dir(entry.path());
+                let _ = self.disk().remove_directory(&path);
             } else {
-                fs::remove_file(entry.path()).or_else(gone)?;
+                self.disk().remove(&path).or_else(gone)?;
             }
         }
         Ok(())
@@ -181,9 +184,9 @@ impl FileCommitter {
         let paths: Vec<PathBuf> = ready.iter().map(|directory| self.path_of(directory)).collect();
         for path in &paths {
             let marker = path.join(marker);
-            File::create(&marker).map_err(|error| failed("write", &marker, &error))?;
+            self.disk().append(&marker, true).map_err(|error| failed("write", &marker, &error))?;
         }
-        sync_directories(&self.plan.root, paths)?;
+        sync_directories(self.disk(), &self.plan.root, paths)?;
         self.uncommitted.retain(|directory, _| !ready.contains(directory));
         Ok(())
     }
@@ -196,7 +199,11 @@ impl Committer for FileCommitter {
         let directories: BTreeSet<String> = files.iter().map(|file| file.directory.clone()).collect();
         directories.iter().try_for_each(|directory| self.create_directory(directory))?;
         files.iter().try_for_each(|file| self.publish(file))?;
-        sync_directories(&self.plan.root, directories.iter().map(|directory| self.path_of(directory)))?;
+        sync_directories(
+            self.disk(),
+            &self.plan.root,
+            directories.iter().map(|directory| self.path_of(directory)),
+        )?;
         let now = self.plan.job.clock.monotonic();
         for directory in directories {
             if self.plan.job.overwrite && !self.touched.contains(&directory) {
@@ -236,7 +243,7 @@ impl Committer for FileCommitter {
         beyond.iter().try_for_each(|(directory, name)| self.remove(&directory.join(name)))?;
         let removed = beyond.len() as u64;
         let directories: BTreeSet<PathBuf> = beyond.into_iter().map(|(directory, _)| directory).collect();
-        sync_directories(&self.plan.root, directories)?;
+        sync_directories(self.disk(), &self.plan.root, directories)?;
         Ok(removed)
     }
 

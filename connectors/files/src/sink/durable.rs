@@ -5,11 +5,10 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    io,
     path::{Path, PathBuf},
 };
 
+use flott_connector::{Disk, DiskFile};
 use flott_types::Result;
 
 use super::failed;
@@ -24,10 +23,12 @@ const TOGETHER: bool = cfg!(target_os = "linux");
 ///
 /// # Errors
 /// `OutputFailed`
-pub(crate) fn sync_files<'a>(files: impl ExactSizeIterator<Item = (&'a File, &'a Path)>) -> Result<()> {
+pub(crate) fn sync_files<'a>(
+    files: impl ExactSizeIterator<Item = (&'a dyn DiskFile, &'a Path)>,
+) -> Result<()> {
     let together = TOGETHER && files.len() > FSYNC_MAX;
     for (file, path) in files {
-        let synced = if together { sync_file_system(file) } else { file.sync_all() };
+        let synced = if together { file.sync_file_system() } else { file.sync() };
         synced.map_err(|error| failed("write", path, &error))?;
         if together {
             return Ok(());
@@ -40,42 +41,31 @@ pub(crate) fn sync_files<'a>(files: impl ExactSizeIterator<Item = (&'a File, &'a
 ///
 /// # Errors
 /// `OutputFailed`
-pub(crate) fn sync_directories(root: &Path, directories: impl IntoIterator<Item = PathBuf>) -> Result<()> {
+pub(crate) fn sync_directories(
+    disk: &dyn Disk,
+    root: &Path,
+    directories: impl IntoIterator<Item = PathBuf>,
+) -> Result<()> {
     let mut all = BTreeSet::new();
     for directory in directories {
         all.extend(directory.ancestors().take_while(|it| it.starts_with(root)).map(Path::to_path_buf));
     }
     if TOGETHER && all.len() > FSYNC_MAX {
-        return sync_directory(root, sync_file_system);
+        return sync_directory(disk, root, true);
     }
-    all.iter().try_for_each(|directory| sync_directory(directory, File::sync_all))
+    all.iter().try_for_each(|directory| sync_directory(disk, directory, false))
 }
 
-fn sync_directory(path: &Path, sync: impl Fn(&File) -> io::Result<()>) -> Result<()> {
-    File::open(path).and_then(|file| sync(&file)).map_err(|error| failed("write into", path, &error))
-}
-
-#[cfg(target_os = "linux")]
-fn sync_file_system(file: &File) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    // SAFETY: the descriptor is open.
-    match unsafe { libc::syncfs(file.as_raw_fd()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn sync_file_system(file: &File) -> io::Result<()> {
-    file.sync_all()
+fn sync_directory(disk: &dyn Disk, path: &Path, file_system: bool) -> Result<()> {
+    disk.sync_directory(path, file_system).map_err(|error| failed("write into", path, &error))
 }
 
 /// Creates a directory and those above it, durably.
 ///
 /// # Errors
 /// `OutputFailed`
-pub(crate) fn create_directory(path: &Path) -> Result<()> {
-    let missing: Vec<&Path> = path.ancestors().take_while(|it| !it.exists()).collect();
-    fs::create_dir_all(path).map_err(|error| failed("create", path, &error))?;
-    missing.iter().filter_map(|it| it.parent()).try_for_each(|it| sync_directory(it, File::sync_all))
+pub(crate) fn create_directory(disk: &dyn Disk, path: &Path) -> Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|it| !disk.exists(it)).collect();
+    disk.create_directory(path).map_err(|error| failed("create", path, &error))?;
+    missing.iter().filter_map(|it| it.parent()).try_for_each(|it| sync_directory(disk, it, false))
 }

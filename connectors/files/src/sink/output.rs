@@ -9,8 +9,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::{self, File, OpenOptions},
-    io::Write,
     mem,
     path::{Path, PathBuf},
     sync::{
@@ -19,8 +17,11 @@ use std::{
     },
 };
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use flott_connector::{BufferPool, io};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use flott_connector::{
+    BufferPool, Disk, DiskFile,
+    io::{Step, Work, Worker},
+};
 use flott_types::{Code, Diagnostic, Result};
 
 use super::{
@@ -55,7 +56,7 @@ pub(crate) struct Output {
     status: Arc<Status>,
     buffers: BufferPool,
     /// Joined on drop, after `queue` was closed.
-    thread: Option<io::Thread>,
+    thread: Option<Box<dyn Worker>>,
 }
 
 #[derive(Default)]
@@ -72,13 +73,12 @@ impl Output {
     ///
     /// # Errors
     /// `Internal`
-    pub(crate) fn start(name: String) -> Result<Self> {
+    pub(crate) fn start(name: String, disk: Arc<dyn Disk>) -> Result<Self> {
         let (queue, jobs) = bounded(QUEUE_MAX);
         let status = Arc::new(Status::default());
         let buffers = BufferPool::default();
-        let disk = Disk { buffers: buffers.clone(), ..Disk::default() };
-        let theirs = status.clone();
-        let thread = io::spawn(name, move || run(disk, &jobs, &theirs))?;
+        let files = Files::new(disk.clone(), buffers.clone());
+        let thread = disk.start(name, Box::new(Writing { files, jobs, status: status.clone() }))?;
         Ok(Self { queue: Some(queue), outbox: VecDeque::new(), status, buffers, thread: Some(thread) })
     }
 
@@ -133,7 +133,7 @@ impl Output {
             let error = self.status.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
             return Err(error.unwrap_or_else(|| Diagnostic::error(Code::Internal, "the I/O thread failed")));
         }
-        if self.thread.as_ref().is_none_or(io::Thread::is_finished) {
+        if self.thread.as_ref().is_none_or(|it| it.is_finished()) {
             return Err(Diagnostic::error(Code::Internal, "the I/O thread of a file sink has ended early"));
         }
         Ok(())
@@ -148,15 +148,38 @@ impl Drop for Output {
     }
 }
 
-fn run(mut disk: Disk, jobs: &Receiver<Job>, status: &Status) {
-    for job in jobs {
-        if status.abandoned.load(Ordering::Acquire) || status.failed.load(Ordering::Acquire) {
-            continue;
+/// What the thread does.
+struct Writing {
+    files: Files,
+    jobs: Receiver<Job>,
+    status: Arc<Status>,
+}
+
+impl Work for Writing {
+    fn step(&mut self, wait: bool) -> Step {
+        let job = if wait {
+            self.jobs.recv().map_err(|_| Step::Done)
+        } else {
+            self.jobs.try_recv().map_err(|error| match error {
+                TryRecvError::Empty => Step::Idle,
+                TryRecvError::Disconnected => Step::Done,
+            })
+        };
+        match job {
+            Ok(job) => {
+                let status = &self.status;
+                if !status.abandoned.load(Ordering::Acquire) && !status.failed.load(Ordering::Acquire) {
+                    status.note(self.files.perform(job, status));
+                }
+                Step::Busy
+            }
+            Err(Step::Done) => {
+                self.files.remove_unfinished();
+                Step::Done
+            }
+            Err(step) => step,
         }
-        let done = disk.perform(job, status);
-        status.note(done);
     }
-    disk.remove_unfinished();
 }
 
 impl Status {
@@ -169,8 +192,8 @@ impl Status {
 }
 
 /// The thread's files.
-#[derive(Default)]
-struct Disk {
+struct Files {
+    disk: Arc<dyn Disk>,
     open: BTreeMap<u64, PartFile>,
     /// Parts with a descriptor, by their last use.
     recent: BTreeMap<u64, u64>,
@@ -183,14 +206,19 @@ struct Disk {
 
 struct PartFile {
     /// `None`: closed for a while.
-    file: Option<File>,
+    file: Option<Box<dyn DiskFile>>,
     last_use: u64,
     path: PathBuf,
     written: u64,
     writeback_from: u64,
 }
 
-impl Disk {
+impl Files {
+    fn new(disk: Arc<dyn Disk>, buffers: BufferPool) -> Self {
+        let (open, recent, unsynced) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self { disk, open, recent, uses: 0, unsynced, new_names_in: None, buffers }
+    }
+
     fn perform(&mut self, job: Job, status: &Status) -> Result<()> {
         match job {
             Job::Write { part, path, bytes } => {
@@ -209,7 +237,7 @@ impl Disk {
                 self.sync()?;
                 // A manifest may name these files: a file without a name would be taken for published.
                 if let Some(directory) = self.new_names_in.take() {
-                    sync_directories(&directory, [directory.clone()])?;
+                    sync_directories(self.disk.as_ref(), &directory, [directory.clone()])?;
                 }
                 status.durable.store(epoch.saturating_add(1), Ordering::Release);
                 Ok(())
@@ -232,10 +260,10 @@ impl Disk {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(free) => {
                 self.new_names_in = path.parent().map(Path::to_path_buf);
-                free.insert(PartFile::create(path)?)
+                free.insert(PartFile::create(self.disk.as_ref(), path)?)
             }
         };
-        file.reopen()?;
+        file.reopen(self.disk.as_ref())?;
         self.recent.remove(&file.last_use);
         self.uses += 1;
         file.last_use = self.uses;
@@ -246,31 +274,30 @@ impl Disk {
     /// Makes all complete files durable and lets go of them.
     fn sync(&mut self) -> Result<()> {
         let mut files: Vec<PartFile> = mem::take(&mut self.unsynced);
-        files.iter_mut().try_for_each(PartFile::reopen)?;
-        let open: Vec<(&File, &Path)> =
-            files.iter().filter_map(|part| Some((part.file.as_ref()?, part.path.as_path()))).collect();
+        files.iter_mut().try_for_each(|file| file.reopen(self.disk.as_ref()))?;
+        let open: Vec<(&dyn DiskFile, &Path)> =
+            files.iter().filter_map(|part| Some((part.file.as_deref()?, part.path.as_path()))).collect();
         sync_files(open.into_iter())
     }
 
     /// Files that were never closed belong to no epoch.
     fn remove_unfinished(&mut self) {
         for part in self.open.values() {
-            let _ = fs::remove_file(&part.path);
+            let _ = self.disk.remove(&part.path);
         }
     }
 }
 
 impl PartFile {
-    fn create(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = file.map_err(|error| failed("create", path, &error))?;
+    fn create(disk: &dyn Disk, path: &Path) -> Result<Self> {
+        let file = disk.create(path).map_err(|error| failed("create", path, &error))?;
         Ok(Self { file: Some(file), last_use: 0, path: path.to_path_buf(), written: 0, writeback_from: 0 })
     }
 
     /// Opens the file again if its descriptor was closed.
-    fn reopen(&mut self) -> Result<()> {
+    fn reopen(&mut self, disk: &dyn Disk) -> Result<()> {
         if self.file.is_none() {
-            let file = OpenOptions::new().append(true).open(&self.path);
+            let file = disk.append(&self.path, false);
             self.file = Some(file.map_err(|error| failed("write", &self.path, &error))?);
         }
         Ok(())
@@ -290,7 +317,7 @@ impl PartFile {
 
     fn begin_writeback(&mut self) {
         if let Some(file) = &self.file {
-            begin_writeback(file, self.writeback_from, self.written - self.writeback_from);
+            file.begin_writeback(self.writeback_from, self.written - self.writeback_from);
         }
         self.writeback_from = self.written;
     }
@@ -300,14 +327,3 @@ impl PartFile {
         self
     }
 }
-
-#[cfg(target_os = "linux")]
-fn begin_writeback(file: &File, from: u64, length: u64) {
-    use std::os::fd::AsRawFd;
-    let (Ok(from), Ok(length)) = (i64::try_from(from), i64::try_from(length)) else { return };
-    // SAFETY: only a hint about a descriptor that is open; fsync reports errors later.
-    unsafe { libc::sync_file_range(file.as_raw_fd(), from, length, libc::SYNC_FILE_RANGE_WRITE) };
-}
-
-#[cfg(not(target_os = "linux"))]
-fn begin_writeback(_: &File, _: u64, _: u64) {}

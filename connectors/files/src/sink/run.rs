@@ -16,13 +16,17 @@
 //! follows from the generations (`FileCommitter::sweep`).
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, Read, Write},
     os::fd::AsRawFd,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use flott_connector::epoch_name::{self, EpochName};
+use flott_connector::{
+    Disk,
+    epoch_name::{self, EpochName},
+};
 use flott_types::Result;
 use serde_json::{Value, json};
 
@@ -32,6 +36,7 @@ use super::{SinkPlan, durable::create_directory, failed};
 pub(crate) struct RunGuard {
     names: Names,
     root: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 enum Names {
@@ -48,17 +53,17 @@ impl RunGuard {
     /// # Errors
     /// `OutputFailed`
     pub(crate) fn start(plan: &SinkPlan) -> Result<Self> {
-        let (root, job) = (plan.root.clone(), &plan.job);
-        create_directory(&root)?;
-        sweep_dead(&root, &job.pipeline_name);
+        let (root, job, disk) = (plan.root.clone(), &plan.job, plan.job.disk.clone());
+        create_directory(disk.as_ref(), &root)?;
+        sweep_dead(disk.as_ref(), &root, &job.pipeline_name);
         if job.checkpoints {
             let tag = epoch_name::tag(&job.pipeline_name, &job.job_id, job.sink_number);
             let (generation, first_generation) = (job.generation, job.first_generation);
-            return Ok(Self { names: Names::Epochs { tag, generation, first_generation }, root });
+            return Ok(Self { names: Names::Epochs { tag, generation, first_generation }, root, disk });
         }
         let (token, lock) = claim(&root, &job.run_id, &job.pipeline_name)
             .map_err(|error| failed("write into", &root, &error))?;
-        Ok(Self { names: Names::Run { token, _lock: lock }, root })
+        Ok(Self { names: Names::Run { token, _lock: lock }, root, disk })
     }
 
     /// A part file's name without ending. `number` is at most that of the epoch it will belong to. Names
@@ -91,7 +96,9 @@ impl RunGuard {
     }
     /// The hidden files of this job's incarnations. They all lie in the table's own directory.
     pub(crate) fn hidden_files(&self) -> impl Iterator<Item = (EpochName, String)> {
-        names(&self.root).into_iter().filter_map(|name| Some((self.epoch_of(&name, true)?, name)))
+        names(self.disk.as_ref(), &self.root)
+            .into_iter()
+            .filter_map(|name| Some((self.epoch_of(&name, true)?, name)))
     }
 }
 
@@ -100,8 +107,8 @@ impl Drop for RunGuard {
     /// newer incarnation knows.
     fn drop(&mut self) {
         if let Names::Run { token, .. } = &self.names {
-            remove_hidden(&self.root, token);
-            let _ = fs::remove_file(lock_path(&self.root, token));
+            remove_hidden(self.disk.as_ref(), &self.root, token);
+            let _ = self.disk.remove(&lock_path(&self.root, token));
         }
     }
 }
@@ -147,16 +154,16 @@ fn lock(file: &File, how: libc::c_int) -> bool {
 }
 
 /// Removes what dead runs of this pipeline left. Whatever fails is left for the next run.
-fn sweep_dead(root: &Path, pipeline: &str) {
-    for name in names(root) {
+fn sweep_dead(disk: &dyn Disk, root: &Path, pipeline: &str) {
+    for name in names(disk, root) {
         let Some(token) = name.strip_prefix(".run-").and_then(|it| it.strip_suffix(".lock")) else {
             continue;
         };
         let path = lock_path(root, token);
         if is_dead(&path, pipeline).unwrap_or(false) {
             tracing::info!(directory = %root.display(), run = token, "removing what a killed run left");
-            remove_hidden(root, token);
-            let _ = fs::remove_file(path);
+            remove_hidden(disk, root, token);
+            let _ = disk.remove(&path);
         }
     }
 }
@@ -173,18 +180,14 @@ fn is_dead(path: &Path, pipeline: &str) -> io::Result<bool> {
     Ok(same && owner.get("checkpoints").and_then(Value::as_bool) == Some(false))
 }
 
-fn names(root: &Path) -> Vec<String> {
-    let entries = fs::read_dir(root).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+fn names(disk: &dyn Disk, root: &Path) -> Vec<String> {
+    let entries = disk.entries(root).unwrap_or_default();
+    entries.into_iter().map(|entry| entry.name).collect()
 }
 
-fn hidden(root: &Path, token: &str) -> impl Iterator<Item = String> {
+fn remove_hidden(disk: &dyn Disk, root: &Path, token: &str) {
     let prefix = hidden_prefix(token);
-    names(root).into_iter().filter(move |name| name.starts_with(&prefix))
-}
-
-fn remove_hidden(root: &Path, token: &str) {
-    for name in hidden(root, token) {
-        let _ = fs::remove_file(root.join(name));
+    for name in names(disk, root).iter().filter(|name| name.starts_with(&prefix)) {
+        let _ = disk.remove(&root.join(name));
     }
 }

@@ -81,7 +81,7 @@ impl FileSinkWriter {
         let last_check = plan.job.clock.monotonic();
         let epoch = plan.job.first_epoch.max(plan.job.generation.saturating_add(1));
         Ok(Self {
-            output: Output::start(format!("files-out-{shard}"))?,
+            output: Output::start(format!("files-out-{shard}"), plan.job.disk.clone())?,
             plan,
             run,
             shard,
