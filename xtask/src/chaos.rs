@@ -10,12 +10,19 @@ use std::path::{Path, PathBuf};
 
 use flott_testkit::{
     Flott, TempDir,
-    kills::{Job, Killer, Random, Rows, Tally, auction},
+    kills::{
+        Job, Killer, Random, Rows, Tally,
+        auction::{self, Events},
+    },
     temp_dir,
 };
 
 /// Kills of one job before it may end.
-const KILLS_AT_A_TIME: u64 = 5;
+const KILLS_AT_A_TIME: u64 = 6;
+/// Milliseconds between two checkpoints, at least and at most.
+const INTERVALS: (u64, u64) = (30, 120);
+/// What is killed unless asked for something else.
+pub const JOBS: &str = "q0,q5,q7,outer-join,top-n";
 
 /// What to do.
 pub struct Chaos {
@@ -25,6 +32,8 @@ pub struct Chaos {
     pub seed: u64,
     /// Events that each job reads.
     pub events: u64,
+    /// Names of jobs between commas, or `all`.
+    pub jobs: String,
     /// The binary.
     pub binary: PathBuf,
 }
@@ -40,7 +49,7 @@ struct Victim {
 /// Kills jobs, and prints a table.
 pub fn run(chaos: &Chaos) -> Result<(), String> {
     let directory = temp_dir().map_err(|error| error.to_string())?;
-    let killer = Killer::new(&chaos.binary, directory.path(), (100, 300));
+    let killer = Killer::new(&chaos.binary, directory.path(), INTERVALS);
     let mut victims = Vec::new();
     for job in jobs(chaos, directory.path())? {
         let (expected, looks) = killer.undisturbed(&job).map_err(|error| error.to_string())?;
@@ -65,19 +74,37 @@ fn keep(directory: TempDir) -> String {
     directory.keep().display().to_string()
 }
 
-/// Every query, over generated events and over files.
+/// The jobs that are asked for. Those that write much get fewer events, at a rate, so that a run lasts.
 fn jobs(chaos: &Chaos, directory: &Path) -> Result<Vec<Job>, String> {
-    let input = directory.join("input").to_string_lossy().into_owned();
-    let outcome = Flott::new(&chaos.binary, directory)
-        .run_sql(&auction::to_files(chaos.events, &input))
-        .map_err(|error| format!("{}: {error}", chaos.binary.display()))?;
-    if !outcome.is_success() {
-        return Err(outcome.stderr);
-    }
+    let slowly = Events { number: chaos.events / 5, per_second: Some((chaos.events / 10).max(1)) };
     let mut jobs = auction::from_generator(chaos.events);
-    jobs.extend(auction::from_files(&input));
     jobs.extend(auction::changing(chaos.events));
+    let slow = auction::from_generator(slowly).into_iter().chain(auction::changing(slowly));
+    for slow in slow.filter(|it| it.changes || it.name == "q0") {
+        jobs.iter_mut().filter(|it| it.name == slow.name).for_each(|it| *it = slow.clone());
+    }
+    let input = directory.join("input").to_string_lossy().into_owned();
+    jobs.extend(auction::from_files(&input));
+    if chaos.jobs != "all" {
+        let wanted: Vec<&str> = chaos.jobs.split(',').collect();
+        if let Some(unknown) = wanted.iter().find(|it| !jobs.iter().any(|job| job.name == **it)) {
+            let names: Vec<_> = jobs.iter().map(|it| it.name.as_str()).collect();
+            return Err(format!("there is no job '{unknown}'; there are {}", names.join(", ")));
+        }
+        jobs.retain(|it| wanted.contains(&it.name.as_str()));
+    }
+    if jobs.iter().any(|it| it.name.ends_with("-files")) {
+        write_input(chaos, directory, &input)?;
+    }
     Ok(jobs)
+}
+
+/// Writes the files that some jobs read.
+fn write_input(chaos: &Chaos, directory: &Path, input: &str) -> Result<(), String> {
+    let outcome = Flott::new(&chaos.binary, directory)
+        .run_sql(&auction::to_files(chaos.events, input))
+        .map_err(|error| format!("{}: {error}", chaos.binary.display()))?;
+    if outcome.is_success() { Ok(()) } else { Err(outcome.stderr) }
 }
 
 /// Job after job, until the rounds are used up.
@@ -117,9 +144,10 @@ fn torment(chaos: &Chaos, killer: &Killer, victims: &mut [Victim]) -> Result<(),
 
 fn print_table(victims: &[Victim]) {
     println!(
-        "\n| job | rows | runs | kills | before its first checkpoint | between manifest and mark | checkpoints | rows lost | rows doubled | files left |"
+        "\n| job | rows | runs | kills | early | between manifest and mark | after a first checkpoint \
+         | of a pair | pairs | stopped for the other | checkpoints | rows lost | rows doubled | files left |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     let mut all = Tally::default();
     for victim in victims {
         print_row(&victim.job.name, victim.expected.values().sum(), &victim.tally);
@@ -129,15 +157,20 @@ fn print_table(victims: &[Victim]) {
 }
 
 fn print_row(name: &str, rows: u64, tally: &Tally) {
-    println!(
-        "| {name} | {rows} | {} | {} | {} | {} | {} | {} | {} | {} |",
+    let counts = [
+        rows,
         tally.finished,
         tally.kills(),
         tally.early,
         tally.pending,
+        tally.running,
+        tally.paired,
+        tally.pairs,
+        tally.superseded,
         tally.checkpoints,
         tally.lost,
         tally.doubled,
-        tally.left_behind
-    );
+        tally.left_behind,
+    ];
+    println!("| {name} | {} |", counts.map(|it| it.to_string()).join(" | "));
 }

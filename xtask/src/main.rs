@@ -59,6 +59,9 @@ enum Task {
         /// Events that each job reads
         #[arg(long, default_value_t = 2_000_000)]
         events: u64,
+        /// Which jobs, with commas between them, or 'all'
+        #[arg(long, default_value = chaos::JOBS)]
+        jobs: String,
         /// The binary to kill; default: a release build
         #[arg(long, value_name = "FILE")]
         binary: Option<PathBuf>,
@@ -111,9 +114,9 @@ fn main() -> ExitCode {
             };
             conformance(set, mode, differences.as_deref())
         }
-        Task::Chaos { rounds, seed, events, binary } => binary
+        Task::Chaos { rounds, seed, events, jobs, binary } => binary
             .map_or_else(release_build, Ok)
-            .and_then(|binary| chaos::run(&chaos::Chaos { rounds, seed, events, binary })),
+            .and_then(|binary| chaos::run(&chaos::Chaos { rounds, seed, events, jobs, binary })),
         Task::Speed { set: SpeedSet::Functions, flink, jobs, filter } => {
             speed_of_functions(flink, jobs, filter)
         }

@@ -5,7 +5,8 @@ use super::Job;
 const BIDS: &str = "auction BIGINT, bidder BIGINT, price BIGINT, ts TIMESTAMP(3)";
 
 /// The queries, and what they write.
-const QUERIES: [(&str, &str, &str); 3] = [
+const QUERIES: [(&str, &str, &str); 5] = [
+    ("q0", BIDS, "SELECT * FROM bids"),
     (
         "q5",
         "auction BIGINT, num BIGINT, w TIMESTAMP(3)",
@@ -18,6 +19,15 @@ const QUERIES: [(&str, &str, &str); 3] = [
                 FROM TABLE(HOP(TABLE bids, DESCRIPTOR(ts), INTERVAL '2' SECOND, INTERVAL '10' SECOND))
                 GROUP BY auction, window_start, window_end) GROUP BY window_start, window_end) m
            ON x.window_start = m.window_start AND x.window_end = m.window_end AND x.num >= m.most",
+    ),
+    (
+        "q7",
+        BIDS,
+        "SELECT b.auction, b.bidder, b.price, b.ts FROM bids b JOIN
+           (SELECT MAX(price) AS most, window_end
+              FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+              GROUP BY window_start, window_end) m
+           ON b.price = m.most WHERE b.ts >= m.window_end - INTERVAL '10' SECOND AND b.ts < m.window_end",
     ),
     (
         "q11",
@@ -35,13 +45,38 @@ const QUERIES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// Bids as a view of so many generated events.
-fn generated(events: u64) -> String {
+/// How many events are generated, and how many in a second; as fast as it goes if that is `None`.
+#[derive(Debug, Clone, Copy)]
+pub struct Events {
+    /// In all.
+    pub number: u64,
+    /// In a second, of event time too.
+    pub per_second: Option<u64>,
+}
+
+impl From<u64> for Events {
+    fn from(number: u64) -> Self {
+        Self { number, per_second: None }
+    }
+}
+
+impl Events {
+    /// The options of the table of events.
+    fn options(self) -> String {
+        let rate = |it| format!(", 'rate.limited' = 'true', 'first-event.rate' = '{it}'");
+        let (number, rate) = (self.number, self.per_second.map(rate).unwrap_or_default());
+        format!("'connector' = 'nexmark', 'events.num' = '{number}', 'out-of-order.group.size' = '100'{rate}")
+    }
+}
+
+/// Bids as a view of generated events.
+fn generated(events: Events) -> String {
+    let options = events.options();
     format!(
         "CREATE TABLE events (event_type INT, bid ROW<auction BIGINT, bidder BIGINT, price BIGINT, \
          channel STRING, url STRING, `dateTime` TIMESTAMP(3), extra STRING>, ts AS bid.`dateTime`, \
          WATERMARK FOR ts AS ts - INTERVAL '4' SECOND) \
-         WITH ('connector' = 'nexmark', 'events.num' = '{events}', 'out-of-order.group.size' = '100');\n\
+         WITH ({options});\n\
          CREATE TEMPORARY VIEW bids AS SELECT bid.auction AS auction, bid.bidder AS bidder, \
          bid.price AS price, ts FROM events WHERE event_type = 2;\n"
     )
@@ -56,12 +91,12 @@ fn files(name: &str, columns: &str, path: &str) -> String {
 
 /// Writes the bids of so many events to files below `path`: the input of [`from_files`].
 pub fn to_files(events: u64, path: &str) -> String {
-    generated(events) + &files("bids_out", BIDS, path) + "INSERT INTO bids_out SELECT * FROM bids"
+    generated(events.into()) + &files("bids_out", BIDS, path) + "INSERT INTO bids_out SELECT * FROM bids"
 }
 
-fn jobs(source: &str, input: &str) -> Vec<Job> {
+fn jobs(ending: &str, input: &str) -> Vec<Job> {
     let job = |(query, columns, select): &(&str, &str, &str)| Job {
-        name: format!("{query}-{source}"),
+        name: format!("{query}{ending}"),
         sql: format!("{input}{}INSERT INTO s {select}", files("s", columns, super::OUT)),
         changes: false,
     };
@@ -69,14 +104,14 @@ fn jobs(source: &str, input: &str) -> Vec<Job> {
 }
 
 /// The jobs over generated bids.
-pub fn from_generator(events: u64) -> Vec<Job> {
-    jobs("generated", &generated(events))
+pub fn from_generator(events: impl Into<Events>) -> Vec<Job> {
+    jobs("", &generated(events.into()))
 }
 
 /// The jobs over the files below `path`.
 pub fn from_files(path: &str) -> Vec<Job> {
     let columns = format!("{BIDS}, WATERMARK FOR ts AS ts - INTERVAL '4' SECOND");
-    jobs("files", &files("bids", &columns, path))
+    jobs("-files", &files("bids", &columns, path))
 }
 
 /// Joins, Top-N, deduplication: what they write, and whether it changes.
@@ -127,8 +162,9 @@ const CHANGING: [(&str, bool, &str, &str); 6] = [
     ),
 ];
 
-/// Jobs over so many generated events whose results change, or that join.
-pub fn changing(events: u64) -> Vec<Job> {
+/// Jobs over generated events whose results change, or that join.
+pub fn changing(events: impl Into<Events>) -> Vec<Job> {
+    let options = events.into().options();
     let input = format!(
         "CREATE TABLE events (event_type INT, \
          auction ROW<id BIGINT, `itemName` STRING, description STRING, `initialBid` BIGINT, reserve BIGINT, \
@@ -137,7 +173,7 @@ pub fn changing(events: u64) -> Vec<Job> {
          `dateTime` TIMESTAMP(3), extra STRING>, \
          ts AS CASE WHEN event_type = 1 THEN auction.`dateTime` ELSE bid.`dateTime` END, \
          WATERMARK FOR ts AS ts - INTERVAL '4' SECOND) \
-         WITH ('connector' = 'nexmark', 'events.num' = '{events}', 'out-of-order.group.size' = '100');\n\
+         WITH ({options});\n\
          CREATE TEMPORARY VIEW bids AS SELECT bid.auction AS auction, bid.bidder AS bidder, \
          bid.price AS price, ts FROM events WHERE event_type = 2;\n\
          CREATE TEMPORARY VIEW auctions AS SELECT auction.id AS id, auction.seller AS seller, \
