@@ -22,7 +22,7 @@ use crate::{
     origin,
     prune::prune,
     rank, regular_join,
-    stable_id::{self, Meaning},
+    stable_id::{self, Meaning, OperatorMeaning},
 };
 
 /// A sink to be.
@@ -319,7 +319,7 @@ impl Build<'_> {
             _ if single => Distribution::Single,
             _ => Distribution::Hash,
         };
-        let meaning = Meaning::of_operator(&node, &meanings);
+        let OperatorMeaning { meaning, shape } = Meaning::of_operator(&node, &meanings);
         let node = self.add(Node {
             stable_id: meaning.id.clone(),
             kind: NodeKind::Operator(node),
@@ -329,6 +329,7 @@ impl Build<'_> {
             changelog: self.mode(self.producers.len()),
             distribution,
         });
+        self.plan.shapes.insert(node, shape);
         self.producers.push(Built { node, meaning });
     }
 

@@ -39,6 +39,7 @@ mod push_below;
 mod rank;
 mod regular_join;
 mod rewrite;
+mod shape;
 mod simplify;
 mod sort;
 mod stable_id;
@@ -46,6 +47,7 @@ mod stream;
 mod temporal_join;
 #[cfg(test)]
 mod tests;
+pub mod upgrade;
 mod window_columns;
 
 pub use build::plan;
@@ -63,6 +65,7 @@ pub use operator::{
     WindowRank, Windows,
 };
 pub use origin::ORIGIN;
+pub use shape::{Begins, OperatorShape, PlanShape, StateTable, StateValue};
 pub use stream::{
     CalcNode, ChangelogMode, Distribution, Node, NodeId, NodeKind, Pipeline, SinkNode, SinkTarget,
     SourceInput, SourceNode, SourceWatermark, Step, StreamPlan,

@@ -13,8 +13,9 @@ use std::collections::HashMap;
 use flott_types::Schema;
 
 use crate::{
-    OperatorNode, Step, StreamPlan,
+    OperatorNode, OperatorShape, Step, StreamPlan,
     operator_text::{labelled, window_kind},
+    shape::InputColumns,
 };
 
 /// What a node's rows mean.
@@ -24,13 +25,27 @@ pub struct Meaning {
     pub id: String,
     /// Each column in terms of the nodes before.
     pub columns: Vec<String>,
+    /// Who makes the rows: a source, or an operator by its frame.
+    origin: String,
+    /// What was done to them since.
+    steps: String,
+}
+
+/// An operator's meaning to those behind it, and to its checkpoints.
+#[derive(Debug, Clone)]
+pub struct OperatorMeaning {
+    /// To those behind it.
+    pub meaning: Meaning,
+    /// To its checkpoints; the id comes when all are known.
+    pub shape: OperatorShape,
 }
 
 impl Meaning {
     /// A source.
     pub fn of_source(name: &str, schema: &Schema) -> Self {
         let columns = schema.fields.iter().map(|field| field.name.clone()).collect();
-        Self { id: format!("source:{name}"), columns }
+        let id = format!("source:{name}");
+        Self { origin: id.clone(), id, columns, steps: String::new() }
     }
 
     /// What comes out of these steps.
@@ -80,11 +95,22 @@ impl Meaning {
         // A calc keeps nothing, but its id tells two of them apart.
         let all = format!("{text}{}", columns.join(", "));
         let origin = self.id.strip_prefix("source:").unwrap_or(&self.id);
-        Self { id: format!("calc:{origin}:{:016x}", hash(&all)), columns }
+        Self {
+            id: format!("calc:{origin}:{:016x}", hash(&all)),
+            columns,
+            origin: self.origin.clone(),
+            steps: format!("{}{text}", self.steps),
+        }
+    }
+
+    /// Rows of the same meaning, whatever columns are taken along.
+    fn rows(&self) -> String {
+        let steps = self.steps.trim_end_matches(';').replace(';', ", ");
+        if steps.is_empty() { self.origin.clone() } else { format!("{} {steps}", self.origin) }
     }
 
     /// An operator over these inputs, given by their number.
-    pub fn of_operator(node: &OperatorNode, inputs: &[(usize, Meaning, Schema)]) -> Self {
+    pub fn of_operator(node: &OperatorNode, inputs: &[(usize, Meaning, Schema)]) -> OperatorMeaning {
         let mut labels = [Vec::new(), Vec::new()];
         let mut typed = [Vec::new(), Vec::new()];
         let mut from = String::new();
@@ -94,11 +120,54 @@ impl Meaning {
             typed[*input] = columns.map(|(name, field)| format!("{name} {}", field.data_type.kind)).collect();
             from.push_str(&format!("|{input} from {}", meaning.id));
         }
+        let stateful = node.stateful();
         let parts: Vec<String> =
-            node.stateful().describe(&typed).into_iter().map(|(what, how)| format!("{what} {how}")).collect();
+            stateful.describe(&typed).into_iter().map(|(what, how)| format!("{what} {how}")).collect();
         let name = node.name().replace(' ', "-");
         let id = format!("{name}:{:016x}", hash(&format!("{}{from}", parts.join("|"))));
-        Self { id, columns: node.stateful().columns(&labels) }
+        let owned = |parts: Vec<(&str, String)>| -> Vec<(String, String)> {
+            parts.into_iter().map(|(what, how)| (what.to_string(), how)).collect()
+        };
+        let mut columns = [InputColumns::default(), InputColumns::default()];
+        for (input, meaning, schema) in inputs {
+            columns[*input] = InputColumns {
+                typed: typed[*input].clone(),
+                names: meaning.columns.clone(),
+                types: schema.fields.iter().map(|field| field.data_type.clone()).collect(),
+            };
+        }
+        let tables = stateful.tables(&columns);
+        let mut frame = owned(stateful.frame(&typed));
+        for (input, meaning, _) in inputs {
+            let what = if node.inputs() > 1 { ["left input", "right input"][*input] } else { "input" };
+            frame.push((what.to_string(), meaning.rows()));
+        }
+        // What those behind it must know to know what its rows are.
+        let told = match stateful.columns_tell_all() {
+            true => frame.clone(),
+            false => owned(stateful.describe(&typed)).into_iter().chain(frame.clone()).collect(),
+        };
+        if tables.is_none() {
+            let columns = typed.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+            frame.push(("columns".to_string(), columns));
+        }
+        let meaning = Self {
+            origin: format!("{name}:{:016x}", hash(&format!("{told:?}"))),
+            id,
+            columns: stateful.columns(&labels),
+            steps: String::new(),
+        };
+        let mut parts = owned(stateful.describe(&labels));
+        parts.push(("keeps".to_string(), stateful.keeps().to_string()));
+        let shape = OperatorShape {
+            id: String::new(),
+            name: node.name().to_string(),
+            frame,
+            parts,
+            numbers: stateful.numbers().into_iter().map(|(what, it)| (what.to_string(), it)).collect(),
+            tables,
+        };
+        OperatorMeaning { meaning, shape }
     }
 }
 

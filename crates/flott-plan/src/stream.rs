@@ -1,12 +1,12 @@
 //! The stream plan: a graph of nodes, from sources to sinks.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use flott_expr::Expr;
 use flott_sql::{Insert, LogicalPlan, WatermarkDef, WindowKind};
 use flott_types::{RowKind, Schema, Span, TableDescription};
 
-use crate::{Guarantee, OperatorNode, Port};
+use crate::{Guarantee, OperatorNode, OperatorShape, Port};
 
 /// A node's position in [`StreamPlan::nodes`].
 pub type NodeId = usize;
@@ -263,6 +263,8 @@ pub struct SinkNode {
 pub struct StreamPlan {
     /// The nodes.
     pub nodes: Vec<Node>,
+    /// What each operator keeps, by its node: checkpoints say it, so that another script knows.
+    pub shapes: BTreeMap<NodeId, OperatorShape>,
 }
 
 impl StreamPlan {

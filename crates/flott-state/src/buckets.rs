@@ -68,6 +68,14 @@ impl<C: ?Sized + StateColumn> Buckets<C> {
         })
     }
 
+    /// An empty table of the same shape, of no bucket.
+    ///
+    /// # Errors
+    /// When the table cannot be made.
+    pub(crate) fn sample(&self) -> Result<Table<C>> {
+        (self.factory)()
+    }
+
     /// The table of a bucket.
     pub fn get(&self, bucket: i64) -> Option<&Table<C>> {
         self.tables.get(&bucket).map(|bucket| &bucket.table)

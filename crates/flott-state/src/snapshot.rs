@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use flott_types::Result;
 use serde_json::{Map, Value};
 
@@ -23,6 +25,7 @@ use crate::chain;
 use crate::hash::KeyGroups;
 use crate::log::LogBuckets;
 use crate::manifest::{GroupRange, OperatorEntry, TableEntry};
+use crate::reshape::{Reshape, TableFrom};
 use crate::segment::read_block;
 use crate::storage::Storage;
 use crate::table::{Changes, Table};
@@ -153,6 +156,7 @@ pub struct OperatorState {
     owned: Range<u16>,
     storage: Option<Arc<dyn Storage>>,
     rewritten: bool,
+    reshape: Option<Arc<Reshape>>,
 }
 
 impl OperatorState {
@@ -164,12 +168,14 @@ impl OperatorState {
             owned: 0..0,
             storage: None,
             rewritten: false,
+            reshape: None,
         }
     }
 
     /// What a checkpoint holds of an operator for the groups that a shard owns.
     pub fn new(operator: &str, entry: OperatorEntry, owned: Range<u16>, storage: Arc<dyn Storage>) -> Self {
-        Self { operator: operator.to_owned(), entry, owned, storage: Some(storage), rewritten: false }
+        let (operator, storage) = (operator.to_owned(), Some(storage));
+        Self { operator, entry, owned, storage, rewritten: false, reshape: None }
     }
 
     /// The same, but everything counts as changed, so that the next snapshot writes all of it: for
@@ -178,6 +184,37 @@ impl OperatorState {
     pub fn rewritten(mut self) -> Self {
         self.rewritten = true;
         self
+    }
+
+    /// The same, of an operator that was another one: tables come from where this says. All of it counts as
+    /// changed.
+    #[must_use]
+    pub fn reshaped(mut self, reshape: Arc<Reshape>) -> Self {
+        self.rewritten = true;
+        self.reshape = Some(reshape);
+        self
+    }
+
+    /// Whether the operator was another one.
+    pub fn is_reshaped(&self) -> bool {
+        self.reshape.is_some()
+    }
+
+    /// A number of the operator's definition, as it was.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.reshape.as_ref()?.numbers.get(name).copied()
+    }
+
+    /// A table of the checkpoint by the name that it has now, and how it is read.
+    fn saved(&self, name: &str) -> Option<(&str, &TableEntry, Option<&TableFrom>)> {
+        let tables = self.reshape.as_ref().and_then(|it| it.tables.as_ref());
+        let from = match tables {
+            Some(tables) => Some(tables.get(name)?),
+            None => None,
+        };
+        let saved = from.map_or(name, |from| from.name.as_str());
+        let (saved, entry) = self.entry.tables.get_key_value(saved)?;
+        Some((saved, entry, from))
     }
 
     /// Whether nothing was kept.
@@ -201,9 +238,13 @@ impl OperatorState {
     /// # Errors
     /// When a block is damaged or gone, or is of a table of another shape.
     pub fn table<C: ?Sized + StateColumn>(&self, name: &str, table: &mut Table<C>) -> Result<()> {
-        let Some(entry) = self.entry.tables.get(name) else { return Ok(()) };
+        let Some((name, entry, from)) = self.saved(name) else { return Ok(()) };
         table.reserve(self.expected_rows(entry));
-        self.blocks(name, entry, |_, batch, wanted| table.apply(batch, wanted))?;
+        let initial = if from.is_some() { table.initial()? } else { Vec::new() };
+        self.blocks(name, entry, |_, batch, wanted| match from {
+            Some(from) => table.apply(&from.reshape(batch, &table.schema(), &initial)?, wanted),
+            None => table.apply(batch, wanted),
+        })?;
         if self.rewritten {
             table.touch_all();
         }
@@ -215,14 +256,20 @@ impl OperatorState {
     /// # Errors
     /// When a block is damaged or gone, or is of a table of another shape.
     pub fn buckets<C: ?Sized + StateColumn>(&self, name: &str, buckets: &mut Buckets<C>) -> Result<()> {
-        let Some(entry) = self.entry.tables.get(name) else { return Ok(()) };
+        let Some((name, entry, from)) = self.saved(name) else { return Ok(()) };
+        let mut sample = from.map(|_| buckets.sample()).transpose()?;
+        let initial = sample.as_mut().map(Table::initial).transpose()?.unwrap_or_default();
         let births = births(entry, &self.owned);
         for (bucket, born) in &births {
             buckets.revive(*bucket, born.filter(|_| !self.rewritten))?;
         }
         let live = entry.live_buckets.as_deref().unwrap_or_default();
         self.blocks(name, entry, |epoch, batch, wanted| {
-            buckets.apply(batch, &|group, bucket| {
+            let reshaped = match (from, &sample) {
+                (Some(from), Some(sample)) => Some(from.reshape(batch, &sample.schema(), &initial)?),
+                _ => None,
+            };
+            buckets.apply(reshaped.as_ref().unwrap_or(batch), &|group, bucket| {
                 wanted(group) && live.iter().any(|live| live.lives(group, bucket, epoch))
             })
         })
@@ -233,7 +280,14 @@ impl OperatorState {
     /// # Errors
     /// When a block is damaged or gone, or is of rows of another shape.
     pub fn logs(&self, name: &str, logs: &mut LogBuckets, groups: &KeyGroups) -> Result<()> {
-        let Some(entry) = self.entry.tables.get(name) else { return Ok(()) };
+        let counts = counts_of(name);
+        let number = number_of(name);
+        let [of_rows, of_counts] = logs.saved_schemas();
+        let Some((name, entry, from)) = self.saved(name) else { return Ok(()) };
+        let read = |from: Option<&TableFrom>, batch: &RecordBatch, schema: &SchemaRef| match from {
+            Some(from) => from.reshape(batch, schema, &[]),
+            None => Ok(batch.clone()),
+        };
         for (bucket, born) in &births(entry, &self.owned) {
             logs.revive(*bucket, born.filter(|_| !self.rewritten));
         }
@@ -241,11 +295,12 @@ impl OperatorState {
         let lives =
             |epoch: u64, group: u16, bucket: i64| live.iter().any(|it| it.lives(group, bucket, epoch));
         self.blocks(name, entry, |epoch, batch, wanted| {
+            let batch = &read(from, batch, &of_rows)?;
             logs.apply_rows(batch, &|group, bucket| wanted(group) && lives(epoch, group, bucket), groups)
         })?;
-        let counts = counts_of(name);
-        if let Some(entry) = self.entry.tables.get(&counts) {
-            self.blocks(&counts, entry, |epoch, batch, wanted| {
+        if let Some((counts, entry, from)) = self.saved(&counts) {
+            self.blocks(counts, entry, |epoch, batch, wanted| {
+                let batch = &read(from, batch, &of_counts)?;
                 logs.apply_counts(
                     batch,
                     &|group, bucket| wanted(group) && lives(epoch, group, bucket),
@@ -253,7 +308,7 @@ impl OperatorState {
                 )
             })?;
         }
-        let numbers = self.values(&number_of(name));
+        let numbers = self.values(&number);
         logs.reserve_numbers(numbers.iter().filter_map(Value::as_i64).max().unwrap_or(0));
         logs.restored(self.rewritten);
         Ok(())
@@ -272,7 +327,7 @@ impl OperatorState {
         &self,
         name: &str,
         entry: &TableEntry,
-        mut apply: impl FnMut(u64, &arrow::array::RecordBatch, &dyn Fn(u16) -> bool) -> Result<()>,
+        mut apply: impl FnMut(u64, &RecordBatch, &dyn Fn(u16) -> bool) -> Result<()>,
     ) -> Result<()> {
         let Some(storage) = &self.storage else { return Ok(()) };
         let first = chain::first_needed(&entry.blocks);

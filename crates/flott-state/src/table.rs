@@ -280,7 +280,21 @@ impl<C: ?Sized + StateColumn> Table<C> {
         Ok(())
     }
 
-    fn schema(&self) -> SchemaRef {
+    /// An array of one value for each column: the one that it begins with.
+    ///
+    /// # Errors
+    /// `Internal`
+    pub(crate) fn initial(&mut self) -> Result<Vec<ArrayRef>> {
+        let end = self.keys.slots_end();
+        let slot = u32::try_from(end).unwrap_or(NO_SLOT);
+        let save = |column: &mut Box<C>| {
+            column.grow(end.saturating_add(1));
+            column.save(&[slot])
+        };
+        self.columns.iter_mut().map(save).collect()
+    }
+
+    pub(crate) fn schema(&self) -> SchemaRef {
         let keys = self.keys.types().iter().enumerate().map(|(at, key)| (format!("k{at}"), key.clone()));
         let values =
             self.columns.iter().enumerate().map(|(at, column)| (format!("v{at}"), column.saved_type()));

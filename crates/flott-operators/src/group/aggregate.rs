@@ -115,9 +115,7 @@ impl GroupAggregateOperator {
         let inserted = self.table.inserted().to_vec();
         if let Some(at) = self.places.number {
             for slot in &inserted {
-                let upper = self.table.keys().hash_of(*slot) & !0xffff_ffff;
-                let number = upper as i64 | (self.next_number & 0xffff_ffff);
-                self.next_number += 1;
+                let number = self.number_of(*slot);
                 Hidden::of_mut(self.table.columns_mut(), at)?.set(*slot, number);
             }
         }
@@ -303,6 +301,26 @@ impl GroupAggregateOperator {
         self.retract(&filter_record_batch(&rows.batch, &taken).map_err(arrow_failed)?, out)
     }
 
+    /// Groups of a time without distinct sets get their numbers.
+    fn number_groups(&mut self) -> Result<()> {
+        let Some(at) = self.places.number else { return Ok(()) };
+        let numbers = Hidden::of(self.table.columns(), at)?;
+        let without: Vec<u32> = self.table.keys().live().filter(|slot| numbers.get(*slot) == 0).collect();
+        for slot in without {
+            let number = self.number_of(slot);
+            Hidden::of_mut(self.table.columns_mut(), at)?.set(slot, number);
+        }
+        Ok(())
+    }
+
+    /// The next number, for this group.
+    fn number_of(&mut self, slot: u32) -> i64 {
+        let upper = self.table.keys().hash_of(slot) & !0xffff_ffff;
+        let number = upper as i64 | (self.next_number & 0xffff_ffff);
+        self.next_number += 1;
+        number
+    }
+
     fn has_rows(&self, slot: u32) -> Result<bool> {
         let Some(at) = self.places.rows else { return Ok(true) };
         Ok(Hidden::of(self.table.columns(), at)?.get(slot) > 0)
@@ -430,7 +448,7 @@ impl Operator for GroupAggregateOperator {
         // by the same shard.
         let numbers = state.values("next-number");
         self.next_number = numbers.iter().filter_map(|it| it.as_i64()).max().unwrap_or(0);
-        Ok(())
+        if state.is_reshaped() { self.number_groups() } else { Ok(()) }
     }
 
     fn memory(&self) -> usize {

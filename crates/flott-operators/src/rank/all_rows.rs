@@ -378,7 +378,17 @@ impl Operator for AllRowsOperator {
 
     fn restore(&mut self, state: &OperatorState) -> Result<()> {
         state.table("rows", &mut self.table)?;
-        self.sort()
+        self.sort()?;
+        let limit = self.telling.limit;
+        let earlier = state.number("last rank").and_then(|it| usize::try_from(it).ok());
+        if let Some(earlier) = earlier.filter(|it| *it != limit) {
+            // As many were told as were wanted then: the difference is told at the first flush.
+            self.telling.limit = earlier;
+            let groups: Vec<u32> = self.groups.live().collect();
+            groups.into_iter().try_for_each(|group| self.touch(group))?;
+            self.telling.limit = limit;
+        }
+        Ok(())
     }
 
     fn memory(&self) -> usize {

@@ -119,6 +119,34 @@ impl BestRows {
         })
     }
 
+    /// Keeps as many rows as this, one list for each slot; to be said before the first row.
+    pub(crate) fn widen(&mut self, limit: usize) {
+        if limit > self.limit {
+            self.limit = limit;
+            self.lists = Lists::Many(Vec::new());
+        }
+    }
+
+    /// Keeps no more than this many rows of each of these slots. `watch` hears of each list before it changes
+    /// and of the rows that fall out, and has to say that they stay in memory.
+    pub(crate) fn narrow(&mut self, limit: usize, slots: &[u32], watch: &mut impl Watch) -> Vec<u32> {
+        self.limit = limit;
+        let long = |slot: &&u32| self.list(**slot).len() > limit;
+        let long: Vec<u32> = slots.iter().filter(long).copied().collect();
+        for slot in &long {
+            watch.changes(*slot, self.list(*slot));
+            let Lists::Many(lists) = &mut self.lists else { continue };
+            let Some(list) = lists.get_mut(*slot as usize) else { continue };
+            for entry in list.split_off(limit) {
+                self.entries -= 1;
+                if watch.falls_out(entry) {
+                    self.heap.free(entry.row);
+                }
+            }
+        }
+        long
+    }
+
     /// The rows of a slot, best first.
     pub(crate) fn list(&self, slot: u32) -> &[Entry] {
         match &self.lists {

@@ -74,7 +74,7 @@ impl Telling {
         same: impl Fn(T, T) -> bool,
         out: &mut Vec<Told<T>>,
     ) {
-        let was = was.get(..was.len().min(self.limit)).unwrap_or_default();
+        // What was told may have been more than is wanted now.
         let is = is.get(..is.len().min(self.limit)).unwrap_or_default();
         if self.positional {
             return self.tell_positions(was, is, same, out);

@@ -244,7 +244,18 @@ impl Operator for TopNOperator {
     }
 
     fn restore(&mut self, state: &OperatorState) -> Result<()> {
-        state.table("best", &mut self.table)
+        let limit = self.telling.limit;
+        let earlier = state.number("last rank").and_then(|it| usize::try_from(it).ok()).unwrap_or(limit);
+        column_of_mut::<BestRows>(&mut self.table, 0)?.widen(earlier);
+        state.table("best", &mut self.table)?;
+        if earlier > limit {
+            // Fewer are wanted than were: the others are taken back at the first flush.
+            let slots: Vec<u32> = self.table.keys().live().collect();
+            let best: &mut BestRows = column_of_mut(&mut self.table, 0)?;
+            let changed = best.narrow(limit, &slots, &mut self.before);
+            self.table.touch(&changed);
+        }
+        Ok(())
     }
 
     fn memory(&self) -> usize {

@@ -2,11 +2,15 @@
 
 use flott_types::{Diagnostic, Result};
 
-use super::{Keeps, Origins, Set, StatefulNode, UpsertKeys, names, rank};
+use super::{Keeps, Origins, Set, StatefulNode, UpsertKeys, call_value, names, rank};
 use crate::{
-    Call, ChangelogMode,
-    operator_text::{Labels, call_text},
+    Call, ChangelogMode, StateTable, StateValue,
+    operator_text::{Labels, call_text, label},
+    shape::InputColumns,
 };
+
+/// Filters that the values of a distinct set are told apart by.
+const DISTINCT_FILTERS_MAX: usize = 64;
 
 /// Groups whose results change with every row. Output: keys, then calls.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -21,6 +25,40 @@ pub struct GroupAggregate {
     pub with_before: bool,
     /// Groups that nothing has touched for so long are forgotten.
     pub ttl_millis: Option<i64>,
+}
+
+impl GroupAggregate {
+    /// The tables of values that groups have seen: one for all calls with DISTINCT over the same arguments,
+    /// unless their filters are more than a word has bits.
+    fn distinct_sets(&self, input: &InputColumns) -> Vec<StateTable> {
+        let mut sets: Vec<(&[usize], Vec<Option<usize>>)> = Vec::new();
+        for call in self.calls.iter().filter(|it| it.distinct && !matches!(it.function.name, "MIN" | "MAX")) {
+            let args = call.args.as_slice();
+            let fits = |(of, filters): &&mut (&[usize], Vec<Option<usize>>)| {
+                *of == args && (filters.len() < DISTINCT_FILTERS_MAX || filters.contains(&call.filter))
+            };
+            match sets.iter_mut().find(fits) {
+                Some((_, filters)) if filters.contains(&call.filter) => {}
+                Some((_, filters)) => filters.push(call.filter),
+                None => sets.push((args, vec![call.filter])),
+            }
+        }
+        let table = |(at, (args, filters)): (usize, (&[usize], Vec<Option<usize>>))| {
+            let name = |filter: Option<usize>| filter.map_or("all", |it| label(&input.typed, it)).to_string();
+            let filters: Vec<String> = filters.into_iter().map(name).collect();
+            let columns = match self.retracts {
+                true => filters.into_iter().map(|it| StateValue::kept(format!("$count of {it}"))).collect(),
+                false => vec![StateValue { bits: filters, ..StateValue::kept("$filters") }],
+            };
+            let values = input.named(args.iter().copied()).join(", ");
+            StateTable {
+                means: format!("values of {values}"),
+                begins: true,
+                ..StateTable::new(format!("distinct-{at}"), args.len() + 1, columns)
+            }
+        };
+        sets.into_iter().enumerate().map(table).collect()
+    }
 }
 
 impl StatefulNode for GroupAggregate {
@@ -43,6 +81,25 @@ impl StatefulNode for GroupAggregate {
             out.push(("computes", calls.join(", ")));
         }
         out
+    }
+    fn frame(&self, [input, _]: &Labels) -> Vec<(&'static str, String)> {
+        let takes_back = if self.retracts { "rows that change" } else { "new rows" };
+        vec![("keys", names(&self.keys, input)), ("takes", takes_back.to_string())]
+    }
+    fn columns_tell_all(&self) -> bool {
+        true
+    }
+    fn tables(&self, [input, _]: &[InputColumns; 2]) -> Option<Vec<StateTable>> {
+        let sets = self.distinct_sets(input);
+        // A result that begins in the middle must not be asked for rows that came before.
+        let mut columns: Vec<StateValue> =
+            self.calls.iter().map(|call| call_value(call, input, !self.retracts)).collect();
+        columns.extend(self.retracts.then(|| StateValue::kept("$rows")));
+        columns.extend((!sets.is_empty()).then(|| StateValue::beginning("$number")));
+        columns.extend(self.ttl_millis.map(|_| StateValue::touched()));
+        let mut tables = vec![StateTable::new("groups", self.keys.len(), columns)];
+        tables.extend(sets);
+        Some(tables)
     }
     fn keeps(&self) -> Keeps {
         Keeps::idle("a result so far for each group", self.ttl_millis)

@@ -3,10 +3,15 @@
 use flott_expr::Expr;
 use flott_types::{Result, TimeAttribute};
 
-use super::{Keeps, Origins, Set, StatefulNode, UpsertKeys, joining::JoinOn, length, rank};
+use super::{
+    Keeps, Origins, Set, StatefulNode, UpsertKeys,
+    joining::{JoinOn, sides_taking_back},
+    length, rank,
+};
 use crate::{
-    ChangelogMode,
+    ChangelogMode, StateTable,
     operator_text::{Labels, label},
+    shape::InputColumns,
 };
 
 /// The column that tells when a row is.
@@ -89,6 +94,18 @@ impl StatefulNode for IntervalJoin {
         };
         out.push(("interval", format!("{left} - {right}{range}")));
         out
+    }
+    fn frame(&self, labels: &Labels) -> Vec<(&'static str, String)> {
+        let mut frame = self.describe(labels);
+        frame.push(sides_taking_back(self.retracts));
+        frame
+    }
+    fn columns_tell_all(&self) -> bool {
+        true
+    }
+    fn tables(&self, inputs: &[InputColumns; 2]) -> Option<Vec<StateTable>> {
+        let stamped = [self.idle_millis(0).is_some(), self.idle_millis(1).is_some()];
+        Some(self.on.tables(inputs, self.retracts, stamped, true))
     }
     fn keeps(&self) -> Keeps {
         let clock = match self.time {

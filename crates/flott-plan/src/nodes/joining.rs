@@ -5,10 +5,17 @@ use flott_sql::JoinKind;
 
 use super::{Set, UpsertKeys, rank};
 use crate::{
-    ChangelogMode,
+    ChangelogMode, StateTable, StateValue,
     operator_text::{Labels, join_kind, label, labelled},
     rewrite::remap,
+    shape::InputColumns,
 };
+
+/// Whether each side takes rows back: for frames.
+pub(super) fn sides_taking_back(retracts: [bool; 2]) -> (&'static str, String) {
+    let takes = |back: bool| if back { "rows that change" } else { "new rows" };
+    ("takes", format!("{} and {}", takes(retracts[0]), takes(retracts[1])))
+}
 
 /// What makes a pair.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +64,34 @@ impl JoinOn {
             out.push(("condition", labelled(condition, &both)));
         }
         out
+    }
+
+    /// The tables of a join's rows: of each side what its rows are, how many partners each has where that
+    /// is asked, and when each was touched. `timed`: rows have their time beside them.
+    pub(super) fn tables(
+        &self,
+        inputs: &[InputColumns; 2],
+        retracts: [bool; 2],
+        stamped: [bool; 2],
+        timed: bool,
+    ) -> Vec<StateTable> {
+        let mut tables = Vec::new();
+        for (side, name) in ["left", "right"].into_iter().enumerate() {
+            let counted = self.keeps_lone(side) || (self.is_one_sided() && side == 0);
+            let touched = || stamped[side].then(StateValue::touched);
+            let mut columns = Vec::new();
+            columns.extend((retracts[side] || counted).then(|| StateValue::kept("$number")));
+            columns.extend(touched());
+            columns.extend(inputs[side].typed.iter().map(StateValue::kept));
+            columns.extend(timed.then(|| StateValue::kept("$time")));
+            tables.push(StateTable::new(name, 0, columns));
+            if counted {
+                let mut columns = vec![StateValue::kept("$number"), StateValue::kept("$count")];
+                columns.extend(touched());
+                tables.push(StateTable::new(format!("{name} counts"), 0, columns));
+            }
+        }
+        tables
     }
 
     pub(super) fn columns(&self, [left, right]: &Labels) -> Vec<String> {

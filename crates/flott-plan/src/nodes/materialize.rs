@@ -4,7 +4,7 @@ use flott_sql::OnConflict;
 use flott_types::{Result, TimeAttribute};
 
 use super::{Keeps, Origins, Set, StatefulNode, UpsertKeys, names};
-use crate::{ChangelogMode, operator_text::Labels};
+use crate::{ChangelogMode, StateTable, StateValue, operator_text::Labels, shape::InputColumns};
 
 /// One row for each key of a sink, of those that the query has. Output: the input's columns.
 ///
@@ -39,6 +39,15 @@ impl StatefulNode for Materialize {
             OnConflict::Deduplicate => "take the last row",
         };
         vec![("keys", names(&self.keys, input)), ("on conflict", action.to_string())]
+    }
+    fn columns_tell_all(&self) -> bool {
+        true
+    }
+    fn tables(&self, [input, _]: &[InputColumns; 2]) -> Option<Vec<StateTable>> {
+        let rows = StateValue::rows(input.beside(&self.keys, &[]));
+        let mut columns = vec![StateValue { means: "$lists of rows".to_string(), ..rows.clone() }, rows];
+        columns.extend(self.ttl_millis.map(|_| StateValue::touched()));
+        Some(vec![StateTable::new("rows", self.keys.len(), columns)])
     }
     fn keeps(&self) -> Keeps {
         let what = match self.on_conflict {

@@ -27,7 +27,11 @@ use std::{collections::BTreeSet, fmt};
 use flott_expr::Expr;
 use flott_types::{Result, TimeAttribute};
 
-use crate::{ChangelogMode, Exchange, operator_text::Labels};
+use crate::{
+    Call, ChangelogMode, Exchange, StateTable, StateValue,
+    operator_text::{Labels, call_text},
+    shape::InputColumns,
+};
 
 pub use group_aggregate::GroupAggregate;
 pub use interval_join::{IntervalJoin, JoinTime};
@@ -112,6 +116,25 @@ pub trait StatefulNode: fmt::Debug {
     }
     /// What it does: what, and how. `explain` shows it, and the operator's id is made from it.
     fn describe(&self, labels: &Labels) -> Vec<(&'static str, String)>;
+    /// What of it must stay as it is for its state to mean the same: the rest may change.
+    fn frame(&self, labels: &Labels) -> Vec<(&'static str, String)> {
+        self.describe(labels)
+    }
+    /// Whether what its rows say is all in its frame and their columns, so that those behind it don't mind
+    /// what else changes.
+    fn columns_tell_all(&self) -> bool {
+        false
+    }
+    /// The tables of its state, in which columns are found again by what they mean, as far as the operator
+    /// can take up state of another shape. Must be as the operator writes them.
+    fn tables(&self, inputs: &[InputColumns; 2]) -> Option<Vec<StateTable>> {
+        let _ = inputs;
+        None
+    }
+    /// Numbers that may change while its state stays: it is told what they were.
+    fn numbers(&self) -> Vec<(&'static str, i64)> {
+        Vec::new()
+    }
     /// What it remembers, and for how long.
     fn keeps(&self) -> Keeps;
     /// What its output's columns mean, in terms of its inputs'.
@@ -150,6 +173,13 @@ pub trait StatefulNode: fmt::Debug {
         let _ = inputs;
         Vec::new()
     }
+}
+
+/// A column of results so far. `anew`: it may begin in the middle.
+pub fn call_value(call: &Call, input: &InputColumns, anew: bool) -> StateValue {
+    let means = format!("{} {}", call_text(call, &input.typed), call.data_type.kind);
+    let value = if anew { StateValue::beginning(means) } else { StateValue::kept(means) };
+    StateValue { label: call_text(call, &input.names), ..value }
 }
 
 /// Refuses changes, for operators that take new rows only.

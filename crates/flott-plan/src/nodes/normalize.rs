@@ -3,7 +3,7 @@
 use flott_types::Result;
 
 use super::{Keeps, Origins, Set, StatefulNode, UpsertKeys, names, rank};
-use crate::{ChangelogMode, operator_text::Labels};
+use crate::{ChangelogMode, StateTable, StateValue, operator_text::Labels, shape::InputColumns};
 
 /// The last row of each key: repeated rows are swallowed, deletions get their row, and what a row was before
 /// is known. Output: the input's columns.
@@ -28,6 +28,14 @@ impl StatefulNode for Normalize {
     }
     fn describe(&self, [input, _]: &Labels) -> Vec<(&'static str, String)> {
         vec![("keys", names(&self.keys, input))]
+    }
+    fn columns_tell_all(&self) -> bool {
+        true
+    }
+    fn tables(&self, [input, _]: &[InputColumns; 2]) -> Option<Vec<StateTable>> {
+        let mut columns = vec![StateValue::rows(input.beside(&self.keys, &[]))];
+        columns.extend(self.ttl_millis.map(|_| StateValue::touched()));
+        Some(vec![StateTable::new("last", self.keys.len(), columns)])
     }
     fn keeps(&self) -> Keeps {
         Keeps::idle("the last row of each key", self.ttl_millis)

@@ -3,8 +3,12 @@
 use flott_expr::Expr;
 use flott_types::Result;
 
-use super::{Keeps, Origins, Set, StatefulNode, UpsertKeys, joining::JoinOn, length};
-use crate::{ChangelogMode, operator_text::Labels};
+use super::{
+    Keeps, Origins, Set, StatefulNode, UpsertKeys,
+    joining::{JoinOn, sides_taking_back},
+    length,
+};
+use crate::{ChangelogMode, StateTable, operator_text::Labels, shape::InputColumns};
 
 /// Joins every row with every other that has the same key. Output: left columns, then right ones; of a
 /// semi or anti join the left ones only.
@@ -34,6 +38,17 @@ impl StatefulNode for RegularJoin {
     }
     fn describe(&self, labels: &Labels) -> Vec<(&'static str, String)> {
         self.on.describe(labels)
+    }
+    fn frame(&self, labels: &Labels) -> Vec<(&'static str, String)> {
+        let mut frame = self.on.describe(labels);
+        frame.push(sides_taking_back(self.retracts));
+        frame
+    }
+    fn columns_tell_all(&self) -> bool {
+        true
+    }
+    fn tables(&self, inputs: &[InputColumns; 2]) -> Option<Vec<StateTable>> {
+        Some(self.on.tables(inputs, self.retracts, self.ttl_millis.map(|ttl| ttl.is_some()), false))
     }
     fn keeps(&self) -> Keeps {
         match self.ttl_millis {

@@ -12,8 +12,9 @@ use flott_types::{Result, TimeAttribute};
 
 use super::{Keeps, Origins, Set, StatefulNode, UpsertKeys, names, rank};
 use crate::{
-    ChangelogMode,
+    ChangelogMode, StateTable, StateValue,
     operator_text::{Labels, order_text},
+    shape::InputColumns,
 };
 
 /// The rows of these ranks in each group. Output: the input's columns, then the rank (BIGINT) if
@@ -119,6 +120,72 @@ impl StatefulNode for TopN {
             }
         }
         out
+    }
+    fn frame(&self, labels: &Labels) -> Vec<(&'static str, String)> {
+        // How many are wanted may change, and whether their rank is told.
+        let mut frame: Vec<_> = self.describe(labels).into_iter().filter(|it| it.0 != "ranks").collect();
+        let (way, first) = match self.strategy() {
+            TopNStrategy::Deduplicate { .. } => ("one row of each key", 1),
+            TopNStrategy::Best => ("the best of new rows", self.ranks.0),
+            TopNStrategy::All => ("all of rows that change", self.ranks.0),
+        };
+        frame.push(("by", way.to_string()));
+        frame.push(("first rank", first.to_string()));
+        frame
+    }
+    fn columns_tell_all(&self) -> bool {
+        true
+    }
+    fn numbers(&self) -> Vec<(&'static str, i64)> {
+        vec![("last rank", i64::try_from(self.ranks.1).unwrap_or(i64::MAX))]
+    }
+    fn tables(&self, [input, _]: &[InputColumns; 2]) -> Option<Vec<StateTable>> {
+        let touched = self.ttl_millis.map(|_| StateValue::touched());
+        let time = |at: &usize| input.is_millis(*at);
+        let beside = |time: Option<usize>| {
+            StateValue::rows(input.beside(&self.keys, &time.into_iter().collect::<Vec<_>>()))
+        };
+        let ordered = self.order_by.first().map(|it| it.0);
+        let (name, keys, mut columns) = match self.strategy() {
+            TopNStrategy::Deduplicate { time: of, last: true } => {
+                let own = ordered.filter(|_| of == TimeAttribute::Rowtime).filter(time);
+                let mut columns = vec![StateValue::kept("$time")];
+                columns.extend(self.with_before.then(|| beside(own)));
+                ("last", self.keys.len(), columns)
+            }
+            TopNStrategy::Deduplicate { time: TimeAttribute::Proctime, last: false } => {
+                ("seen", self.keys.len(), Vec::new())
+            }
+            TopNStrategy::Deduplicate { time: TimeAttribute::Rowtime, last: false } => {
+                let own = ordered.filter(time);
+                ("first", self.keys.len(), vec![StateValue::kept("$time"), beside(own)])
+            }
+            TopNStrategy::Best if self.order_by.is_empty() && self.keys.is_empty() && !self.with_rank => {
+                ("count", 0, vec![StateValue::kept("$count")])
+            }
+            TopNStrategy::Best => {
+                let mut order: Vec<usize> = Vec::new();
+                for (column, ..) in &self.order_by {
+                    if !self.keys.contains(column) && !order.contains(column) {
+                        order.push(*column);
+                    }
+                }
+                let mut fields = input.named(order.iter().copied());
+                fields.extend(input.beside(&self.keys, &order));
+                ("best", self.keys.len(), vec![StateValue::rows(fields)])
+            }
+            TopNStrategy::All => {
+                let others = (0..input.typed.len()).filter(|at| !self.keys.contains(at));
+                let stored = input.named(self.keys.iter().copied().chain(others));
+                let columns = ["$count", "$since"].map(StateValue::kept).to_vec();
+                let mut table = StateTable::new("rows", stored.len(), columns);
+                table.columns.extend(touched);
+                table.means = format!("rows of {}", stored.join(", "));
+                return Some(vec![table]);
+            }
+        };
+        columns.extend(touched.filter(|_| name != "count"));
+        Some(vec![StateTable::new(name, keys, columns)])
     }
     fn keeps(&self) -> Keeps {
         let what = match self.strategy() {

@@ -4,11 +4,13 @@ use flott_expr::Expr;
 use flott_sql::{JoinKind, WindowKind};
 use flott_types::{Result, TimeAttribute};
 
-use super::{Keeps, Origins, Set, StatefulNode, names, only_appends, rank};
+use super::{Keeps, Origins, Set, StatefulNode, call_value, names, only_appends, rank};
 use crate::{
-    Call, ChangelogMode, SessionWindow, WindowAggregate, WindowJoin, WindowProperty, WindowRank, Windows,
+    Call, ChangelogMode, SessionWindow, StateTable, StateValue, WindowAggregate, WindowJoin, WindowProperty,
+    WindowRank, Windows,
     operator_text::{Labels, call_text, join_kind, label, labelled, order_text, windows},
     rewrite::remap,
+    shape::InputColumns,
 };
 
 fn window_columns(windows: &Windows) -> Vec<usize> {
@@ -67,6 +69,41 @@ impl StatefulNode for WindowAggregate {
             out.push(("computes", calls.join(", ")));
         }
         out
+    }
+    fn frame(&self, [left, _]: &Labels) -> Vec<(&'static str, String)> {
+        vec![("window", windows(&self.windows, left)), ("keys", names(&self.keys, left))]
+    }
+    fn columns_tell_all(&self) -> bool {
+        true
+    }
+    fn tables(&self, [input, _]: &[InputColumns; 2]) -> Option<Vec<StateTable>> {
+        let calls: Vec<StateValue> = self.calls.iter().map(|it| call_value(it, input, true)).collect();
+        if matches!(&self.windows, Windows::Assigned { kind: WindowKind::Session { .. }, .. }) {
+            let columns = ["$start", "$end"].map(StateValue::kept).into_iter().chain(calls).collect();
+            return Some(vec![StateTable::new("sessions", self.keys.len(), columns)]);
+        }
+        let keys = self.keys.len() + usize::from(matches!(self.windows, Windows::Attached { .. }));
+        let mut sets: Vec<(&[usize], Option<usize>)> = Vec::new();
+        for call in self.calls.iter().filter(|it| it.distinct) {
+            let set = (call.args.as_slice(), call.filter);
+            if !sets.contains(&set) {
+                sets.push(set);
+            }
+        }
+        let mut tables = Vec::new();
+        for pane in ["slices", "running", "late"] {
+            tables.push(StateTable::new(pane, keys, calls.clone()));
+            for (at, (args, filter)) in sets.iter().enumerate() {
+                let values = input.named(args.iter().copied()).join(", ");
+                let filter = filter.map_or("all", |it| label(&input.typed, it));
+                tables.push(StateTable {
+                    means: format!("{pane}: values of {values} of {filter}"),
+                    begins: true,
+                    ..StateTable::new(format!("{pane}-distinct-{at}"), keys + args.len(), Vec::new())
+                });
+            }
+        }
+        Some(tables)
     }
     fn keeps(&self) -> Keeps {
         Keeps::until("a result so far for each group and open window", until(&self.windows, "window"))

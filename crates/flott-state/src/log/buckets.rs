@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, SchemaRef};
 use flott_types::{Code, Diagnostic, Result};
 
 use super::{LogShape, RowLog};
@@ -159,6 +159,12 @@ impl LogBuckets {
         if let Some(found) = self.logs.get_mut(&bucket) {
             found.born = born;
         }
+    }
+
+    /// How rows and counts are saved.
+    pub(crate) fn saved_schemas(&self) -> [SchemaRef; 2] {
+        let log = RowLog::new(self.shape.clone());
+        [log.saved_schema(), log.counts_schema()]
     }
 
     pub(crate) fn apply_rows(

@@ -39,7 +39,7 @@ impl RowLog {
         }
     }
 
-    fn saved_schema(&self) -> SchemaRef {
+    pub(super) fn saved_schema(&self) -> SchemaRef {
         let mut fields = leading_fields();
         if self.shape.numbered() {
             fields.push(Field::new("number", DataType::Int64, true));
@@ -51,7 +51,7 @@ impl RowLog {
         Arc::new(Schema::new(fields))
     }
 
-    fn counts_schema(&self) -> SchemaRef {
+    pub(super) fn counts_schema(&self) -> SchemaRef {
         let mut fields = leading_fields();
         fields.push(Field::new("number", DataType::Int64, false));
         fields.push(Field::new("count", DataType::Int64, false));
