@@ -6,7 +6,8 @@ use flott_types::{RowKind, Schema};
 use serde_json::{Value as Json, json};
 
 use crate::{
-    Exchange, Node, NodeKind, OperatorNode, Port, SinkTarget, SourceInput, SourceNode, Step, StreamPlan,
+    Exchange, Node, NodeId, NodeKind, OperatorNode, Port, SinkTarget, SourceInput, SourceNode, Step,
+    StreamPlan,
     operator_text::{Labels, window_kind},
 };
 
@@ -30,8 +31,20 @@ pub fn explain(plan: &StreamPlan, format: ExplainFormat) -> String {
     }
 }
 
-fn text(plan: &StreamPlan) -> String {
-    let mut out = String::new();
+/// A line of the plan's tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanLine {
+    /// It, without its end.
+    pub text: String,
+    /// The node of which it is the last line: what else is known of that one may follow.
+    pub last_of: Option<NodeId>,
+    /// How far what follows is to be indented.
+    pub indent: usize,
+}
+
+/// The tree from the sinks up, line by line.
+pub fn explain_lines(plan: &StreamPlan) -> Vec<PlanLine> {
+    let mut out = Vec::new();
     let mut shown = vec![false; plan.nodes.len()];
     for (id, _) in plan.sinks() {
         text_node(plan, id, 0, &mut shown, &mut out);
@@ -39,22 +52,34 @@ fn text(plan: &StreamPlan) -> String {
     out
 }
 
-fn text_node(plan: &StreamPlan, id: usize, depth: usize, shown: &mut [bool], out: &mut String) {
+/// The plan as an object.
+pub fn explain_json(plan: &StreamPlan) -> Json {
+    as_json(plan)
+}
+
+fn text(plan: &StreamPlan) -> String {
+    explain_lines(plan).into_iter().fold(String::new(), |out, line| out + &line.text + "\n")
+}
+
+fn text_node(plan: &StreamPlan, id: usize, depth: usize, shown: &mut [bool], out: &mut Vec<PlanLine>) {
+    let mut line = |text: String| out.push(PlanLine { text, last_of: None, indent: 3 * depth + 5 });
     let node = &plan.nodes[id];
     let indent = "   ".repeat(depth);
     let arm = if depth == 0 { "" } else { "└─ " };
     let lead = if depth == 0 { String::new() } else { "   ".repeat(depth - 1) };
     let is_operator = matches!(node.kind, NodeKind::Operator(_));
     if is_operator && std::mem::replace(&mut shown[id], true) {
-        let _ = writeln!(out, "{lead}{arm}{} {} (as above)", title(node), node.stable_id);
-        return;
+        return line(format!("{lead}{arm}{} {} (as above)", title(node), node.stable_id));
     }
-    let _ = writeln!(out, "{lead}{arm}{}", title(node));
+    line(format!("{lead}{arm}{}", title(node)));
     if is_operator {
-        let _ = writeln!(out, "{indent}     id: {}", node.stable_id);
+        line(format!("{indent}     id: {}", node.stable_id));
     }
     for (name, value) in properties(plan, id) {
-        let _ = writeln!(out, "{indent}     {name}: {value}");
+        line(format!("{indent}     {name}: {value}"));
+    }
+    if let Some(last) = out.last_mut() {
+        last.last_of = Some(id);
     }
     for &input in &node.inputs {
         text_node(plan, input, depth + 1, shown, out);

@@ -51,7 +51,7 @@ pub mod upgrade;
 mod window_columns;
 
 pub use build::plan;
-pub use explain::{ExplainFormat, explain};
+pub use explain::{ExplainFormat, PlanLine, explain, explain_json, explain_lines};
 pub use flott_sql::{AfterMatch, Bound, Frame, JoinKind, OnConflict, WindowKind};
 pub use guarantee::Guarantee;
 pub use lookup_join::tables as lookup_tables;

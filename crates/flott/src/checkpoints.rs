@@ -59,7 +59,7 @@ fn wrong_argument(message: String) -> Box<Diagnostic> {
 }
 
 /// What the directory argument names.
-struct Place {
+pub struct Place {
     /// It, without `file://`.
     path: PathBuf,
     /// Folders of jobs: itself, or those in it.
@@ -69,7 +69,11 @@ struct Place {
 }
 
 impl Place {
-    fn of(argument: &Path) -> Result<Self> {
+    /// What the argument names.
+    ///
+    /// # Errors
+    /// `CheckpointUnusable`: there are no checkpoints.
+    pub fn of(argument: &Path) -> Result<Self> {
         let path = match argument.to_str().and_then(|text| text.strip_prefix("file://")) {
             Some(local) => PathBuf::from(local),
             None => argument.to_path_buf(),
@@ -101,7 +105,10 @@ impl Place {
     }
 
     /// The one job that is meant.
-    fn job(&self) -> Result<&Path> {
+    ///
+    /// # Errors
+    /// There are none, or several.
+    pub fn job(&self) -> Result<&Path> {
         match self.folders.as_slice() {
             [job] => Ok(job),
             [] => Err(unusable(format!("there are no checkpoints in '{}'", self.path.display()))),
@@ -548,11 +555,12 @@ fn confirmed(job: &JobFolder) -> Result<bool> {
 
 /// Removes what is left of a job's folder. What somebody else has put there stays.
 fn remove_folders(folder: &Path) {
-    let temporary = folder.join(".tmp");
-    for entry in fs::read_dir(&temporary).into_iter().flatten().flatten() {
+    let (temporary, sockets) = (folder.join(".tmp"), folder.join(".run"));
+    let both = [&temporary, &sockets].map(fs::read_dir).into_iter().flatten();
+    for entry in both.flatten().flatten() {
         let _ = fs::remove_file(entry.path());
     }
-    for path in [temporary, folder.join("segments"), folder.join("sequence"), folder.to_path_buf()] {
+    for path in [temporary, sockets, folder.join("segments"), folder.join("sequence"), folder.to_path_buf()] {
         let _ = fs::remove_dir(path);
     }
 }

@@ -23,6 +23,7 @@ Examples:
   flott run -D parallelism.default=2 -v DAY=2026-01-01 pipeline.sql
   flott validate pipeline.sql                  find all errors without running
   flott explain pipeline.sql                   see what would run
+  flott why checkpoints/                       see what holds a running job back
   flott list functions                         see what there is";
 
 /// The commands.
@@ -47,6 +48,14 @@ pub enum Command {
     /// Look at checkpoints, check them byte by byte, delete them
     #[command(subcommand)]
     Checkpoint(Checkpoint),
+    /// Say what holds a running job back, in one sentence with figures
+    ///
+    /// Asks the run of the job, twice within a second, through the Unix socket in its checkpoint directory:
+    /// the split whose time stands still, the slowest operator, the sink that pushes back, the checkpoint that
+    /// can't finish.
+    ///
+    /// Exit code: 0 nothing holds it back, or it has finished; 1 something does, or it does not run.
+    Why(Why),
     /// Print a completion script for a shell
     Completions {
         /// The shell.
@@ -58,7 +67,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ScriptArguments {
     /// The script; `-` reads standard input
-    #[arg(value_name = "SCRIPT.sql", required_unless_present = "execute")]
+    #[arg(value_name = "SCRIPT.sql")]
     pub script: Option<PathBuf>,
     /// Statements instead of a script
     #[arg(short, long, value_name = "SQL", conflicts_with = "script")]
@@ -149,6 +158,24 @@ pub struct Explain {
     /// How the plan is written
     #[arg(long, value_enum, default_value = "text")]
     pub format: PlanFormat,
+    /// As --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// Instead of a script: the job whose checkpoints are in DIR, as it runs now, with rows, shares of time,
+    /// state and watermarks at every part of its plan
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["script", "execute", "define", "variables"])]
+    pub live: Option<PathBuf>,
+}
+
+/// `flott why`
+#[derive(Debug, Args)]
+pub struct Why {
+    /// What 'execution.checkpointing.dir' says, or a job's folder in it
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// One JSON object: all causes, and the figures they come from
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What can be listed.

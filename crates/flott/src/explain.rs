@@ -9,10 +9,19 @@ use crate::{
     check,
     cli::{Explain, PlanFormat},
     connectors, console, diagnostics, run, script,
+    why::live,
 };
 
 /// Explains the script that the arguments name.
 pub fn command(arguments: &Explain) -> ExitCode {
+    let json = arguments.json || arguments.format == PlanFormat::Json;
+    if let Some(directory) = &arguments.live {
+        if arguments.format == PlanFormat::Mermaid {
+            let error = run::argument_error("--live takes no --format mermaid");
+            return diagnostics::show(&[error], None);
+        }
+        return live::command(directory, json);
+    }
     let script = match script::load(&arguments.script) {
         Ok(script) => script,
         Err((error, source)) => return diagnostics::show(&[error], source.as_ref()),
@@ -28,6 +37,7 @@ pub fn command(arguments: &Explain) -> ExitCode {
         Err(errors) => return diagnostics::show(&errors, None),
     };
     let format = match arguments.format {
+        _ if json => ExplainFormat::Json,
         PlanFormat::Text => ExplainFormat::Text,
         PlanFormat::Json => ExplainFormat::Json,
         PlanFormat::Mermaid => ExplainFormat::Mermaid,

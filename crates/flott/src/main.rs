@@ -1,7 +1,7 @@
 //! The command line: arguments in, exit code out.
 //!
 //! ```text
-//!   main ─► cli (arguments) ─► script (text, variables) ─► run | check | explain | list | dead_letters | checkpoints
+//!   main ─► cli (arguments) ─► script (text, variables) ─► run | check | explain | list | dead_letters | checkpoints | why
 //!                                                            └─► diagnostics (what went wrong, underlined)
 //! ```
 //!
@@ -28,6 +28,8 @@ mod run;
 mod script;
 mod settings;
 mod signals;
+mod socket;
+mod why;
 
 use std::process::ExitCode;
 
@@ -65,6 +67,7 @@ fn dispatch() -> ExitCode {
         cli::Command::List(list) => list::command(&list),
         cli::Command::Dlq(dlq) => dead_letters::command(&dlq),
         cli::Command::Checkpoint(checkpoint) => checkpoints::command(&checkpoint),
+        cli::Command::Why(why) => why::command(&why),
         cli::Command::Completions { shell } => {
             let mut command = <cli::Arguments as clap::CommandFactory>::command();
             let mut script = Vec::new();

@@ -10,16 +10,18 @@ use std::{
 };
 
 use flott_connector::{Clock, LocalDisk, Origin, Registry, StopSignal, SystemClock};
-use flott_engine::{Job, Replay, Status, Summary};
+use flott_engine::{Counters, Job, Replay, Status, Summary};
 use flott_expr::EvalContext;
 use flott_plan::{ExplainFormat, NodeKind, Pipeline, SinkTarget, StreamPlan, explain, plan};
 use flott_sql::{Outcome, Session};
+use flott_state::sequence::job_folder;
 use flott_types::{Code, Diagnostic, Result};
 
 use crate::{
     check,
     cli::{Output, Run},
     connectors, console, diagnostics, live, logging, metrics, report, results, script, settings, signals,
+    socket,
 };
 
 /// Runs the script that the arguments name.
@@ -170,8 +172,8 @@ impl<'a> Runner<'a> {
                 print_rows(&columns, &rows, self.arguments.output);
                 Ok(())
             }
-            Outcome::Insert(inserts) => self.pipeline(Pipeline::Inserts(inserts)),
-            Outcome::Query(query) => self.pipeline(Pipeline::Query(query)),
+            Outcome::Insert(inserts) => self.pipeline(Pipeline::Inserts(inserts), source),
+            Outcome::Query(query) => self.pipeline(Pipeline::Query(query), source),
             Outcome::Explain(what) => {
                 if let Some(pipeline) = pipeline_of(*what) {
                     let plan = plan(&pipeline, &self.registry, &self.session.options)?;
@@ -182,7 +184,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn pipeline(&mut self, pipeline: Pipeline) -> Result<()> {
+    fn pipeline(&mut self, pipeline: Pipeline, source: &flott_sql::Source) -> Result<()> {
         let Some(pipeline) = self.for_replay(pipeline)? else { return Ok(()) };
         let plan = plan(&pipeline, &self.registry, &self.session.options)?;
         let mut settings =
@@ -223,17 +225,18 @@ impl<'a> Runner<'a> {
             collect,
             replay,
         };
-        let mut view = None;
+        let (mut view, mut server) = (None, None);
         let show = !self.arguments.quiet && !self.arguments.json && job.collect.is_none();
         let (mut summary, mut error) = flott_engine::run(&job, &mut |counters| {
             if let Some(server) = &self.metrics {
                 server.watch(counters.clone());
             }
+            server = self.answers(&job, counters, source);
             if show {
                 view = live::start(counters.clone(), self.clock.clone());
             }
         });
-        drop(view);
+        drop((view, server));
         // Whoever looked at the rows has seen enough (`| head`): that is a stop, not a failure.
         if is_query
             && console::stdout_is_closed()
@@ -247,6 +250,19 @@ impl<'a> Runner<'a> {
             None => self.summary = Some(summary),
         }
         error.map_or(Ok(()), Err)
+    }
+
+    /// A run with checkpoints tells those who ask what it is doing.
+    fn answers(
+        &self,
+        job: &Job,
+        counters: &Arc<Counters>,
+        source: &flott_sql::Source,
+    ) -> Option<socket::server::Server> {
+        let settings = job.settings.checkpointing.as_ref().filter(|_| counters.activity.generation() > 0)?;
+        let folder = settings.directory.join(job_folder(&settings.job));
+        let plan = socket::server::shown(&job.plan, &|text| source.mask(text));
+        socket::server::serve(&folder, counters.clone(), plan, self.clock.clone())
     }
 
     /// In a replay only inserts run, and only those whose sink wants the letters.

@@ -44,7 +44,10 @@ fn text_of(arguments: &ScriptArguments) -> Result<(String, String, String)> {
     if let Some(text) = &arguments.execute {
         return Ok(("<command line>".into(), text.clone(), "flott".into()));
     }
-    let path = arguments.script.clone().unwrap_or_default();
+    let Some(path) = arguments.script.clone() else {
+        return Err(Diagnostic::error(Code::Arguments, "no script to look at")
+            .help("name a .sql file, `-` for standard input, or give statements with -e"));
+    };
     if path.as_os_str() == "-" {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map_err(|error| {

@@ -219,6 +219,8 @@ struct Probes {
 pub struct Activity {
     pub(crate) checkpoint: CheckpointActivity,
     pub(crate) readers: Vec<ReaderActivity>,
+    /// Per source: its rows move time on.
+    event_time: Vec<bool>,
     operators: Vec<Named>,
     edges: Vec<(Place, Place)>,
     shards: Vec<Arc<ShardActivity>>,
@@ -261,6 +263,7 @@ impl Activity {
             |it: &crate::topology::OperatorSpec| Named { name: it.name.clone(), id: it.stable_id.clone() };
         Self {
             readers: topology.sources.iter().map(|_| ReaderActivity::default()).collect(),
+            event_time: topology.sources.iter().map(|(_, node)| node.watermark.is_some()).collect(),
             operators: topology.operators.iter().map(named).collect(),
             edges: topology.edges.iter().map(edge).collect(),
             shards: (0..shards).map(shard).collect(),

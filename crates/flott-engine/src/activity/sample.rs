@@ -78,6 +78,8 @@ pub struct SourceSample {
     pub queued: usize,
     /// How many may.
     pub capacity: usize,
+    /// Somebody waits for its time to move on.
+    pub event_time: bool,
     /// How far its event time has come, in milliseconds.
     pub watermark: Option<i64>,
     /// How many splits are open.

@@ -55,6 +55,7 @@ impl Counters {
                 bytes,
                 total_bytes: source.total_bytes.load(Relaxed),
                 ended: source.done.load(Relaxed),
+                event_time: activity.event_time.get(at).copied().unwrap_or(false),
                 watermark: source.watermark().and_then(told),
                 ..SourceSample::default()
             };
