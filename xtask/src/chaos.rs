@@ -6,7 +6,10 @@
 //!                      start, kill, start, kill, … end ─► the same rows?   until the rounds are used up
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use flott_testkit::{
     Flott, TempDir,
@@ -63,6 +66,28 @@ pub fn run(chaos: &Chaos) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{}seed {}; what was left: {}", failure(done), chaos.seed, keep(directory)))
+}
+
+/// The same done to Flink: the input is written here, the rest is `benchmarks/chaos_flink.py`.
+pub fn run_flink(chaos: &Chaos, root: &Path) -> Result<(), String> {
+    let directory = temp_dir().map_err(|error| error.to_string())?;
+    let input = directory.path().join("input").to_string_lossy().into_owned();
+    for sql in auction::for_flink(chaos.events, &input) {
+        let outcome = Flott::new(&chaos.binary, directory.path()).run_sql(&sql);
+        let outcome = outcome.map_err(|error| format!("{}: {error}", chaos.binary.display()))?;
+        if !outcome.is_success() {
+            return Err(outcome.stderr);
+        }
+    }
+    let script = root.join("benchmarks/chaos_flink.py");
+    let mut kill = Command::new("python3");
+    kill.arg(script).arg(&input).args(["--jobs", &chaos.jobs]);
+    kill.args(["--kills", &chaos.rounds.to_string(), "--seed", &chaos.seed.to_string()]);
+    match kill.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err("the test of Flink failed".into()),
+        Err(error) => Err(format!("python3: {error}")),
+    }
 }
 
 fn failure(done: Result<(), String>) -> String {

@@ -62,6 +62,9 @@ enum Task {
         /// Which jobs, with commas between them, or 'all'
         #[arg(long, default_value = chaos::JOBS)]
         jobs: String,
+        /// Kill Flink instead: FLOTT_FLINK_PYTHON names a Python with apache-flink
+        #[arg(long)]
+        flink: bool,
         /// The binary to kill; default: a release build
         #[arg(long, value_name = "FILE")]
         binary: Option<PathBuf>,
@@ -114,9 +117,12 @@ fn main() -> ExitCode {
             };
             conformance(set, mode, differences.as_deref())
         }
-        Task::Chaos { rounds, seed, events, jobs, binary } => binary
-            .map_or_else(release_build, Ok)
-            .and_then(|binary| chaos::run(&chaos::Chaos { rounds, seed, events, jobs, binary })),
+        Task::Chaos { rounds, seed, events, jobs, flink, binary } => {
+            binary.map_or_else(release_build, Ok).and_then(|binary| {
+                let chaos = chaos::Chaos { rounds, seed, events, jobs, binary };
+                if flink { chaos::run_flink(&chaos, &root()) } else { chaos::run(&chaos) }
+            })
+        }
         Task::Speed { set: SpeedSet::Functions, flink, jobs, filter } => {
             speed_of_functions(flink, jobs, filter)
         }

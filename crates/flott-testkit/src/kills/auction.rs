@@ -94,6 +94,30 @@ pub fn to_files(events: u64, path: &str) -> String {
     generated(events.into()) + &files("bids_out", BIDS, path) + "INSERT INTO bids_out SELECT * FROM bids"
 }
 
+/// Statements that write what the same test of Flink reads: bids in two files and in one in the order of
+/// their times, and auctions. Each is for a run of its own.
+pub fn for_flink(events: u64, path: &str) -> [String; 3] {
+    let whole = |name: &str, columns: &str| {
+        format!(
+            "CREATE TABLE written ({columns}) WITH ('connector' = 'filesystem', 'format' = 'json', \
+             'path' = '{path}/{name}', 'sink.rolling-policy.file-size' = '1 tb');\n"
+        )
+    };
+    let input = wide(events.into());
+    let write = |shards: u8, table: String, select: &str| {
+        format!("SET 'parallelism.default' = '{shards}';\n{input}{table}INSERT INTO written {select}")
+    };
+    [
+        write(2, whole("bids", BIDS), "SELECT * FROM bids"),
+        write(1, whole("bids-in-order", BIDS), "SELECT * FROM bids"),
+        write(
+            2,
+            whole("auctions", "id BIGINT, seller BIGINT, category BIGINT"),
+            "SELECT id, seller, category FROM auctions",
+        ),
+    ]
+}
+
 fn jobs(ending: &str, input: &str) -> Vec<Job> {
     let job = |(query, columns, select): &(&str, &str, &str)| Job {
         name: format!("{query}{ending}"),
@@ -164,23 +188,7 @@ const CHANGING: [(&str, bool, &str, &str); 6] = [
 
 /// Jobs over generated events whose results change, or that join.
 pub fn changing(events: impl Into<Events>) -> Vec<Job> {
-    let options = events.into().options();
-    let input = format!(
-        "CREATE TABLE events (event_type INT, \
-         auction ROW<id BIGINT, `itemName` STRING, description STRING, `initialBid` BIGINT, reserve BIGINT, \
-         `dateTime` TIMESTAMP(3), expires TIMESTAMP(3), seller BIGINT, category BIGINT, extra STRING>, \
-         bid ROW<auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, \
-         `dateTime` TIMESTAMP(3), extra STRING>, \
-         ts AS CASE WHEN event_type = 1 THEN auction.`dateTime` ELSE bid.`dateTime` END, \
-         WATERMARK FOR ts AS ts - INTERVAL '4' SECOND) \
-         WITH ({options});\n\
-         CREATE TEMPORARY VIEW bids AS SELECT bid.auction AS auction, bid.bidder AS bidder, \
-         bid.price AS price, ts FROM events WHERE event_type = 2;\n\
-         CREATE TEMPORARY VIEW auctions AS SELECT auction.id AS id, auction.seller AS seller, \
-         auction.category AS category, ts FROM events WHERE event_type = 1;\n\
-         CREATE TEMPORARY VIEW last_bids AS SELECT auction, bidder, price, ts FROM \
-         (SELECT *, ROW_NUMBER() OVER (PARTITION BY bidder ORDER BY ts DESC) AS n FROM bids) WHERE n = 1;\n"
-    );
+    let input = wide(events.into());
     let job = |(query, changes, columns, select): &(&str, bool, &str, &str)| {
         let format = if *changes { "changelog-json" } else { "json" };
         let table = format!(
@@ -195,4 +203,25 @@ pub fn changing(events: impl Into<Events>) -> Vec<Job> {
         }
     };
     CHANGING.iter().map(job).collect()
+}
+
+/// Bids, auctions and the last bid of each bidder as views of generated events.
+fn wide(events: Events) -> String {
+    let options = events.options();
+    format!(
+        "CREATE TABLE events (event_type INT, \
+         auction ROW<id BIGINT, `itemName` STRING, description STRING, `initialBid` BIGINT, reserve BIGINT, \
+         `dateTime` TIMESTAMP(3), expires TIMESTAMP(3), seller BIGINT, category BIGINT, extra STRING>, \
+         bid ROW<auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, \
+         `dateTime` TIMESTAMP(3), extra STRING>, \
+         ts AS CASE WHEN event_type = 1 THEN auction.`dateTime` ELSE bid.`dateTime` END, \
+         WATERMARK FOR ts AS ts - INTERVAL '4' SECOND) \
+         WITH ({options});\n\
+         CREATE TEMPORARY VIEW bids AS SELECT bid.auction AS auction, bid.bidder AS bidder, \
+         bid.price AS price, ts FROM events WHERE event_type = 2;\n\
+         CREATE TEMPORARY VIEW auctions AS SELECT auction.id AS id, auction.seller AS seller, \
+         auction.category AS category, ts FROM events WHERE event_type = 1;\n\
+         CREATE TEMPORARY VIEW last_bids AS SELECT auction, bidder, price, ts FROM \
+         (SELECT *, ROW_NUMBER() OVER (PARTITION BY bidder ORDER BY ts DESC) AS n FROM bids) WHERE n = 1;\n"
+    )
 }
