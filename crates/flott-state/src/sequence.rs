@@ -23,6 +23,7 @@ use flott_types::{Code, Diagnostic, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::{Decision, Listing, Object, Standing, Token, decide, expired, may_sweep, standing};
+use crate::lease::Holder;
 use crate::manifest::{FORMAT, Manifest, Unreadable, open, seal, unseal};
 use crate::segment::{parse_segment_name, segment_name, verify_state};
 use crate::storage::{Effect, Put, Storage, StorageError};
@@ -45,6 +46,31 @@ pub struct Claim {
     pub job: String,
     /// When it was made, in microseconds since 1970.
     pub created_micros: i64,
+    /// The process that made it. Earlier claims don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
+}
+
+/// Who claims a job.
+#[derive(Debug, Clone, Default)]
+pub struct Claimant {
+    /// Random: it tells this run's objects from any other's.
+    pub nonce: u64,
+    /// The time, in microseconds since 1970.
+    pub created_micros: i64,
+    /// The process.
+    pub holder: Option<Holder>,
+    /// Only if no newer run than this has claimed: it was found silent, or to have ended.
+    pub after: Option<u64>,
+}
+
+/// When a checkpoint's state is compared with its checksums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// All of it before the run goes on: damage leads to an older checkpoint.
+    First,
+    /// Where it is read. Whoever finds damage there recovers again, and checks first.
+    WhenRead,
 }
 
 /// A checkpoint that could not be used, and why.
@@ -305,7 +331,7 @@ pub fn read_checkpoint(storage: &dyn Storage, number: Option<u64>) -> Result<(Ma
         if *object == Object::Claim || number.is_some_and(|number| number != *at) {
             continue;
         }
-        match contents.whole(storage, *at) {
+        match contents.whole(storage, *at, Check::First) {
             Ok(manifest) => return Ok((manifest.clone(), skipped)),
             Err(error) => skipped.push(Damage { number: *at, what: error.message }),
         }
@@ -316,15 +342,17 @@ pub fn read_checkpoint(storage: &dyn Storage, number: Option<u64>) -> Result<(Ma
 }
 
 impl Contents {
-    /// A manifest all of whose state is there and as it was written.
-    fn whole(&self, storage: &dyn Storage, number: u64) -> Result<&Manifest> {
+    /// A manifest all of whose state is there and as it was written, as far as that is to be checked now.
+    fn whole(&self, storage: &dyn Storage, number: u64, check: Check) -> Result<&Manifest> {
         let Some(manifest) = self.manifests.get(&number) else {
             let damage = self.damaged.iter().find(|damage| damage.number == number);
             let what =
                 damage.map_or_else(|| format!("{} is gone", object_name(number)), |it| it.what.clone());
             return Err(Diagnostic::error(Code::CheckpointUnusable, what));
         };
-        verify_state(storage, manifest)?;
+        if check == Check::First {
+            verify_state(storage, manifest)?;
+        }
         Ok(manifest)
     }
 }
@@ -356,11 +384,32 @@ impl Incarnation {
     /// When the directory isn't ours, the storage cannot be written, or a newer run claims at the
     /// same time.
     pub fn claim(storage: Arc<dyn Storage>, job: &str, nonce: u64, created_micros: i64) -> Result<Self> {
+        Self::claim_by(storage, job, &Claimant { nonce, created_micros, ..Claimant::default() })
+    }
+
+    /// As [`Incarnation::claim`], by a process that says who it is and, perhaps, whom it follows.
+    ///
+    /// # Errors
+    /// Also when somebody else was faster than whoever wants to follow a certain run: nothing is claimed then.
+    pub fn claim_by(storage: Arc<dyn Storage>, job: &str, claimant: &Claimant) -> Result<Self> {
         prepare(storage.as_ref())?;
+        let (nonce, created_micros) = (claimant.nonce, claimant.created_micros);
         for _ in 0..TRIES {
             let number = last_number(storage.as_ref())? + 1;
-            let claim =
-                Claim { format: FORMAT, generation: number, nonce, job: job.to_owned(), created_micros };
+            if let Some(after) = claimant.after {
+                let newest = newest_claim(storage.as_ref())?.map_or(0, |claim| claim.generation);
+                if newest > after {
+                    return Err(superseded(Some(newest), after));
+                }
+            }
+            let claim = Claim {
+                format: FORMAT,
+                generation: number,
+                nonce,
+                job: job.to_owned(),
+                created_micros,
+                holder: claimant.holder.clone(),
+            };
             let bytes = seal("claim", &claim).map_err(unwritable)?;
             if !settle(storage.as_ref(), &object_name(number), &bytes)? {
                 continue;
@@ -434,6 +483,14 @@ impl Incarnation {
     /// When a newer run has claimed, when nothing that was kept is whole, or when a deciding sink
     /// says something that does not fit.
     pub fn recover(&mut self, token: Token) -> Result<Recovered> {
+        self.recover_checked(token, Check::First)
+    }
+
+    /// As [`Incarnation::recover`]; state may be checked where it is read.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recover_checked(&mut self, token: Token, check: Check) -> Result<Recovered> {
         let contents = contents(self.storage.as_ref())?;
         let (tip, finish, discarded) = match decide(&contents.listing, token, self.generation) {
             Decision::Superseded(newer) => return Err(superseded(Some(newer), self.generation)),
@@ -461,7 +518,7 @@ impl Incarnation {
             if contents.listing.objects.get(&number) == Some(&Object::Claim) {
                 continue;
             }
-            match contents.whole(self.storage.as_ref(), number) {
+            match contents.whole(self.storage.as_ref(), number, check) {
                 Ok(manifest) => {
                     let manifest = manifest.clone();
                     let finish =
@@ -608,6 +665,28 @@ impl Incarnation {
 fn needed_by(manifests: &BTreeMap<u64, Manifest>) -> BTreeMap<u64, BTreeSet<String>> {
     let segments = |manifest: &Manifest| manifest.segments().map(str::to_owned).collect();
     manifests.iter().map(|(number, manifest)| (*number, segments(manifest))).collect()
+}
+
+/// The claim under a number; `None` if something else lies there, or nothing.
+///
+/// # Errors
+/// When the storage cannot be read, or a newer build wrote it.
+pub fn claim_at(storage: &dyn Storage, number: u64) -> Result<Option<Claim>> {
+    Ok(match read_object(storage, number)? {
+        Some(Found::Claim(claim)) => Some(claim),
+        _ => None,
+    })
+}
+
+/// The newest claim: only few checkpoints lie above it.
+fn newest_claim(storage: &dyn Storage) -> Result<Option<Claim>> {
+    let names = storage.list("sequence/")?;
+    for number in names.iter().rev().filter_map(|name| name.trim_start_matches("sequence/").parse().ok()) {
+        if let Some(claim) = claim_at(storage, number)? {
+            return Ok(Some(claim));
+        }
+    }
+    Ok(None)
 }
 
 fn last_number(storage: &dyn Storage) -> Result<u64> {

@@ -80,6 +80,13 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// told its name may see a part of it before. Fails if the name is taken.
     fn write(&self, name: &str, bytes: &[u8]) -> StorageResult<()>;
 
+    /// Writes an object, whatever lies there. Readers see what was there or what is, never a part. What is
+    /// written so need not outlive a power cut: it is for signs of life, and is cheap.
+    fn replace(&self, name: &str, bytes: &[u8]) -> StorageResult<()> {
+        self.delete(name)?;
+        self.put_if_absent(name, bytes).map(|_| ())
+    }
+
     /// All bytes of an object; `None` if there is none.
     fn read(&self, name: &str) -> StorageResult<Option<Vec<u8>>>;
 
@@ -98,6 +105,11 @@ pub trait Storage: Send + Sync + fmt::Debug {
 pub trait Stores: Send + Sync + fmt::Debug {
     /// The storage of this directory. Touches nothing yet.
     fn open(&self, directory: &Path) -> Arc<dyn Storage>;
+
+    /// Whether several threads should read at once. Not where the order of requests must be the same again.
+    fn parallel(&self) -> bool {
+        true
+    }
 }
 
 /// Directories of this machine's file system.

@@ -161,6 +161,20 @@ impl Storage for LocalStorage {
         write().map_err(failed(name, "could not be written", Effect::Unknown))
     }
 
+    fn replace(&self, name: &str, bytes: &[u8]) -> StorageResult<()> {
+        let path = self.path(name)?;
+        let write = || {
+            make_folder(path.parent().unwrap_or(&self.root))?;
+            let temporary = self.temporary()?;
+            let renamed = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &path));
+            if renamed.is_err() {
+                let _ = fs::remove_file(&temporary);
+            }
+            renamed
+        };
+        write().map_err(failed(name, "could not be written", Effect::Unknown))
+    }
+
     fn read(&self, name: &str) -> StorageResult<Option<Vec<u8>>> {
         match fs::read(self.path(name)?) {
             Ok(bytes) => Ok(Some(bytes)),

@@ -117,6 +117,11 @@ impl Storage for MemoryStorage {
         }
     }
 
+    fn replace(&self, name: &str, bytes: &[u8]) -> StorageResult<()> {
+        self.state().objects.remove(name);
+        self.write(name, bytes)
+    }
+
     fn read(&self, name: &str) -> StorageResult<Option<Vec<u8>>> {
         Ok(self.state().objects.get(name).cloned())
     }
