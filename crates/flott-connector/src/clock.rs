@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -84,6 +84,19 @@ struct StopInner {
     stopped: AtomicBool,
     lock: Mutex<()>,
     wake: Condvar,
+    children: Mutex<Vec<Weak<StopInner>>>,
+}
+
+impl StopInner {
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        {
+            let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            self.wake.notify_all();
+        }
+        let children = std::mem::take(&mut *self.children.lock().unwrap_or_else(PoisonError::into_inner));
+        children.iter().filter_map(Weak::upgrade).for_each(|child| child.stop());
+    }
 }
 
 impl StopSignal {
@@ -93,9 +106,23 @@ impl StopSignal {
     }
     /// Gives the signal; wakes everyone who waits.
     pub fn stop(&self) {
-        self.inner.stopped.store(true, Ordering::SeqCst);
-        let _guard = self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        self.inner.wake.notify_all();
+        self.inner.stop();
+    }
+    /// A signal that is given with this one, and can be given alone: of one of several runs, of which each
+    /// may end by itself.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        let child = Self::new();
+        {
+            let mut children = self.inner.children.lock().unwrap_or_else(PoisonError::into_inner);
+            children.retain(|other| other.strong_count() > 0);
+            children.push(Arc::downgrade(&child.inner));
+        }
+        // Given in between, it may have passed the new one by.
+        if self.is_stopped() {
+            child.stop();
+        }
+        child
     }
     /// Whether the signal has been given.
     pub fn is_stopped(&self) -> bool {

@@ -312,6 +312,7 @@ fn failed(directory: &Path, error: &std::io::Error) -> Box<Diagnostic> {
     let place = directory.display();
     Diagnostic::error(Code::DeadLetterFailed, format!("cannot write dead letters to {place}: {error}"))
         .help("set 'dead-letter.path' to a directory that can be written")
+        .caused_by(error)
 }
 
 /// Publishes the letters of an epoch, by a rename.

@@ -142,6 +142,8 @@ pub struct Counters {
     pub(crate) parts: Mutex<Vec<Arc<Counters>>>,
     /// What the run is doing.
     pub activity: Arc<Activity>,
+    /// How often the job has been taken up anew within this process.
+    pub(crate) restarts: AtomicU64,
 }
 
 /// Adds to a counter.
@@ -278,6 +280,9 @@ pub struct Summary {
     pub edges: Vec<EdgeSummary>,
     /// Dead letters written.
     pub dlq: u64,
+    /// How often the job was taken up anew after a failure.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub restarts: u64,
     /// Checkpoints, if the job has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoints: Option<CheckpointSummary>,
@@ -415,6 +420,11 @@ impl Counters {
         add(&self.dead_letters, counts.dead_letters);
     }
 
+    /// The job has been taken up anew so many times.
+    pub fn restarted(&self, times: u64) {
+        self.restarts.store(times, Ordering::Relaxed);
+    }
+
     /// The counters as they stand.
     pub fn summary(&self, status: Status) -> Summary {
         let counts = self.counts();
@@ -457,6 +467,7 @@ impl Counters {
                 })
                 .collect(),
             dlq: counts.dead_letters,
+            restarts: get(&self.restarts),
             checkpoints: None,
             lookups: Vec::new(),
         }
@@ -471,6 +482,7 @@ impl Summary {
         self.sinks.extend(other.sinks);
         self.edges.extend(other.edges);
         self.dlq += other.dlq;
+        self.restarts += other.restarts;
         self.lookups.extend(other.lookups);
         self.checkpoints = other.checkpoints.or(self.checkpoints.take());
     }

@@ -20,6 +20,7 @@
 //! - All I/O is done on the job thread; shards go on.
 
 mod coordinator;
+mod keeper;
 mod start;
 mod write;
 
@@ -37,6 +38,7 @@ use std::{
 use flott_state::{FullPlan, KeyGroups, OperatorSnapshot, Stores};
 
 pub use coordinator::{CheckpointSummary, Coordinator};
+pub use keeper::Keeper;
 pub(crate) use coordinator::{Hands, Rounds};
 
 /// How checkpoints are made.
@@ -58,6 +60,8 @@ pub struct Checkpointing {
     pub retained: usize,
     /// Where to start from.
     pub resume: Resume,
+    /// Keeps the run's lease, if anybody does.
+    pub keeper: Option<Arc<dyn Keeper>>,
 }
 
 /// `--resume`

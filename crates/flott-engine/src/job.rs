@@ -15,6 +15,7 @@ use flott_connector::{
 };
 use flott_expr::{EvalContext, Program};
 use flott_plan::{OperatorNode, SinkTarget, SourceInput, Step, StreamPlan};
+use flott_state::Check;
 use flott_types::{Code, Diagnostic, Options, Result};
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
     activity::{Activity, Identity},
     checkpoint::{Checkpointing, Coordinator},
     replay::Replay,
+    restore::{Restored, Warm, evaluation, is_damage},
     topology::Topology,
     values::ValuesSource,
 };
@@ -86,6 +88,8 @@ pub struct Job {
     pub collect: Option<Arc<dyn Sink>>,
     /// Read these instead of the tables.
     pub replay: Option<Replay>,
+    /// What a standby has restored ahead.
+    pub warm: Option<Warm>,
 }
 
 /// Runs a job to its end. `watch` gets the counters before the first row, for a live view.
@@ -120,23 +124,45 @@ pub(crate) struct Run<J> {
     pub counters: Arc<Counters>,
     pub context: EvalContext,
     pub coordinator: Option<Coordinator>,
+    /// Operators that have their state back.
+    pub restored: Restored,
 }
 
 impl<J: Deref<Target = Job>> Run<J> {
+    /// Claims the job and restores its state. Damage that shows only then sends it back to check everything
+    /// before it decides on a checkpoint.
+    ///
+    /// # Errors
+    /// What claiming, building and restoring need.
     pub(crate) fn new(job: J) -> Result<Self> {
+        let mut run = Self::claim(job, Check::WhenRead)?;
+        match run.restore() {
+            Err(error) if is_damage(&error) => {
+                tracing::warn!("a checkpoint turned out damaged: {}", error.message);
+                run = Self::claim(run.job, Check::First)?;
+                run.restore()?;
+            }
+            outcome => outcome?,
+        }
+        Ok(run)
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        if let Some(coordinator) = &self.coordinator {
+            self.restored = coordinator.restore_all(&self.job, &self.topology, &self.context)?;
+        }
+        Ok(())
+    }
+
+    fn claim(job: J, check: Check) -> Result<Self> {
         let topology = Topology::of(&job.plan)?;
-        let context = EvalContext {
-            now_micros: job.clock.now_micros(),
-            time_zone: job.settings.time_zone,
-            random_seed: job.clock.now_micros().unsigned_abs(),
-            watermark: None,
-        };
+        let context = evaluation(&job);
         let shards = job.settings.parallelism.max(1);
         let counters =
             Arc::new(Counters { activity: Arc::new(Activity::of(&topology, shards)), ..counters(&topology) });
         let coordinator = match &job.settings.checkpointing {
             Some(settings) if job.replay.is_none() && job.collect.is_none() => {
-                Some(Coordinator::start(settings, &job, &topology)?.tells(counters.activity.clone()))
+                Some(Coordinator::start(settings, &job, &topology, check)?.tells(counters.activity.clone()))
             }
             _ => None,
         };
@@ -148,7 +174,9 @@ impl<J: Deref<Target = Job>> Run<J> {
             started: job.clock.monotonic(),
         });
         let (sources, sinks, lookups) = (Vec::new(), Vec::new(), Vec::new());
-        let mut run = Self { job, topology, sources, sinks, lookups, counters, context, coordinator };
+        let restored = Restored::default();
+        let mut run =
+            Self { job, topology, sources, sinks, lookups, counters, context, coordinator, restored };
         run.build_sources()?;
         run.build_sinks()?;
         run.build_lookups()?;

@@ -36,6 +36,7 @@ mod progress;
 mod queue;
 mod reader;
 mod replay;
+mod restore;
 mod shard;
 mod shards;
 mod sink;
@@ -53,6 +54,7 @@ mod tests;
 pub use accounting::{
     ChangeCounts, Counters, Counts, EdgeSummary, LookupSummary, SinkSummary, SourceSummary, Status, Summary,
 };
-pub use checkpoint::{CheckpointSummary, Checkpointing, Resume};
+pub use checkpoint::{CheckpointSummary, Checkpointing, Keeper, Resume};
 pub use job::{Job, JobSettings, MiniBatch, run};
 pub use replay::Replay;
+pub use restore::Warm;

@@ -218,7 +218,8 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
             wakers: &wakers,
             requests: &requests,
             failure: &failure,
-            restored: self.coordinator.as_ref(),
+            coordinator: self.coordinator.as_ref(),
+            restored: &self.restored,
         };
         let shards = builder.shards(count, &sender)?;
         Ok(Some(Parts {

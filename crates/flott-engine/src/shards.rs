@@ -10,7 +10,6 @@ use flott_connector::{BufferPool, DeadLetterQueue, FormatRequest, LookupTable, S
 use flott_expr::EvalContext;
 use flott_operators::{Context, Lookups, build, pre_aggregation};
 use flott_plan::{Exchange, SourceInput, Step};
-use flott_state::KeyGroups;
 use flott_types::{Result, Schema};
 
 use crate::{
@@ -23,6 +22,7 @@ use crate::{
     order::OrderedWriter,
     progress::NO_WATERMARK,
     queue::ChunkQueue,
+    restore::{Restored, context_of},
     shard::{
         Report, Shard,
         bad_records::{Describe, EdgeReject, Policy},
@@ -52,7 +52,9 @@ pub(crate) struct Builder<'a> {
     pub wakers: &'a Arc<Wakers>,
     pub requests: &'a Arc<Requests>,
     pub failure: &'a Failure,
-    pub restored: Option<&'a Coordinator>,
+    pub coordinator: Option<&'a Coordinator>,
+    /// Operators that have their state back.
+    pub restored: &'a Restored,
 }
 
 /// What a shard's parts share.
@@ -87,23 +89,12 @@ impl Builder<'_> {
         lanes: &[Option<Arc<Lane>>],
         reports: &Sender<Report>,
     ) -> Result<Shard> {
-        let mut context = self.context.clone();
-        context.random_seed ^= (number as u64 + 1) << 48;
         let counters = self.counters.part();
         let activity = self.counters.activity.shard(number);
-        let epoch = self.restored.map_or(1, Coordinator::first_epoch);
+        let epoch = self.coordinator.map_or(1, Coordinator::first_epoch);
         let own = Own { counters: counters.clone(), epoch: Arc::new(AtomicU64::new(epoch)) };
-        let groups = KeyGroups::new(self.job.settings.key_groups);
-        let clock = self.job.clock.clone();
-        let operators = Context {
-            eval: context.clone(),
-            groups,
-            owned: groups.range(number, shards),
-            batch_rows: self.job.settings.batch_rows,
-            now_millis: Arc::new(move || clock.now_micros() / 1000),
-            batch_mode: self.job.settings.batch_mode,
-            lookup: None,
-        };
+        let operators = context_of(self.job, self.context, number, shards);
+        let context = operators.eval.clone();
         let mut sinks = Vec::new();
         for (index, sink) in self.sinks.iter().enumerate() {
             let writer = match &self.ordered[index] {
@@ -320,10 +311,16 @@ impl Builder<'_> {
                     outcasts: self.outcasts(edge, index, own)?,
                 });
             }
+            let restored = self.restored.take(number, index);
+            let done = restored.is_some();
+            let operator = match restored {
+                Some(operator) => operator,
+                None => build(&spec.node, &spec.inputs, &self.asking(context, index, number))?,
+            };
             let mut task = OperatorTask {
                 index,
                 stable_id: spec.stable_id.clone(),
-                operator: build(&spec.node, &spec.inputs, &self.asking(context, index, number))?,
+                operator,
                 lanes: inputs,
                 out: self.edges_of(Producer::Operator(index)),
                 watermark: NO_WATERMARK,
@@ -335,8 +332,8 @@ impl Builder<'_> {
                 passed: false,
                 gathered: Gathered::new(self.job.settings.mini_batch),
             };
-            if let Some(coordinator) = self.restored {
-                coordinator.restore(&mut task, context.owned.clone())?;
+            if let Some(coordinator) = self.coordinator {
+                coordinator.restore(&mut task, context.owned.clone(), done)?;
             }
             tasks.push(task);
         }

@@ -214,6 +214,18 @@ pub const OPTIONS: &[SessionOption] = &[
         "NO_EXTERNALIZED_CHECKPOINTS",
         "What becomes of checkpoints when the pipeline is stopped.",
     ),
+    used(
+        "high-availability.lease.interval",
+        Duration,
+        "500 ms",
+        "How often a run with checkpoints says in their directory that it is alive.",
+    ),
+    used(
+        "high-availability.lease.timeout",
+        Duration,
+        "2 s",
+        "How long a run must be silent before a standby takes over; at least three times the interval.",
+    ),
     used("execution.state-recovery.path", Text, "", "The checkpoint to start from."),
     accepted(
         "execution.state-recovery.ignore-unclaimed-state",
@@ -235,7 +247,7 @@ pub const OPTIONS: &[SessionOption] = &[
         "false",
         "Whether state is recovered from the local disk.",
     ),
-    accepted(
+    used(
         "restart-strategy.type",
         Word(&[
             "none",
@@ -251,52 +263,52 @@ pub const OPTIONS: &[SessionOption] = &[
         "",
         "What happens when the pipeline fails.",
     ),
-    accepted("restart-strategy.fixed-delay.attempts", Integer, "1", "How often the pipeline is restarted."),
-    accepted("restart-strategy.fixed-delay.delay", Duration, "1 s", "The time before a restart."),
-    accepted("restart-strategy.failure-rate.delay", Duration, "1 s", "The time before a restart."),
-    accepted(
+    used("restart-strategy.fixed-delay.attempts", Integer, "1", "How often the pipeline is restarted."),
+    used("restart-strategy.fixed-delay.delay", Duration, "1 s", "The time before a restart."),
+    used("restart-strategy.failure-rate.delay", Duration, "1 s", "The time before a restart."),
+    used(
         "restart-strategy.failure-rate.failure-rate-interval",
         Duration,
         "1 min",
         "The time in which failures are counted.",
     ),
-    accepted(
+    used(
         "restart-strategy.failure-rate.max-failures-per-interval",
         Integer,
         "1",
         "How many failures are allowed in that time.",
     ),
-    accepted(
+    used(
         "restart-strategy.exponential-delay.initial-backoff",
         Duration,
         "1 s",
         "The time before the first restart.",
     ),
-    accepted(
+    used(
         "restart-strategy.exponential-delay.max-backoff",
         Duration,
         "1 min",
         "The greatest time before a restart.",
     ),
-    accepted(
+    used(
         "restart-strategy.exponential-delay.backoff-multiplier",
         Number,
         "1.5",
         "By how much the time grows.",
     ),
-    accepted(
+    used(
         "restart-strategy.exponential-delay.jitter-factor",
         Number,
         "0.1",
         "By how much the time varies.",
     ),
-    accepted(
+    used(
         "restart-strategy.exponential-delay.reset-backoff-threshold",
         Duration,
         "1 h",
         "After what time without failure the time before a restart shrinks again.",
     ),
-    accepted(
+    used(
         "restart-strategy.exponential-delay.attempts-before-reset-backoff",
         Integer,
         "",

@@ -678,6 +678,17 @@ pub fn claim_at(storage: &dyn Storage, number: u64) -> Result<Option<Claim>> {
     })
 }
 
+/// The manifest under a number, for a look ahead; `None` if it can't be used, or isn't there any more.
+///
+/// # Errors
+/// When the storage cannot be read, or a newer build wrote it.
+pub fn manifest_at(storage: &dyn Storage, number: u64) -> Result<Option<Manifest>> {
+    Ok(match read_object(storage, number)? {
+        Some(Found::Manifest(manifest)) => Some(*manifest),
+        _ => None,
+    })
+}
+
 /// The newest claim: only few checkpoints lie above it.
 fn newest_claim(storage: &dyn Storage) -> Result<Option<Claim>> {
     let names = storage.list("sequence/")?;

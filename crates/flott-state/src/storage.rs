@@ -64,7 +64,7 @@ impl std::error::Error for StorageError {}
 
 impl From<StorageError> for Box<Diagnostic> {
     fn from(error: StorageError) -> Self {
-        Diagnostic::error(Code::CheckpointFailed, error.to_string())
+        Diagnostic::error(Code::CheckpointFailed, error.to_string()).that_may_pass()
     }
 }
 

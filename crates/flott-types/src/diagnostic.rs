@@ -108,6 +108,8 @@ pub enum Code {
     CheckpointFailed,
     /// FLT-2103: a newer run of the same job has taken over.
     Superseded,
+    /// FLT-2104: another run of the same job is alive.
+    AlreadyRunning,
     /// FLT-2901: a bug in Flott.
     Internal,
 }
@@ -145,6 +147,7 @@ impl Code {
         Code::CheckpointUnusable,
         Code::CheckpointFailed,
         Code::Superseded,
+        Code::AlreadyRunning,
         Code::Internal,
     ];
 
@@ -181,6 +184,7 @@ impl Code {
             Code::CheckpointUnusable => "FLT-2101",
             Code::CheckpointFailed => "FLT-2102",
             Code::Superseded => "FLT-2103",
+            Code::AlreadyRunning => "FLT-2104",
             Code::Internal => "FLT-2901",
         }
     }
@@ -233,6 +237,8 @@ pub struct Diagnostic {
     pub related: Vec<Label>,
     /// What to do, one line each.
     pub help: Vec<String>,
+    /// It may pass by itself: the same may succeed if it is tried again later.
+    pub passing: bool,
 }
 
 /// A result whose error is a [`Diagnostic`], boxed to keep the good path small.
@@ -249,6 +255,7 @@ impl Diagnostic {
             label: None,
             related: Vec::new(),
             help: Vec::new(),
+            passing: false,
         })
     }
     /// A warning.
@@ -285,6 +292,32 @@ impl Diagnostic {
     #[must_use]
     pub fn help(mut self: Box<Self>, text: impl Into<String>) -> Box<Self> {
         self.help.push(text.into());
+        self
+    }
+    /// Marks a failure that came of this I/O error as one that may pass, if it may: a full disk and a lost
+    /// connection may, missing rights and damaged data don't.
+    #[must_use]
+    pub fn caused_by(mut self: Box<Self>, error: &std::io::Error) -> Box<Self> {
+        use std::io::ErrorKind as Kind;
+        self.passing = !matches!(
+            error.kind(),
+            Kind::PermissionDenied
+                | Kind::ReadOnlyFilesystem
+                | Kind::AlreadyExists
+                | Kind::NotADirectory
+                | Kind::IsADirectory
+                | Kind::InvalidData
+                | Kind::InvalidInput
+                | Kind::UnexpectedEof
+                | Kind::BrokenPipe
+                | Kind::Unsupported
+        );
+        self
+    }
+    /// Marks a failure as one that may pass by itself.
+    #[must_use]
+    pub fn that_may_pass(mut self: Box<Self>) -> Box<Self> {
+        self.passing = true;
         self
     }
     /// Adds `did you mean 'x'?` if one of the candidates is close.

@@ -63,7 +63,7 @@ pub struct Place {
     /// It, without `file://`.
     path: PathBuf,
     /// Folders of jobs: itself, or those in it.
-    folders: Vec<PathBuf>,
+    pub folders: Vec<PathBuf>,
     /// The one checkpoint that is meant.
     number: Option<u64>,
 }
@@ -560,7 +560,8 @@ fn remove_folders(folder: &Path) {
     for entry in both.flatten().flatten() {
         let _ = fs::remove_file(entry.path());
     }
-    for path in [temporary, sockets, folder.join("segments"), folder.join("sequence"), folder.to_path_buf()] {
+    let objects = ["lease", "segments", "sequence"].map(|name| folder.join(name));
+    for path in [temporary, sockets].into_iter().chain(objects).chain([folder.to_path_buf()]) {
         let _ = fs::remove_dir(path);
     }
 }

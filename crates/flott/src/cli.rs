@@ -45,6 +45,8 @@ pub enum Command {
     /// Look at dead letters, and run them again
     #[command(subcommand)]
     Dlq(Dlq),
+    /// Show who runs the pipelines of a checkpoint directory, since when, and how far they are
+    Status(Status),
     /// Look at checkpoints, check them byte by byte, delete them
     #[command(subcommand)]
     Checkpoint(Checkpoint),
@@ -125,6 +127,13 @@ pub struct Run {
     /// the path of a checkpoint. Default: 'execution.state-recovery.path', else auto
     #[arg(long, value_name = "auto|never|PATH")]
     pub resume: Option<String>,
+    /// Wait while another process runs the pipeline, and take over when it falls silent; needs
+    /// 'execution.checkpointing.dir', shared by both
+    #[arg(long, conflicts_with = "take_over")]
+    pub standby: bool,
+    /// Run even if another process runs the pipeline: that one can publish nothing more, and stops
+    #[arg(long)]
+    pub take_over: bool,
 }
 
 /// `flott validate`
@@ -242,6 +251,17 @@ pub enum Dlq {
         #[command(flatten)]
         run: Run,
     },
+}
+
+/// `flott status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// What 'execution.checkpointing.dir' says, or a job's folder in it
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// One JSON object a line, one for each job
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `flott checkpoint`

@@ -16,19 +16,25 @@ mod console;
 mod dead_letters;
 mod diagnostics;
 mod explain;
+mod lease;
 mod limits;
 mod list;
 mod live;
 mod logging;
 mod metrics;
 mod printable;
+mod process;
 mod report;
+mod restarts;
 mod results;
 mod run;
 mod script;
 mod settings;
 mod signals;
 mod socket;
+mod standby;
+mod status;
+mod supervise;
 mod why;
 
 use std::process::ExitCode;
@@ -67,6 +73,7 @@ fn dispatch() -> ExitCode {
         cli::Command::List(list) => list::command(&list),
         cli::Command::Dlq(dlq) => dead_letters::command(&dlq),
         cli::Command::Checkpoint(checkpoint) => checkpoints::command(&checkpoint),
+        cli::Command::Status(status) => status::command(&status),
         cli::Command::Why(why) => why::command(&why),
         cli::Command::Completions { shell } => {
             let mut command = <cli::Arguments as clap::CommandFactory>::command();

@@ -131,7 +131,9 @@ impl Collector for Exposed {
         });
         family(&mut encoder, "edge_rows", "What became of the rows on each edge", edges)?;
         let dead = std::iter::once((Vec::new(), summary.dlq));
-        family(&mut encoder, "dead_letters", "Dead letters written", dead)
+        family(&mut encoder, "dead_letters", "Dead letters written", dead)?;
+        let restarts = std::iter::once((Vec::new(), summary.restarts));
+        family(&mut encoder, "restarts", "How often the job was taken up anew after a failure", restarts)
     }
 }
 

@@ -70,6 +70,9 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
             grouped(lookup.loads)
         );
     }
+    if summary.restarts > 0 {
+        let _ = writeln!(out, "  restarts     {:>10}  after failures that passed", grouped(summary.restarts));
+    }
     if let Some(checkpoints) = &summary.checkpoints {
         let resumed = checkpoints.resumed_from.map_or(String::new(), |it| format!(", went on from {it}"));
         let failed =

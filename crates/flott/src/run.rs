@@ -22,6 +22,8 @@ use crate::{
     cli::{Output, Run},
     connectors, console, diagnostics, live, logging, metrics, report, results, script, settings, signals,
     socket,
+    standby::Manner,
+    supervise::Supervisor,
 };
 
 /// Runs the script that the arguments name.
@@ -109,6 +111,7 @@ fn no_summary() -> Summary {
         sinks: Vec::new(),
         edges: Vec::new(),
         dlq: 0,
+        restarts: 0,
         checkpoints: None,
         lookups: Vec::new(),
     }
@@ -215,7 +218,7 @@ impl<'a> Runner<'a> {
         };
         let is_query = collect.is_some();
         let replay = self.replay.map(|set| Replay { records: set.records.clone() });
-        let job = Job {
+        let mut job = Job {
             plan,
             registry: self.registry.clone(),
             settings,
@@ -224,14 +227,17 @@ impl<'a> Runner<'a> {
             stop: self.stop.clone(),
             collect,
             replay,
+            warm: None,
         };
         let (mut view, mut server) = (None, None);
         let show = !self.arguments.quiet && !self.arguments.json && job.collect.is_none();
-        let (mut summary, mut error) = flott_engine::run(&job, &mut |counters| {
+        let supervisor = Supervisor::of(&job, self.manner(), !self.arguments.quiet)?;
+        let (mut summary, mut error) = supervisor.run(&mut job, &mut |job, counters| {
+            drop((view.take(), server.take()));
             if let Some(server) = &self.metrics {
                 server.watch(counters.clone());
             }
-            server = self.answers(&job, counters, source);
+            server = self.answers(job, counters, source);
             if show {
                 view = live::start(counters.clone(), self.clock.clone());
             }
@@ -263,6 +269,14 @@ impl<'a> Runner<'a> {
         let folder = settings.directory.join(job_folder(&settings.job));
         let plan = socket::server::shown(&job.plan, &|text| source.mask(text));
         socket::server::serve(&folder, counters.clone(), plan, self.clock.clone())
+    }
+
+    fn manner(&self) -> Manner {
+        match (self.arguments.standby, self.arguments.take_over) {
+            (true, _) => Manner::Standby,
+            (_, true) => Manner::TakeOver,
+            _ => Manner::Alone,
+        }
     }
 
     /// In a replay only inserts run, and only those whose sink wants the letters.

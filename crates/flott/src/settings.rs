@@ -7,6 +7,8 @@ use flott_engine::{Checkpointing, JobSettings, MiniBatch, Resume};
 use flott_state::LocalStores;
 use flott_types::{Code, Diagnostic, Options, Result};
 
+use crate::lease;
+
 /// Rows in a batch: large enough to make per-batch work vanish, small enough for the cache.
 const BATCH_ROWS: usize = 8192;
 
@@ -142,7 +144,27 @@ fn checkpointing(options: &Options, pipeline_name: &str) -> Result<Option<Checkp
         min_pause: options.duration("execution.checkpointing.min-pause")?.unwrap_or(millis(0)),
         retained: options.parsed("execution.checkpointing.num-retained", positive)?.unwrap_or(RETAINED),
         resume,
+        keeper: None,
     }))
+}
+
+/// How leases of runs are kept.
+///
+/// # Errors
+/// `InvalidOption`
+pub fn lease_terms(options: &Options) -> Result<lease::Terms> {
+    let millis = |key: &str, default: u64| {
+        let span = options.duration(key)?.unwrap_or(Duration::from_millis(default));
+        if span < Duration::from_millis(10) {
+            let message = format!("option '{key}': at least 10 ms");
+            return Err(Diagnostic::error(Code::InvalidOption, message).at(options.span(key)));
+        }
+        Ok(span)
+    };
+    Ok(lease::Terms {
+        interval: millis("high-availability.lease.interval", 500)?,
+        timeout: millis("high-availability.lease.timeout", 2_000)?,
+    })
 }
 
 /// Checkpoints kept, unless the job says otherwise: should the newest one turn out damaged, there is
@@ -185,7 +207,7 @@ fn local_zone() -> chrono_tz::Tz {
 }
 
 /// A name that no other run has: time and process.
-fn run_id(clock: &dyn Clock) -> String {
+pub fn run_id(clock: &dyn Clock) -> String {
     format!("{:x}-{:x}", clock.now_micros(), std::process::id())
 }
 

@@ -135,5 +135,7 @@ pub(crate) fn failed(doing: &str, path: &Path, error: &io::Error) -> Box<Diagnos
         _ => "check the option 'path'",
     };
     let path = path.display();
-    Diagnostic::error(Code::OutputFailed, format!("cannot {doing} '{path}': {error}")).help(help)
+    Diagnostic::error(Code::OutputFailed, format!("cannot {doing} '{path}': {error}"))
+        .help(help)
+        .caused_by(error)
 }

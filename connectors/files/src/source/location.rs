@@ -112,7 +112,8 @@ pub(crate) fn failed(path: &Path, error: &io::Error) -> Box<Diagnostic> {
             Diagnostic::error(Code::InputUnreadable, format!("cannot read '{shown}': permission denied"))
                 .help("give the user that runs flott the right to read it")
         }
-        _ => Diagnostic::error(Code::InputUnreadable, format!("cannot read '{shown}': {error}")),
+        _ => Diagnostic::error(Code::InputUnreadable, format!("cannot read '{shown}': {error}"))
+            .caused_by(error),
     }
 }
 

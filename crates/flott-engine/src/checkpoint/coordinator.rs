@@ -188,6 +188,9 @@ impl Coordinator {
     /// # Errors
     /// `Superseded`; what a sink says when it publishes.
     pub(crate) fn look(&mut self, rounds: &mut Rounds, hands: &mut Hands<'_>) -> Result<bool> {
+        if self.settings.keeper.as_ref().is_some_and(|keeper| keeper.may_be_lost()) {
+            self.incarnation.check_fence()?;
+        }
         let now = self.clock.monotonic();
         let all = hands.shards;
         if let Some(it) = rounds.under_way.take_if(|it| it.passed == all && it.prepared == all) {

@@ -11,9 +11,10 @@
 use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use flott_connector::{Committable, Committer, DeadLetterQueue};
+use flott_expr::EvalContext;
 use flott_plan::{SinkTarget, SourceInput};
 use flott_state::{
-    Incarnation, Manifest, OperatorState, Recovered, Storage, Stores, Token,
+    Check, Claimant, Incarnation, Manifest, OperatorState, Recovered, Storage, Stores, Token,
     sequence::{job_folder, read_checkpoint},
 };
 use flott_types::{Code, Diagnostic, Result};
@@ -28,6 +29,7 @@ use crate::{
     accounting::Counts,
     activity::Activity,
     job::Job,
+    restore::{Restored, restore},
     shard::operator::OperatorTask,
     topology::{Edge, Topology},
 };
@@ -83,14 +85,13 @@ impl Coordinator {
     ///
     /// # Errors
     /// `CheckpointUnusable`, `CheckpointFailed`, `Superseded`.
-    pub fn start(settings: &Checkpointing, job: &Job, topology: &Topology) -> Result<Self> {
+    pub fn start(settings: &Checkpointing, job: &Job, topology: &Topology, check: Check) -> Result<Self> {
         let clock = job.clock.clone();
         let name = settings.job.clone();
         let directory = settings.directory.join(job_folder(&name));
         let storage = settings.stores.open(&directory);
-        let nonce = nonce(&job.settings.run_id);
-        let mut incarnation = Incarnation::claim(storage.clone(), &name, nonce, clock.now_micros())?;
-        let recovered = match incarnation.recover(Token::NotNeeded) {
+        let mut incarnation = claim(settings, job, storage.clone(), check)?;
+        let recovered = match incarnation.recover_checked(Token::NotNeeded, check) {
             Err(error) if settings.resume != Resume::Auto && error.code == Code::CheckpointUnusable => {
                 tracing::warn!("the job's own checkpoints can't be used: {}", error.message);
                 Recovered { manifest: None, finish: false, discarded: Vec::new(), skipped: Vec::new() }
@@ -271,15 +272,32 @@ impl Coordinator {
         self.origin.as_ref().and_then(|origin| origin.manifest.sources.get(source)).cloned()
     }
 
-    /// Gives an operator its state back.
+    /// Gives an operator its state back: all of it, or only what stands beside the operator itself if that
+    /// has been restored already.
     ///
     /// # Errors
     /// State that can't be read.
-    pub fn restore(&self, task: &mut OperatorTask, owned: Range<u16>) -> Result<()> {
-        let Some(origin) = &self.origin else { return Ok(()) };
-        let Some(entry) = origin.manifest.operators.get(&task.stable_id) else { return Ok(()) };
-        let state = OperatorState::new(&task.stable_id, entry.clone(), owned, origin.storage.clone());
-        task.restore(&if origin.named { state.rewritten() } else { state })
+    pub fn restore(&self, task: &mut OperatorTask, owned: Range<u16>, done: bool) -> Result<()> {
+        let state = self.origin.as_ref().and_then(|origin| origin.state_of(&task.stable_id, owned));
+        state.map_or(Ok(()), |state| task.restore(&state, done))
+    }
+
+    /// Restores the operators of all shards; takes what a standby has restored, if it is just that.
+    ///
+    /// # Errors
+    /// State that can't be read.
+    pub fn restore_all(&self, job: &Job, topology: &Topology, eval: &EvalContext) -> Result<Restored> {
+        let Some(origin) = self.origin.as_ref().filter(|origin| !origin.manifest.finished) else {
+            return Ok(Restored::default());
+        };
+        let shards = job.settings.parallelism.max(1);
+        let warm = job.warm.as_ref().filter(|_| !origin.named);
+        if let Some(warm) = warm.and_then(|warm| warm.take_if(&origin.manifest, shards)) {
+            tracing::info!(checkpoint = origin.manifest.number, "its state was here already");
+            return Ok(warm);
+        }
+        let parallel = self.settings.stores.parallel();
+        restore(job, topology, eval, shards, parallel, &|id, owned| origin.state_of(id, owned))
     }
 
     /// Finishes what the newest checkpoint decided, removes what older runs left behind.
@@ -349,6 +367,37 @@ impl Coordinator {
         self.publish(&mut manifest)?;
         self.incarnation.confirm()
     }
+}
+
+impl Origin {
+    /// An operator's state, for the key groups of a shard.
+    fn state_of(&self, id: &str, owned: Range<u16>) -> Option<OperatorState> {
+        let entry = self.manifest.operators.get(id)?;
+        let state = OperatorState::new(id, entry.clone(), owned, self.storage.clone());
+        Some(if self.named { state.rewritten() } else { state })
+    }
+}
+
+/// Claims the job for this process.
+fn claim(
+    settings: &Checkpointing,
+    job: &Job,
+    storage: Arc<dyn Storage>,
+    check: Check,
+) -> Result<Incarnation> {
+    let again = if check == Check::First { " again" } else { "" };
+    let keeper = settings.keeper.as_ref();
+    let claimant = Claimant {
+        nonce: nonce(&format!("{}{again}", job.settings.run_id)),
+        created_micros: job.clock.now_micros(),
+        holder: keeper.and_then(|it| it.holder()),
+        after: keeper.and_then(|it| it.follows()),
+    };
+    let incarnation = Incarnation::claim_by(storage.clone(), &settings.job, &claimant)?;
+    if let Some(keeper) = keeper {
+        keeper.claimed(&storage, incarnation.generation());
+    }
+    Ok(incarnation)
 }
 
 /// A text as a number: FNV-1a. Of a run's id one that no other run has, from time and process.

@@ -388,17 +388,17 @@ impl OperatorTask {
         Ok(snapshot)
     }
 
-    /// Takes back what snapshots held.
+    /// Takes back what snapshots held; the operator itself unless it has it already.
     ///
     /// # Errors
     /// State that can't be read.
-    pub fn restore(&mut self, state: &OperatorState) -> Result<()> {
+    pub fn restore(&mut self, state: &OperatorState, done: bool) -> Result<()> {
         let watermarks = state.values("$watermark");
         self.watermark = watermarks.iter().filter_map(|it| it.as_i64()).min().unwrap_or(NO_WATERMARK);
         for lane in &mut self.lanes {
             lane.reader.restore(&state.values(&lane.stable_id));
         }
-        self.operator.restore(state)
+        if done { Ok(()) } else { self.operator.restore(state) }
     }
 }
 

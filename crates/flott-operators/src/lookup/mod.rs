@@ -167,6 +167,7 @@ impl LookupJoinOperator {
         );
         Diagnostic::error(Code::InputUnreadable, message)
             .help("see whether it can be reached, or raise 'table.exec.async-lookup.timeout'")
+            .that_may_pass()
     }
 
     fn take(&mut self, answer: Answer, now: i64, out: &mut Output<'_>) -> Result<()> {

@@ -1,0 +1,186 @@
+//! Keeps a run's lease: a sign of life in the checkpoint directory, renewed by a thread of its own.
+//!
+//! ```text
+//!   claim 4 ─► lease/00000004: beat 1 ── 2 ── 3 ── … ── finished │ stopped │ failed
+//!                                    └ is there a lease of a newer run? then the run looks whether it is fenced
+//! ```
+//! A store that doesn't answer costs renewals, not the run: it says so once and goes on. Should a standby take
+//! over meanwhile, the run can publish nothing more, and learns of it when it tries.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use flott_connector::{Clock, StopSignal, io};
+use flott_state::{Holder, Lease, LeaseState, Storage, lease};
+
+use crate::process;
+
+/// How leases are kept, and when they count as given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// `high-availability.lease.interval`
+    pub interval: Duration,
+    /// `high-availability.lease.timeout`
+    pub timeout: Duration,
+}
+
+impl Terms {
+    /// For how long a lease must be silent before somebody else claims: never less than a few of its beats.
+    pub fn silence(&self, lease: Option<&Lease>) -> Duration {
+        let beat = lease.map_or(self.interval, |lease| Duration::from_millis(lease.interval_millis));
+        self.timeout.max(beat.saturating_mul(3))
+    }
+}
+
+/// Keeps a lease until it is told how the run ended.
+pub struct Keeper {
+    holder: Holder,
+    interval: Duration,
+    clock: Arc<dyn Clock>,
+    /// The run that the next claim follows; [`ANY`]: whichever there is.
+    follows: AtomicU64,
+    held: Arc<Held>,
+    thread: Mutex<Option<io::Thread>>,
+}
+
+const ANY: u64 = u64::MAX;
+
+#[derive(Default)]
+struct Held {
+    lease: Mutex<Option<(Arc<dyn Storage>, Lease)>>,
+    may_be_lost: AtomicBool,
+    done: StopSignal,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("holder", &self.holder).finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// Of this process, which claims only if no run came after `follows`.
+    pub fn new(terms: Terms, clock: Arc<dyn Clock>, follows: Option<u64>) -> Self {
+        Self {
+            holder: process::this(),
+            interval: terms.interval,
+            clock,
+            follows: AtomicU64::new(follows.unwrap_or(ANY)),
+            held: Arc::default(),
+            thread: Mutex::default(),
+        }
+    }
+
+    /// Whether the job has been claimed.
+    pub fn has_claimed(&self) -> bool {
+        self.held.lease.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// The run is taken up anew within this process.
+    pub fn restarts(&self) {
+        if let Some((_, lease)) = self.held.lease.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            lease.restarts += 1;
+        }
+    }
+
+    /// Says how the run has ended.
+    pub fn end(&self, state: LeaseState) {
+        self.held.done.stop();
+        drop(self.thread.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let held = self.held.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((storage, mut lease)) = held.filter(|_| !self.held.may_be_lost.load(Ordering::SeqCst)) {
+            lease.state = state;
+            lease.beat += 1;
+            if let Err(error) = lease.write(storage.as_ref()) {
+                tracing::warn!("the end of the run could not be told to standbys: {}", error.message);
+            }
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.end(LeaseState::Failed);
+    }
+}
+
+impl flott_engine::Keeper for Keeper {
+    fn holder(&self) -> Option<Holder> {
+        Some(self.holder.clone())
+    }
+    fn follows(&self) -> Option<u64> {
+        Some(self.follows.load(Ordering::SeqCst)).filter(|it| *it != ANY)
+    }
+    fn claimed(&self, storage: &Arc<dyn Storage>, generation: u64) {
+        self.follows.store(generation, Ordering::SeqCst);
+        let mut held = self.held.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, restarts) = match held.as_ref() {
+            Some((_, earlier)) => (earlier.since_micros, earlier.restarts),
+            None => (self.clock.now_micros(), 0),
+        };
+        let mut lease = Lease::new(generation, self.holder.clone(), since, self.interval);
+        lease.restarts = restarts;
+        if let Err(error) = lease.write(storage.as_ref()) {
+            tracing::warn!("the run's lease could not be written: {}", error.message);
+        }
+        *held = Some((storage.clone(), lease));
+        drop(held);
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.is_none() {
+            let (held, interval) = (self.held.clone(), self.interval);
+            *thread = io::spawn("lease", move || renew(&held, interval))
+                .inspect_err(|error| tracing::warn!("the run's lease is not renewed: {}", error.message))
+                .ok();
+        }
+    }
+    fn may_be_lost(&self) -> bool {
+        self.held.may_be_lost.load(Ordering::SeqCst)
+    }
+}
+
+/// Renews the lease until the run has ended.
+fn renew(held: &Held, interval: Duration) {
+    let mut failing = false;
+    let mut tidied = 0;
+    while !held.done.wait(interval) {
+        let current = {
+            let mut lease = held.lease.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some((storage, lease)) = lease.as_mut() else { continue };
+            lease.beat += 1;
+            (storage.clone(), lease.clone())
+        };
+        let (storage, lease) = current;
+        let renewed = lease.write(storage.as_ref()).and_then(|()| {
+            if tidied < lease.generation {
+                lease::forget_older(storage.as_ref(), lease.generation)?;
+                tidied = lease.generation;
+            }
+            lease::newest(storage.as_ref())
+        });
+        match renewed {
+            Ok(newest) => {
+                if failing {
+                    tracing::warn!("the run's lease is renewed again");
+                }
+                failing = false;
+                if newest.is_some_and(|newest| newest > lease.generation) {
+                    held.may_be_lost.store(true, Ordering::SeqCst);
+                }
+            }
+            Err(error) if !failing => {
+                failing = true;
+                tracing::warn!(
+                    "the run's lease can't be renewed, the run goes on; a standby may take over: {}",
+                    error.message
+                );
+            }
+            Err(_) => {}
+        }
+    }
+}

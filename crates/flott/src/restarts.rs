@@ -1,0 +1,203 @@
+//! `restart-strategy.*`: whether a run that failed is taken up again from its newest checkpoint, and when.
+//!
+//! ```text
+//!   run ✗ may pass? ──no──► fails with its reason
+//!          │ yes
+//!          ▼ wait: the same each time │ longer each time │ not too often
+//!   run (from the newest checkpoint, in the same process)
+//! ```
+//! What may pass is said where a failure is met ([`flott_types::Diagnostic::passing`]): an I/O error of a
+//! source, a sink or the checkpoint directory. A bad record, a script that is wrong, a damaged checkpoint or a
+//! newer run don't pass. As in Flink, a job without checkpoints isn't restarted unless its script asks for it:
+//! there it would begin anew.
+
+use std::{collections::VecDeque, time::Duration};
+
+use flott_types::{Code, Diagnostic, Options, Result};
+
+/// When a run is restarted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Strategy {
+    /// Never.
+    None,
+    /// So many times, each after the same time.
+    Fixed {
+        /// How often.
+        attempts: u64,
+        /// After this long.
+        delay: Duration,
+    },
+    /// As long as there are not too many failures in a time.
+    Rate {
+        /// So many.
+        failures: u64,
+        /// In this time.
+        interval: Duration,
+        /// After this long.
+        delay: Duration,
+    },
+    /// Each time later than before.
+    Exponential {
+        /// The first time after this long.
+        initial: Duration,
+        /// At the most.
+        max: Duration,
+        /// By how much it grows.
+        multiplier: f64,
+        /// After so long without failure it begins at the first again.
+        reset: Duration,
+        /// By how much it varies.
+        jitter: f64,
+        /// How often.
+        attempts: Option<u64>,
+    },
+}
+
+impl Strategy {
+    /// What the options say.
+    ///
+    /// # Errors
+    /// `InvalidOption`
+    pub fn of(options: &Options, has_checkpoints: bool) -> Result<Self> {
+        let default = if has_checkpoints { "exponential-delay" } else { "none" };
+        let name = options.get("restart-strategy.type").unwrap_or(default).to_ascii_lowercase();
+        let duration = |key: &str, default: u64| {
+            let key = format!("restart-strategy.{key}");
+            Ok::<_, Box<Diagnostic>>(options.duration(&key)?.unwrap_or(Duration::from_millis(default)))
+        };
+        let count = |key: &str, default: u64| options.parsed(key, whole).map(|it| it.unwrap_or(default));
+        Ok(match name.replace('-', "").as_str() {
+            "fixeddelay" => Self::Fixed {
+                attempts: count("restart-strategy.fixed-delay.attempts", 1)?,
+                delay: duration("fixed-delay.delay", 1_000)?,
+            },
+            "failurerate" => Self::Rate {
+                failures: count("restart-strategy.failure-rate.max-failures-per-interval", 1)?,
+                interval: duration("failure-rate.failure-rate-interval", 60_000)?,
+                delay: duration("failure-rate.delay", 1_000)?,
+            },
+            "exponentialdelay" => {
+                let number = |key: &str, least: f64, default: f64| {
+                    let parse = |text: &str| match text.trim().parse::<f64>() {
+                        Ok(number) if number >= least && number.is_finite() => Ok(number),
+                        _ => Err(format!("expected a number of at least {least}")),
+                    };
+                    options.parsed(key, parse).map(|it| it.unwrap_or(default))
+                };
+                Self::Exponential {
+                    initial: duration("exponential-delay.initial-backoff", 1_000)?,
+                    max: duration("exponential-delay.max-backoff", 60_000)?,
+                    multiplier: number("restart-strategy.exponential-delay.backoff-multiplier", 1.0, 1.5)?,
+                    reset: duration("exponential-delay.reset-backoff-threshold", 3_600_000)?,
+                    jitter: number("restart-strategy.exponential-delay.jitter-factor", 0.0, 0.1)?.min(1.0),
+                    attempts: options
+                        .parsed("restart-strategy.exponential-delay.attempts-before-reset-backoff", whole)?,
+                }
+            }
+            _ => Self::None,
+        })
+    }
+}
+
+fn whole(text: &str) -> Result<u64, String> {
+    text.trim().parse().map_err(|_| "expected a whole number".to_string())
+}
+
+/// The restarts of a run so far.
+#[derive(Debug)]
+pub struct Restarts {
+    strategy: Strategy,
+    /// Since the last long time without failure.
+    attempts: u64,
+    failures: VecDeque<Duration>,
+    last: Option<Duration>,
+    wait: Duration,
+    /// Restarts in all.
+    pub count: u64,
+}
+
+impl Restarts {
+    /// None yet.
+    pub fn new(strategy: Strategy) -> Self {
+        let (failures, wait) = (VecDeque::new(), Duration::ZERO);
+        Self { strategy, attempts: 0, failures, last: None, wait, count: 0 }
+    }
+
+    /// The run has failed at this time of a steady clock: how long to wait before it is restarted; `None` if
+    /// it isn't. `chance` is a number from 0 to 1.
+    pub fn after(&mut self, now: Duration, chance: f64) -> Option<Duration> {
+        let wait = match &self.strategy {
+            Strategy::None => return None,
+            Strategy::Fixed { attempts, delay } => (self.attempts < *attempts).then_some(*delay)?,
+            Strategy::Rate { failures, interval, delay } => {
+                while self.failures.front().is_some_and(|first| now.saturating_sub(*first) > *interval) {
+                    self.failures.pop_front();
+                }
+                self.failures.push_back(now);
+                (self.failures.len() as u64 <= *failures).then_some(*delay)?
+            }
+            Strategy::Exponential { initial, max, multiplier, reset, jitter, attempts } => {
+                let quiet = self.last.is_none_or(|last| now.saturating_sub(last) >= *reset + self.wait);
+                if quiet {
+                    self.attempts = 0;
+                }
+                if attempts.is_some_and(|most| self.attempts >= most) {
+                    return None;
+                }
+                self.wait = if quiet { *initial } else { self.wait.mul_f64(*multiplier) }.min(*max);
+                self.wait.mul_f64(1.0 + jitter * (2.0 * chance.clamp(0.0, 1.0) - 1.0)).min(*max)
+            }
+        };
+        self.attempts += 1;
+        self.count += 1;
+        self.last = Some(now);
+        Some(wait)
+    }
+}
+
+/// Whether a failure is one of a kind that may pass.
+pub fn may_pass(error: &Diagnostic) -> bool {
+    error.passing && !matches!(error.code, Code::Superseded | Code::CheckpointUnusable | Code::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(strategy: Strategy, failures: &[u64]) -> Vec<Option<f64>> {
+        let mut restarts = Restarts::new(strategy);
+        let after = |at: &u64| restarts.after(Duration::from_secs(*at), 0.5).map(|it| it.as_secs_f64());
+        failures.iter().map(after).collect()
+    }
+
+    fn of(settings: &[(&str, &str)]) -> Strategy {
+        let mut options = Options::default();
+        for (key, value) in settings {
+            options.set(key, *value, flott_types::Span::default());
+        }
+        Strategy::of(&options, true).unwrap()
+    }
+
+    #[test]
+    fn the_default_waits_longer_each_time_and_begins_again_after_a_quiet_hour() {
+        assert_eq!(
+            seconds(of(&[]), &[10, 12, 14, 16, 5000]),
+            [Some(1.0), Some(1.5), Some(2.25), Some(3.375), Some(1.0)]
+        );
+        let most = of(&[("restart-strategy.exponential-delay.max-backoff", "2 s")]);
+        assert_eq!(seconds(most, &[0, 1, 2, 3])[3], Some(2.0));
+    }
+
+    #[test]
+    fn a_fixed_number_and_a_rate() {
+        let fixed =
+            of(&[("restart-strategy.type", "fixed-delay"), ("restart-strategy.fixed-delay.attempts", "2")]);
+        assert_eq!(seconds(fixed, &[0, 9, 99]), [Some(1.0), Some(1.0), None]);
+        let rate = of(&[
+            ("restart-strategy.type", "failurerate"),
+            ("restart-strategy.failure-rate.max-failures-per-interval", "2"),
+        ]);
+        assert_eq!(seconds(rate, &[0, 1, 100, 101, 102]), [Some(1.0), Some(1.0), Some(1.0), Some(1.0), None]);
+        assert_eq!(Strategy::of(&Options::default(), false).unwrap(), Strategy::None);
+    }
+}

@@ -1,0 +1,187 @@
+//! Runs a job and stays with it: waits for its turn, keeps its lease, takes it up again after a failure that
+//! may pass.
+//!
+//! ```text
+//!   standby::Gate ─► Keeper ─► flott_engine::run ─► finished, stopped, failed ─► the lease says so
+//!        ▲                          │ ✗ may pass                │
+//!        │ somebody was faster      ▼                           ▼
+//!        └──────────────────── wait, run anew            summary, with restarts
+//! ```
+
+use std::sync::Arc;
+
+use flott_connector::{Clock, StopSignal};
+use flott_engine::{Counters, Job, Resume, Status, Summary};
+use flott_state::{LeaseState, sequence::job_folder};
+use flott_types::{Code, Diagnostic, Result};
+
+use crate::{
+    console,
+    lease::{Keeper, Terms},
+    restarts::{Restarts, Strategy, may_pass},
+    run::argument_error,
+    settings,
+    standby::{Admission, Gate, Manner},
+};
+
+/// How a job is run.
+pub struct Supervisor {
+    /// What to do about another run.
+    pub manner: Manner,
+    /// How leases are kept.
+    pub terms: Terms,
+    /// When it is restarted.
+    pub strategy: Strategy,
+    /// Says on standard error what happens.
+    pub tell: bool,
+    /// Given by the user.
+    pub stop: StopSignal,
+}
+
+/// Is shown every run's counters before its first row.
+type Watcher<'a> = &'a mut dyn FnMut(&Job, &Arc<Counters>);
+
+/// How a run ended.
+type Outcome = (Summary, Option<Box<Diagnostic>>);
+
+impl Supervisor {
+    /// Of a job.
+    ///
+    /// # Errors
+    /// `InvalidOption`; `Arguments` for a standby without checkpoints.
+    pub fn of(job: &Job, manner: Manner, tell: bool) -> Result<Self> {
+        let has_checkpoints = has_checkpoints(job);
+        if manner == Manner::Standby && !has_checkpoints {
+            return Err(argument_error("--standby needs 'execution.checkpointing.dir'")
+                .help("it takes over from the newest checkpoint there"));
+        }
+        let options = &job.settings.options;
+        let strategy = match &job.collect {
+            // What a query has printed can't be taken back.
+            Some(_) => Strategy::None,
+            None => Strategy::of(options, has_checkpoints)?,
+        };
+        let (terms, stop) = (settings::lease_terms(options)?, job.stop.clone());
+        Ok(Self { manner, terms, strategy, tell, stop })
+    }
+
+    /// Runs the job to its end.
+    pub fn run(&self, job: &mut Job, watch: Watcher<'_>) -> Outcome {
+        if !has_checkpoints(job) {
+            return self.with_restarts(job, None, watch);
+        }
+        loop {
+            let (follows, warm) = match self.admission(job) {
+                Ok(Admission::Go { follows, warm }) => (follows, warm),
+                Ok(Admission::Stopped) => return (empty(Status::Stopped), None),
+                Err(error) => return (empty(Status::Failed), Some(error)),
+            };
+            let keeper = Arc::new(Keeper::new(self.terms, job.clock.clone(), follows));
+            job.warm = warm;
+            if let Some(checkpointing) = &mut job.settings.checkpointing {
+                checkpointing.keeper = Some(keeper.clone());
+            }
+            let outcome = self.with_restarts(job, Some(&keeper), watch);
+            let superseded = outcome.1.as_ref().is_some_and(|error| error.code == Code::Superseded);
+            if superseded && !keeper.has_claimed() {
+                // Somebody was faster: look again.
+                self.renew(job);
+                continue;
+            }
+            keeper.end(match (&outcome.1, outcome.0.status) {
+                (Some(_), _) | (None, Status::Failed) => LeaseState::Failed,
+                (None, Status::Stopped) => LeaseState::Stopped,
+                (None, Status::Finished) => LeaseState::Finished,
+            });
+            return outcome;
+        }
+    }
+
+    fn admission(&self, job: &Job) -> Result<Admission> {
+        let Some(checkpointing) = &job.settings.checkpointing else {
+            return Ok(Admission::Go { follows: None, warm: None });
+        };
+        let folder = checkpointing.directory.join(job_folder(&checkpointing.job));
+        let gate = Gate {
+            job,
+            storage: checkpointing.stores.open(&folder),
+            terms: self.terms,
+            manner: self.manner,
+            tell: self.tell,
+            stop: self.stop.clone(),
+        };
+        gate.admit()
+    }
+
+    fn with_restarts(
+        &self,
+        job: &mut Job,
+        keeper: Option<&Keeper>,
+        watch: Watcher<'_>,
+    ) -> Outcome {
+        let mut restarts = Restarts::new(self.strategy.clone());
+        let (mut started, mut has_own) = (false, false);
+        loop {
+            job.stop = self.stop.child();
+            let this: &Job = job;
+            let (mut summary, error) = flott_engine::run(this, &mut |counters| {
+                started = true;
+                counters.restarted(restarts.count);
+                watch(this, counters);
+            });
+            summary.restarts = restarts.count;
+            let Some(error) = error else { return (summary, None) };
+            // What fails before its first row was wrong from the beginning: said at once.
+            if !started || !may_pass(&error) || self.stop.is_stopped() {
+                return (summary, Some(error));
+            }
+            let Some(wait) = restarts.after(job.clock.monotonic(), chance(job.clock.as_ref())) else {
+                let error = match self.strategy {
+                    Strategy::None => error,
+                    _ => error.help(format!("restarted {} times: see 'restart-strategy.*'", restarts.count)),
+                };
+                return (summary, Some(error));
+            };
+            if self.tell {
+                let seconds = wait.as_secs_f64();
+                console::err(format_args!(
+                    "warning[{}]: {}; restart {} in {seconds:.1} s\n",
+                    error.code, error.message, restarts.count
+                ));
+            }
+            tracing::info!(restart = restarts.count, "the run failed and is restarted: {}", error.message);
+            if self.stop.wait(wait) {
+                summary.status = Status::Stopped;
+                return (summary, None);
+            }
+            if let Some(keeper) = keeper {
+                keeper.restarts();
+            }
+            self.renew(job);
+            has_own |= summary.checkpoints.as_ref().is_some_and(|it| it.completed > 0);
+            if let Some(checkpointing) = job.settings.checkpointing.as_mut().filter(|_| has_own) {
+                // However the job began: from here on it goes by its own checkpoints.
+                checkpointing.resume = Resume::Auto;
+            }
+        }
+    }
+
+    /// Another run of the same job.
+    fn renew(&self, job: &mut Job) {
+        job.settings.run_id = settings::run_id(job.clock.as_ref());
+        job.warm = None;
+    }
+}
+
+fn has_checkpoints(job: &Job) -> bool {
+    job.settings.checkpointing.is_some() && job.replay.is_none() && job.collect.is_none()
+}
+
+/// From 0 to 1: so that many jobs that failed together don't come back together.
+fn chance(clock: &dyn Clock) -> f64 {
+    (clock.now_micros() % 1000) as f64 / 1000.0
+}
+
+fn empty(status: Status) -> Summary {
+    Counters::default().summary(status)
+}
