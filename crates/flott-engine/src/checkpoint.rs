@@ -38,8 +38,8 @@ use std::{
 use flott_state::{FullPlan, KeyGroups, OperatorSnapshot, Stores};
 
 pub use coordinator::{CheckpointSummary, Coordinator};
-pub use keeper::Keeper;
 pub(crate) use coordinator::{Hands, Rounds};
+pub use keeper::Keeper;
 
 /// How checkpoints are made.
 #[derive(Debug, Clone)]

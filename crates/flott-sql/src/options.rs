@@ -296,12 +296,7 @@ pub const OPTIONS: &[SessionOption] = &[
         "1.5",
         "By how much the time grows.",
     ),
-    used(
-        "restart-strategy.exponential-delay.jitter-factor",
-        Number,
-        "0.1",
-        "By how much the time varies.",
-    ),
+    used("restart-strategy.exponential-delay.jitter-factor", Number, "0.1", "By how much the time varies."),
     used(
         "restart-strategy.exponential-delay.reset-backoff-threshold",
         Duration,

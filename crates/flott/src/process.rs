@@ -17,11 +17,6 @@ pub fn is_gone(holder: &Holder) -> bool {
     is_here(holder) && started(holder.pid) != Some(holder.started)
 }
 
-/// Whether a process certainly is there.
-pub fn is_alive(holder: &Holder) -> bool {
-    is_here(holder) && started(holder.pid) == Some(holder.started)
-}
-
 /// Whether process numbers of that process mean the same here.
 fn is_here(holder: &Holder) -> bool {
     holder.started > 0 && !holder.machine.is_empty() && machine().as_ref() == Some(&holder.machine)
@@ -66,10 +61,10 @@ mod tests {
     #[test]
     fn this_process_is_alive_and_one_that_began_at_another_time_is_gone() {
         let this = this();
-        assert!(is_alive(&this) && !is_gone(&this));
+        assert!(!is_gone(&this));
         let earlier = Holder { started: this.started + 1, ..this.clone() };
         assert!(is_gone(&earlier), "its number was used again");
         let elsewhere = Holder { machine: "another".into(), ..earlier };
-        assert!(!is_gone(&elsewhere) && !is_alive(&elsewhere), "nobody here can know");
+        assert!(!is_gone(&elsewhere), "nobody here can know");
     }
 }

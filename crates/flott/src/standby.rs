@@ -122,7 +122,11 @@ impl Gate<'_> {
     /// else is being started at this moment the time `grace`.
     fn verdict(&self, sight: &Sight, grace: Duration) -> Verdict {
         let Some(claim) = &sight.claim else {
-            return if sight.silent >= grace { Verdict::Free("nobody runs the job".into()) } else { Verdict::Wait };
+            return if sight.silent >= grace {
+                Verdict::Free("nobody runs the job".into())
+            } else {
+                Verdict::Wait
+            };
         };
         let held = |state| matches!(state, LeaseState::Held);
         if sight.lease.as_ref().is_some_and(|lease| !held(lease.state)) {

@@ -207,9 +207,11 @@ fn text(found: &Found, now: i64) -> String {
     match checkpoint {
         Some(it) => {
             let age = ago(now, it.created_micros);
-            let _ = writeln!(out, "  checkpoint   {}, {age} ago, {} of state", it.number, size(it.state_bytes()));
+            let _ =
+                writeln!(out, "  checkpoint   {}, {age} ago, {} of state", it.number, size(it.state_bytes()));
             if let Some((read, written)) = rows(it) {
-                let _ = writeln!(out, "  up to there  {} rows read, {} written", grouped(read), grouped(written));
+                let _ =
+                    writeln!(out, "  up to there  {} rows read, {} written", grouped(read), grouped(written));
             }
         }
         None => out.push_str("  checkpoint   none yet\n"),

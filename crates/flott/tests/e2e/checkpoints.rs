@@ -20,18 +20,18 @@ use serde_json::Value;
 
 use crate::support::{Lab, Running, hidden_files, summary_of, table, wait_until};
 
-const ROWS: u64 = 100_000;
+pub const ROWS: u64 = 100_000;
 const SETTINGS: &str = "SET 'execution.checkpointing.dir' = 'ckpt';
     SET 'execution.checkpointing.interval' = '50 ms';
     SET 'table.local-time-zone' = 'UTC';\n";
 /// Two seconds of rows.
-const GENERATED: &str =
+pub const GENERATED: &str =
     "CREATE TABLE g (a BIGINT, ts AS TO_TIMESTAMP_LTZ(a, 3), WATERMARK FOR ts AS ts) WITH (
     'connector' = 'datagen', 'rows-per-second' = '50000',
     'fields.a.kind' = 'sequence', 'fields.a.start' = '0', 'fields.a.end' = '99999');\n";
 
 /// The job, of this name and with so many shards.
-fn job(name: &str, shards: usize, source: &str) -> String {
+pub fn job(name: &str, shards: usize, source: &str) -> String {
     format!("{SETTINGS} SET 'pipeline.name' = '{name}'; SET 'parallelism.default' = '{shards}';\n{source}")
         + &table("s", "first BIGINT, k BIGINT, n BIGINT, total BIGINT", "out", "csv", &[])
         + "INSERT INTO s SELECT MIN(a), MOD(a, 7), COUNT(*), SUM(a)
@@ -40,7 +40,7 @@ fn job(name: &str, shards: usize, source: &str) -> String {
 }
 
 /// What the job writes, sorted.
-fn expected(rows: u64) -> Vec<String> {
+pub fn expected(rows: u64) -> Vec<String> {
     let mut windows: BTreeMap<(u64, u64), (u64, u64, u64)> = BTreeMap::new();
     for a in 0..rows {
         let window = windows.entry((a / 10_000, a % 7)).or_insert((a, 0, 0));
@@ -54,7 +54,7 @@ fn expected(rows: u64) -> Vec<String> {
 }
 
 /// The numbers of the checkpoints that are there.
-fn numbers(lab: &Lab) -> Vec<u64> {
+pub fn numbers(lab: &Lab) -> Vec<u64> {
     // A mark comes with every checkpoint whose rows are published; claims have none.
     let entries = fs::read_dir(lab.path("ckpt/job/sequence")).into_iter().flatten().flatten();
     let name = |entry: fs::DirEntry| entry.file_name().into_string().ok();
@@ -64,7 +64,7 @@ fn numbers(lab: &Lab) -> Vec<u64> {
     numbers
 }
 
-fn wait_for_checkpoints(lab: &Lab, count: u64) {
+pub fn wait_for_checkpoints(lab: &Lab, count: u64) {
     wait_until("checkpoints", || numbers(lab).last().is_some_and(|last| *last > count));
 }
 
@@ -265,10 +265,10 @@ fn check_survived(lab: &Lab, run: Running) {
 }
 
 /// A file system of 1 MB, until the value is dropped.
-struct SmallDisk(PathBuf);
+pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn at(path: PathBuf) -> Option<Self> {
+    pub fn at(path: PathBuf) -> Option<Self> {
         let arguments = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"];
         let mounted = std::process::Command::new("mount").args(arguments).arg(&path).output().ok()?;
         mounted.status.success().then_some(Self(path))

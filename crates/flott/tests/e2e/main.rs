@@ -11,6 +11,7 @@
 //!   changelogs     rows that change: read, written, refused; retractions of rows never seen
 //!   checkpoints    a job goes on after a stop, a kill, a full disk, damage
 //!   kills          kill -9 at any moment: nothing lost, nothing doubled
+//!   standby        two processes, one job: who runs it, who takes over, who is shut out
 //!   event_time     clocks that go back, rows from the future, late rows, silence, crowds
 //!   parallelism    the same rows at any parallelism
 //!   cli            arguments, output formats, exit codes, metrics
@@ -32,6 +33,7 @@ mod lookups;
 mod parallelism;
 mod replay;
 mod secrets;
+mod standby;
 mod stop_and_kill;
 mod support;
 mod values_text;

@@ -87,7 +87,13 @@ impl Lab {
 
     /// Starts it and returns at once.
     pub fn start(&self, sql: &str) -> Running {
-        let child = self.flott.command(["run", "--json", "-e", sql]).spawn().unwrap();
+        self.start_with(&[], sql)
+    }
+
+    /// Starts it with further arguments.
+    pub fn start_with(&self, arguments: &[&str], sql: &str) -> Running {
+        let all = ["run", "--json", "-e", sql].into_iter().chain(arguments.iter().copied());
+        let child = self.flott.command(all).spawn().unwrap();
         Running { child: Some(child) }
     }
 }
@@ -101,6 +107,11 @@ impl Running {
     pub fn signal(&self, name: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     /// Whether it is still running.
