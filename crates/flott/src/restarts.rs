@@ -173,7 +173,7 @@ mod tests {
     fn of(settings: &[(&str, &str)]) -> Strategy {
         let mut options = Options::default();
         for (key, value) in settings {
-            options.set(key, *value, flott_types::Span::default());
+            options.set(*key, *value);
         }
         Strategy::of(&options, true).unwrap()
     }

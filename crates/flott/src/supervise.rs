@@ -113,12 +113,7 @@ impl Supervisor {
         gate.admit()
     }
 
-    fn with_restarts(
-        &self,
-        job: &mut Job,
-        keeper: Option<&Keeper>,
-        watch: Watcher<'_>,
-    ) -> Outcome {
+    fn with_restarts(&self, job: &mut Job, keeper: Option<&Keeper>, watch: Watcher<'_>) -> Outcome {
         let mut restarts = Restarts::new(self.strategy.clone());
         let (mut started, mut has_own) = (false, false);
         loop {
