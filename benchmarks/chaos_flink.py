@@ -187,7 +187,8 @@ class Killer:
             time.sleep(0.005)
         if run.poll() is not None:
             if run.returncode != 0:
-                sys.exit(f"{job} failed: {place}/log")
+                tally["could not go on"] += 1
+                print(f"{job} could not go on: {why(place)}", flush=True)
             return True
         self.stop(run)
         if os.path.exists(f"{place}/finished"):
@@ -222,16 +223,25 @@ class Killer:
                   f"{surplus(reader.rows(), expected) if not JOBS[job][1] else '-'} rows too many", flush=True)
         rows = reader.rows()
         found["runs"] += 1
-        found["lost"] += surplus(expected, rows)
+        done = found["kills"]
+        # A job that can't be started again has not come to its end: what is missing is not lost yet.
+        if not found["could not go on"]:
+            found["lost"] += surplus(expected, rows)
         found["doubled"] += surplus(rows, expected)
         found["files left"] += sum(name.startswith(".") for _, _, names in os.walk(f"{place}/out") for name in names)
         tally.update(found)
         print(f"{job}: {dict(found)}", flush=True)
-        if not found["lost"] and not found["doubled"]:
+        if not found["lost"] and not found["doubled"] and not found["could not go on"]:
             shutil.rmtree(place)
         else:
             shutil.move(place, f"{place}-{tally['runs']}-wrong")
         return done
+
+def why(place):
+    """The last cause in the log of a start that failed by itself."""
+    with open(f"{place}/log", errors="replace") as log:
+        causes = [line.strip() for line in log if line.startswith("Caused by")]
+    return causes[-1][:200] if causes else f"{place}/log"
 
 def wait_for_death(group):
     while True:
@@ -264,7 +274,7 @@ def main():
         for job in names:
             if left > 0:
                 left -= killer.torment(job, expected[job], min(left, given.at_a_time), draw, tallies[job])
-    columns = ["runs", "kills", "early", "published", "published before a checkpoint", "checkpointed", "finished, then killed", "lost", "doubled", "files left", "files changed"]
+    columns = ["runs", "kills", "early", "published", "published before a checkpoint", "checkpointed", "finished, then killed", "could not go on", "lost", "doubled", "files left", "files changed"]
     print("\n| job | rows | " + " | ".join(columns) + " |\n" + "|---" * (len(columns) + 2) + "|")
     for job in names:
         print(f"| {job} | {sum(expected[job].values())} | " + " | ".join(str(tallies[job][it]) for it in columns) + " |")
