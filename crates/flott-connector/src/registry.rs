@@ -143,6 +143,13 @@ pub const COMMON_OPTIONS: &[OptionDef] = &[
         "What happens to a record of this source that can't be decoded or evaluated.",
     ),
     OptionDef::optional(
+        "sink.guarantee",
+        crate::OptionKind::OneOf(&["none", "at-least-once", "exactly-once"]),
+        "",
+        "What this sink must hold, if not what 'sink.guarantee' asks of the whole job: a script that can't \
+         hold it is refused.",
+    ),
+    OptionDef::optional(
         "late-rows",
         crate::OptionKind::OneOf(&["drop", "dead-letter"]),
         "drop",

@@ -210,6 +210,11 @@ impl<J: Deref<Target = Job>> Run<J> {
                     ReadySource { source, leftover }
                 }
             };
+            if !ready.source.replays()
+                && let Some(error) = self.job.plan.cannot_replay(*id)
+            {
+                return Err(error);
+            }
             self.sources.push(ready);
         }
         Ok(())

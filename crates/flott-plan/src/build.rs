@@ -11,7 +11,7 @@ use flott_sql::{Insert, LogicalPlan, OnConflict};
 use flott_types::{Code, Diagnostic, Options, Result, Schema, Span};
 
 use crate::{
-    CalcNode, ChangelogMode, Distribution, Exchange, Guarantee, Node, NodeId, NodeKind, Pipeline, Port,
+    CalcNode, ChangelogMode, Distribution, Exchange, Node, NodeId, NodeKind, Pipeline, Port, Promise,
     SinkNode, SinkTarget, SourceInput, SourceNode, Step, StreamPlan,
     changelog::{self, Wanted, key_columns},
     distinct_split, event_time,
@@ -333,18 +333,6 @@ impl Build<'_> {
         self.producers.push(Built { node, meaning });
     }
 
-    /// Whether every source so far can be read again from where it was.
-    fn replays(&self) -> Result<bool> {
-        for (_, source) in self.plan.sources() {
-            if let SourceInput::Table { table, .. } = &source.input
-                && !self.registry.connector_of(table)?.replays(table)
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     fn sink(&mut self, to: Target, branches: Vec<Branch>) -> Result<()> {
         let Target { target, overwrite, span, schema, on_conflict: _ } = to;
         let mut upsert_key = None;
@@ -367,8 +355,15 @@ impl Build<'_> {
         };
         let name = free_name(&base, |name| self.plan.sinks().any(|(_, sink)| sink.name == name));
         let inputs: Vec<NodeId> = branches.into_iter().map(|branch| self.calc(branch).0).collect();
-        let replays = self.replays()?;
-        let guarantee = guarantee::of(&target, replays, self.registry, self.options)?;
+        let evidence = guarantee::Evidence {
+            plan: &self.plan,
+            inputs: &inputs,
+            overwrite,
+            span,
+            registry: self.registry,
+            options: self.options,
+        };
+        let guarantee = guarantee::of(&target, &name, &evidence)?;
         let all = inputs.iter().map(|&input| self.plan.nodes[input].changelog);
         let changelog = all.reduce(ChangelogMode::and).unwrap_or_default();
         // Of rows with the same key the latest counts.
@@ -383,13 +378,15 @@ impl Build<'_> {
             (shows_changes || latest_counts || !calc.changelog.is_append()) && calc.inputs.iter().any(source)
         };
         // What people watch comes from one writer, in the order of the input.
-        let distribution = match guarantee {
+        let distribution = match guarantee.promise {
             _ if inputs.iter().any(from_source) => Distribution::Single,
-            Guarantee::AtLeastOnceImmediate => Distribution::Single,
-            Guarantee::ExactlyOnce
-            | Guarantee::AtMostOnce
-            | Guarantee::AtLeastOnceAtEnd
-            | Guarantee::Nothing => Distribution::Any,
+            Promise::AtLeastOnceImmediate | Promise::AtMostOnceImmediate => Distribution::Single,
+            Promise::ExactlyOnce
+            | Promise::ExactlyOnceAtEnd
+            | Promise::AtMostOnce
+            | Promise::AtMostOnceAtEnd
+            | Promise::AtLeastOnceAtEnd
+            | Promise::Nothing => Distribution::Any,
         };
         let ports = vec![Port::default(); inputs.len()];
         self.add(Node {

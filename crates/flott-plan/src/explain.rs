@@ -182,6 +182,12 @@ fn properties(plan: &StreamPlan, id: usize) -> Vec<(&'static str, String)> {
                 }
             }
             out.push(("guarantee", sink.guarantee.to_string()));
+            for obstacle in &sink.guarantee.obstacles {
+                out.push(("not exactly-once", format!("{}; {}", obstacle.what, obstacle.way_out)));
+            }
+            for note in &sink.guarantee.notes {
+                out.push(("computed again", note.clone()));
+            }
         }
     }
     out.push(("schema", node.schema.to_string()));

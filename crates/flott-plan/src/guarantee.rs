@@ -1,20 +1,41 @@
-//! What a pipeline really promises about the rows of a sink.
+//! What a pipeline really promises about the rows of a sink: computed, not declared.
+//!
+//! ```text
+//!   the sink      hides rows until they are committed? shows them at once? throws them away? ─┐
+//!   its sources   can each that leads to it be read again from where it was?                  ├─► promise
+//!   the store     is there a directory for checkpoints? (not in batch mode)                   │   + what is
+//!   overwriting   does a run that is begun anew replace what the one before left?            ─┘   against more
+//!
+//!   'sink.guarantee' = 'exactly-once'  (SET, or a sink table's own)  ─► holds, or an error with the ways out
+//! ```
+//!
+//! What a run computes again after a failure may come out with other values: current time, random numbers,
+//! look-ups, windows on processing time. What was published never is computed again, so each row is there
+//! once all the same; it is noted, and no obstacle.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
-use flott_connector::Registry;
-use flott_types::{Code, Diagnostic, Options, Result, Span, TableDescription};
+use flott_connector::{Registry, SinkGuarantee};
+use flott_expr::{Expr, ExprKind};
+use flott_types::{Code, Diagnostic, OptionValue, Options, Result, Span, TableDescription, TimeAttribute};
 
-use crate::SinkTarget;
+use crate::{Node, NodeId, NodeKind, OperatorNode, SinkNode, SinkTarget, SourceInput, Step, StreamPlan};
 
-/// A promise, and what it rests on.
+/// A promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guarantee {
+pub enum Promise {
     /// Every row once: rows are published with the checkpoint that they belong to.
     ExactlyOnce,
+    /// Every row once when the run has ended: what it writes replaces what another one left.
+    ExactlyOnceAtEnd,
     /// Every row at most once: rows are published with their checkpoint, but a source can't be read
     /// again, so what it gave and no checkpoint holds is lost when the run dies.
     AtMostOnce,
+    /// Every row at most once: rows are published when the run ends, and what a source that can't be read
+    /// again gave to a run that dies is lost.
+    AtMostOnceAtEnd,
+    /// Every row at most once: rows are visible as they come, and a source can't be read again.
+    AtMostOnceImmediate,
     /// Every row at least once: a run that dies leaves nothing behind in this sink, and the next
     /// run begins anew.
     AtLeastOnceAtEnd,
@@ -24,52 +45,350 @@ pub enum Guarantee {
     Nothing,
 }
 
+impl Promise {
+    /// One word for scripts.
+    pub fn word(self) -> &'static str {
+        match self {
+            Promise::ExactlyOnce | Promise::ExactlyOnceAtEnd => "exactly-once",
+            Promise::AtMostOnce | Promise::AtMostOnceAtEnd | Promise::AtMostOnceImmediate => "at-most-once",
+            Promise::AtLeastOnceAtEnd | Promise::AtLeastOnceImmediate => "at-least-once",
+            Promise::Nothing => "none",
+        }
+    }
+
+    /// What it rests on.
+    fn because(self) -> &'static str {
+        match self {
+            Promise::ExactlyOnce => "rows are published with their checkpoint",
+            Promise::ExactlyOnceAtEnd => "a run that is begun anew replaces what was there",
+            Promise::AtMostOnce => {
+                "rows are published with their checkpoint, but a source can't be read again"
+            }
+            Promise::AtMostOnceAtEnd => {
+                "published when the run ends; what a run that dies has read can't be read again"
+            }
+            Promise::AtMostOnceImmediate => "rows are visible as they come, and a source can't be read again",
+            Promise::AtLeastOnceAtEnd => {
+                "published when the run ends; without checkpoints a run that dies is begun anew"
+            }
+            Promise::AtLeastOnceImmediate => "rows are visible as they come",
+            Promise::Nothing => "rows are thrown away",
+        }
+    }
+}
+
+/// What `'sink.guarantee'` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Every row once.
+    ExactlyOnce,
+    /// No row is lost.
+    AtLeastOnce,
+}
+
+impl Asked {
+    fn word(self) -> &'static str {
+        match self {
+            Asked::ExactlyOnce => "exactly-once",
+            Asked::AtLeastOnce => "at-least-once",
+        }
+    }
+    fn is_held_by(self, promise: Promise) -> bool {
+        match self {
+            Asked::ExactlyOnce => promise.word() == "exactly-once",
+            Asked::AtLeastOnce => matches!(promise.word(), "exactly-once" | "at-least-once"),
+        }
+    }
+}
+
+/// Something that stands against a stronger promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What, as half a sentence.
+    pub what: String,
+    /// The way out.
+    pub way_out: String,
+    /// Because of it rows may be lost, not only doubled.
+    loses: bool,
+}
+
+/// What is promised about the rows of a sink, and why not more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guarantee {
+    /// The promise.
+    pub promise: Promise,
+    /// What stands against `exactly-once`.
+    pub obstacles: Vec<Obstacle>,
+    /// What is good to know all the same.
+    pub notes: Vec<String>,
+    /// What the script asks for, and where it says so.
+    asked: Option<(Asked, Span)>,
+}
+
 impl fmt::Display for Guarantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Guarantee::ExactlyOnce => "exactly-once (rows are published with their checkpoint)",
-            Guarantee::AtMostOnce => {
-                "at-most-once (rows are published with their checkpoint, but a source can't be read again)"
-            }
-            Guarantee::AtLeastOnceAtEnd => {
-                "at-least-once (published when the run ends; without checkpoints a run that dies is begun anew)"
-            }
-            Guarantee::AtLeastOnceImmediate => "at-least-once (rows are visible as they come)",
-            Guarantee::Nothing => "none (rows are thrown away)",
-        })
+        write!(f, "{} ({})", self.word(), self.promise.because())
     }
 }
 
 impl Guarantee {
     /// One word for scripts.
-    pub fn word(self) -> &'static str {
-        match self {
-            Guarantee::ExactlyOnce => "exactly-once",
-            Guarantee::AtMostOnce => "at-most-once",
-            Guarantee::AtLeastOnceAtEnd | Guarantee::AtLeastOnceImmediate => "at-least-once",
-            Guarantee::Nothing => "none",
-        }
+    pub fn word(&self) -> &'static str {
+        self.promise.word()
     }
 }
 
-/// The guarantee of a sink; `replays`: all sources can be read again from where they were.
-pub fn of(target: &SinkTarget, replays: bool, registry: &Registry, options: &Options) -> Result<Guarantee> {
-    let SinkTarget::Table(table) = target else { return Ok(Guarantee::AtLeastOnceImmediate) };
-    Ok(match registry.connector_of(table)?.sink_guarantee() {
-        flott_connector::SinkGuarantee::Repeatable if has_checkpoints(options) && !replays => {
-            Guarantee::AtMostOnce
+/// What a guarantee is computed from.
+pub struct Evidence<'a> {
+    /// The plan so far, with all that leads to the sink.
+    pub plan: &'a StreamPlan,
+    /// The nodes that it gets rows from.
+    pub inputs: &'a [NodeId],
+    /// `INSERT OVERWRITE`
+    pub overwrite: bool,
+    /// Where the statement names the table.
+    pub span: Span,
+    /// Connectors.
+    pub registry: &'a Registry,
+    /// The job's options.
+    pub options: &'a Options,
+}
+
+/// The guarantee of a sink.
+///
+/// # Errors
+/// `GuaranteeNotHeld`: the script asks for more than it is. `InvalidOption`.
+pub fn of(target: &SinkTarget, name: &str, evidence: &Evidence<'_>) -> Result<Guarantee> {
+    let SinkTarget::Table(table) = target else {
+        let promise = Promise::AtLeastOnceImmediate;
+        return Ok(Guarantee { promise, obstacles: Vec::new(), notes: Vec::new(), asked: None });
+    };
+    let behind = behind(evidence.plan, evidence.inputs);
+    let unrepeatable = unrepeatable(&behind, evidence.registry)?;
+    let connector = evidence.registry.connector_of(table)?;
+    let mut obstacles: Vec<Obstacle> = unrepeatable;
+    let replays = obstacles.is_empty();
+    let checkpoints = has_checkpoints(evidence.options);
+    let promise = match connector.sink_guarantee() {
+        SinkGuarantee::Discards => {
+            obstacles.insert(0, discards(connector.name()));
+            Promise::Nothing
         }
-        flott_connector::SinkGuarantee::Repeatable if has_checkpoints(options) => Guarantee::ExactlyOnce,
-        flott_connector::SinkGuarantee::Repeatable => Guarantee::AtLeastOnceAtEnd,
-        flott_connector::SinkGuarantee::Immediate => Guarantee::AtLeastOnceImmediate,
-        flott_connector::SinkGuarantee::Discards => Guarantee::Nothing,
-    })
+        SinkGuarantee::Immediate => {
+            obstacles.insert(0, immediate(connector.name()));
+            if replays { Promise::AtLeastOnceImmediate } else { Promise::AtMostOnceImmediate }
+        }
+        SinkGuarantee::Repeatable if checkpoints && replays => Promise::ExactlyOnce,
+        SinkGuarantee::Repeatable if checkpoints => Promise::AtMostOnce,
+        SinkGuarantee::Repeatable if evidence.overwrite && replays && are_bounded(&behind) => {
+            Promise::ExactlyOnceAtEnd
+        }
+        SinkGuarantee::Repeatable => {
+            obstacles.insert(0, no_checkpoints(evidence.options));
+            // Nothing is published before all of it is: what can't be read again is lost by a run that dies.
+            if replays { Promise::AtLeastOnceAtEnd } else { Promise::AtMostOnceAtEnd }
+        }
+    };
+    let asked = asked(table, evidence.options)?;
+    let guarantee = Guarantee { promise, obstacles, notes: notes(&behind), asked };
+    if let Some((asked, span)) = asked
+        && !asked.is_held_by(promise)
+    {
+        let against = guarantee.obstacles.iter().filter(|it| asked == Asked::ExactlyOnce || it.loses);
+        return Err(refusal(name, asked, span, evidence.span, &mut against.cloned()));
+    }
+    Ok(guarantee)
+}
+
+impl StreamPlan {
+    /// That a source, as it turns out when it is opened, can't be read again (it is a pipe): an error if a
+    /// sink that it leads to is asked for more than that leaves.
+    pub fn cannot_replay(&self, source: NodeId) -> Option<Box<Diagnostic>> {
+        let NodeKind::Source(node) = &self.nodes.get(source)?.kind else { return None };
+        let reaches = |id: NodeId| {
+            let inputs = self.nodes.get(id).map(|it| it.inputs.as_slice()).unwrap_or_default();
+            ids_behind(self, inputs).contains(&source)
+        };
+        let asks = |(id, sink): (NodeId, &SinkNode)| {
+            let (asked, span) = sink.guarantee.asked?;
+            reaches(id).then(|| (sink.name.clone(), asked, span, sink.span))
+        };
+        let (sink, asked, span, at) = self.sinks().find_map(asks)?;
+        let what = format!("source '{}' is a pipe, whose bytes come once", node.name);
+        Some(refusal(&sink, asked, span, at, &mut std::iter::once(once_only(what))))
+    }
+}
+
+fn refusal(
+    sink: &str,
+    asked: Asked,
+    span: Span,
+    at: Span,
+    against: &mut dyn Iterator<Item = Obstacle>,
+) -> Box<Diagnostic> {
+    let (what, ways): (Vec<String>, Vec<String>) = against.map(|it| (it.what, it.way_out)).unzip();
+    let message = format!("sink '{sink}' can't be {}: {}", asked.word(), what.join(", and "));
+    let mut error = Diagnostic::error(Code::GuaranteeNotHeld, message);
+    if !span.is_empty() {
+        error = error.at(span).label("asked for here").related(at, "written here");
+    }
+    error = ways.into_iter().fold(error.at(at), |error, way_out| error.help(way_out));
+    error.help(format!("'sink.guarantee' = 'none' in the WITH of '{sink}' takes it out of what is asked"))
+}
+
+/// What a sink is asked for: by its own option, else by the job's.
+fn asked(table: &TableDescription, options: &Options) -> Result<Option<(Asked, Span)>> {
+    let word = |text: &str| match text.to_ascii_lowercase().as_str() {
+        "none" => Ok(None),
+        "at-least-once" => Ok(Some(Asked::AtLeastOnce)),
+        "exactly-once" => Ok(Some(Asked::ExactlyOnce)),
+        _ => Err("expected one of none, at-least-once, exactly-once".to_string()),
+    };
+    for options in [&table.options, options] {
+        if let Some(asked) = options.parsed(OPTION, word)? {
+            let span = options.entry(OPTION).map_or(Span::default(), |it: &OptionValue| it.value_span);
+            return Ok(asked.map(|asked| (asked, span)));
+        }
+    }
+    Ok(None)
+}
+
+/// The option that asks.
+const OPTION: &str = "sink.guarantee";
+
+// --- obstacles ----------------------------------------------------------------------------------
+
+fn once_only(what: String) -> Obstacle {
+    let way_out = "let what it gives be kept first, in files or a log, and read that".to_string();
+    Obstacle { what, way_out, loses: true }
+}
+
+fn discards(connector: &str) -> Obstacle {
+    Obstacle {
+        what: format!("connector '{connector}' throws rows away"),
+        way_out: "write to another connector, such as 'filesystem'".into(),
+        loses: true,
+    }
+}
+
+fn immediate(connector: &str) -> Obstacle {
+    Obstacle {
+        what: format!("connector '{connector}' shows rows as they come and can't take them back"),
+        way_out: "write to a connector that publishes with a checkpoint, such as 'filesystem'".into(),
+        loses: false,
+    }
+}
+
+fn no_checkpoints(options: &Options) -> Obstacle {
+    if is_batch(options) {
+        return Obstacle {
+            what: "in batch mode there are no checkpoints".into(),
+            way_out: "SET 'execution.runtime-mode' = 'streaming', or INSERT OVERWRITE".into(),
+            loses: false,
+        };
+    }
+    Obstacle {
+        what: "there are no checkpoints".into(),
+        way_out: "SET 'execution.checkpointing.dir' = '/a/directory' says where they are kept".into(),
+        loses: false,
+    }
 }
 
 /// With a directory for them, checkpoints are on; not in batch mode, as in Flink.
 fn has_checkpoints(options: &Options) -> bool {
-    let batch = options.get("execution.runtime-mode").is_some_and(|it| it.eq_ignore_ascii_case("batch"));
-    !batch && options.get("execution.checkpointing.dir").is_some_and(|directory| !directory.is_empty())
+    !is_batch(options) && options.get("execution.checkpointing.dir").is_some_and(|it| !it.is_empty())
+}
+
+fn is_batch(options: &Options) -> bool {
+    options.get("execution.runtime-mode").is_some_and(|it| it.eq_ignore_ascii_case("batch"))
+}
+
+// --- what leads to a sink -----------------------------------------------------------------------
+
+fn ids_behind(plan: &StreamPlan, inputs: &[NodeId]) -> BTreeSet<NodeId> {
+    let mut seen = BTreeSet::new();
+    let mut open = inputs.to_vec();
+    while let Some(id) = open.pop() {
+        if seen.insert(id) {
+            open.extend(plan.nodes.get(id).into_iter().flat_map(|node| &node.inputs));
+        }
+    }
+    seen
+}
+
+fn behind<'a>(plan: &'a StreamPlan, inputs: &[NodeId]) -> Vec<&'a Node> {
+    ids_behind(plan, inputs).into_iter().filter_map(|id| plan.nodes.get(id)).collect()
+}
+
+/// Sources that can't be read again from where they were.
+fn unrepeatable(behind: &[&Node], registry: &Registry) -> Result<Vec<Obstacle>> {
+    let mut out = Vec::new();
+    for node in behind {
+        if let NodeKind::Source(source) = &node.kind
+            && let SourceInput::Table { table, .. } = &source.input
+        {
+            let connector = registry.connector_of(table)?;
+            if !connector.replays(table) {
+                let (source, connector) = (&source.name, connector.name());
+                let what = format!("source '{source}' (connector '{connector}') can't be read again");
+                out.push(once_only(what));
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn are_bounded(behind: &[&Node]) -> bool {
+    behind.iter().all(|node| !matches!(&node.kind, NodeKind::Source(source) if !source.bounded))
+}
+
+/// What comes out otherwise when it is computed again.
+fn notes(behind: &[&Node]) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut functions = BTreeSet::new();
+    for node in behind {
+        match &node.kind {
+            NodeKind::Calc(calc) => calc.steps.iter().for_each(|step| steps_functions(step, &mut functions)),
+            NodeKind::Source(source) => source.filter.iter().for_each(|it| functions_of(it, &mut functions)),
+            NodeKind::Operator(OperatorNode::LookupJoin(join)) => {
+                let name = &join.table.name;
+                out.push(format!("rows are looked up in '{name}' as it is then"));
+            }
+            NodeKind::Operator(operator) if operator.time() == Some(TimeAttribute::Proctime) => {
+                out.push(format!("the {} goes by the clock", operator.name()));
+            }
+            NodeKind::Operator(_) | NodeKind::Sink(_) => {}
+        }
+    }
+    if !functions.is_empty() {
+        let functions: Vec<&str> = functions.into_iter().collect();
+        out.push(format!(
+            "{} give{} other values",
+            functions.join(", "),
+            if functions.len() == 1 { "s" } else { "" }
+        ));
+    }
+    out.dedup();
+    out
+}
+
+fn steps_functions(step: &Step, into: &mut BTreeSet<&'static str>) {
+    match step {
+        Step::Filter(predicate) => functions_of(predicate, into),
+        Step::Project { exprs, .. } => exprs.iter().for_each(|expr| functions_of(expr, into)),
+        Step::Unnest { collection, .. } => functions_of(collection, into),
+        _ => {}
+    }
+}
+
+fn functions_of(expr: &Expr, into: &mut BTreeSet<&'static str>) {
+    expr.walk(&mut |node| {
+        if let ExprKind::Call { function, .. } = &node.kind
+            && !function.deterministic
+        {
+            into.insert(function.name);
+        }
+    });
 }
 
 /// `connector 'x' can't be read`

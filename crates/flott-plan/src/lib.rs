@@ -53,7 +53,7 @@ mod window_columns;
 pub use build::plan;
 pub use explain::{ExplainFormat, PlanLine, explain, explain_json, explain_lines};
 pub use flott_sql::{AfterMatch, Bound, Frame, JoinKind, OnConflict, WindowKind};
-pub use guarantee::Guarantee;
+pub use guarantee::{Guarantee, Obstacle, Promise};
 pub use lookup_join::tables as lookup_tables;
 pub use nodes::{
     GroupAggregate, IntervalJoin, JoinOn, JoinTime, Keeps, Lookup, LookupJoin, MatchCondition, MatchTerm,

@@ -13,6 +13,7 @@ use crate::{
     Windows, explain, plan,
 };
 
+mod guarantees;
 mod joins;
 
 /// Tables that are only planned, never run.
@@ -35,6 +36,12 @@ impl Connector for Paper {
     }
     fn writes(&self) -> bool {
         true
+    }
+    fn overwrites(&self) -> bool {
+        true
+    }
+    fn replays(&self, table: &TableDescription) -> bool {
+        table.options.get("path") != Some("once")
     }
     fn sink_guarantee(&self) -> SinkGuarantee {
         SinkGuarantee::Repeatable

@@ -149,6 +149,12 @@ pub const OPTIONS: &[SessionOption] = &[
         "10 s",
         "How often the pipeline is checkpointed; needs 'execution.checkpointing.dir'.",
     ),
+    used(
+        "sink.guarantee",
+        Word(&["none", "at-least-once", "exactly-once"]),
+        "none",
+        "What every sink must hold: a pipeline that can't is refused, with the reason and the way out.",
+    ),
     accepted(
         "execution.checkpointing.mode",
         Word(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]),

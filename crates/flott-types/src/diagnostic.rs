@@ -82,6 +82,8 @@ pub enum Code {
     MissingOption,
     /// FLT-1205: the table cannot be used this way (e.g. as a sink).
     UnsupportedUse,
+    /// FLT-1206: a sink can't hold the guarantee that is asked of it.
+    GuaranteeNotHeld,
     /// FLT-1301: the command line's arguments are wrong.
     Arguments,
     /// FLT-2001: an input is missing.
@@ -134,6 +136,7 @@ impl Code {
         Code::InvalidOption,
         Code::MissingOption,
         Code::UnsupportedUse,
+        Code::GuaranteeNotHeld,
         Code::Arguments,
         Code::InputMissing,
         Code::InputUnreadable,
@@ -171,6 +174,7 @@ impl Code {
             Code::InvalidOption => "FLT-1203",
             Code::MissingOption => "FLT-1204",
             Code::UnsupportedUse => "FLT-1205",
+            Code::GuaranteeNotHeld => "FLT-1206",
             Code::Arguments => "FLT-1301",
             Code::InputMissing => "FLT-2001",
             Code::InputUnreadable => "FLT-2002",

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use flott_connector::Registry;
-use flott_plan::{SourceInput, plan};
+use flott_plan::{Guarantee, SinkTarget, SourceInput, plan};
 use flott_types::{Diagnostic, Severity};
 
 use crate::{
@@ -19,7 +19,9 @@ pub fn command(arguments: &Validate) -> ExitCode {
         Ok(script) => script,
         Err((error, source)) => return diagnostics::show(&[error], source.as_ref()),
     };
-    let errors = check(&script, &arguments.script, &connectors::registry(), !arguments.offline);
+    let registry = connectors::registry();
+    let Checked { diagnostics: errors, sinks } =
+        check_all(&script, &arguments.script, &registry, !arguments.offline);
     let code = diagnostics::show(&errors, Some(&script.source));
     let count = errors.iter().filter(|it| it.severity == Severity::Error).count();
     let name = &script.source.name;
@@ -30,11 +32,35 @@ pub fn command(arguments: &Validate) -> ExitCode {
                 many => format!("{many} statements"),
             };
             console::out(format_args!("{name}: no errors in {statements}\n"));
+            console::out(script.source.mask(&promises(&sinks)));
         }
         1 => console::out(format_args!("{name}: 1 error\n")),
         _ => console::out(format_args!("{name}: {count} errors\n")),
     }
     code
+}
+
+/// What was found out about a script.
+struct Checked {
+    diagnostics: Vec<Box<Diagnostic>>,
+    /// The sinks of its pipelines: name, and what is promised.
+    sinks: Vec<(String, Guarantee)>,
+}
+
+/// A line for each sink, and what stands against more.
+fn promises(sinks: &[(String, Guarantee)]) -> String {
+    let width = sinks.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(40);
+    let mut out = String::new();
+    for (name, guarantee) in sinks {
+        out += &format!("  {name:width$}  {guarantee}\n");
+        for obstacle in &guarantee.obstacles {
+            out += &format!("  {:width$}    {}: {}\n", "", obstacle.what, obstacle.way_out);
+        }
+        for note in &guarantee.notes {
+            out += &format!("  {:width$}    computed again after a failure, {note}\n", "");
+        }
+    }
+    out
 }
 
 /// All that is wrong with a script. `outside`: look at files and servers too.
@@ -44,17 +70,22 @@ pub fn check(
     registry: &Registry,
     outside: bool,
 ) -> Vec<Box<Diagnostic>> {
+    check_all(script, arguments, registry, outside).diagnostics
+}
+
+fn check_all(script: &Script, arguments: &ScriptArguments, registry: &Registry, outside: bool) -> Checked {
     let mut found = script.errors.clone();
+    let mut sinks = Vec::new();
     let mut session = match script::session(arguments) {
         Ok(session) => session,
-        Err(errors) => return errors,
+        Err(diagnostics) => return Checked { diagnostics, sinks },
     };
     for statement in &script.statements {
         match session.execute(&script.source, statement) {
             Ok(outcome) => {
                 found.extend(session.take_diagnostics());
                 if let Some(pipeline) = run::pipeline_of(outcome) {
-                    check_pipeline(&pipeline, &session, registry, outside, &mut found);
+                    sinks.extend(check_pipeline(&pipeline, &session, registry, outside, &mut found));
                 }
             }
             Err(error) => {
@@ -78,19 +109,23 @@ pub fn check(
         }
     }
     unique.sort_by_key(|it| it.span.map_or(usize::MAX, |span| span.start));
-    unique
+    Checked { diagnostics: unique, sinks }
 }
 
+/// Checks a pipeline; what is promised about its sinks.
 fn check_pipeline(
     pipeline: &flott_plan::Pipeline,
     session: &flott_sql::Session,
     registry: &Registry,
     outside: bool,
     found: &mut Vec<Box<Diagnostic>>,
-) {
+) -> Vec<(String, Guarantee)> {
     let plan = match plan(pipeline, registry, &session.options) {
         Ok(plan) => plan,
-        Err(error) => return found.push(error),
+        Err(error) => {
+            found.push(error);
+            return Vec::new();
+        }
     };
     for (_, source) in plan.sources() {
         let SourceInput::Table { table, .. } = &source.input else { continue };
@@ -114,8 +149,10 @@ fn check_pipeline(
         }
     }
     for (_, sink) in plan.sinks() {
-        if let flott_plan::SinkTarget::Table(table) = &sink.target {
+        if let SinkTarget::Table(table) = &sink.target {
             found.extend(registry.validate(table));
         }
     }
+    let tables = plan.sinks().filter(|(_, sink)| sink.target != SinkTarget::Collect);
+    tables.map(|(_, sink)| (sink.name.clone(), sink.guarantee.clone())).collect()
 }

@@ -265,9 +265,11 @@ fn old_split(between: &Between<'_>) -> Option<Cause> {
         None => ", and has given nothing yet".to_string(),
         Some(_) => String::new(),
     };
-    let split = match (&oldest.split, &oldest.source.name) {
-        (split, source) if split.is_empty() || split == source => format!("source '{source}'"),
-        (split, source) => format!("split '{split}' of source '{source}'"),
+    let (split, source) = (&oldest.split, &oldest.source.name);
+    let one_of_several = oldest.source.open_splits > 1 || split.contains('/');
+    let split = match one_of_several && !split.is_empty() {
+        true => format!("split '{split}' of source '{source}'"),
+        false => format!("source '{source}'"),
     };
     let place = Place::Source(oldest.at);
     let told = |score: f64, sentence: String| {

@@ -14,6 +14,7 @@
 //!   standby        two processes, one job: who runs it, who takes over, who is shut out
 //!   event_time     clocks that go back, rows from the future, late rows, silence, crowds
 //!   parallelism    the same rows at any parallelism
+//!   why            what holds a run back, what it promises
 //!   cli            arguments, output formats, exit codes, metrics
 //!   values_text    values of every type as text
 //! ```
@@ -37,3 +38,4 @@ mod standby;
 mod stop_and_kill;
 mod support;
 mod values_text;
+mod why;
