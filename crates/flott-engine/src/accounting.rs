@@ -5,10 +5,11 @@
 //! edge, always:
 //!
 //! ```text
-//!   in + expanded = out + filtered + late + dead_lettered + skipped
+//!   in + expanded = out + filtered + late + dead_lettered + skipped + earlier
 //! ```
 //! `in` is what the edge's producer read or emitted; `expanded` is what UNNEST and overlapping
-//! windows added; `out` is what the edge's consumer took.
+//! windows added; `out` is what the edge's consumer took; `earlier` is what a source had read before a
+//! change of the script added the edge.
 //!
 //! Every shard has counters of its own, which the job's have as parts: so a shard can say exactly
 //! what it counted up to a barrier, and a checkpoint holds the sum. The live view and the metrics
@@ -125,6 +126,8 @@ pub struct EdgeCounters {
     pub skipped: AtomicU64,
     /// Of the rows that went out: retractions of rows that the consumer never saw.
     pub unmatched: AtomicU64,
+    /// Rows that the source had read before the edge was there: the script was changed.
+    pub earlier: AtomicU64,
 }
 
 /// All counters of a run.
@@ -236,6 +239,9 @@ pub struct EdgeSummary {
     /// Of the rows that went out: retractions of rows that the consumer never saw.
     #[serde(skip_serializing_if = "is_zero")]
     pub unmatched: u64,
+    /// Rows that the source had read before the edge was there: the script was changed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub earlier: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
@@ -247,7 +253,7 @@ impl EdgeSummary {
     /// Whether the edge's rows add up.
     pub fn adds_up(&self) -> bool {
         self.input + self.expanded
-            == self.output + self.filtered + self.late + self.dead_lettered + self.skipped
+            == self.output + self.filtered + self.late + self.dead_lettered + self.skipped + self.earlier
     }
 }
 
@@ -299,16 +305,16 @@ pub struct Counts {
     /// Per sink: written, and of those `-U`, `+U`, `-D`. Earlier checkpoints have the first alone.
     #[serde(deserialize_with = "sinks")]
     pub sinks: Vec<[u64; 4]>,
-    /// Per edge: in, expanded, out, filtered, late, dead-lettered, skipped, unmatched. Earlier
-    /// checkpoints end before the last.
+    /// Per edge: in, expanded, out, filtered, late, dead-lettered, skipped, unmatched, earlier.
+    /// Older checkpoints end before the last.
     #[serde(deserialize_with = "edges")]
-    pub edges: Vec<[u64; 8]>,
+    pub edges: Vec<[u64; 9]>,
     /// Dead letters.
     pub dead_letters: u64,
 }
 
 /// Counts of edges, absent ones as 0.
-fn edges<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u64; 8]>, D::Error> {
+fn edges<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u64; 9]>, D::Error> {
     let saved = Vec::<Vec<u64>>::deserialize(from)?;
     let whole = |edge: Vec<u64>| std::array::from_fn(|at| edge.get(at).copied().unwrap_or(0));
     Ok(saved.into_iter().map(whole).collect())
@@ -346,7 +352,7 @@ impl Counts {
 }
 
 impl EdgeCounters {
-    fn cells(&self) -> [&AtomicU64; 8] {
+    fn cells(&self) -> [&AtomicU64; 9] {
         [
             &self.input,
             &self.expanded,
@@ -356,6 +362,7 @@ impl EdgeCounters {
             &self.dead_lettered,
             &self.skipped,
             &self.unmatched,
+            &self.earlier,
         ]
     }
 }
@@ -451,9 +458,10 @@ impl Counters {
                 .edges
                 .iter()
                 .zip(&counts.edges)
-                .map(|(it, &[input, expanded, output, filtered, late, dead_lettered, skipped, unmatched])| {
+                .map(|(it, &[input, expanded, output, filtered, late, dead_lettered, skipped, unmatched, earlier])| {
                     EdgeSummary {
                         unmatched,
+                        earlier,
                         from: it.from.clone(),
                         to: it.to.clone(),
                         input,

@@ -21,6 +21,7 @@
 
 mod coordinator;
 mod keeper;
+mod script;
 mod start;
 mod write;
 
@@ -38,6 +39,7 @@ use std::{
 use flott_state::{FullPlan, KeyGroups, OperatorSnapshot, Stores};
 
 pub use coordinator::{CheckpointSummary, Coordinator};
+pub use script::upgrade;
 pub(crate) use coordinator::{Hands, Rounds};
 pub use keeper::Keeper;
 
@@ -62,6 +64,8 @@ pub struct Checkpointing {
     pub resume: Resume,
     /// Keeps the run's lease, if anybody does.
     pub keeper: Option<Arc<dyn Keeper>>,
+    /// What of a checkpoint may be dropped if the script can't take it up: ids, or `all`.
+    pub allow_drop: Vec<String>,
 }
 
 /// `--resume`

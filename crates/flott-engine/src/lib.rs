@@ -54,7 +54,7 @@ mod tests;
 pub use accounting::{
     ChangeCounts, Counters, Counts, EdgeSummary, LookupSummary, SinkSummary, SourceSummary, Status, Summary,
 };
-pub use checkpoint::{CheckpointSummary, Checkpointing, Keeper, Resume};
+pub use checkpoint::{CheckpointSummary, Checkpointing, Keeper, Resume, upgrade};
 pub use job::{Job, JobSettings, MiniBatch, run};
 pub use replay::Replay;
 pub use restore::Warm;

@@ -369,7 +369,9 @@ fn old_shapes(before: &Before) -> Vec<OperatorShape> {
 
 fn taken_up(old: &OperatorShape, new: &OperatorShape, carried: carry::Carried) -> Verdict {
     let fate = if carried.changes.is_empty() { Fate::Kept } else { Fate::Migrated };
-    let state = StateSource { id: old.id.clone(), tables: carried.tables, numbers: old.numbers.clone() };
+    let changed = old.numbers.iter().filter(|(what, it)| new.numbers.get(*what).is_some_and(|new| new != *it));
+    let numbers = changed.map(|(what, it)| (what.clone(), *it)).collect();
+    let state = StateSource { id: old.id.clone(), tables: carried.tables, numbers };
     Verdict {
         name: new.name.clone(),
         was: (old.id != new.id).then(|| old.id.clone()),

@@ -112,6 +112,8 @@ pub enum Code {
     Superseded,
     /// FLT-2104: another run of the same job is alive.
     AlreadyRunning,
+    /// FLT-2105: a changed script would lose what a checkpoint holds.
+    StateLost,
     /// FLT-2901: a bug in Flott.
     Internal,
 }
@@ -151,6 +153,7 @@ impl Code {
         Code::CheckpointFailed,
         Code::Superseded,
         Code::AlreadyRunning,
+        Code::StateLost,
         Code::Internal,
     ];
 
@@ -189,6 +192,7 @@ impl Code {
             Code::CheckpointFailed => "FLT-2102",
             Code::Superseded => "FLT-2103",
             Code::AlreadyRunning => "FLT-2104",
+            Code::StateLost => "FLT-2105",
             Code::Internal => "FLT-2901",
         }
     }

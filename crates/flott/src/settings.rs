@@ -145,6 +145,7 @@ fn checkpointing(options: &Options, pipeline_name: &str) -> Result<Option<Checkp
         retained: options.parsed("execution.checkpointing.num-retained", positive)?.unwrap_or(RETAINED),
         resume,
         keeper: None,
+        allow_drop: Vec::new(),
     }))
 }
 

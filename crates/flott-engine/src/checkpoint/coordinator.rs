@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flott_connector::{Clock, Committable, Committer, DeadLetterQueue};
+use flott_plan::upgrade::Upgrade;
 use flott_state::{Incarnation, Manifest, Storage, chain, manifest::OperatorEntry};
 use flott_types::{Code, Diagnostic, Result};
 use serde_json::Value;
 
 use super::{
     Checkpointing, Requests,
-    start::{Origin, Script},
+    script::Script,
+    start::Origin,
     write::Pending,
 };
 use crate::{
@@ -90,6 +92,8 @@ pub struct Coordinator {
     pub(super) fell_back: bool,
     /// What the script is, to be compared with what it was.
     pub(super) script: Script,
+    /// What becomes of the checkpoint that the run goes on from.
+    pub(super) upgrade: Upgrade,
     /// Per source: its name.
     pub(super) sources: Vec<String>,
     /// Per sink: its name.

@@ -12,17 +12,19 @@ use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
 use flott_connector::{Committable, Committer, DeadLetterQueue};
 use flott_expr::EvalContext;
-use flott_plan::{SinkTarget, SourceInput};
+use flott_plan::upgrade::Upgrade;
 use flott_state::{
     Check, Claimant, Incarnation, Manifest, OperatorState, Recovered, Storage, Stores, Token,
+    manifest::OperatorEntry,
     sequence::{job_folder, read_checkpoint},
 };
 use flott_types::{Code, Diagnostic, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Checkpointing, Resume,
     coordinator::{CheckpointSummary, Coordinator, Identity},
+    script::{Script, check_lost, log, reshape},
     write::Pending,
 };
 use crate::{
@@ -31,46 +33,8 @@ use crate::{
     job::Job,
     restore::{Restored, restore},
     shard::operator::OperatorTask,
-    topology::{Edge, Topology},
+    topology::Topology,
 };
-
-/// What a script is, as far as its checkpoints depend on it.
-pub(super) struct Script {
-    /// The edges' ends, in order: counts belong to them.
-    pub(super) edges: Value,
-    /// Where each table is that is read or written: connector and path.
-    pub(super) tables: BTreeMap<String, String>,
-    /// A number that changes with anything in the plan.
-    pub(super) all: Value,
-}
-
-impl Script {
-    fn of(job: &Job, topology: &Topology) -> Self {
-        let name = |edge: &Edge| {
-            [topology.producer_name(edge.producer), topology.consumer_name(edge.consumer)].map(str::to_string)
-        };
-        let edges = json!(topology.edges.iter().map(name).collect::<Vec<_>>());
-        let read = topology.sources.iter().filter_map(|(_, node)| match &node.input {
-            SourceInput::Table { table, .. } => Some((format!("read {}", node.name), table)),
-            SourceInput::Values(_) => None,
-        });
-        let written = topology.sinks.iter().filter_map(|(_, node)| match &node.target {
-            SinkTarget::Table(table) => Some((format!("written {}", node.name), table)),
-            SinkTarget::Collect => None,
-        });
-        let (mut tables, mut all) = (BTreeMap::new(), String::new());
-        for (name, table) in read.chain(written) {
-            let option = |key: &str| table.options.get(key).unwrap_or_default().to_string();
-            for (key, option) in table.options.iter() {
-                all.push_str(&format!("{name} {key}={};", option.value));
-            }
-            all.push_str(&format!("{};", table.schema()));
-            tables.insert(name, format!("{} {}", option("connector"), option("path")));
-        }
-        job.plan.nodes.iter().for_each(|node| all.push_str(&format!("{};", node.stable_id)));
-        Self { edges, tables, all: format!("{:016x}", nonce(&all)).into() }
-    }
-}
 
 /// A checkpoint to go on from.
 pub(super) struct Origin {
@@ -133,7 +97,8 @@ impl Coordinator {
             origin: None,
             tip_is_confirmed: confirmed,
             fell_back,
-            script: Script::of(job, topology),
+            script: Script::of(&job.plan, topology),
+            upgrade: Upgrade::default(),
             sources: topology.sources.iter().map(|(_, node)| node.name.clone()).collect(),
             sinks: topology.sinks.iter().map(|(_, node)| node.name.clone()).collect(),
             operators: topology.operators.iter().map(|it| it.stable_id.clone()).collect(),
@@ -163,7 +128,10 @@ impl Coordinator {
     /// Makes a checkpoint the one to go on from.
     fn adopt(&mut self, origin: Origin) -> Result<()> {
         let manifest = &origin.manifest;
-        self.check_fits(manifest)?;
+        // What a job of another directory has to publish is that job's.
+        let confirmed = origin.named || self.tip_is_confirmed;
+        let upgrade = self.script.upgrade(manifest, self.key_groups, confirmed)?;
+        check_lost(&upgrade, manifest, &self.settings.allow_drop)?;
         let first = manifest.counters.get("first_generation").and_then(Value::as_u64);
         if let Some(first) = first.filter(|_| !origin.named) {
             self.identity.first_generation = first;
@@ -172,68 +140,24 @@ impl Coordinator {
         self.summary.had_finished = manifest.finished;
         self.summary.state_bytes = manifest.state_bytes();
         if !origin.named {
-            self.state.clone_from(&manifest.operators);
+            // What is read in another shape is written anew.
+            let as_it_is = |id: &String| {
+                let source = upgrade.state_of(id);
+                source.is_some_and(|it| it.id == *id && it.tables.is_none() && it.numbers.is_empty())
+            };
+            let kept = manifest.operators.iter().filter(|(id, _)| as_it_is(id));
+            self.state = kept.map(|(id, entry)| (id.clone(), entry.clone())).collect();
         }
-        if manifest.counters.get("edges") == Some(&self.script.edges) {
-            let counts = manifest.counters.get("counts").cloned().unwrap_or_default();
-            self.counts = serde_json::from_value(counts).unwrap_or_default();
-        } else {
-            tracing::warn!("the script has other edges than its checkpoint: rows are counted from 0");
+        match self.script.counts(manifest, &upgrade) {
+            Some(counts) => self.counts = counts,
+            None => {
+                tracing::warn!("the script has other edges than its checkpoint: rows are counted from 0");
+            }
         }
         tracing::info!(checkpoint = manifest.number, epoch = manifest.epoch, "going on from a checkpoint");
+        log(&upgrade);
+        self.upgrade = upgrade;
         self.origin = Some(origin);
-        Ok(())
-    }
-
-    /// A checkpoint of another query must not be read as this one's.
-    fn check_fits(&self, manifest: &Manifest) -> Result<()> {
-        let unusable = |message: String| {
-            Diagnostic::error(Code::CheckpointUnusable, message)
-                .help("start afresh with --resume never, or give the job another 'pipeline.name'")
-        };
-        if manifest.key_groups != self.key_groups {
-            return Err(unusable(format!(
-                "checkpoint {} of '{}' has {} key groups, the job has {}",
-                manifest.number, self.job, manifest.key_groups, self.key_groups
-            ))
-            .help("set 'pipeline.max-parallelism' to what it was"));
-        }
-        let was = |name: &str| manifest.counters.get(name);
-        if manifest.finished && was("script").is_some_and(|it| *it != self.script.all) {
-            return Err(unusable(format!(
-                "'{}' finished at checkpoint {}, and its script is another one now",
-                self.job, manifest.number
-            )));
-        }
-        let moved = self.script.tables.iter().find(|(name, place)| {
-            was("tables")
-                .and_then(|it| it.get(name.as_str()))
-                .is_some_and(|it| it.as_str() != Some(place.as_str()))
-        });
-        if let Some((name, place)) = moved {
-            return Err(unusable(format!(
-                "table '{name}' was somewhere else when checkpoint {} of '{}' was taken: now it is {place}",
-                manifest.number, self.job
-            )));
-        }
-        let lost: Vec<&String> = manifest.plan.iter().filter(|id| !self.operators.contains(id)).collect();
-        if let Some(first) = lost.first() {
-            return Err(unusable(format!(
-                "checkpoint {} of '{}' holds the state of {} operator{} that the query no longer has: {first}",
-                manifest.number,
-                self.job,
-                lost.len(),
-                if lost.len() == 1 { "" } else { "s" },
-            ))
-            .help("the query was changed since: its state can't be carried over"));
-        }
-        let gone = manifest.sources.keys().find(|name| !self.sources.contains(name));
-        if let Some(name) = gone {
-            return Err(unusable(format!(
-                "checkpoint {} of '{}' is in the middle of source '{name}', which the query no longer reads",
-                manifest.number, self.job
-            )));
-        }
         Ok(())
     }
 
@@ -269,7 +193,8 @@ impl Coordinator {
 
     /// Where a source goes on.
     pub fn position(&self, source: &str) -> Option<Value> {
-        self.origin.as_ref().and_then(|origin| origin.manifest.sources.get(source)).cloned()
+        let origin = self.origin.as_ref().filter(|_| self.upgrade.goes_on(source))?;
+        origin.manifest.sources.get(source).cloned()
     }
 
     /// Gives an operator its state back: all of it, or only what stands beside the operator itself if that
@@ -278,8 +203,15 @@ impl Coordinator {
     /// # Errors
     /// State that can't be read.
     pub fn restore(&self, task: &mut OperatorTask, owned: Range<u16>, done: bool) -> Result<()> {
-        let state = self.origin.as_ref().and_then(|origin| origin.state_of(&task.stable_id, owned));
-        state.map_or(Ok(()), |state| task.restore(&state, done))
+        let Some(origin) = &self.origin else { return Ok(()) };
+        match self.state_of(origin, &task.stable_id, owned) {
+            Some(state) => task.restore(&state, done),
+            None => {
+                // It is new, but time has come far in the sources that it reads.
+                task.restore_progress(&self.progress(&origin.manifest.operators));
+                Ok(())
+            }
+        }
     }
 
     /// Restores the operators of all shards; takes what a standby has restored, if it is just that.
@@ -291,13 +223,47 @@ impl Coordinator {
             return Ok(Restored::default());
         };
         let shards = job.settings.parallelism.max(1);
-        let warm = job.warm.as_ref().filter(|_| !origin.named);
+        let warm = job.warm.as_ref().filter(|_| !origin.named && self.upgrade.changes_nothing());
         if let Some(warm) = warm.and_then(|warm| warm.take_if(&origin.manifest, shards)) {
             tracing::info!(checkpoint = origin.manifest.number, "its state was here already");
             return Ok(warm);
         }
         let parallel = self.settings.stores.parallel();
-        restore(job, topology, eval, shards, parallel, &|id, owned| origin.state_of(id, owned))
+        restore(job, topology, eval, shards, parallel, &|id, owned| self.state_of(origin, id, owned))
+    }
+
+    /// An operator's state, for the key groups of a shard, in the shape that it has now.
+    fn state_of(&self, origin: &Origin, id: &str, owned: Range<u16>) -> Option<OperatorState> {
+        let source = self.upgrade.state_of(id)?;
+        let mut entry = origin.manifest.operators.get(&source.id)?.clone();
+        for values in &mut entry.values {
+            *values = std::mem::take(values).into_iter().map(|(name, it)| (self.lane_now(name), it)).collect();
+        }
+        let state = OperatorState::new(&source.id, entry, owned, origin.storage.clone());
+        let now = self.clock.now_micros().div_euclid(1000);
+        Some(match reshape(source, now) {
+            Some(reshape) => state.reshaped(Arc::new(reshape)),
+            None if origin.named || source.id != id => state.rewritten(),
+            None => state,
+        })
+    }
+
+    /// The name of a lane's value under the ids that operators have now.
+    fn lane_now(&self, name: String) -> String {
+        let Some((lane, producer)) = name.split_once(": ") else { return name };
+        let renamed = self.upgrade.renamed().find(|(was, _)| *was == producer);
+        renamed.map_or_else(|| name.clone(), |(_, is)| format!("{lane}: {is}"))
+    }
+
+    /// How far the time of each source had come, as operators behind it saw it.
+    fn progress(&self, operators: &BTreeMap<String, OperatorEntry>) -> BTreeMap<String, Value> {
+        let lanes = operators.values().flat_map(|entry| &entry.values).flatten();
+        let of_source = lanes.filter_map(|(name, value)| {
+            let (_, producer) = name.split_once(": ")?;
+            let source = producer.strip_prefix("source:")?;
+            self.upgrade.goes_on(source).then(|| (producer.to_string(), value.clone()))
+        });
+        of_source.collect()
     }
 
     /// Finishes what the newest checkpoint decided, removes what older runs left behind.
@@ -323,15 +289,8 @@ impl Coordinator {
             let letters = tip.letters.iter().cloned();
             keep[self.sinks.len()] = letters.map(|content| Committable { content }).collect();
             if !self.tip_is_confirmed {
-                let has_sink = |name: &str| self.sinks.iter().any(|sink| sink == name);
-                let gone = tip.sinks.iter().find(|(name, it)| !it.is_empty() && !has_sink(name));
-                if let Some((name, _)) = gone {
-                    let message = format!(
-                        "checkpoint {} of '{}' has rows to publish for sink '{name}', which the script no longer has",
-                        tip.number, self.job
-                    );
-                    return Err(Diagnostic::error(Code::CheckpointUnusable, message)
-                        .help("run the script as it was once more, then change it"));
+                if self.origin.as_ref().is_none_or(|origin| origin.named) {
+                    self.check_pending(tip)?;
                 }
                 for (committer, committables) in committers.iter_mut().zip(&keep) {
                     committer.commit(committables)?;
@@ -354,6 +313,20 @@ impl Coordinator {
         self.mark_fresh_start()
     }
 
+    /// A job that begins anew must have the sinks for what the older one has to publish.
+    fn check_pending(&self, tip: &Manifest) -> Result<()> {
+        let has_sink = |name: &str| self.sinks.iter().any(|sink| sink == name);
+        let Some((name, _)) = tip.sinks.iter().find(|(name, it)| !it.is_empty() && !has_sink(name)) else {
+            return Ok(());
+        };
+        let message = format!(
+            "checkpoint {} of '{}' has rows to publish for sink '{name}', which the script no longer has",
+            tip.number, self.job
+        );
+        Err(Diagnostic::error(Code::CheckpointUnusable, message)
+            .help("run the script as it was once more, then change it"))
+    }
+
     /// A job that begins anew beside older checkpoints says so before its first row: should it die before
     /// its first checkpoint, nobody takes it for the older job.
     fn mark_fresh_start(&mut self) -> Result<()> {
@@ -366,15 +339,6 @@ impl Coordinator {
         manifest.counters = self.extras(&Counts::default());
         self.publish(&mut manifest)?;
         self.incarnation.confirm()
-    }
-}
-
-impl Origin {
-    /// An operator's state, for the key groups of a shard.
-    fn state_of(&self, id: &str, owned: Range<u16>) -> Option<OperatorState> {
-        let entry = self.manifest.operators.get(id)?;
-        let state = OperatorState::new(id, entry.clone(), owned, self.storage.clone());
-        Some(if self.named { state.rewritten() } else { state })
     }
 }
 
@@ -401,7 +365,7 @@ fn claim(
 }
 
 /// A text as a number: FNV-1a. Of a run's id one that no other run has, from time and process.
-fn nonce(run_id: &str) -> u64 {
+pub(super) fn nonce(run_id: &str) -> u64 {
     run_id.bytes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
     })

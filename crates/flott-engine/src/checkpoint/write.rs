@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flott_connector::Committable;
 use flott_state::{Manifest, OperatorSnapshot, PublishError, Segment, ShardPart, chain};
 use flott_types::{Code, Diagnostic, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Requests,
@@ -54,13 +54,7 @@ impl Pending {
 impl Coordinator {
     /// What a manifest holds beside state, places and committables.
     pub(super) fn extras(&self, counts: &Counts) -> Value {
-        json!({
-            "counts": counts,
-            "edges": self.script.edges,
-            "tables": self.script.tables,
-            "script": self.script.all,
-            "first_generation": self.identity.first_generation,
-        })
+        self.script.extras(counts, self.identity.first_generation)
     }
 
     pub(super) fn write(

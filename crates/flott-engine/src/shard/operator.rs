@@ -7,6 +7,7 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -386,6 +387,16 @@ impl OperatorTask {
         }
         self.operator.snapshot(&mut snapshot)?;
         Ok(snapshot)
+    }
+
+    /// Without state, but in the middle of sources: `saved` says how far the time of each has come.
+    pub fn restore_progress(&mut self, saved: &BTreeMap<String, serde_json::Value>) {
+        for lane in &mut self.lanes {
+            let producer = lane.stable_id.split_once(": ").map(|it| it.1);
+            if let Some(progress) = producer.and_then(|it| saved.get(it)) {
+                lane.reader.restore(std::slice::from_ref(progress));
+            }
+        }
     }
 
     /// Takes back what snapshots held; the operator itself unless it has it already.

@@ -17,7 +17,7 @@ pub struct StateSource {
     pub id: String,
     /// Its tables, by the name that they have now, if they aren't all as they were.
     pub tables: Option<BTreeMap<String, TableSource>>,
-    /// Numbers of its definition, as they were.
+    /// Numbers of its definition that are others now, as they were.
     pub numbers: BTreeMap<String, i64>,
 }
 

@@ -1,0 +1,290 @@
+//! What a script is, as far as its checkpoints depend on it, and what becomes of a checkpoint under another.
+//!
+//! ```text
+//!   manifest ─► Before ┐
+//!                      ├─► Upgrade (flott-plan) ─► refused │ lost, and no leave │ where state, places and
+//!   plan ─► Script ────┘                                                          counts come from
+//! ```
+//! Invariants
+//! - A run drops nothing that a checkpoint holds unless it was told to, and names what it drops.
+//! - Counts add up as they did: an edge that is still there has its counts, a new one counts the rows that
+//!   its source had read before it as [earlier](crate::accounting::EdgeSummary::earlier).
+
+use std::collections::BTreeMap;
+
+use flott_plan::{
+    PlanShape, SinkTarget, SourceInput, StreamPlan,
+    upgrade::{After, Before, Fate, Held, Read, StateSource, Subject, Upgrade, Written},
+};
+use flott_state::{ColumnFrom, Manifest, Reshape, TableFrom};
+use flott_types::{Code, Diagnostic, Result};
+use serde_json::{Value, json};
+
+use super::start::nonce;
+use crate::{
+    accounting::Counts,
+    topology::{Consumer, Edge, Topology},
+};
+
+/// What a script is, as far as its checkpoints depend on it.
+#[derive(Debug, Clone)]
+pub(super) struct Script {
+    /// The edges' ends, in order: counts belong to them.
+    edges: Value,
+    /// The same by ids.
+    edge_ids: Vec<[String; 2]>,
+    /// Where each table is that is read or written: connector and path.
+    tables: BTreeMap<String, String>,
+    /// A number that changes with anything in the plan.
+    all: Value,
+    /// What keeps state, and what that means.
+    shape: PlanShape,
+}
+
+impl Script {
+    pub(super) fn of(plan: &StreamPlan, topology: &Topology) -> Self {
+        let name = |edge: &Edge| {
+            [topology.producer_name(edge.producer), topology.consumer_name(edge.consumer)].map(str::to_string)
+        };
+        let edges = json!(topology.edges.iter().map(name).collect::<Vec<_>>());
+        let consumer = |consumer: Consumer| match consumer {
+            Consumer::Sink(_) => format!("sink:{}", topology.consumer_name(consumer)),
+            Consumer::Operator(at, _) => topology.operators[at].stable_id.clone(),
+        };
+        let ids = |edge: &Edge| [topology.producer_id(edge.producer), consumer(edge.consumer)];
+        let read = topology.sources.iter().filter_map(|(_, node)| match &node.input {
+            SourceInput::Table { table, .. } => Some((format!("read {}", node.name), table)),
+            SourceInput::Values(_) => None,
+        });
+        let written = topology.sinks.iter().filter_map(|(_, node)| match &node.target {
+            SinkTarget::Table(table) => Some((format!("written {}", node.name), table)),
+            SinkTarget::Collect => None,
+        });
+        let (mut tables, mut all) = (BTreeMap::new(), String::new());
+        for (name, table) in read.chain(written) {
+            let option = |key: &str| table.options.get(key).unwrap_or_default().to_string();
+            for (key, option) in table.options.iter() {
+                all.push_str(&format!("{name} {key}={};", option.value));
+            }
+            all.push_str(&format!("{};", table.schema()));
+            tables.insert(name, format!("{} {}", option("connector"), option("path")));
+        }
+        plan.nodes.iter().for_each(|node| all.push_str(&format!("{};", node.stable_id)));
+        Self {
+            edges,
+            edge_ids: topology.edges.iter().map(ids).collect(),
+            tables,
+            all: format!("{:016x}", nonce(&all)).into(),
+            shape: PlanShape::of(plan),
+        }
+    }
+
+    /// What a manifest says of the script.
+    pub(super) fn extras(&self, counts: &Counts, first_generation: u64) -> Value {
+        json!({
+            "counts": counts,
+            "edges": self.edges,
+            "edge_ids": self.edge_ids,
+            "tables": self.tables,
+            "script": self.all,
+            "shape": self.shape,
+            "first_generation": first_generation,
+        })
+    }
+
+    fn after(&self) -> After {
+        let places = |kind: &str| {
+            let of = |(name, place): (&String, &String)| Some((name.strip_prefix(kind)?.into(), place.clone()));
+            self.tables.iter().filter_map(of).collect()
+        };
+        After { shape: self.shape.clone(), sources: places("read "), sinks: places("written ") }
+    }
+
+    /// What becomes of a checkpoint under this script. `confirmed`: its rows are published.
+    ///
+    /// # Errors
+    /// `CheckpointUnusable`: nobody can go on from it with this script, whatever is dropped.
+    pub(super) fn upgrade(&self, manifest: &Manifest, key_groups: u16, confirmed: bool) -> Result<Upgrade> {
+        let unusable = |message: String| {
+            Diagnostic::error(Code::CheckpointUnusable, message)
+                .help("start afresh with --resume never, or give the job another 'pipeline.name'")
+        };
+        let (number, job) = (manifest.number, &manifest.job);
+        if manifest.key_groups != key_groups {
+            return Err(unusable(format!(
+                "checkpoint {number} of '{job}' has {} key groups, the job has {key_groups}",
+                manifest.key_groups
+            ))
+            .help("set 'pipeline.max-parallelism' to what it was"));
+        }
+        let was = |name: &str| manifest.counters.get(name);
+        if manifest.finished && was("script").is_some_and(|it| *it != self.all) {
+            return Err(unusable(format!(
+                "'{job}' finished at checkpoint {number}, and its script is another one now"
+            )));
+        }
+        let (before, after) = (before(manifest, confirmed), self.after());
+        let upgrade = Upgrade::plan(&before, &after);
+        let gone = upgrade.verdicts.iter().find(|it| {
+            it.subject == Subject::Sink
+                && it.verdict == Fate::Dropped
+                && before.sinks.get(&it.name).is_some_and(|sink| sink.pending)
+        });
+        if let Some(gone) = gone {
+            let message = format!(
+                "checkpoint {number} of '{job}' has rows to publish for sink '{}', which the script {}",
+                gone.name,
+                if after.sinks.contains_key(&gone.name) { "has elsewhere now" } else { "no longer has" }
+            );
+            return Err(Diagnostic::error(Code::CheckpointUnusable, message)
+                .help("run the script as it was once more, then change it"));
+        }
+        Ok(upgrade)
+    }
+
+    /// What a checkpoint counted, for this script's sources, edges and sinks.
+    pub(super) fn counts(&self, manifest: &Manifest, upgrade: &Upgrade) -> Option<Counts> {
+        let saved = manifest.counters.get("counts").cloned().unwrap_or_default();
+        let saved: Counts = serde_json::from_value(saved).ok()?;
+        if manifest.counters.get("edges") == Some(&self.edges) && upgrade.changes_nothing() {
+            return Some(saved);
+        }
+        let was = shape_of(manifest)?;
+        let ids: Vec<[String; 2]> = serde_json::from_value(manifest.counters.get("edge_ids")?.clone()).ok()?;
+        let renamed: BTreeMap<&str, &str> = upgrade.renamed().collect();
+        let now = |id: &String| renamed.get(id.as_str()).map_or_else(|| id.clone(), |id| (*id).to_string());
+        let mut edges: Vec<Option<([String; 2], [u64; 9])>> = ids
+            .iter()
+            .map(|[from, to]| [now(from), now(to)])
+            .zip(saved.edges.iter().copied())
+            .map(Some)
+            .collect();
+        let goes_on = |source: &String| upgrade.goes_on(source);
+        let mut counts = Counts { dead_letters: saved.dead_letters, ..Counts::default() };
+        for source in &self.shape.sources {
+            let at = was.sources.iter().position(|it| it == source).filter(|_| goes_on(source));
+            counts.sources.push(at.and_then(|at| saved.sources.get(at)).copied().unwrap_or_default());
+        }
+        for id in &self.edge_ids {
+            let source = id[0].strip_prefix("source:").map(str::to_string);
+            let anew = source.as_ref().is_some_and(|it| !goes_on(it));
+            let known = edges.iter_mut().find(|it| it.as_ref().is_some_and(|it| it.0 == *id));
+            let known = known.and_then(Option::take).filter(|_| !anew).map(|it| it.1);
+            let read = source.and_then(|it| self.shape.sources.iter().position(|name| *name == it));
+            let read = read.and_then(|at| counts.sources.get(at)).map_or(0, |it| it[0]);
+            counts.edges.push(known.unwrap_or([read, 0, 0, 0, 0, 0, 0, 0, read]));
+        }
+        for sink in &self.shape.sinks {
+            let id = format!("sink:{sink}");
+            let brought = self.edge_ids.iter().zip(&counts.edges).filter(|(edge, _)| edge[1] == id);
+            let written: u64 = brought.map(|(_, counts)| counts[2]).sum();
+            let at = was.sinks.iter().position(|it| it == sink);
+            let known = at.and_then(|at| saved.sinks.get(at)).filter(|it| it[0] == written);
+            counts.sinks.push(known.copied().unwrap_or([written, 0, 0, 0]));
+        }
+        Some(counts)
+    }
+}
+
+/// What a manifest says of its script's operators; none: an earlier version wrote it.
+fn shape_of(manifest: &Manifest) -> Option<PlanShape> {
+    serde_json::from_value(manifest.counters.get("shape")?.clone()).ok()
+}
+
+fn before(manifest: &Manifest, confirmed: bool) -> Before {
+    let shape = shape_of(manifest);
+    let held = |id: &String| {
+        let tables = manifest.operators.get(id).into_iter().flat_map(|entry| entry.tables.values());
+        let mut held = Held::default();
+        for table in tables {
+            held.rows += table.rows;
+            held.bytes += table.blocks.iter().map(|block| block.bytes).sum::<u64>();
+        }
+        (id.clone(), held)
+    };
+    let place = |kind: &str, name: &str| {
+        let place = manifest.counters.get("tables")?.get(format!("{kind} {name}"))?.as_str()?;
+        Some(place.to_string())
+    };
+    let read = |name: &str| {
+        let at = shape.as_ref()?.sources.iter().position(|it| it == name)?;
+        manifest.counters.get("counts")?.get("sources")?.get(at)?.get(0)?.as_u64()
+    };
+    let source = |name: &String| (name.clone(), Read { place: place("read", name), rows: read(name) });
+    let sink = |(name, rows): (&String, &Vec<Value>)| {
+        let pending = !confirmed && !rows.is_empty();
+        (name.clone(), Written { place: place("written", name), pending })
+    };
+    Before {
+        operators: manifest.plan.iter().chain(manifest.operators.keys()).map(held).collect(),
+        sources: manifest.sources.keys().map(source).collect(),
+        sinks: manifest.sinks.iter().map(sink).collect(),
+        shape,
+    }
+}
+
+/// How an operator's state is read, if not as it is. `now`: milliseconds.
+pub(super) fn reshape(source: &StateSource, now: i64) -> Option<Reshape> {
+    use flott_plan::upgrade::ColumnSource;
+    if source.tables.is_none() && source.numbers.is_empty() {
+        return None;
+    }
+    let column = |it: &ColumnSource| match it {
+        ColumnSource::Saved(at) => ColumnFrom::Saved(*at),
+        ColumnSource::Fields(at, fields) => ColumnFrom::Fields(*at, fields.clone()),
+        ColumnSource::Bits(at, bits) => ColumnFrom::Bits(*at, bits.clone()),
+        ColumnSource::Anew => ColumnFrom::Anew,
+        ColumnSource::Now => ColumnFrom::Constant(now),
+    };
+    let tables = source.tables.as_ref().map(|tables| {
+        let table = |(name, it): (&String, &flott_plan::upgrade::TableSource)| {
+            let columns = it.columns.iter().map(column).collect();
+            (name.clone(), TableFrom { name: it.name.clone(), keys: it.keys, columns, only: it.only })
+        };
+        tables.iter().map(table).collect()
+    });
+    Some(Reshape { tables, numbers: source.numbers.clone() })
+}
+
+/// Refuses to lose what nobody gave leave to lose.
+///
+/// # Errors
+/// `StateLost`
+pub(super) fn check_lost(upgrade: &Upgrade, manifest: &Manifest, allowed: &[String]) -> Result<()> {
+    let lost: Vec<_> = upgrade.lost(allowed).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let each: Vec<String> = lost.iter().map(|it| format!("{} ({})", it.id, it.reasons.join("; "))).collect();
+    let message = format!(
+        "checkpoint {} of '{}' holds what the script can't take up: {}",
+        manifest.number,
+        manifest.job,
+        each.join(", ")
+    );
+    let leave: Vec<String> = lost.iter().map(|it| format!("--allow-drop {}", it.id)).collect();
+    Err(Diagnostic::error(Code::StateLost, message).help(format!(
+        "'flott upgrade' shows what becomes of each part; to go on without these add {}",
+        leave.join(" ")
+    )))
+}
+
+/// Says what becomes of a checkpoint, as far as it isn't as it was.
+pub(super) fn log(upgrade: &Upgrade) {
+    for it in &upgrade.verdicts {
+        let reasons = it.reasons.join("; ");
+        match it.verdict {
+            Fate::Kept => {}
+            Fate::Dropped if it.loses => tracing::warn!(id = it.id.as_str(), "dropped: {reasons}"),
+            fate => tracing::info!(id = it.id.as_str(), "{}: {reasons}", fate.word()),
+        }
+    }
+}
+
+/// What becomes of a checkpoint under a plan, for somebody who wants to know before anything runs.
+///
+/// # Errors
+/// `CheckpointUnusable`: nobody can go on from it with this plan, whatever is dropped.
+pub fn upgrade(plan: &StreamPlan, manifest: &Manifest, key_groups: u16, confirmed: bool) -> Result<Upgrade> {
+    Script::of(plan, &Topology::of(plan)?).upgrade(manifest, key_groups, confirmed)
+}
