@@ -458,21 +458,36 @@ impl Counters {
                 .edges
                 .iter()
                 .zip(&counts.edges)
-                .map(|(it, &[input, expanded, output, filtered, late, dead_lettered, skipped, unmatched, earlier])| {
-                    EdgeSummary {
-                        unmatched,
-                        earlier,
-                        from: it.from.clone(),
-                        to: it.to.clone(),
-                        input,
-                        expanded,
-                        output,
-                        filtered,
-                        late,
-                        dead_lettered,
-                        skipped,
-                    }
-                })
+                .map(
+                    |(
+                        it,
+                        &[
+                            input,
+                            expanded,
+                            output,
+                            filtered,
+                            late,
+                            dead_lettered,
+                            skipped,
+                            unmatched,
+                            earlier,
+                        ],
+                    )| {
+                        EdgeSummary {
+                            unmatched,
+                            earlier,
+                            from: it.from.clone(),
+                            to: it.to.clone(),
+                            input,
+                            expanded,
+                            output,
+                            filtered,
+                            late,
+                            dead_lettered,
+                            skipped,
+                        }
+                    },
+                )
                 .collect(),
             dlq: counts.dead_letters,
             restarts: get(&self.restarts),

@@ -39,9 +39,9 @@ use std::{
 use flott_state::{FullPlan, KeyGroups, OperatorSnapshot, Stores};
 
 pub use coordinator::{CheckpointSummary, Coordinator};
-pub use script::upgrade;
 pub(crate) use coordinator::{Hands, Rounds};
 pub use keeper::Keeper;
+pub use script::upgrade;
 
 /// How checkpoints are made.
 #[derive(Debug, Clone)]

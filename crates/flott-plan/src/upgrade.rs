@@ -369,7 +369,8 @@ fn old_shapes(before: &Before) -> Vec<OperatorShape> {
 
 fn taken_up(old: &OperatorShape, new: &OperatorShape, carried: carry::Carried) -> Verdict {
     let fate = if carried.changes.is_empty() { Fate::Kept } else { Fate::Migrated };
-    let changed = old.numbers.iter().filter(|(what, it)| new.numbers.get(*what).is_some_and(|new| new != *it));
+    let changed =
+        old.numbers.iter().filter(|(what, it)| new.numbers.get(*what).is_some_and(|new| new != *it));
     let numbers = changed.map(|(what, it)| (what.clone(), *it)).collect();
     let state = StateSource { id: old.id.clone(), tables: carried.tables, numbers };
     Verdict {

@@ -61,15 +61,15 @@ fn wrong_argument(message: String) -> Box<Diagnostic> {
 /// What the directory argument names.
 pub struct Place {
     /// It, without `file://`.
-    path: PathBuf,
+    pub path: PathBuf,
     /// Folders of jobs: itself, or those in it.
     pub folders: Vec<PathBuf>,
     /// The one checkpoint that is meant.
-    number: Option<u64>,
+    pub number: Option<u64>,
 }
 
 impl Place {
-    /// What the argument names.
+    /// What an argument names.
     ///
     /// # Errors
     /// `CheckpointUnusable`: there are no checkpoints.
@@ -159,32 +159,39 @@ fn job_folders(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// A job's folder with its checkpoints.
-struct JobFolder {
-    path: PathBuf,
+pub struct JobFolder {
+    /// Where it is.
+    pub path: PathBuf,
     storage: LocalStorage,
-    contents: Contents,
+    /// Its claims and checkpoints.
+    pub contents: Contents,
 }
 
 impl JobFolder {
-    fn read(path: &Path) -> Result<Self> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// `CheckpointUnusable`
+    pub fn read(path: &Path) -> Result<Self> {
         let storage = LocalStorage::new(path);
         let contents = contents(&storage)?;
         Ok(Self { path: path.to_path_buf(), storage, contents })
     }
 
     /// The job's name: what its claims say, for the folder's name may be written otherwise.
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let claimed = self.contents.claims.values().next_back().map(|claim| claim.job.clone());
         let folder = || self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         claimed.unwrap_or_else(folder)
     }
 
-    fn is_confirmed(&self, number: u64) -> bool {
+    /// Whether a checkpoint's rows are published.
+    pub fn is_confirmed(&self, number: u64) -> bool {
         self.contents.listing.confirmed.contains(&number)
     }
 
     /// What is wrong with a checkpoint, as far as that was seen without reading its state.
-    fn damage(&self, number: u64) -> Vec<String> {
+    pub fn damage(&self, number: u64) -> Vec<String> {
         let damaged = self.contents.damaged.iter().filter(|it| it.number == number);
         damaged.map(|it| it.what.clone()).collect()
     }

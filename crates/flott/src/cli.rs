@@ -58,6 +58,12 @@ pub enum Command {
     ///
     /// Exit code: 0 nothing holds it back, or it has finished; 1 something does, or it does not run.
     Why(Why),
+    /// Say what becomes of a checkpoint under a script that was changed, before anything runs
+    ///
+    /// For every source, operator and sink: kept, migrated, rebuilt or dropped, and why. Nothing is changed.
+    ///
+    /// Exit code: 0 nothing is lost, 1 `flott run` would refuse to go on, 2 the script or an argument is wrong.
+    Upgrade(Upgrade),
     /// Print a completion script for a shell
     Completions {
         /// The shell.
@@ -134,6 +140,28 @@ pub struct Run {
     /// Run even if another process runs the pipeline: that one can publish nothing more, and stops
     #[arg(long)]
     pub take_over: bool,
+    /// Go on without what a checkpoint holds of this operator, if the changed script can't take it up: an id
+    /// as `flott upgrade` shows it, or `all`. May be given several times
+    #[arg(long, value_name = "OPERATOR")]
+    pub allow_drop: Vec<String>,
+}
+
+/// `flott upgrade`
+#[derive(Debug, Args)]
+pub struct Upgrade {
+    /// A checkpoint (…/job/sequence/00000007), a job's folder for its newest one, or what
+    /// 'execution.checkpointing.dir' says
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// The script.
+    #[command(flatten)]
+    pub script: ScriptArguments,
+    /// Count this operator's state as given up: an id, or `all`. May be given several times
+    #[arg(long, value_name = "OPERATOR")]
+    pub allow_drop: Vec<String>,
+    /// One JSON object a line, one for each job
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `flott validate`

@@ -36,6 +36,7 @@ mod standby;
 mod status;
 mod supervise;
 mod why;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -75,6 +76,7 @@ fn dispatch() -> ExitCode {
         cli::Command::Checkpoint(checkpoint) => checkpoints::command(&checkpoint),
         cli::Command::Status(status) => status::command(&status),
         cli::Command::Why(why) => why::command(&why),
+        cli::Command::Upgrade(upgrade) => upgrade::command(&upgrade),
         cli::Command::Completions { shell } => {
             let mut command = <cli::Arguments as clap::CommandFactory>::command();
             let mut script = Vec::new();

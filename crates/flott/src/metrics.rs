@@ -119,6 +119,7 @@ impl Collector for Exposed {
                 ("dead_lettered", edge.dead_lettered),
                 ("skipped", edge.skipped),
                 ("unmatched", edge.unmatched),
+                ("earlier", edge.earlier),
             ];
             outcomes.map(|(outcome, count)| {
                 let labels = vec![

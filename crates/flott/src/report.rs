@@ -34,6 +34,7 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
             ("dead-lettered", edge.dead_lettered),
             ("skipped", edge.skipped),
             ("unmatched", edge.unmatched),
+            ("read before it was there", edge.earlier),
         ];
         let rest: Vec<String> =
             rest.iter().filter(|(_, n)| *n > 0).map(|(what, n)| format!("{} {what}", grouped(*n))).collect();

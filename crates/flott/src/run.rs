@@ -194,9 +194,8 @@ impl<'a> Runner<'a> {
             settings::job_settings(&self.session.options, &self.default_name, self.clock.as_ref())?;
         self.pipelines += 1;
         if let Some(checkpointing) = &mut settings.checkpointing {
-            if self.pipelines > 1 {
-                checkpointing.job = format!("{}-{}", checkpointing.job, self.pipelines);
-            }
+            checkpointing.job = job_name(std::mem::take(&mut checkpointing.job), self.pipelines);
+            checkpointing.allow_drop.clone_from(&self.arguments.allow_drop);
             if let Some(resume) = &self.arguments.resume {
                 checkpointing.resume = settings::resume(resume);
             }
@@ -309,6 +308,11 @@ impl<'a> Runner<'a> {
             console::err(report::text(summary, seconds, &self.dead_letters));
         }
     }
+}
+
+/// The name under which the pipeline of this number, counted from 1, has checkpoints.
+pub fn job_name(name: String, pipeline: usize) -> String {
+    if pipeline > 1 { format!("{name}-{pipeline}") } else { name }
 }
 
 /// The pipeline that an outcome asks for, if it asks for one.

@@ -8,12 +8,7 @@ use flott_state::{Incarnation, Manifest, Storage, chain, manifest::OperatorEntry
 use flott_types::{Code, Diagnostic, Result};
 use serde_json::Value;
 
-use super::{
-    Checkpointing, Requests,
-    script::Script,
-    start::Origin,
-    write::Pending,
-};
+use super::{Checkpointing, Requests, script::Script, start::Origin, write::Pending};
 use crate::{
     accounting::Counts,
     activity::{Activity, Phase},

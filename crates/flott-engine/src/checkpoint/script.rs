@@ -94,7 +94,8 @@ impl Script {
 
     fn after(&self) -> After {
         let places = |kind: &str| {
-            let of = |(name, place): (&String, &String)| Some((name.strip_prefix(kind)?.into(), place.clone()));
+            let of =
+                |(name, place): (&String, &String)| Some((name.strip_prefix(kind)?.into(), place.clone()));
             self.tables.iter().filter_map(of).collect()
         };
         After { shape: self.shape.clone(), sources: places("read "), sinks: places("written ") }
@@ -150,7 +151,8 @@ impl Script {
             return Some(saved);
         }
         let was = shape_of(manifest)?;
-        let ids: Vec<[String; 2]> = serde_json::from_value(manifest.counters.get("edge_ids")?.clone()).ok()?;
+        let ids: Vec<[String; 2]> =
+            serde_json::from_value(manifest.counters.get("edge_ids")?.clone()).ok()?;
         let renamed: BTreeMap<&str, &str> = upgrade.renamed().collect();
         let now = |id: &String| renamed.get(id.as_str()).map_or_else(|| id.clone(), |id| (*id).to_string());
         let mut edges: Vec<Option<([String; 2], [u64; 9])>> = ids

@@ -237,7 +237,8 @@ impl Coordinator {
         let source = self.upgrade.state_of(id)?;
         let mut entry = origin.manifest.operators.get(&source.id)?.clone();
         for values in &mut entry.values {
-            *values = std::mem::take(values).into_iter().map(|(name, it)| (self.lane_now(name), it)).collect();
+            *values =
+                std::mem::take(values).into_iter().map(|(name, it)| (self.lane_now(name), it)).collect();
         }
         let state = OperatorState::new(&source.id, entry, owned, origin.storage.clone());
         let now = self.clock.now_micros().div_euclid(1000);

@@ -37,5 +37,6 @@ mod secrets;
 mod standby;
 mod stop_and_kill;
 mod support;
+mod upgrades;
 mod values_text;
 mod why;

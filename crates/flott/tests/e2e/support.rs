@@ -166,7 +166,7 @@ pub fn check_sums(summary: &Value) {
     let count = |object: &Value, key: &str| object[key].as_u64().unwrap_or(0);
     let list = |key: &str| summary[key].as_array().cloned().unwrap_or_default();
     for edge in list("edges") {
-        let parts = ["out", "filtered", "late", "dead_lettered", "skipped"];
+        let parts = ["out", "filtered", "late", "dead_lettered", "skipped", "earlier"];
         let accounted: u64 = parts.iter().map(|key| count(&edge, key)).sum();
         assert_eq!(count(&edge, "in") + count(&edge, "expanded"), accounted, "{edge}\n{summary}");
         let sources = list("sources");
