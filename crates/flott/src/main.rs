@@ -35,8 +35,8 @@ mod socket;
 mod standby;
 mod status;
 mod supervise;
-mod why;
 mod upgrade;
+mod why;
 
 use std::process::ExitCode;
 
