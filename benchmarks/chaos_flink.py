@@ -62,7 +62,7 @@ def statements(job, given, out):
     rolling = "'sink.rolling-policy.file-size' = '4 mb', 'sink.rolling-policy.rollover-interval' = '1 s', 'sink.rolling-policy.check-interval' = '500 ms'"
     sink = f"CREATE TABLE s ({columns}) WITH ({files.format(out, 'debezium-json' if changes else 'json')}, {rolling})"
     if given.generate:
-        tables = [generated("bids", given.generate, 15), generated("auctions", given.generate // 300, 12)]
+        tables = [generated("bids", given.generate, given.seconds), generated("auctions", given.generate // 300, given.seconds)]
         query = query.replace("SELECT * FROM bids", "SELECT auction, bidder, price, ts FROM bids")
     else:
         data = os.path.abspath(given.input)
@@ -262,6 +262,7 @@ def main():
     arguments.add_argument("--at-a-time", type=int, default=4, help="kills of a job before it may end")
     arguments.add_argument("--keep")
     arguments.add_argument("--generate", type=int, metavar="ROWS", help="no files: so many rows of Flink's datagen")
+    arguments.add_argument("--seconds", type=int, default=15, help="how long generated rows come; many: no kill hits the end of the input")
     given = arguments.parse_args()
     python = os.environ.get("FLOTT_FLINK_PYTHON") or sys.exit("FLOTT_FLINK_PYTHON names no Python with apache-flink")
     place = given.keep or tempfile.mkdtemp(prefix="chaos-flink-")

@@ -8,6 +8,8 @@
 //!
 //!   pairs:  start ── stopped (SIGSTOP) ·············· goes on (SIGCONT) ── ✗
 //!                            start ── takes over ─────────────────────── ✗
+//!   standby: start ── ✗
+//!            start --standby ── waits ── takes over ────────────────────── ✗
 //! ```
 //!
 //! Invariants
@@ -88,8 +90,6 @@ pub struct Killer {
     directory: PathBuf,
     /// Checkpoint intervals are drawn from this range, in milliseconds.
     intervals: (u64, u64),
-    /// What a start beside a living one is told, so that it takes over.
-    take_over: Option<String>,
     /// Never written to: waiting on it is a pause.
     never: (SyncSender<()>, std::sync::mpsc::Receiver<()>),
 }
@@ -138,10 +138,7 @@ impl Work<'_> {
 impl Killer {
     /// Runs `binary` below `directory`; checkpoint intervals are drawn from `intervals`.
     pub fn new(binary: impl Into<PathBuf>, directory: impl Into<PathBuf>, intervals: (u64, u64)) -> Self {
-        let (binary, directory) = (binary.into(), directory.into());
-        let help = Flott::new(&binary, ".").run(["run", "--help"]).map(|it| it.stdout).unwrap_or_default();
-        let take_over = help.contains("--take-over").then(|| "--take-over".to_string());
-        Self { binary, directory, intervals, take_over, never: sync_channel(0) }
+        Self { binary: binary.into(), directory: directory.into(), intervals, never: sync_channel(0) }
     }
 
     /// What the job writes when nobody disturbs it, and how many looks a run takes.
@@ -203,6 +200,7 @@ impl Killer {
             Round::Alone(moment) => self.alone(work, Some(moment), random),
             Round::Frozen(moment) => self.frozen(work, moment, random),
             Round::Twins => self.twins(work, random),
+            Round::Standby(moment) => self.standby(work, moment, random),
         }
     }
 
@@ -241,6 +239,8 @@ impl Killer {
             format!("execution.checkpointing.interval={} ms", least + random.below(most - least + 1)),
             format!("execution.checkpointing.dir={CHECKPOINTS}"),
             format!("pipeline.name={}", job.name),
+            "high-availability.lease.interval=50 ms".into(),
+            "high-availability.lease.timeout=300 ms".into(),
         ];
         options.into_iter().flat_map(|option| ["-D".to_string(), option]).collect()
     }

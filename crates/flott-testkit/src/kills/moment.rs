@@ -31,17 +31,20 @@ pub(super) enum Round {
     Frozen(Moment),
     /// Two starts at once, both killed.
     Twins,
+    /// A start with a standby beside it; at that moment it is killed or stopped, and the standby takes over.
+    Standby(Moment),
 }
 
 impl Round {
-    /// Most kills come after a first checkpoint; some where they hurt most; one round in eight is a pair.
+    /// Most kills come after a first checkpoint; some where they hurt most; one round in six is a pair.
     pub(super) fn draw(looks: u64, random: &mut Random) -> Self {
-        match random.below(16) {
+        match random.below(18) {
             0 => Self::Frozen(if random.below(3) == 0 { Moment::Pending(0) } else { checkpointed(random) }),
             1 => Self::Twins,
             2 | 3 => Self::Alone(Moment::Claimed(random.below(30))),
             4..=6 => Self::Alone(Moment::Pending(random.below(3))),
-            7 => Self::Alone(Moment::After(random.below(looks.max(1)))),
+            7 => Self::Standby(checkpointed(random)),
+            8 => Self::Alone(Moment::After(random.below(looks.max(1)))),
             _ => Self::Alone(checkpointed(random)),
         }
     }

@@ -6,6 +6,8 @@
 //!   twins:   A ── claim ───────────── finds B's claim, stops ── or ✗
 //!            B ─── claim ──────────────────────────────────── ✗
 //! ```
+//!   standby: A ──── ✗, or SIGSTOP ········· SIGCONT ── finds B's claim, stops ── or ✗
+//!            B --standby ── waits ── claim ── … ─────────────────────────── ✗
 //!
 //! Whoever stops by itself must say that it is superseded, or that another run is alive.
 
@@ -17,7 +19,7 @@ use std::{
 use super::{End, Killer, Moment, Random, Work, end, must_succeed};
 
 /// What a start says that stops because of another: a newer one has claimed, or one is alive.
-const BECAUSE_OF_THE_OTHER: [&str; 2] = ["FLT-2103", "--take-over"];
+const BECAUSE_OF_THE_OTHER: [&str; 2] = ["FLT-2103", "FLT-2104"];
 
 /// The names of the files for what each says.
 const SAID: [&str; 2] = ["stderr", "stderr-2"];
@@ -33,7 +35,7 @@ impl Killer {
         }
         signal(&first, "STOP")?;
         let before = work.sequence()?;
-        let mut second = self.start_beside(work, random)?;
+        let mut second = self.start_beside(work, Some("--take-over"), random)?;
         let exited = self.wait_for(&mut second, Some(Moment::Claimed(random.below(200))), work, &before)?;
         signal(&first, "CONT")?;
         if exited.is_none() {
@@ -46,14 +48,38 @@ impl Killer {
     pub(super) fn twins(&self, work: &mut Work, random: &mut Random) -> io::Result<bool> {
         let mut first = self.start(work.job, &work.place, SAID[0], &self.options(work.job, random))?;
         self.wait_looks(&mut [&mut first], random.below(60))?;
-        let mut second = self.start_beside(work, random)?;
+        let how = (random.below(2) == 0).then_some("--take-over");
+        let mut second = self.start_beside(work, how, random)?;
         self.wait_looks(&mut [&mut first, &mut second], random.below(600))?;
         self.end_both(work, [first, second])
     }
 
-    fn start_beside(&self, work: &Work, random: &mut Random) -> io::Result<Child> {
+    /// A start with a standby beside it, which is killed or stands still.
+    pub(super) fn standby(&self, work: &mut Work, moment: Moment, random: &mut Random) -> io::Result<bool> {
+        let before = work.sequence()?;
+        let mut first = self.start(work.job, &work.place, SAID[0], &self.options(work.job, random))?;
+        let mut second = self.start_beside(work, Some("--standby"), random)?;
+        if let Some(status) = self.wait_for(&mut first, Some(moment), work, &before)? {
+            // The standby may have been there first.
+            if !status.success() {
+                must_be_superseded(work, SAID[0], status)?;
+            }
+            return self.end_both(work, [first, second]);
+        }
+        let stands_still = random.below(2) == 0;
+        signal(&first, if stands_still { "STOP" } else { "KILL" })?;
+        let before = work.sequence()?;
+        self.wait_for(&mut second, Some(Moment::Claimed(random.below(200))), work, &before)?;
+        if stands_still {
+            signal(&first, "CONT")?;
+        }
+        self.wait_looks(&mut [&mut first, &mut second], random.below(300))?;
+        self.end_both(work, [first, second])
+    }
+
+    fn start_beside(&self, work: &Work, how: Option<&str>, random: &mut Random) -> io::Result<Child> {
         let mut options = self.options(work.job, random);
-        options.extend(self.take_over.clone());
+        options.extend(how.map(String::from));
         self.start(work.job, &work.place, SAID[1], &options)
     }
 
