@@ -83,6 +83,15 @@ pub struct SinkRequest {
     pub sink_number: usize,
 }
 
+/// What a writer has done so far, for whoever asks what a run is doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriterFigures {
+    /// Files begun and not ended.
+    pub open_files: u64,
+    /// Bytes handed over to be written.
+    pub bytes: u64,
+}
+
 /// Writes one shard's rows.
 pub trait SinkWriter: Send {
     /// Takes over a batch of the sink's schema. Never blocks.
@@ -104,6 +113,10 @@ pub trait SinkWriter: Send {
     /// Whether the writer wants more.
     fn is_ready(&mut self) -> bool {
         true
+    }
+    /// What it has done so far. Asked about once a second; all zero where it doesn't say.
+    fn figures(&self) -> WriterFigures {
+        WriterFigures::default()
     }
     /// The buffer timeout has passed: hand over what is buffered, where that makes it visible sooner.
     ///

@@ -1,6 +1,9 @@
 //! The end of a shard's pipeline: counts rows and hands them to the sink's writer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_connector::{Clock, Committable, SinkWriter};
@@ -127,6 +130,16 @@ impl SinkTask {
                 self.watch.during(self.index, || shared.complete(source, sequence, held))
             }
         }
+    }
+    /// Says what its writer has done.
+    pub fn measure(&self) {
+        let (Writer::Own(writer), Some(told)) = (&self.writer, self.watch.activity.sinks.get(self.index))
+        else {
+            return;
+        };
+        let figures = writer.figures();
+        told.open_files.store(figures.open_files, Relaxed);
+        told.bytes.store(figures.bytes, Relaxed);
     }
     /// How long it has been at work since it was asked last.
     pub fn spent(&mut self) -> Duration {

@@ -53,6 +53,8 @@ pub(crate) struct Output {
     queue: Option<Sender<Job>>,
     /// What didn't fit into the queue.
     outbox: VecDeque<Job>,
+    /// Bytes handed over so far.
+    bytes: u64,
     status: Arc<Status>,
     buffers: BufferPool,
     /// Joined on drop, after `queue` was closed.
@@ -79,7 +81,14 @@ impl Output {
         let buffers = BufferPool::default();
         let files = Files::new(disk.clone(), buffers.clone());
         let thread = disk.start(name, Box::new(Writing { files, jobs, status: status.clone() }))?;
-        Ok(Self { queue: Some(queue), outbox: VecDeque::new(), status, buffers, thread: Some(thread) })
+        Ok(Self {
+            queue: Some(queue),
+            outbox: VecDeque::new(),
+            bytes: 0,
+            status,
+            buffers,
+            thread: Some(thread),
+        })
     }
 
     /// An empty buffer.
@@ -93,9 +102,17 @@ impl Output {
     /// The error of an earlier job.
     pub(crate) fn send(&mut self, job: Job) -> Result<()> {
         self.check()?;
+        if let Job::Write { bytes, .. } = &job {
+            self.bytes += bytes.len() as u64;
+        }
         self.outbox.push_back(job);
         self.pump();
         Ok(())
+    }
+
+    /// Bytes handed over so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether everything handed over fits into the queue.

@@ -7,7 +7,7 @@ use arrow::{
     array::{Int8Array, RecordBatch},
     row::{OwnedRow, RowConverter, SortField},
 };
-use flott_connector::{Committable, Encoder, SinkWriter};
+use flott_connector::{Committable, Encoder, SinkWriter, WriterFigures};
 use flott_types::{Code, Diagnostic, Result};
 
 use super::{
@@ -291,6 +291,10 @@ impl SinkWriter for FileSinkWriter {
 
     fn is_ready(&mut self) -> bool {
         self.output.is_ready()
+    }
+
+    fn figures(&self) -> WriterFigures {
+        WriterFigures { open_files: self.open.len() as u64, bytes: self.output.bytes() }
     }
 
     fn flush(&mut self) -> Result<()> {

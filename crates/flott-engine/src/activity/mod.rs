@@ -118,6 +118,8 @@ pub(crate) struct SinkActivity {
     pub(crate) busy: Spent,
     /// It wanted no more rows.
     pub(crate) not_ready: Spent,
+    pub(crate) open_files: AtomicU64,
+    pub(crate) bytes: AtomicU64,
     /// What it wrote up to the barrier under way is durable.
     pub(crate) prepared: AtomicBool,
 }

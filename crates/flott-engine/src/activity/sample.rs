@@ -172,6 +172,10 @@ pub struct SinkShard {
     pub busy: u64,
     /// It wanted no more rows.
     pub not_ready: u64,
+    /// Files begun and not ended.
+    pub open_files: u64,
+    /// Bytes handed over to be written.
+    pub bytes: u64,
 }
 
 /// A way from one part of the plan to another.

@@ -122,7 +122,12 @@ impl Counters {
             shards: shards
                 .iter()
                 .filter_map(|shard| shard.sinks.get(at))
-                .map(|it| SinkShard { busy: it.busy.get(), not_ready: it.not_ready.get() })
+                .map(|it| SinkShard {
+                    busy: it.busy.get(),
+                    not_ready: it.not_ready.get(),
+                    open_files: it.open_files.load(Relaxed),
+                    bytes: it.bytes.load(Relaxed),
+                })
                 .collect(),
         };
         self.sinks.iter().enumerate().map(sink).collect()

@@ -283,12 +283,14 @@ impl Shard {
         any
     }
 
-    /// Says how much memory its operators hold, now and then: they have to add it up.
+    /// Says how much memory its operators hold, and what its sinks have written, now and then: they have to add
+    /// it up.
     fn measure(&mut self, now: Duration) {
         if now.saturating_sub(self.measured) < MEASURE_EVERY {
             return;
         }
         self.measured = now;
+        self.sinks.iter().for_each(SinkTask::measure);
         for operator in &self.operators {
             let bytes = u64::try_from(operator.operator.memory()).unwrap_or(u64::MAX);
             self.activity.operators[operator.index].memory.store(bytes, Ordering::Relaxed);

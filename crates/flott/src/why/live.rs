@@ -86,12 +86,7 @@ fn figures(place: Place, between: &Between<'_>) -> Vec<String> {
         Place::Operator(at) => {
             sample.operators.get(at).map(|it| operator(at, it, between)).unwrap_or_default()
         }
-        Place::Sink(at) => vec![format!(
-            "{}, wants no rows {} of the time, busy {}",
-            rows_a_second(between.rows(place)),
-            percent(peak(&between.blocked(Place::Sink(at))).1),
-            each(&between.busy(place))
-        )],
+        Place::Sink(at) => vec![sink(at, between)],
     };
     let full = sample.edges.iter().filter(|edge| edge.to == place && edge.waiting > 0);
     let (waiting, capacity) = full.fold((0, 0), |sum, edge| (sum.0 + edge.waiting, sum.1 + edge.capacity));
@@ -153,6 +148,23 @@ fn source(at: usize, it: &SourceSample, between: &Between<'_>) -> Vec<String> {
         out.push(format!("watermark {}{lag}{oldest}", instant(watermark)));
     }
     out
+}
+
+fn sink(at: usize, between: &Between<'_>) -> String {
+    let place = Place::Sink(at);
+    let sum = |sample: &Sample| {
+        let shards = sample.sinks.get(at).map(|it| it.shards.iter()).into_iter().flatten();
+        shards.fold((0, 0), |sum: (u64, u64), it| (sum.0 + it.bytes, sum.1 + it.open_files))
+    };
+    let ((before, _), (after, open_files)) = (sum(between.first), sum(between.second));
+    let bytes = if after > 0 { format!(", {}/s", size(between.rate(before, after))) } else { String::new() };
+    let open = if open_files > 0 { format!(", {} files open", grouped(open_files)) } else { String::new() };
+    format!(
+        "{}{bytes}{open}, wants no rows {} of the time, busy {}",
+        rows_a_second(between.rows(place)),
+        percent(peak(&between.blocked(place)).1),
+        each(&between.busy(place))
+    )
 }
 
 fn operator(at: usize, it: &OperatorSample, between: &Between<'_>) -> Vec<String> {
