@@ -282,7 +282,8 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
                     files = committables.len(),
                     "publishing"
                 );
-                parts.committers[*index].commit(committables)?;
+                // What may be published already would be published twice by another try.
+                parts.committers[*index].commit(committables).map_err(Diagnostic::that_lasts)?;
             }
         }
         if drained || self.coordinator.is_none() {

@@ -134,6 +134,9 @@ pub(crate) fn restore(
     for (index, spec) in topology.operators.iter().enumerate() {
         if !matches!(spec.node, OperatorNode::LookupJoin(_)) {
             work.extend((0..shards).map(|shard| (shard, index)));
+        } else if let Some(state) = state(&spec.stable_id, 0..job.settings.key_groups) {
+            // It is read when the run has begun, which is too late to find damage.
+            state.verify()?;
         }
     }
     let one = |&(shard, index): &(usize, usize)| {

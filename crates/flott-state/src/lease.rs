@@ -77,6 +77,9 @@ pub struct Lease {
     /// How often the run has been taken up anew within its process.
     #[serde(default)]
     pub restarts: u64,
+    /// Somebody has stopped the run, and it is about to end: should it not come to say so, nobody is to go on.
+    #[serde(default)]
+    pub stopping: bool,
 }
 
 impl Lease {
@@ -93,6 +96,7 @@ impl Lease {
             since_micros,
             interval_millis,
             restarts: 0,
+            stopping: false,
         }
     }
 

@@ -49,6 +49,9 @@ pub struct Claim {
     /// The process that made it. Earlier claims don't say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
+    /// The run doesn't go on from the job's own newest checkpoint: it begins anew, or from another place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begins: bool,
 }
 
 /// Who claims a job.
@@ -60,8 +63,11 @@ pub struct Claimant {
     pub created_micros: i64,
     /// The process.
     pub holder: Option<Holder>,
-    /// Only if no newer run than this has claimed: it was found silent, or to have ended.
+    /// Only if no newer run than this has claimed, but for runs of this very process: it was found silent, or
+    /// to have ended.
     pub after: Option<u64>,
+    /// See [`Claim::begins`].
+    pub begins: bool,
 }
 
 /// When a checkpoint's state is compared with its checksums.
@@ -397,9 +403,11 @@ impl Incarnation {
         for _ in 0..TRIES {
             let number = last_number(storage.as_ref())? + 1;
             if let Some(after) = claimant.after {
-                let newest = newest_claim(storage.as_ref())?.map_or(0, |claim| claim.generation);
-                if newest > after {
-                    return Err(superseded(Some(newest), after));
+                let newest = newest_claim(storage.as_ref())?;
+                // One of its own, of which it has had no answer, is no newer run's.
+                let others = newest.filter(|claim| !is_of(claim, claimant.holder.as_ref()));
+                if let Some(newer) = others.filter(|claim| claim.generation > after) {
+                    return Err(superseded(Some(newer.generation), after));
                 }
             }
             let claim = Claim {
@@ -409,6 +417,7 @@ impl Incarnation {
                 job: job.to_owned(),
                 created_micros,
                 holder: claimant.holder.clone(),
+                begins: claimant.begins,
             };
             let bytes = seal("claim", &claim).map_err(unwritable)?;
             if !settle(storage.as_ref(), &object_name(number), &bytes)? {
@@ -687,6 +696,29 @@ pub fn manifest_at(storage: &dyn Storage, number: u64) -> Result<Option<Manifest
         Some(Found::Manifest(manifest)) => Some(*manifest),
         _ => None,
     })
+}
+
+/// Whether a claim was made by this process.
+fn is_of(claim: &Claim, holder: Option<&Holder>) -> bool {
+    holder.is_some_and(|holder| holder.started > 0 && claim.holder.as_ref() == Some(holder))
+}
+
+/// Whether the newest run that began anew, or from another place, has come to a checkpoint of its own:
+/// whoever takes it up goes on from there. Also if none began so.
+///
+/// # Errors
+/// When the storage cannot be read.
+pub fn has_own_checkpoint(storage: &dyn Storage) -> Result<bool> {
+    let names = storage.list("sequence/")?;
+    let mut above = false;
+    for number in names.iter().rev().filter_map(|name| name.trim_start_matches("sequence/").parse().ok()) {
+        match claim_at(storage, number)? {
+            Some(claim) if claim.begins => return Ok(above),
+            Some(_) => {}
+            None => above = true,
+        }
+    }
+    Ok(true)
 }
 
 /// The newest claim: only few checkpoints lie above it.

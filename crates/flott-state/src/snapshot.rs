@@ -26,7 +26,7 @@ use crate::hash::KeyGroups;
 use crate::log::LogBuckets;
 use crate::manifest::{GroupRange, OperatorEntry, TableEntry};
 use crate::reshape::{Reshape, TableFrom};
-use crate::segment::read_block;
+use crate::segment::{read_block, verify_block};
 use crate::storage::Storage;
 use crate::table::{Changes, Table};
 
@@ -215,6 +215,20 @@ impl OperatorState {
         let saved = from.map_or(name, |from| from.name.as_str());
         let (saved, entry) = self.entry.tables.get_key_value(saved)?;
         Some((saved, entry, from))
+    }
+
+    /// Compares all of it with its checksums.
+    ///
+    /// # Errors
+    /// The first damage found.
+    pub fn verify(&self) -> Result<()> {
+        let Some(storage) = &self.storage else { return Ok(()) };
+        for (name, table) in &self.entry.tables {
+            for block in table.blocks.iter().filter(|block| block.bytes > 0) {
+                verify_block(storage.as_ref(), block, &self.operator, name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether nothing was kept.

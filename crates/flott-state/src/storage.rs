@@ -52,6 +52,8 @@ pub struct StorageError {
     pub what: String,
     /// What it may have done all the same.
     pub effect: Effect,
+    /// Whether it may go well later: a full disk does, missing rights don't.
+    pub passing: bool,
 }
 
 impl fmt::Display for StorageError {
@@ -64,7 +66,8 @@ impl std::error::Error for StorageError {}
 
 impl From<StorageError> for Box<Diagnostic> {
     fn from(error: StorageError) -> Self {
-        Diagnostic::error(Code::CheckpointFailed, error.to_string()).that_may_pass()
+        let diagnostic = Diagnostic::error(Code::CheckpointFailed, error.to_string());
+        if error.passing { diagnostic.that_may_pass() } else { diagnostic }
     }
 }
 

@@ -322,6 +322,12 @@ impl Diagnostic {
         );
         self
     }
+    /// Marks a failure as one after which nothing may be tried again.
+    #[must_use]
+    pub fn that_lasts(mut self: Box<Self>) -> Box<Self> {
+        self.passing = false;
+        self
+    }
     /// Marks a failure as one that may pass by itself.
     #[must_use]
     pub fn that_may_pass(mut self: Box<Self>) -> Box<Self> {

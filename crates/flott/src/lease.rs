@@ -45,6 +45,8 @@ pub struct Keeper {
     clock: Arc<dyn Clock>,
     /// The run that the next claim follows; [`ANY`]: whichever there is.
     follows: AtomicU64,
+    /// Given by the user.
+    stop: StopSignal,
     held: Arc<Held>,
     thread: Mutex<Option<io::Thread>>,
 }
@@ -66,12 +68,13 @@ impl fmt::Debug for Keeper {
 
 impl Keeper {
     /// Of this process, which claims only if no run came after `follows`.
-    pub fn new(terms: Terms, clock: Arc<dyn Clock>, follows: Option<u64>) -> Self {
+    pub fn new(terms: Terms, clock: Arc<dyn Clock>, follows: Option<u64>, stop: StopSignal) -> Self {
         Self {
             holder: process::this(),
             interval: terms.interval,
             clock,
             follows: AtomicU64::new(follows.unwrap_or(ANY)),
+            stop,
             held: Arc::default(),
             thread: Mutex::default(),
         }
@@ -94,7 +97,8 @@ impl Keeper {
         self.held.done.stop();
         drop(self.thread.lock().unwrap_or_else(PoisonError::into_inner).take());
         let held = self.held.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((storage, mut lease)) = held.filter(|_| !self.held.may_be_lost.load(Ordering::SeqCst)) {
+        // Of a fenced run nobody reads it.
+        if let Some((storage, mut lease)) = held {
             lease.state = state;
             lease.beat += 1;
             if let Err(error) = lease.write(storage.as_ref()) {
@@ -130,11 +134,12 @@ impl flott_engine::Keeper for Keeper {
             tracing::warn!("the run's lease could not be written: {}", error.message);
         }
         *held = Some((storage.clone(), lease));
+        self.held.may_be_lost.store(false, Ordering::SeqCst);
         drop(held);
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
-            let (held, interval) = (self.held.clone(), self.interval);
-            *thread = io::spawn("lease", move || renew(&held, interval))
+            let (held, interval, stop) = (self.held.clone(), self.interval, self.stop.clone());
+            *thread = io::spawn("lease", move || renew(&held, interval, &stop))
                 .inspect_err(|error| tracing::warn!("the run's lease is not renewed: {}", error.message))
                 .ok();
         }
@@ -145,7 +150,7 @@ impl flott_engine::Keeper for Keeper {
 }
 
 /// Renews the lease until the run has ended.
-fn renew(held: &Held, interval: Duration) {
+fn renew(held: &Held, interval: Duration, stop: &StopSignal) {
     let mut failing = false;
     let mut tidied = 0;
     while !held.done.wait(interval) {
@@ -153,6 +158,7 @@ fn renew(held: &Held, interval: Duration) {
             let mut lease = held.lease.lock().unwrap_or_else(PoisonError::into_inner);
             let Some((storage, lease)) = lease.as_mut() else { continue };
             lease.beat += 1;
+            lease.stopping |= stop.is_stopped();
             (storage.clone(), lease.clone())
         };
         let (storage, lease) = current;
@@ -169,7 +175,10 @@ fn renew(held: &Held, interval: Duration) {
                     tracing::warn!("the run's lease is renewed again");
                 }
                 failing = false;
-                if newest.is_some_and(|newest| newest > lease.generation) {
+                // Under the lock: meanwhile this process may have claimed anew.
+                let current = held.lease.lock().unwrap_or_else(PoisonError::into_inner);
+                let mine = current.as_ref().map_or(u64::MAX, |(_, lease)| lease.generation);
+                if newest.is_some_and(|newest| newest > mine) {
                     held.may_be_lost.store(true, Ordering::SeqCst);
                 }
             }

@@ -8,13 +8,31 @@ use flott_state::Holder;
 /// This process.
 pub fn this() -> Holder {
     let pid = std::process::id();
-    Holder { host: host(), pid, machine: machine().unwrap_or_default(), started: started(pid).unwrap_or(0) }
+    Holder { host: host(), pid, machine: machine().unwrap_or_default(), started: ticks(started(pid)) }
 }
 
 /// Whether a process is certainly gone: it was one of this machine, and isn't there any more. False where
 /// nobody can know.
 pub fn is_gone(holder: &Holder) -> bool {
-    is_here(holder) && started(holder.pid) != Some(holder.started)
+    if !is_here(holder) {
+        return false;
+    }
+    match started(holder.pid) {
+        Seen::Began(ticks) => ticks != holder.started,
+        Seen::Gone => true,
+        Seen::Hidden => false,
+    }
+}
+
+/// What can be seen of a process.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// When it began, in ticks since the machine's start.
+    Began(u64),
+    /// There is none, or a dead one that nobody has fetched.
+    Gone,
+    /// Whatever there is, this process isn't shown it.
+    Hidden,
 }
 
 /// Whether process numbers of that process mean the same here.
@@ -41,17 +59,36 @@ fn machine() -> Option<String> {
     Some(format!("{} {}", boot.trim(), space.display()))
 }
 
-/// When a process began, in ticks since the machine's start; `None` if there is none (a dead one that nobody
-/// has fetched is none).
-fn started(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in brackets and may hold anything, brackets included.
-    let mut rest = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = rest.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
+fn ticks(seen: Seen) -> u64 {
+    match seen {
+        Seen::Began(ticks) => ticks,
+        Seen::Gone | Seen::Hidden => 0,
     }
-    rest.nth(18)?.parse().ok()
+}
+
+/// When a process began.
+fn started(pid: u32) -> Seen {
+    let stat = match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !exists(pid) => return Seen::Gone,
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Seen::Gone,
+        // Others' processes may be hidden.
+        Err(_) => return Seen::Hidden,
+    };
+    // The name stands in brackets and may hold anything, brackets included.
+    let mut rest = stat.rsplit_once(')').map_or("", |it| it.1).split_ascii_whitespace();
+    match rest.next() {
+        Some("Z" | "X") => Seen::Gone,
+        _ => rest.nth(18).and_then(|ticks| ticks.parse().ok()).map_or(Seen::Hidden, Seen::Began),
+    }
+}
+
+/// Whether a process has this number, seen or not.
+fn exists(pid: u32) -> bool {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return false };
+    // SAFETY: signal 0 is no signal; it only asks.
+    let code = unsafe { libc::kill(pid, 0) };
+    code == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ impl Restarts {
 
 /// Whether a failure is one of a kind that may pass.
 pub fn may_pass(error: &Diagnostic) -> bool {
-    error.passing && !matches!(error.code, Code::Superseded | Code::CheckpointUnusable | Code::Internal)
+    error.passing && !matches!(error.code, Code::Superseded | Code::Internal)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::{
 use flott_connector::{Clock, StopSignal};
 use flott_engine::{Job, Warm};
 use flott_state::{
-    Holder, LeaseState, Manifest, Storage,
+    Holder, Lease, LeaseState, Manifest, Storage,
     lease::{self, Sight, Waiting, Watch},
     segment::verify_block,
     sequence::{is_ours, manifest_at},
@@ -171,7 +171,7 @@ impl Gate<'_> {
     ) -> Result<Admission> {
         let (clock, mut watch) = (&self.job.clock, self.watch());
         let grace = self.terms.silence(None);
-        let (mut waits_for, mut unreadable) = (None, false);
+        let (mut waits_for, mut unreadable): (Option<Holder>, bool) = (None, false);
         let mut last_sign = None;
         loop {
             match watch.look(clock.monotonic()) {
@@ -184,18 +184,25 @@ impl Gate<'_> {
                     if std::mem::take(&mut unreadable) {
                         self.say("the checkpoint directory can be read again");
                     }
-                    let was_held = waits_for == Some(sight.generation());
-                    if was_held && sight.lease.as_ref().is_some_and(|it| it.state == LeaseState::Stopped) {
+                    // By the process: it may have claimed anew.
+                    let was_held = waits_for.is_some() && waits_for.as_ref() == sight.holder();
+                    let verdict = self.verdict(&sight, grace);
+                    let is_free = matches!(verdict, Verdict::Free(_));
+                    let stopped = |lease: &Lease| {
+                        lease.state == LeaseState::Stopped
+                            || (lease.stopping && lease.state == LeaseState::Held && is_free)
+                    };
+                    if was_held && sight.lease.as_ref().is_some_and(stopped) {
                         self.say(format_args!("{} was stopped: the standby ends, too", who(sight.holder())));
                         return Ok(Admission::Stopped);
                     }
-                    match self.verdict(&sight, grace) {
+                    match verdict {
                         Verdict::Free(why) => {
                             self.say(format_args!("{why}: taking over"));
                             return Ok(Admission::Go { follows: Some(sight.generation()), warm: None });
                         }
                         Verdict::Held if !was_held => {
-                            waits_for = Some(sight.generation());
+                            waits_for = sight.holder().cloned();
                             self.say(format_args!("{} runs the job: waiting", who(sight.holder())));
                         }
                         Verdict::Held | Verdict::Wait => {}
@@ -258,8 +265,12 @@ impl Gate<'_> {
                 return Ok(());
             }
             let name = (block.segment.clone(), block.offset);
-            if !known.contains(&name) {
-                verify_block(self.storage.as_ref(), block, operator, table)?;
+            let is_new = !known.contains(&name);
+            if is_new && let Err(error) = verify_block(self.storage.as_ref(), block, operator, table) {
+                // A checkpoint that retention has removed: what was read of it may be the next one's, too.
+                read.extend(known);
+                ahead.state().read = read;
+                return Err(error);
             }
             read.insert(name);
         }

@@ -12,7 +12,11 @@ use std::sync::Arc;
 
 use flott_connector::{Clock, StopSignal};
 use flott_engine::{Counters, Job, Resume, Status, Summary};
-use flott_state::{LeaseState, sequence::job_folder};
+use flott_plan::{NodeKind, SourceInput};
+use flott_state::{
+    LeaseState,
+    sequence::{has_own_checkpoint, job_folder},
+};
 use flott_types::{Code, Diagnostic, Result};
 
 use crate::{
@@ -59,6 +63,8 @@ impl Supervisor {
         let strategy = match &job.collect {
             // What a query has printed can't be taken back.
             Some(_) => Strategy::None,
+            // Nor can what was read of letters, or of a pipe, be read again.
+            None if job.replay.is_some() || !can_be_read_again(job)? => Strategy::None,
             None => Strategy::of(options, has_checkpoints)?,
         };
         let (terms, stop) = (settings::lease_terms(options)?, job.stop.clone());
@@ -68,7 +74,7 @@ impl Supervisor {
     /// Runs the job to its end.
     pub fn run(&self, job: &mut Job, watch: Watcher<'_>) -> Outcome {
         if !has_checkpoints(job) {
-            return self.with_restarts(job, None, watch);
+            return self.with_restarts(job, None, false, watch);
         }
         loop {
             let (follows, warm) = match self.admission(job) {
@@ -76,12 +82,21 @@ impl Supervisor {
                 Ok(Admission::Stopped) => return (empty(Status::Stopped), None),
                 Err(error) => return (empty(Status::Failed), Some(error)),
             };
-            let keeper = Arc::new(Keeper::new(self.terms, job.clock.clone(), follows));
+            let takes_over = self.manner == Manner::Standby && follows.is_some_and(|it| it > 0);
+            if takes_over {
+                // However the job began: who takes it over goes on where it is.
+                match self.has_own_checkpoint(job) {
+                    Ok(true) => resume_own(job),
+                    Ok(false) => {}
+                    Err(error) => return (empty(Status::Failed), Some(error)),
+                }
+            }
+            let keeper = Arc::new(Keeper::new(self.terms, job.clock.clone(), follows, self.stop.clone()));
             job.warm = warm;
             if let Some(checkpointing) = &mut job.settings.checkpointing {
                 checkpointing.keeper = Some(keeper.clone());
             }
-            let outcome = self.with_restarts(job, Some(&keeper), watch);
+            let outcome = self.with_restarts(job, Some(&keeper), takes_over, watch);
             let superseded = outcome.1.as_ref().is_some_and(|error| error.code == Code::Superseded);
             if superseded && !keeper.has_claimed() {
                 // Somebody was faster: look again.
@@ -89,6 +104,8 @@ impl Supervisor {
                 continue;
             }
             keeper.end(match (&outcome.1, outcome.0.status) {
+                // Also if it could not be stopped well: nobody is to go on.
+                (Some(_), _) if self.stop.is_stopped() => LeaseState::Stopped,
                 (Some(_), _) | (None, Status::Failed) => LeaseState::Failed,
                 (None, Status::Stopped) => LeaseState::Stopped,
                 (None, Status::Finished) => LeaseState::Finished,
@@ -113,9 +130,16 @@ impl Supervisor {
         gate.admit()
     }
 
-    fn with_restarts(&self, job: &mut Job, keeper: Option<&Keeper>, watch: Watcher<'_>) -> Outcome {
+    /// `takes_over`: the job has run before, so that what fails at its start wasn't wrong from the beginning.
+    fn with_restarts(
+        &self,
+        job: &mut Job,
+        keeper: Option<&Keeper>,
+        takes_over: bool,
+        watch: Watcher<'_>,
+    ) -> Outcome {
         let mut restarts = Restarts::new(self.strategy.clone());
-        let (mut started, mut has_own) = (false, false);
+        let mut started = takes_over;
         loop {
             job.stop = self.stop.child();
             let this: &Job = job;
@@ -153,10 +177,29 @@ impl Supervisor {
                 keeper.restarts();
             }
             self.renew(job);
-            has_own |= summary.checkpoints.as_ref().is_some_and(|it| it.completed > 0);
-            if let Some(checkpointing) = job.settings.checkpointing.as_mut().filter(|_| has_own) {
-                // However the job began: from here on it goes by its own checkpoints.
-                checkpointing.resume = Resume::Auto;
+            if keeper.is_some_and(Keeper::has_claimed) {
+                // However the job began: once it has a checkpoint of its own, it goes by that.
+                match self.has_own_checkpoint(job) {
+                    Ok(true) => resume_own(job),
+                    Ok(false) => {}
+                    Err(error) => return (summary, Some(error)),
+                }
+            }
+        }
+    }
+
+    /// Whether the job has come to a checkpoint since it last began anew, or from another place. Asks until
+    /// the store says.
+    fn has_own_checkpoint(&self, job: &Job) -> Result<bool> {
+        let Some(checkpointing) = &job.settings.checkpointing else { return Ok(false) };
+        let folder = checkpointing.directory.join(job_folder(&checkpointing.job));
+        let storage = checkpointing.stores.open(&folder);
+        loop {
+            match has_own_checkpoint(storage.as_ref()) {
+                Err(error) if may_pass(&error) && !self.stop.wait(self.terms.interval) => {
+                    tracing::warn!("the checkpoint directory can't be read, asking again: {}", error.message);
+                }
+                answer => return answer,
             }
         }
     }
@@ -166,6 +209,25 @@ impl Supervisor {
         job.settings.run_id = settings::run_id(job.clock.as_ref());
         job.warm = None;
     }
+}
+
+fn resume_own(job: &mut Job) {
+    if let Some(checkpointing) = &mut job.settings.checkpointing {
+        checkpointing.resume = Resume::Auto;
+    }
+}
+
+/// Whether all sources give again what they gave before.
+fn can_be_read_again(job: &Job) -> Result<bool> {
+    for node in &job.plan.nodes {
+        if let NodeKind::Source(source) = &node.kind
+            && let SourceInput::Table { table, .. } = &source.input
+            && !job.registry.connector_of(table)?.replays(table)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn has_checkpoints(job: &Job) -> bool {

@@ -108,6 +108,8 @@ pub struct Coordinator {
     pub(super) activity: Arc<Activity>,
     /// Checkpoints that have failed since the last complete one.
     pub(super) failed_in_a_row: u32,
+    /// The last of them came of something that may pass.
+    pub(super) failure_may_pass: bool,
 }
 
 /// What shards hand over waits in memory until a checkpoint holds it: not for ever.
@@ -274,8 +276,9 @@ impl Coordinator {
         self.complete(last, hands, drained)?;
         if self.summary.failed > before {
             let message = "the last checkpoint could not be written: what came after the one before it is not published";
-            return Err(Diagnostic::error(Code::CheckpointFailed, message)
-                .help("make room and run the job again: it goes on from the checkpoint before"));
+            let error = Diagnostic::error(Code::CheckpointFailed, message)
+                .help("make room and run the job again: it goes on from the checkpoint before");
+            return Err(if self.failure_may_pass { error.that_may_pass() } else { error });
         }
         Ok(())
     }
@@ -292,6 +295,7 @@ impl Coordinator {
                 self.summary.failed += 1;
                 self.activity.checkpoint.fails(&error.message);
                 self.failed_in_a_row += 1;
+                self.failure_may_pass = error.passing;
                 if self.failed_in_a_row >= FAILURES_MAX {
                     return Err(error.help(format!("{FAILURES_MAX} checkpoints in a row have failed")));
                 }

@@ -108,6 +108,7 @@ impl Coordinator {
             last_counts: Counts::default(),
             last_epoch: 0,
             failed_in_a_row: 0,
+            failure_may_pass: false,
             activity: Arc::default(),
             summary: CheckpointSummary {
                 directory: directory.display().to_string(),
@@ -357,6 +358,7 @@ fn claim(
         created_micros: job.clock.now_micros(),
         holder: keeper.and_then(|it| it.holder()),
         after: keeper.and_then(|it| it.follows()),
+        begins: settings.resume != Resume::Auto,
     };
     let incarnation = Incarnation::claim_by(storage.clone(), &settings.job, &claimant)?;
     if let Some(keeper) = keeper {

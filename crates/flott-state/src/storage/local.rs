@@ -1,7 +1,7 @@
 //! A directory as storage.
 //!
 //! ```text
-//!   put_if_absent   .tmp/<pid>-<n> ─write, fsync─► hard link to the name (fails if taken) ─► fsync folder
+//!   put_if_absent   .tmp/<process>-<n> ─write, fsync─► hard link to the name (fails if taken) ─► fsync folder
 //!   write           the name, exclusively ─write, fsync─► fsync folder
 //! ```
 //! The hard link is what makes the put atomic. Where a file system has none, a rename that
@@ -10,12 +10,25 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Effect, Put, Storage, StorageError, StorageResult};
 
-/// Tells the temporary files of one process apart.
+/// Tells the temporary files of one storage apart.
 static NEXT: AtomicU64 = AtomicU64::new(0);
+/// Tells this process's temporary files from those of any other, also where two on different machines, or in
+/// different containers, have the same number.
+static PROCESS: LazyLock<u64> = LazyLock::new(|| {
+    let mut what = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    if let Ok(space) = fs::read_link("/proc/self/ns/pid") {
+        what.extend_from_slice(space.as_os_str().as_encoded_bytes());
+    }
+    // Number, and when it began.
+    what.extend(fs::read("/proc/self/stat").unwrap_or_default());
+    what.extend(std::process::id().to_le_bytes());
+    twox_hash::XxHash3_64::oneshot(&what)
+});
 
 /// Objects as files below a directory, which is made when something is written.
 #[derive(Debug, Clone)]
@@ -40,20 +53,28 @@ impl LocalStorage {
             return Ok(self.root.join(name));
         }
         let what = "isn't a name for an object".to_owned();
-        Err(StorageError { name: name.to_owned(), what, effect: Effect::None })
+        Err(StorageError { name: name.to_owned(), what, effect: Effect::None, passing: false })
     }
 
     /// Where a put prepares its file: in the same file system, never listed.
     fn temporary(&self) -> io::Result<PathBuf> {
         let folder = self.root.join(".tmp");
         make_folder(&folder)?;
-        Ok(folder.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))))
+        Ok(folder.join(format!("{:016x}-{}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed))))
     }
 }
 
 /// `io::Error` as the reason of a failed request.
 fn failed(name: &str, what: &str, effect: Effect) -> impl FnOnce(io::Error) -> StorageError {
-    move |error| StorageError { name: name.to_owned(), what: format!("{what}: {}", reason(&error)), effect }
+    move |error| StorageError {
+        name: name.to_owned(),
+        what: format!("{what}: {}", reason(&error)),
+        effect,
+        passing: !matches!(
+            error.kind(),
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory
+        ),
+    }
 }
 
 /// The system's words without its number.
@@ -166,7 +187,8 @@ impl Storage for LocalStorage {
         let write = || {
             make_folder(path.parent().unwrap_or(&self.root))?;
             let temporary = self.temporary()?;
-            let renamed = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &path));
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+            let renamed = file.write_all(bytes).and_then(|()| fs::rename(&temporary, &path));
             if renamed.is_err() {
                 let _ = fs::remove_file(&temporary);
             }

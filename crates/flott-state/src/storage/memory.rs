@@ -81,6 +81,7 @@ impl State {
             name: name.to_owned(),
             what: format!("could not be written: {why}"),
             effect,
+            passing: true,
         };
         let fault = self.fault(name);
         match fault {
@@ -112,7 +113,7 @@ impl Storage for MemoryStorage {
             Put::Written => Ok(()),
             Put::Taken => {
                 let what = "could not be written: the name is taken".to_owned();
-                Err(StorageError { name: name.to_owned(), what, effect: Effect::None })
+                Err(StorageError { name: name.to_owned(), what, effect: Effect::None, passing: false })
             }
         }
     }
