@@ -1,6 +1,9 @@
 //! `flott validate`: everything that can be checked without running, all errors at once.
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use flott_connector::Registry;
 use flott_plan::{Guarantee, SinkTarget, SourceInput, plan};
@@ -8,7 +11,7 @@ use flott_types::{Diagnostic, Severity};
 
 use crate::{
     cli::{ScriptArguments, Validate},
-    connectors, console, diagnostics, run,
+    connectors, console, diagnostics, mounts, run,
     script::{self, Script},
     settings,
 };
@@ -20,9 +23,9 @@ pub fn command(arguments: &Validate) -> ExitCode {
         Err((error, source)) => return diagnostics::show(&[error], source.as_ref()),
     };
     let registry = connectors::registry();
-    let Checked { diagnostics: errors, sinks } =
-        check_all(&script, &arguments.script, &registry, !arguments.offline);
-    let code = diagnostics::show(&errors, Some(&script.source));
+    let checked = check_all(&script, &arguments.script, &registry, !arguments.offline);
+    let errors = &checked.diagnostics;
+    let code = diagnostics::show(errors, Some(&script.source));
     let count = errors.iter().filter(|it| it.severity == Severity::Error).count();
     let name = &script.source.name;
     match count {
@@ -32,7 +35,7 @@ pub fn command(arguments: &Validate) -> ExitCode {
                 many => format!("{many} statements"),
             };
             console::out(format_args!("{name}: no errors in {statements}\n"));
-            console::out(script.source.mask(&promises(&sinks)));
+            console::out(script.source.mask(&promises(&checked)));
         }
         1 => console::out(format_args!("{name}: 1 error\n")),
         _ => console::out(format_args!("{name}: {count} errors\n")),
@@ -45,10 +48,13 @@ struct Checked {
     diagnostics: Vec<Box<Diagnostic>>,
     /// The sinks of its pipelines: name, and what is promised.
     sinks: Vec<(String, Guarantee)>,
+    /// Checkpoints are kept on this file system in memory.
+    in_memory: Option<PathBuf>,
 }
 
 /// A line for each sink, and what stands against more.
-fn promises(sinks: &[(String, Guarantee)]) -> String {
+fn promises(checked: &Checked) -> String {
+    let sinks = &checked.sinks;
     let width = sinks.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(40);
     let mut out = String::new();
     for (name, guarantee) in sinks {
@@ -59,6 +65,12 @@ fn promises(sinks: &[(String, Guarantee)]) -> String {
         for note in &guarantee.notes {
             out += &format!("  {:width$}    computed again after a failure, {note}\n", "");
         }
+    }
+    if let Some(place) = &checked.in_memory {
+        let place = place.display();
+        out += &format!(
+            "  checkpoints are kept in memory ('{place}'): they outlive the process, not the machine\n"
+        );
     }
     out
 }
@@ -78,7 +90,7 @@ fn check_all(script: &Script, arguments: &ScriptArguments, registry: &Registry, 
     let mut sinks = Vec::new();
     let mut session = match script::session(arguments) {
         Ok(session) => session,
-        Err(diagnostics) => return Checked { diagnostics, sinks },
+        Err(diagnostics) => return Checked { diagnostics, sinks, in_memory: None },
     };
     for statement in &script.statements {
         match session.execute(&script.source, statement) {
@@ -109,7 +121,9 @@ fn check_all(script: &Script, arguments: &ScriptArguments, registry: &Registry, 
         }
     }
     unique.sort_by_key(|it| it.span.map_or(usize::MAX, |span| span.start));
-    Checked { diagnostics: unique, sinks }
+    let store = session.options.get("execution.checkpointing.dir").filter(|it| outside && !it.is_empty());
+    let store = store.map(|it| Path::new(it.strip_prefix("file://").unwrap_or(it)));
+    Checked { diagnostics: unique, sinks, in_memory: store.and_then(mounts::in_memory) }
 }
 
 /// Checks a pipeline; what is promised about its sinks.

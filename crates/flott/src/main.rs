@@ -22,6 +22,7 @@ mod list;
 mod live;
 mod logging;
 mod metrics;
+mod mounts;
 mod printable;
 mod process;
 mod report;

@@ -96,6 +96,8 @@ const CHECKPOINT_PATIENCE: u64 = 5_000_000_000;
 const CHECKPOINT_INTERVALS: u64 = 3;
 /// A shard that is at work for this share of the time could hardly do more.
 const BUSY: f64 = 0.8;
+/// A source that is held up for this share of the time gives more than is taken.
+const HELD: f64 = 0.5;
 /// A cause below this share isn't worth telling.
 const WORTH_TELLING: f64 = 0.3;
 /// A source that has given nothing for so long is waited for.
@@ -398,14 +400,17 @@ fn busiest(between: &Between<'_>) -> Option<Cause> {
         }
     }
     let (shard, load) = peak(&load);
-    if load < BUSY {
+    let held: Vec<f64> = (0..sample.sources.len()).map(|at| between.held(at)).collect();
+    // A machine that is shared leaves less time than there is.
+    let waits = peak(&held).1 >= HELD && sinks(between).is_empty() && answers(between).is_empty();
+    if load < BUSY && !waits {
         return None;
     }
     let of = |place: Place| between.busy(place).get(shard).copied().unwrap_or(0.0);
     let place = places(sample).max_by(|a, b| of(*a).total_cmp(&of(*b)))?;
     let share = of(place);
     let took = format!("busy {} of the time on shard {shard}", percent(share));
-    let rest = format!("{}{}", rows_a_second(between.rows(place)), held_up(between));
+    let (rows, held) = (rows_a_second(between.rows(place)), held_up(between));
     let called = name(sample, place);
     let (kind, sentence) = match place {
         Place::Operator(at) => {
@@ -414,20 +419,22 @@ fn busiest(between: &Between<'_>) -> Option<Cause> {
             let state = if state > 0 { format!(", {} of state", size(state)) } else { String::new() };
             let crowd = crowd(between, at, shard);
             let id = id(sample, at);
-            let sentence = format!("operator '{called}'{id} is the slowest: {took}{crowd}, {rest}{state}");
+            let sentence =
+                format!("operator '{called}'{id} is the slowest: {took}{crowd}, {rows}{state}{held}");
             (Kind::SlowOperator, sentence)
         }
         Place::Source(_) => {
             let sentence = format!(
-                "decoding source '{called}' and what is computed right behind it takes the most: {took}, {rest}"
+                "decoding source '{called}' and what is computed right behind it takes the most: {took}, {rows}{held}"
             );
             (Kind::SlowDecoding, sentence)
         }
-        Place::Sink(_) => {
-            (Kind::SlowEncoding, format!("writing rows for sink '{called}' takes the most: {took}, {rest}"))
-        }
+        Place::Sink(_) => (
+            Kind::SlowEncoding,
+            format!("writing rows for sink '{called}' takes the most: {took}, {rows}{held}"),
+        ),
     };
-    Some(Cause::new(kind, load.min(1.0) * 0.9, sentence).of(place, called))
+    Some(Cause::new(kind, load.max(HELD).min(1.0) * 0.9, sentence).of(place, called))
 }
 
 /// `, which gets 92 % of the rows`, where one shard gets far more than its part.

@@ -78,8 +78,8 @@ fn the_slowest_operator_and_its_crowded_shard() {
     });
     assert_eq!(
         cause.sentence,
-        "operator 'window aggregate' (window-1) is the slowest: busy 90 % of the time on shard 1, which gets 90 % of its \
-         rows, 34,000 rows/s; source 'bids' is held up 80 % of the time, 12.0 MB of state"
+        "operator 'window aggregate' (window-1) is the slowest: busy 90 % of the time on shard 1, which gets 90 % \
+         of its rows, 34,000 rows/s, 12.0 MB of state; source 'bids' is held up 80 % of the time"
     );
 }
 
@@ -89,6 +89,16 @@ fn decoding_and_writing_can_be_what_takes_the_time() {
     assert_eq!((decoding.kind, decoding.name.as_str()), (Kind::SlowDecoding, "bids"));
     let encoding = after(|_, it| it.sinks[0].shards[0].busy = 990_000_000);
     assert_eq!((encoding.kind, encoding.name.as_str()), (Kind::SlowEncoding, "out"));
+}
+
+/// Other programs may leave little time to a run.
+#[test]
+fn a_source_that_is_held_up_is_told_of_although_no_shard_is_busy() {
+    let cause = after(|_, it| {
+        it.sources[0].held = 900_000_000;
+        it.operators[0].shards[0].busy = 300_000_000;
+    });
+    assert_eq!(cause.kind, Kind::SlowOperator, "{}", cause.sentence);
 }
 
 #[test]
