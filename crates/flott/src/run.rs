@@ -233,6 +233,7 @@ impl<'a> Runner<'a> {
         let supervisor = Supervisor::of(&job, self.manner(), !self.arguments.quiet)?;
         let (mut summary, mut error) = supervisor.run(&mut job, &mut |job, counters| {
             drop((view.take(), server.take()));
+            let Some(counters) = counters else { return };
             if let Some(server) = &self.metrics {
                 server.watch(counters.clone());
             }

@@ -68,9 +68,12 @@ struct Found {
     doing: Doing,
     sight: Sight,
     checkpoint: Option<Manifest>,
-    standbys: Vec<Waiting>,
+    /// And whether they gave no sign of life while we looked.
+    standbys: Vec<(Waiting, bool)>,
 }
 
+/// A standby that doesn't beat for this long is said to be silent.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// How often it looks whether a beat moves.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -105,11 +108,26 @@ fn look(folder: &Path, clock: &dyn Clock) -> Result<Found> {
             None => never.wait(LOOK),
         };
     };
-    let mut standbys: Vec<Waiting> = lease::waiting(storage.as_ref())?.into_values().collect();
-    standbys.retain(|it| !process::is_gone(&it.holder));
+    let standbys = standbys(storage.as_ref(), clock)?;
     let folder_name = || folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = sight.claim.as_ref().map_or_else(folder_name, |claim| claim.job.clone());
     Ok(Found { name, doing, sight, checkpoint, standbys })
+}
+
+/// Those who say that they wait. Of one on another machine only a beat tells that it still does.
+fn standbys(storage: &dyn Storage, clock: &dyn Clock) -> Result<Vec<(Waiting, bool)>> {
+    let first = lease::waiting(storage)?;
+    let (until, never) = (clock.monotonic() + SIGN_OF_LIFE, StopSignal::new());
+    loop {
+        let mut now = lease::waiting(storage)?;
+        now.retain(|_, it| !process::is_gone(&it.holder));
+        let is_silent = |nonce: &u64, it: &Waiting| first.get(nonce).is_some_and(|was| was.beat == it.beat);
+        let silent = now.iter().any(|(nonce, it)| is_silent(nonce, it));
+        if !silent || clock.monotonic() >= until {
+            return Ok(now.into_iter().map(|(nonce, it)| (it.clone(), is_silent(&nonce, &it))).collect());
+        }
+        never.wait(LOOK);
+    }
 }
 
 /// What a job is doing; `None`: look again.
@@ -176,10 +194,11 @@ fn object(found: &Found) -> Value {
         }
         object["checkpoint"] = last;
     }
-    let waiting = |it: &Waiting| {
+    let waiting = |(it, is_silent): &(Waiting, bool)| {
         let mut one = of_holder(&it.holder);
         one["since"] = instant(it.since_micros).into();
         one["has_read"] = it.warm.into();
+        one["silent"] = (*is_silent).into();
         one
     };
     object["standbys"] = standbys.iter().map(waiting).collect();
@@ -216,10 +235,11 @@ fn text(found: &Found, now: i64) -> String {
         }
         None => out.push_str("  checkpoint   none yet\n"),
     }
-    for standby in standbys {
+    for (standby, is_silent) in standbys {
         let read = standby.warm.map_or(String::new(), |it| format!(", has read checkpoint {it}"));
         let since = ago(now, standby.since_micros);
-        let _ = writeln!(out, "  standby      {}, for {since}{read}", who(Some(&standby.holder)));
+        let silent = if *is_silent { ", and is silent now" } else { "" };
+        let _ = writeln!(out, "  standby      {}, for {since}{read}{silent}", who(Some(&standby.holder)));
     }
     out
 }

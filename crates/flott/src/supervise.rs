@@ -42,8 +42,8 @@ pub struct Supervisor {
     pub stop: StopSignal,
 }
 
-/// Is shown every run's counters before its first row.
-type Watcher<'a> = &'a mut dyn FnMut(&Job, &Arc<Counters>);
+/// Is shown every run's counters before its first row, and nothing once it is over and another may follow.
+type Watcher<'a> = &'a mut dyn FnMut(&Job, Option<&Arc<Counters>>);
 
 /// How a run ended.
 type Outcome = (Summary, Option<Box<Diagnostic>>);
@@ -146,8 +146,9 @@ impl Supervisor {
             let (mut summary, error) = flott_engine::run(this, &mut |counters| {
                 started = true;
                 counters.restarted(restarts.count);
-                watch(this, counters);
+                watch(this, Some(counters));
             });
+            watch(this, None);
             summary.restarts = restarts.count;
             let Some(error) = error else { return (summary, None) };
             // What fails before its first row was wrong from the beginning: said at once.

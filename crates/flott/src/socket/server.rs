@@ -100,10 +100,10 @@ fn answer(
     clock: &dyn Clock,
 ) -> io::Result<()> {
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
-    BufReader::new((&stream).take(QUESTION_BYTES_MAX)).read_line(&mut line)?;
+    let patient = Patient { stream: &stream, clock, until: clock.monotonic() + PATIENCE };
+    BufReader::new(patient.take(QUESTION_BYTES_MAX)).read_line(&mut line)?;
     let mut answer = Answer { protocol: PROTOCOL, ..Answer::default() };
     match serde_json::from_str(&line) {
         Ok(Question::Sample) => answer.sample = Some(counters.sample(clock)),
@@ -113,6 +113,24 @@ fn answer(
     let mut text = serde_json::to_vec(&answer)?;
     text.push(b'\n');
     stream.write_all(&text)
+}
+
+/// Reads until its time is up, however the bytes come.
+struct Patient<'a> {
+    stream: &'a UnixStream,
+    clock: &'a dyn Clock,
+    until: Duration,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let left = self.until.saturating_sub(self.clock.monotonic());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(bytes)
+    }
 }
 
 /// What is to be removed in the end.

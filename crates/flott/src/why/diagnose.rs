@@ -12,6 +12,8 @@
 //! Each cause has a score, and the list is sorted by it. A cause that follows from another one is not
 //! listed by itself: a source that has to wait is told with what it waits for.
 
+use std::collections::BTreeSet;
+
 use flott_engine::activity::{
     BarrierStage, CheckpointSample, Phase, Place, Sample, SourceSample, UnderWaySample,
 };
@@ -240,6 +242,26 @@ struct Standing<'a> {
     watermark: Option<i64>,
 }
 
+/// Per operator: the sources whose rows come to it, through others or not.
+fn meetings(sample: &Sample) -> Vec<BTreeSet<usize>> {
+    let mut behind = vec![BTreeSet::new(); sample.operators.len()];
+    // Each round takes every source one operator further.
+    for _ in 0..=sample.operators.len() {
+        for edge in &sample.edges {
+            let Place::Operator(to) = edge.to else { continue };
+            let from = match edge.from {
+                Place::Source(source) => BTreeSet::from([source]),
+                Place::Operator(operator) => behind.get(operator).cloned().unwrap_or_default(),
+                Place::Sink(_) => continue,
+            };
+            if let Some(behind) = behind.get_mut(to) {
+                behind.extend(from);
+            }
+        }
+    }
+    behind
+}
+
 fn standings(sample: &Sample) -> Vec<Standing<'_>> {
     let counts = |source: &SourceSample| source.event_time && !source.ended && !source.idle;
     let sources = sample.sources.iter().enumerate().filter(|(_, source)| counts(source));
@@ -259,8 +281,19 @@ fn standings(sample: &Sample) -> Vec<Standing<'_>> {
 fn old_split(between: &Between<'_>) -> Option<Cause> {
     let sample = between.second;
     let all = standings(sample);
-    let oldest = all.iter().min_by_key(|it| it.watermark)?;
-    let newest = all.iter().filter_map(|it| it.source.newest.or(it.source.watermark)).max()?;
+    // Only sources that meet somewhere hold each other's time back.
+    let meetings = meetings(sample);
+    let newest_beside = |it: &Standing<'_>| {
+        let meets = |other: &&Standing<'_>| {
+            other.at == it.at || meetings.iter().any(|met| met.contains(&it.at) && met.contains(&other.at))
+        };
+        all.iter().filter(meets).filter_map(|other| other.source.newest.or(other.source.watermark)).max()
+    };
+    let behind = all.iter().filter_map(|it| Some((it, newest_beside(it)?)));
+    // One that has no time yet comes first, then the one that is furthest behind.
+    let (oldest, newest) = behind.max_by_key(|(it, newest)| {
+        it.watermark.map_or(i64::MAX, |watermark| newest.saturating_sub(watermark))
+    })?;
     let before = standings(between.first).iter().find(|it| it.at == oldest.at).and_then(|it| it.watermark);
     let silent = match oldest.source.silent {
         Some(silent) if silent >= SILENT => format!(", and has given nothing for {}", span(silent)),

@@ -11,6 +11,10 @@ const SECOND: u64 = 1_000_000_000;
 /// 2026-01-01 12:00:00 UTC
 const NOON: i64 = 1_767_268_800_000;
 
+fn edge(from: Place, to: Place) -> EdgeSample {
+    EdgeSample { from, to, rows_in: 0, rows_out: 0, waiting: 0, capacity: 0 }
+}
+
 /// A run of one source, one operator, one sink on two shards, that does nothing.
 fn idle() -> (Sample, Sample) {
     let source = SourceSample {
@@ -28,7 +32,6 @@ fn idle() -> (Sample, Sample) {
     };
     let sink =
         SinkSample { name: "out".into(), shards: vec![SinkShard::default(); 2], ..SinkSample::default() };
-    let edge = |from, to| EdgeSample { from, to, rows_in: 0, rows_out: 0, waiting: 0, capacity: 0 };
     let first = Sample {
         job: "job".into(),
         shards: 2,
@@ -146,12 +149,28 @@ fn a_source_that_has_no_time_yet_while_another_has() {
         it.sources[0].watermark = Some(NOON);
         (other.name, other.event_time, other.silent) = ("asks".into(), true, None);
         it.sources.push(other);
+        it.edges.push(edge(Place::Source(1), Place::Operator(0)));
     });
     assert_eq!(
         cause.sentence,
         "source 'asks' holds event time back: it has no watermark, and has given nothing yet; others are at 2026-01-01 \
          12:00:00"
     );
+}
+
+#[test]
+fn sources_that_never_meet_hold_each_other_back_as_little_as_they_can() {
+    let cause = after(|first, second| {
+        for (it, moved) in [(first, 0), (second, 500)] {
+            let mut other = it.sources[0].clone();
+            (other.name, other.event_time) = ("years ago".into(), true);
+            (other.watermark, other.newest) = (Some(1_000 + moved), Some(1_000 + moved));
+            it.sources[0].event_time = true;
+            (it.sources[0].watermark, it.sources[0].newest) = (Some(NOON + moved), Some(NOON + moved));
+            it.sources.push(other);
+        }
+    });
+    assert_eq!(cause.kind, Kind::KeepsUp, "{}", cause.sentence);
 }
 
 #[test]
