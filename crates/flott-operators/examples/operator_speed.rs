@@ -5,6 +5,7 @@
 //! cargo run --release -p flott-operators --example operator_speed [rows]
 //! ```
 
+use std::cell::Cell;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -107,6 +108,8 @@ fn with_output<T>(
         late_partial: &mut late_partial,
         between: &mut between,
         unmatched: &mut unmatched,
+        lane: &Cell::new(0),
+        replayed: &mut Vec::new(),
     })
 }
 

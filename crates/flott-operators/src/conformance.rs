@@ -6,6 +6,7 @@
 //!   steps ─► model, row by row ─────────────────────────────────────────────────────────► the same rows
 //! ```
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -170,7 +171,7 @@ fn call(
     action: impl FnOnce(&mut dyn Operator, &mut Output<'_>) -> Result<()>,
 ) -> Result<()> {
     let (mut late, mut rejected, mut late_partial, mut between) = (0, 0, 0, 0);
-    let mut unmatched = 0;
+    let (mut unmatched, mut replayed) = (0, Vec::new());
     let mut count_late = |batch: &RecordBatch, rows: Option<&BooleanArray>| {
         late += rows.map_or(batch.num_rows(), BooleanArray::true_count) as u64;
         Ok(())
@@ -186,8 +187,14 @@ fn call(
         late_partial: &mut late_partial,
         between: &mut between,
         unmatched: &mut unmatched,
+        lane: &Cell::new(0),
+        replayed: &mut replayed,
     };
     action(operator, &mut out)?;
+    for it in replayed {
+        late_partial += it.late_partial;
+        unmatched += it.unmatched;
+    }
     outcome.late += late + late_partial;
     outcome.rejected += rejected;
     outcome.unmatched += unmatched;

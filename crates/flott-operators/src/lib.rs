@@ -26,13 +26,17 @@ mod over;
 mod pattern;
 mod rank;
 mod sort;
+mod spill;
 mod temporal;
 mod window;
 
 use arrow::error::ArrowError;
 use flott_types::{Code, Diagnostic};
 
-pub use operator::{Context, Lookups, Operator, Output, ROWS_BEHIND, Rows, build, pre_aggregation};
+pub use operator::{
+    Context, Lookups, Operator, Output, ROWS_BEHIND, Replayed, Rows, build, pre_aggregation,
+};
+pub use spill::{LaneKeys, MemoryBudget, SpillSettings, SpillingOperator};
 
 /// A failure inside the Arrow library: on columns that operators put together themselves it can
 /// only be a bug.

@@ -1,6 +1,6 @@
 //! What every operator is: driven by rows, watermarks and the clock, snapshot at barriers.
 
-use std::{ops::Range, sync::Arc};
+use std::{cell::Cell, ops::Range, sync::Arc};
 
 use arrow::{
     array::{BooleanArray, Int8Array},
@@ -70,6 +70,24 @@ pub struct Output<'a> {
     /// Input rows that lie between windows which lie apart (a `HOP` whose slide is longer than its
     /// size): they belong to none.
     pub between: &'a mut u64,
+    /// The lane whose rows are taken. Who takes rows that have waited sets it to theirs, so that late and
+    /// rejected ones are counted where they came from.
+    pub lane: &'a Cell<usize>,
+    /// What became of rows that have waited, by their lane.
+    pub replayed: &'a mut Vec<Replayed>,
+}
+
+/// What became of rows that had been taken to wait, beside late and rejected ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Replayed {
+    /// The lane that they came along.
+    pub lane: usize,
+    /// As in [`Output`].
+    pub late_partial: u64,
+    /// As in [`Output`].
+    pub unmatched: u64,
+    /// As in [`Output`].
+    pub between: u64,
 }
 
 /// What an operator gets from the engine.
@@ -159,6 +177,22 @@ pub trait Operator: Send {
     fn output_watermark(&self, watermark: i64) -> i64 {
         watermark
     }
+    /// Has everything come out that must before a barrier: what is gathered, and what comes of rows that
+    /// wait. Called again until all is out.
+    ///
+    /// # Errors
+    /// What stops the run.
+    fn settle(&mut self, out: &mut Output<'_>) -> Result<bool> {
+        self.flush(out).map(|()| true)
+    }
+    /// The shard has nothing else to do: what waits may be worked off. Whether there was anything.
+    ///
+    /// # Errors
+    /// What stops the run.
+    fn spare_time(&mut self, out: &mut Output<'_>) -> Result<bool> {
+        let _ = out;
+        Ok(false)
+    }
     /// Hands over what has changed since the last snapshot. Copies, does no I/O.
     ///
     /// # Errors
@@ -172,6 +206,10 @@ pub trait Operator: Send {
     fn restore(&mut self, state: &OperatorState) -> Result<()>;
     /// Bytes of state in memory, about.
     fn memory(&self) -> usize;
+    /// Bytes of state, and of rows that wait for it, that are put away on disk.
+    fn spilled(&self) -> u64 {
+        0
+    }
 }
 
 /// The operator of a plan's node, empty. `inputs`: the schema of each input.

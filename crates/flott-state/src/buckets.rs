@@ -157,6 +157,21 @@ impl<C: ?Sized + StateColumn> Buckets<C> {
         Ok((changes, live))
     }
 
+    /// All rows of some groups, and which buckets live. What counts as changed stays as it is.
+    pub(crate) fn copy(
+        &self,
+        epoch: u64,
+        wanted: &Range<u16>,
+        groups: &KeyGroups,
+    ) -> Result<(Changes, Vec<LiveBucket>)> {
+        let (mut changes, mut live) = (Changes::default(), Vec::with_capacity(self.tables.len()));
+        for (number, bucket) in &self.tables {
+            live.push(LiveBucket(*number, bucket.born.unwrap_or(epoch)));
+            bucket.table.copy_into(*number, wanted, groups, &mut changes)?;
+        }
+        Ok((changes, live))
+    }
+
     /// Makes a bucket that lived at a snapshot; its rows are then [applied](Buckets::apply).
     ///
     /// Without a birth the bucket is written anew at the next snapshot: that is needed when it

@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
@@ -26,9 +27,10 @@ use twox_hash::XxHash3_64;
 
 use crate::arrow_failed;
 use crate::buckets::LiveBucket;
-use crate::manifest::{BlockRef, GroupRange, Manifest};
+use crate::chain;
+use crate::manifest::{BlockRef, GroupRange, Manifest, OperatorEntry};
 use crate::snapshot::{OperatorSnapshot, TableSnapshot};
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError, StorageResult};
 
 const MAGIC: &[u8; 16] = b"FLOTTSEG 1\n\0\0\0\0\0";
 
@@ -75,6 +77,125 @@ pub struct TablePart {
     pub rows: u64,
 }
 
+impl OperatorPart {
+    /// What it says of the present is forgotten: a later part says it better.
+    pub fn forget_present(&mut self) {
+        self.values.clear();
+        for table in self.tables.values_mut() {
+            (table.live, table.rows) = (None, 0);
+        }
+    }
+
+    /// The same without what has changed: nothing has.
+    #[must_use]
+    pub fn unchanged(&self) -> Self {
+        let mut part = self.clone();
+        part.tables.values_mut().for_each(|table| table.blocks.clear());
+        part
+    }
+
+    /// Bytes of its blocks.
+    pub fn bytes(&self) -> u64 {
+        self.tables.values().flat_map(|table| &table.blocks).map(|block| block.bytes).sum()
+    }
+
+    /// The state that it is by itself, if it holds all of some groups.
+    pub fn entry(&self, groups: &Range<u16>) -> OperatorEntry {
+        let part = ShardPart {
+            groups: GroupRange::from(groups),
+            operators: BTreeMap::from([(String::new(), self.clone())]),
+        };
+        chain::advance(None, &[part]).remove("").unwrap_or_default()
+    }
+}
+
+/// A file that goes when nobody needs it any more.
+#[derive(Debug)]
+pub struct ScratchFile {
+    storage: Arc<dyn Storage>,
+    name: String,
+}
+
+impl ScratchFile {
+    /// Writes one.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn write(storage: &Arc<dyn Storage>, name: String, bytes: &[u8]) -> StorageResult<Self> {
+        storage.write(&name, bytes)?;
+        Ok(Self { storage: storage.clone(), name })
+    }
+
+    /// Where it lies.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// Its name there.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for ScratchFile {
+    fn drop(&mut self) {
+        // What stays goes with its directory.
+        let _ = self.storage.delete(&self.name);
+    }
+}
+
+/// What a slice of an operator hands over for a checkpoint: a segment of its own, which waits in a file.
+#[derive(Debug, Clone)]
+pub struct SpilledPart {
+    /// The slice's groups.
+    pub groups: GroupRange,
+    /// What a manifest says of it, but for the segment's name.
+    pub part: OperatorPart,
+    /// Its bytes; none if nothing has changed.
+    pub file: Option<Arc<ScratchFile>>,
+}
+
+impl SpilledPart {
+    /// The segment of this name that it becomes in a checkpoint.
+    ///
+    /// # Errors
+    /// When its file can't be read.
+    pub fn segment(&self, name: String, operator: &str) -> Result<Segment> {
+        let mut part = self.part.clone();
+        let mut bytes = Vec::new();
+        if let Some(file) = &self.file {
+            let gone = || Diagnostic::error(Code::StateSpillFailed, format!("{} is gone", file.name));
+            bytes = file.storage.read(&file.name).map_err(spill_failed)?.ok_or_else(gone)?;
+            for block in part.tables.values_mut().flat_map(|table| &mut table.blocks) {
+                if block.bytes > 0 {
+                    check_block(&bytes, block, operator)?;
+                    block.segment.clone_from(&name);
+                }
+            }
+        }
+        let operators = BTreeMap::from([(operator.to_owned(), part)]);
+        Ok(Segment { name, bytes, part: ShardPart { groups: self.groups, operators } })
+    }
+}
+
+/// What was put away must be what comes into the checkpoint.
+fn check_block(bytes: &[u8], block: &BlockRef, operator: &str) -> Result<()> {
+    let from = usize::try_from(block.offset).unwrap_or(usize::MAX);
+    let to = usize::try_from(block.offset.saturating_add(block.bytes)).unwrap_or(usize::MAX);
+    let sum = bytes.get(from..to).map(XxHash3_64::oneshot);
+    if sum == Some(block.checksum) {
+        return Ok(());
+    }
+    let message = format!("state of operator '{operator}' that was put away in {} is damaged", block.segment);
+    Err(Diagnostic::error(Code::StateSpillFailed, message))
+}
+
+/// A storage's failure as that of putting state away.
+pub fn spill_failed(error: StorageError) -> Box<Diagnostic> {
+    Diagnostic::error(Code::StateSpillFailed, format!("state that was put away: {error}"))
+        .help("make room in 'state.dir' or name another directory there, or raise 'state.memory.budget'")
+}
+
 /// The name of a shard's segment.
 pub fn segment_name(generation: u64, number: u64, epoch: u64, shard: usize) -> String {
     format!("segments/{generation:08}-{number:08}-{epoch}-{shard}")
@@ -89,6 +210,12 @@ pub(crate) fn parse_segment_name(name: &str) -> Option<(u64, u64)> {
 }
 
 impl Segment {
+    /// One with nothing in it.
+    pub fn empty(name: String, owned: &Range<u16>) -> Self {
+        let part = ShardPart { groups: GroupRange::from(owned), operators: BTreeMap::new() };
+        Segment { name, bytes: Vec::new(), part }
+    }
+
     /// Encodes what the operators of a shard handed over, by operator id. Runs in the background.
     ///
     /// # Errors
@@ -98,11 +225,7 @@ impl Segment {
         owned: &Range<u16>,
         snapshots: impl IntoIterator<Item = (String, OperatorSnapshot)>,
     ) -> Result<Self> {
-        let mut segment = Segment {
-            name,
-            bytes: Vec::new(),
-            part: ShardPart { groups: GroupRange::from(owned), operators: BTreeMap::new() },
-        };
+        let mut segment = Segment::empty(name, owned);
         for (operator, snapshot) in snapshots {
             let mut part = OperatorPart { values: snapshot.values, tables: BTreeMap::new() };
             for (table, snapshot) in snapshot.tables {
@@ -126,6 +249,14 @@ impl Segment {
             }
         }
         Ok(TablePart { blocks, live: table.live, rows: table.rows })
+    }
+
+    /// Appends batches that aren't state, such as rows that wait.
+    ///
+    /// # Errors
+    /// When a batch cannot be encoded: a bug.
+    pub fn add_rows(&mut self, batches: &[RecordBatch]) -> Result<BlockRef> {
+        self.block(0, batches)
     }
 
     fn block(&mut self, epoch: u64, batches: &[RecordBatch]) -> Result<BlockRef> {

@@ -26,7 +26,7 @@ use crate::hash::KeyGroups;
 use crate::log::LogBuckets;
 use crate::manifest::{GroupRange, OperatorEntry, TableEntry};
 use crate::reshape::{Reshape, TableFrom};
-use crate::segment::{read_block, verify_block};
+use crate::segment::{SpilledPart, read_block, verify_block};
 use crate::storage::Storage;
 use crate::table::{Changes, Table};
 
@@ -40,9 +40,15 @@ pub struct OperatorSnapshot {
     pub values: Map<String, Value>,
     /// Tables, by name.
     pub tables: BTreeMap<String, TableSnapshot>,
+    /// Of an operator whose state is in slices: what has changed in each, written down already.
+    pub spilled: Vec<SpilledPart>,
+    /// What earlier barriers handed over and no checkpoint holds yet, oldest first.
+    pub older: Vec<OperatorSnapshot>,
     epoch: u64,
     groups: KeyGroups,
     plan: FullPlan,
+    /// All of these groups is wanted, and nothing counts as handed over.
+    copy: Option<Range<u16>>,
 }
 
 /// What one table hands over.
@@ -71,7 +77,32 @@ impl OperatorSnapshot {
     /// An empty snapshot. `epoch` rises with every barrier of a job, also across restarts and
     /// also when a checkpoint fails; `plan` says what to write in full ([`chain::next_full`]).
     pub fn new(epoch: u64, groups: KeyGroups, plan: FullPlan) -> Self {
-        Self { values: Map::new(), tables: BTreeMap::new(), epoch, groups, plan }
+        Self {
+            values: Map::new(),
+            tables: BTreeMap::new(),
+            spilled: Vec::new(),
+            older: Vec::new(),
+            epoch,
+            groups,
+            plan,
+            copy: None,
+        }
+    }
+
+    /// A snapshot that takes all rows of some groups and leaves what counts as changed as it is: to put
+    /// them away, not to checkpoint them.
+    pub fn copy_of(epoch: u64, groups: KeyGroups, wanted: Range<u16>) -> Self {
+        Self { copy: Some(wanted), ..Self::new(epoch, groups, FullPlan::new()) }
+    }
+
+    /// The epoch that it ends.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Rows and tombstones in it.
+    pub fn rows(&self) -> usize {
+        self.tables.values().flat_map(|table| &table.parts).map(|part| part.changes.rows()).sum()
     }
 
     /// Hands over what changed in a table.
@@ -79,6 +110,13 @@ impl OperatorSnapshot {
     /// # Errors
     /// When one key's values are larger than an array can be.
     pub fn table<C: ?Sized + StateColumn>(&mut self, name: &str, table: &mut Table<C>) -> Result<()> {
+        if let Some(wanted) = self.copy.clone() {
+            let mut changes = Changes::default();
+            table.copy_into(0, &wanted, &self.groups, &mut changes)?;
+            let rows = changes.rows();
+            self.add(name, wanted, changes, None, rows);
+            return Ok(());
+        }
         let full = self.full(name);
         let changes = table.snapshot(&full, &self.groups)?;
         self.add(name, full, changes, None, table.len());
@@ -90,6 +128,12 @@ impl OperatorSnapshot {
     /// # Errors
     /// When one key's values are larger than an array can be.
     pub fn buckets<C: ?Sized + StateColumn>(&mut self, name: &str, buckets: &mut Buckets<C>) -> Result<()> {
+        if let Some(wanted) = self.copy.clone() {
+            let (changes, live) = buckets.copy(self.epoch, &wanted, &self.groups)?;
+            let rows = changes.rows();
+            self.add(name, wanted, changes, Some(live), rows);
+            return Ok(());
+        }
         let full = self.full(name);
         let (changes, live) = buckets.snapshot(self.epoch, &full, &self.groups)?;
         self.add(name, full, changes, Some(live), buckets.rows());
@@ -102,6 +146,17 @@ impl OperatorSnapshot {
     /// When a batch of rows is larger than an array can be.
     pub fn logs(&mut self, name: &str, logs: &mut LogBuckets) -> Result<()> {
         let counts = counts_of(name);
+        if let Some(wanted) = self.copy.clone() {
+            let changes = logs.copy(self.epoch, &wanted, &self.groups)?;
+            if logs.shape().counted {
+                let rows = changes.counts.rows();
+                self.add(&counts, wanted.clone(), changes.counts, Some(changes.live.clone()), rows);
+            }
+            let rows = changes.rows.rows();
+            self.add(name, wanted, changes.rows, Some(changes.live), rows);
+            self.value(&number_of(name), logs.next_number());
+            return Ok(());
+        }
         let (full, full_counts) = (self.full(name), self.full(&counts));
         let changes = logs.snapshot(self.epoch, [&full, &full_counts], &self.groups)?;
         if logs.shape().counted {
@@ -120,7 +175,16 @@ impl OperatorSnapshot {
 
     /// This snapshot with an earlier one, which could not be written, before it.
     #[must_use]
-    pub fn after(mut self, earlier: OperatorSnapshot) -> Self {
+    pub fn after(mut self, mut earlier: OperatorSnapshot) -> Self {
+        let in_slices = |it: &Self| !it.spilled.is_empty() || !it.older.is_empty();
+        if in_slices(&self) || in_slices(&earlier) {
+            let mut older = std::mem::take(&mut earlier.older);
+            earlier.forget_present();
+            older.push(earlier);
+            older.append(&mut self.older);
+            self.older = older;
+            return self;
+        }
         for (name, mut before) in earlier.tables {
             if let Some(table) = self.tables.get_mut(&name) {
                 before.parts.append(&mut table.parts);
@@ -128,6 +192,15 @@ impl OperatorSnapshot {
             }
         }
         self
+    }
+
+    /// Keeps the changes alone: what it says of the present a later snapshot says better.
+    fn forget_present(&mut self) {
+        self.values.clear();
+        for table in self.tables.values_mut() {
+            (table.live, table.rows) = (None, 0);
+        }
+        self.spilled.iter_mut().for_each(|it| it.part.forget_present());
     }
 
     fn full(&self, name: &str) -> Range<u16> {
@@ -234,6 +307,21 @@ impl OperatorState {
     /// Whether nothing was kept.
     pub fn is_empty(&self) -> bool {
         self.entry.values.is_empty() && self.entry.tables.is_empty()
+    }
+
+    /// About how many bytes of it are this shard's.
+    pub fn bytes(&self) -> u64 {
+        let owned = GroupRange::from(&self.owned);
+        let share = |block: &crate::manifest::BlockRef| {
+            block.bytes.saturating_mul(block.groups.common(&owned)) / block.groups.count().max(1)
+        };
+        self.entry.tables.values().flat_map(|table| &table.blocks).map(share).sum()
+    }
+
+    /// The same state, for some of the shard's groups.
+    #[must_use]
+    pub fn of_groups(&self, owned: Range<u16>) -> Self {
+        Self { owned, ..self.clone() }
     }
 
     /// The value of this name that some shard wrote: the first, if several did.

@@ -14,10 +14,12 @@
 mod conformance;
 mod local;
 mod memory;
+mod scratch;
 
 pub use conformance::check;
 pub use local::LocalStorage;
 pub use memory::{Fault, MemoryStorage};
+pub use scratch::{ScratchStorage, sweep_scratch};
 
 use std::fmt;
 use std::path::Path;

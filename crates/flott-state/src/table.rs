@@ -280,6 +280,22 @@ impl<C: ?Sized + StateColumn> Table<C> {
         Ok(())
     }
 
+    /// All rows of some groups. What counts as changed stays as it is.
+    ///
+    /// # Errors
+    /// When one key's values are larger than an array can be.
+    pub(crate) fn copy_into(
+        &self,
+        bucket: i64,
+        wanted: &Range<u16>,
+        groups: &KeyGroups,
+        changes: &mut Changes,
+    ) -> Result<()> {
+        let live = self.keys.live().map(|slot| (slot, groups.of(self.keys.hash_of(slot))));
+        let live = Rows::new(live.filter(|(_, group)| wanted.contains(group)));
+        self.gather_all(&live, &self.schema(), bucket, &mut changes.full)
+    }
+
     /// An array of one value for each column: the one that it begins with.
     ///
     /// # Errors

@@ -114,6 +114,8 @@ pub enum Code {
     AlreadyRunning,
     /// FLT-2105: a changed script would lose what a checkpoint holds.
     StateLost,
+    /// FLT-2107: state beyond memory could not be written to `state.dir`, or read back.
+    StateSpillFailed,
     /// FLT-2901: a bug in Flott.
     Internal,
 }
@@ -154,6 +156,7 @@ impl Code {
         Code::Superseded,
         Code::AlreadyRunning,
         Code::StateLost,
+        Code::StateSpillFailed,
         Code::Internal,
     ];
 
@@ -193,6 +196,7 @@ impl Code {
             Code::Superseded => "FLT-2103",
             Code::AlreadyRunning => "FLT-2104",
             Code::StateLost => "FLT-2105",
+            Code::StateSpillFailed => "FLT-2107",
             Code::Internal => "FLT-2901",
         }
     }

@@ -6,6 +6,8 @@
 //!                                  └─► LaneWriter     (the shard that has the key)
 //! ```
 
+use std::cell::Cell;
+
 use arrow::{
     array::{BooleanArray, Int8Array},
     record_batch::RecordBatch,
@@ -253,6 +255,8 @@ fn drive(
         late_partial: &mut late_partial,
         between: &mut between,
         unmatched: &mut unmatched,
+        lane: &Cell::new(0),
+        replayed: &mut Vec::new(),
     };
     call(operator, &mut out)?;
     add(&counters.edges[edge].late, late_partial);

@@ -1,5 +1,6 @@
 //! Look-ups in a table that answers when a test lets it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -157,6 +158,8 @@ impl Alone {
             late_partial: &mut late_partial,
             between: &mut between,
             unmatched: &mut unmatched,
+        lane: &Cell::new(0),
+        replayed: &mut Vec::new(),
         };
         action(&mut self.operator, &mut out)
     }

@@ -154,6 +154,24 @@ impl LogBuckets {
         Ok(out)
     }
 
+    /// All rows and counts of some groups. What counts as changed stays as it is.
+    pub(crate) fn copy(
+        &self,
+        epoch: u64,
+        wanted: &std::ops::Range<u16>,
+        groups: &KeyGroups,
+    ) -> Result<LogChanges> {
+        let mut out = LogChanges { rows: Changes::default(), counts: Changes::default(), live: Vec::new() };
+        for (number, bucket) in &self.logs {
+            out.live.push(LiveBucket(*number, bucket.born.unwrap_or(epoch)));
+            bucket.log.copy_rows(*number, wanted, groups, &mut out.rows)?;
+            if self.shape.counted {
+                bucket.log.copy_counts(*number, wanted, groups, &mut out.counts)?;
+            }
+        }
+        Ok(out)
+    }
+
     pub(crate) fn revive(&mut self, bucket: i64, born: Option<u64>) {
         self.get_or_create(bucket);
         if let Some(found) = self.logs.get_mut(&bucket) {

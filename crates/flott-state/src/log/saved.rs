@@ -176,6 +176,51 @@ impl RowLog {
         Ok(())
     }
 
+    /// All rows of some groups.
+    pub(super) fn copy_rows(
+        &self,
+        bucket: i64,
+        wanted: &Range<u16>,
+        groups: &KeyGroups,
+        changes: &mut Changes,
+    ) -> Result<()> {
+        let schema = self.saved_schema();
+        let live: Vec<u32> = (0..self.end).filter(|slot| !self.gone.get(*slot)).collect();
+        for slots in live.chunks(SAVED_ROWS) {
+            let of = self.key_hashes(slots)?.into_iter().map(|hash| groups.of(hash));
+            let pairs = slots.iter().copied().zip(of).filter(|(_, group)| wanted.contains(group));
+            let (slots, of): (Vec<u32>, Vec<u16>) = pairs.unzip();
+            self.save(&slots, of, bucket, &schema, &mut changes.full)?;
+        }
+        Ok(())
+    }
+
+    /// All counts of some groups.
+    pub(super) fn copy_counts(
+        &self,
+        bucket: i64,
+        wanted: &Range<u16>,
+        groups: &KeyGroups,
+        changes: &mut Changes,
+    ) -> Result<()> {
+        let is_kept = |slot: &u32| !self.gone.get(*slot) && (self.changed.get(*slot) || self.count(*slot) > 0);
+        let slots: Vec<u32> = (0..self.end).filter(is_kept).collect();
+        for slots in slots.chunks(SAVED_ROWS) {
+            let mut counts = Counts::default();
+            for (slot, hash) in slots.iter().zip(self.key_hashes(slots)?) {
+                let group = groups.of(hash);
+                if wanted.contains(&group) {
+                    counts.groups.push(group);
+                    counts.numbers.push(self.numbers.get(*slot as usize).copied().unwrap_or(0));
+                    counts.counts.push(i64::from(self.count(*slot)));
+                    counts.stamps.extend(self.stamps.get(*slot as usize));
+                }
+            }
+            counts.add_to(bucket, self.counts_schema(), &mut changes.full)?;
+        }
+        Ok(())
+    }
+
     /// Takes over rows of a snapshot whose group is wanted. The highest number among them.
     pub(super) fn apply_rows(
         &mut self,
