@@ -14,8 +14,9 @@ use flott_connector::{
     Source, StopSignal,
 };
 use flott_expr::{EvalContext, Program};
+use flott_operators::MemoryBudget;
 use flott_plan::{OperatorNode, SinkTarget, SourceInput, Step, StreamPlan};
-use flott_state::Check;
+use flott_state::{Check, Storage};
 use flott_types::{Code, Diagnostic, Options, Result};
 
 use crate::{
@@ -57,8 +58,19 @@ pub struct JobSettings {
     pub mini_batch: MiniBatch,
     /// Checkpoints, if a directory for them is known.
     pub checkpointing: Option<Checkpointing>,
+    /// Where state is, and how much of it in memory.
+    pub state: StateSettings,
     /// All options of the job.
     pub options: Options,
+}
+
+/// How much state is in memory, and where the rest is.
+#[derive(Debug, Clone)]
+pub struct StateSettings {
+    /// `state.memory.budget`
+    pub budget: Arc<MemoryBudget>,
+    /// The run's own directory below `state.dir`.
+    pub scratch: Arc<dyn Storage>,
 }
 
 /// How long operators gather changes of a key before they say what came of them.

@@ -40,6 +40,7 @@ mod restore;
 mod shard;
 mod shards;
 mod sink;
+mod spilling;
 pub mod stepped;
 mod threads;
 mod topology;
@@ -55,6 +56,7 @@ pub use accounting::{
     ChangeCounts, Counters, Counts, EdgeSummary, LookupSummary, SinkSummary, SourceSummary, Status, Summary,
 };
 pub use checkpoint::{CheckpointSummary, Checkpointing, Keeper, Resume, upgrade};
-pub use job::{Job, JobSettings, MiniBatch, run};
+pub use flott_operators::MemoryBudget;
+pub use job::{Job, JobSettings, MiniBatch, StateSettings, run};
 pub use replay::Replay;
 pub use restore::Warm;

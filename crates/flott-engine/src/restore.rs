@@ -21,17 +21,17 @@ use std::{
 };
 
 use flott_expr::EvalContext;
-use flott_operators::{Context, Operator, build};
+use flott_operators::{Context, Operator, SpillingOperator};
 use flott_plan::OperatorNode;
 use flott_state::{KeyGroups, Manifest, OperatorState, Storage};
 use flott_types::{Code, Diagnostic, Result};
 
-use crate::{failure::Failure, job::Job, topology::Topology};
+use crate::{failure::Failure, job::Job, spilling, topology::Topology};
 
 /// Operators with their state, by shard and number.
 #[derive(Default)]
 pub struct Restored {
-    operators: Mutex<BTreeMap<(usize, usize), Box<dyn Operator>>>,
+    operators: Mutex<BTreeMap<(usize, usize), SpillingOperator>>,
 }
 
 impl fmt::Debug for Restored {
@@ -41,11 +41,11 @@ impl fmt::Debug for Restored {
 }
 
 impl Restored {
-    fn operators(&self) -> std::sync::MutexGuard<'_, BTreeMap<(usize, usize), Box<dyn Operator>>> {
+    fn operators(&self) -> std::sync::MutexGuard<'_, BTreeMap<(usize, usize), SpillingOperator>> {
         self.operators.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// An operator of a shard, once.
-    pub(crate) fn take(&self, shard: usize, operator: usize) -> Option<Box<dyn Operator>> {
+    pub(crate) fn take(&self, shard: usize, operator: usize) -> Option<SpillingOperator> {
         self.operators().remove(&(shard, operator))
     }
 }
@@ -144,7 +144,7 @@ pub(crate) fn restore(
             return Ok(());
         };
         let Some(state) = state(&spec.stable_id, context.owned.clone()) else { return Ok(()) };
-        let mut operator = build(&spec.node, &spec.inputs, context)?;
+        let mut operator = spilling::operator(job, topology, context, shard, index)?;
         operator.restore(&state)?;
         restored.operators().insert((shard, index), operator);
         Ok(())

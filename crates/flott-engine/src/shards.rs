@@ -8,7 +8,7 @@ use std::{
 use crossbeam_channel::Sender;
 use flott_connector::{BufferPool, DeadLetterQueue, FormatRequest, LookupTable, Sink};
 use flott_expr::EvalContext;
-use flott_operators::{Context, Lookups, build, pre_aggregation};
+use flott_operators::{Context, Lookups, pre_aggregation};
 use flott_plan::{Exchange, SourceInput, Step};
 use flott_types::{Result, Schema};
 
@@ -32,6 +32,7 @@ use crate::{
         source::{EventTime, SourceTask},
     },
     sink::{SinkTask, Watch, Writer},
+    spilling,
     topology::{Consumer, Edge, Producer, Topology},
 };
 
@@ -313,14 +314,15 @@ impl Builder<'_> {
             }
             let restored = self.restored.take(number, index);
             let done = restored.is_some();
-            let operator = match restored {
+            let mut operator = match restored {
                 Some(operator) => operator,
-                None => build(&spec.node, &spec.inputs, &self.asking(context, index, number))?,
+                None => spilling::operator(self.job, self.topology, &self.asking(context, index, number), number, index)?,
             };
+            operator.begin(self.coordinator.map_or(1, Coordinator::first_epoch));
             let mut task = OperatorTask {
                 index,
                 stable_id: spec.stable_id.clone(),
-                operator,
+                operator: Box::new(operator),
                 lanes: inputs,
                 out: self.edges_of(Producer::Operator(index)),
                 watermark: NO_WATERMARK,

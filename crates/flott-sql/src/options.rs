@@ -196,6 +196,18 @@ pub const OPTIONS: &[SessionOption] = &[
     accepted("execution.checkpointing.savepoint-dir", Text, "", "Where savepoints are kept."),
     accepted("execution.checkpointing.storage", Text, "", "How checkpoints are stored."),
     used("execution.checkpointing.num-retained", Integer, "2", "How many checkpoints are kept."),
+    used(
+        "state.memory.budget",
+        MemorySize,
+        "half of the memory",
+        "How much state is kept in memory; what is more goes to 'state.dir'. Results don't depend on it.",
+    ),
+    used(
+        "state.dir",
+        Text,
+        "",
+        "Where state beyond memory goes: below the checkpoints, unless said otherwise; else a temporary directory.",
+    ),
     accepted(
         "execution.checkpointing.aligned-checkpoint-timeout",
         Duration,

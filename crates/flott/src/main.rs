@@ -34,6 +34,7 @@ mod settings;
 mod signals;
 mod socket;
 mod standby;
+mod state;
 mod status;
 mod supervise;
 mod upgrade;

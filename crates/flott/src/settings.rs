@@ -40,6 +40,7 @@ pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) ->
         PathBuf::from(options.get("dead-letter.path").unwrap_or("./flott-dlq")).join(&pipeline_name);
     let buffer_timeout =
         options.duration("execution.buffer-timeout.interval")?.unwrap_or(Duration::from_millis(100));
+    let run_id = run_id(clock);
     Ok(JobSettings {
         parallelism: options.parsed("parallelism.default", shards)?.unwrap_or(cores),
         batch_rows: BATCH_ROWS,
@@ -55,7 +56,8 @@ pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) ->
         checkpointing: checkpointing(options, &pipeline_name)?,
         pipeline_name,
         dead_letter_directory,
-        run_id: run_id(clock),
+        state: crate::state::settings(options, &run_id)?,
+        run_id,
         options: options.clone(),
     })
 }

@@ -86,6 +86,8 @@ pub(crate) struct OperatorActivity {
     pub(crate) watermark: AtomicI64,
     pub(crate) gathered: AtomicU64,
     pub(crate) memory: AtomicU64,
+    /// Bytes of state and of rows for it that are put away on disk.
+    pub(crate) spilled: AtomicU64,
     /// It has let the barrier under way through.
     pub(crate) passed: AtomicBool,
 }
@@ -99,6 +101,7 @@ impl Default for OperatorActivity {
             watermark: AtomicI64::new(NO_WATERMARK),
             gathered: AtomicU64::new(0),
             memory: AtomicU64::new(0),
+            spilled: AtomicU64::new(0),
             passed: AtomicBool::new(false),
         }
     }

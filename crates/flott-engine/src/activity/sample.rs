@@ -150,6 +150,8 @@ pub struct OperatorShard {
     pub gathered: u64,
     /// Bytes of state in memory, about.
     pub state_bytes: u64,
+    /// Bytes of state, and of rows that wait for it, on disk.
+    pub spilled_bytes: u64,
 }
 
 /// A sink.

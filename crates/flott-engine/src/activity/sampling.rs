@@ -98,6 +98,7 @@ impl Counters {
                     watermark: told(it.watermark.load(Relaxed)),
                     gathered: it.gathered.load(Relaxed),
                     state_bytes: it.memory.load(Relaxed),
+                    spilled_bytes: it.spilled.load(Relaxed),
                 }
             };
             // Every edge that leaves it gets all that it emits.

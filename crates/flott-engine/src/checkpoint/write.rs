@@ -1,6 +1,6 @@
 //! Writes a checkpoint: segments, then the manifest that names them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use flott_connector::{Committable, StopSignal};
 use flott_state::{Manifest, OperatorSnapshot, PublishError, Segment, ShardPart, chain};
@@ -85,23 +85,29 @@ impl Coordinator {
         finished: bool,
         written: &mut Vec<String>,
     ) -> Result<(Manifest, Vec<ShardPart>, u64)> {
-        let (mut parts, mut bytes) = (Vec::new(), 0);
+        let (mut parts, mut all, mut bytes) = (Vec::new(), Vec::new(), 0);
         for shard in 0..shards {
             let name = self.incarnation.segment_name(it.epoch, shard);
             let snapshots = self.pending.snapshots[shard].clone();
-            let segment = Segment::encode(name, &requests.owned(shard, shards), snapshots)?;
-            if !segment.bytes.is_empty() {
-                written.push(segment.name.clone());
-                self.storage.write(&segment.name, &segment.bytes)?;
-                bytes += segment.bytes.len() as u64;
-            }
-            parts.push(segment.part);
+            // One after the other: a shard's state may be more than fits into memory.
+            let mut write = |segment: Segment| -> Result<ShardPart> {
+                if !segment.bytes.is_empty() {
+                    written.push(segment.name.clone());
+                    self.storage.write(&segment.name, &segment.bytes)?;
+                    bytes += segment.bytes.len() as u64;
+                }
+                Ok(segment.part)
+            };
+            let (part, of_shard) =
+                write_shard(&name, &requests.owned(shard, shards), snapshots, &mut write)?;
+            parts.push(part);
+            all.extend(of_shard);
         }
         let mut manifest = Manifest::new(&self.job, self.key_groups, it.epoch, self.clock.now_micros());
         manifest.finished = finished;
         manifest.plan.clone_from(&self.operators);
         manifest.sources.clone_from(&it.sources);
-        manifest.operators = chain::advance(Some(&self.state), &parts);
+        manifest.operators = chain::advance(Some(&self.state), &all);
         for (name, committables) in self.sinks.iter().zip(&self.pending.committables) {
             let contents = committables.iter().map(|it| it.content.clone()).collect();
             manifest.sinks.insert(name.clone(), contents);
@@ -140,6 +146,38 @@ impl Coordinator {
         let message = "whether the last checkpoint was written can't be found out";
         Err(as_fatal(Diagnostic::error(Code::CheckpointFailed, message).that_may_pass()))
     }
+}
+
+/// Writes what the operators of a shard have handed over: a segment for what they hold in memory, one for
+/// each slice that was put away. The part that stands for the shard, and all parts, oldest first.
+fn write_shard(
+    name: &str,
+    owned: &Range<u16>,
+    snapshots: BTreeMap<String, OperatorSnapshot>,
+    write: &mut dyn FnMut(Segment) -> Result<ShardPart>,
+) -> Result<(ShardPart, Vec<ShardPart>)> {
+    let (mut older, mut spilled, mut present) = (Vec::new(), Vec::new(), Vec::new());
+    let mut pieces = 0;
+    let mut piece = || {
+        pieces += 1;
+        format!("{name}-{pieces}")
+    };
+    for (operator, mut snapshot) in snapshots {
+        for mut earlier in std::mem::take(&mut snapshot.older) {
+            let slices = std::mem::take(&mut earlier.spilled);
+            older.push(write(Segment::encode(piece(), owned, [(operator.clone(), earlier)])?)?);
+            for slice in slices {
+                older.push(write(slice.segment(piece(), &operator)?)?);
+            }
+        }
+        for slice in std::mem::take(&mut snapshot.spilled) {
+            spilled.push(write(slice.segment(piece(), &operator)?)?);
+        }
+        present.push((operator, snapshot));
+    }
+    let part = write(Segment::encode(name.to_owned(), owned, present)?)?;
+    let all = older.into_iter().chain([part.clone()]).chain(spilled).collect();
+    Ok((part, all))
 }
 
 /// An error that a run must not outlive.

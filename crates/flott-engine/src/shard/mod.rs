@@ -226,7 +226,23 @@ impl Shard {
         if !self.sources.is_empty() && !self.is_blocked(since) {
             busy |= self.run_source()?;
         }
-        Ok(busy)
+        Ok(busy || self.use_spare_time(now)?)
+    }
+
+    /// There is nothing else to do: what waits for state that was put away is worked off.
+    fn use_spare_time(&mut self, now: Duration) -> Result<bool> {
+        let aligning = self.barrier.is_some();
+        let Self { operators, edges, sinks, counters, .. } = self;
+        let mut around = Around { edges, sinks, counters, now };
+        for operator in operators.iter_mut().rev() {
+            if operator.ended || (aligning && operator.passed) || operator.is_blocked(&mut around) {
+                continue;
+            }
+            if operator.spare_time(&mut around)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn run_operators(&mut self, now: Duration, since: Duration) -> Result<bool> {
@@ -291,8 +307,10 @@ impl Shard {
         }
         self.sinks.iter().for_each(SinkTask::measure);
         for operator in &self.operators {
+            let told = &self.activity.operators[operator.index];
             let bytes = u64::try_from(operator.operator.memory()).unwrap_or(u64::MAX);
-            self.activity.operators[operator.index].memory.store(bytes, Ordering::Relaxed);
+            told.memory.store(bytes, Ordering::Relaxed);
+            told.spilled.store(operator.operator.spilled(), Ordering::Relaxed);
         }
         // Some count their keys: never more than a hundredth of the time.
         let done = self.clock.monotonic();

@@ -7,14 +7,18 @@
 //! ```
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::RecordBatch};
 use flott_connector::{Origin, Stage};
-use flott_operators::{Operator, Output, Rows};
+use flott_operators::{Operator, Output, Replayed, Rows};
 use flott_state::{OperatorSnapshot, OperatorState};
 use flott_types::{Code, Diagnostic, Result};
 
@@ -198,9 +202,9 @@ impl OperatorTask {
 
     /// Lets the operator go on with rows that wait for something outside.
     fn take_answers(&mut self, around: &mut Around<'_>) -> Result<bool> {
-        let Self { operator, out, .. } = self;
+        let Self { operator, out, lanes, .. } = self;
         let mut moved = false;
-        around.call(out, None, |output| {
+        around.call(out, lanes, None, |output| {
             moved = operator.poll(output)?;
             Ok(())
         })?;
@@ -239,9 +243,46 @@ impl OperatorTask {
     /// Has the operator tell what came of the rows that it has gathered.
     fn flush(&mut self, around: &mut Around<'_>) -> Result<()> {
         self.gathered.rows = 0;
-        let Self { operator, out, .. } = self;
-        around.call(out, None, |output| operator.flush(output))?;
+        let Self { operator, out, lanes, .. } = self;
+        around.call(out, lanes, None, |output| operator.flush(output))?;
         self.hand_over(around)
+    }
+
+    /// Has everything come out that must before a barrier. Whether it is: not if those behind are full.
+    fn settle(&mut self, around: &mut Around<'_>) -> Result<bool> {
+        self.gathered.rows = 0;
+        loop {
+            let Self { operator, out, lanes, .. } = self;
+            let mut settled = false;
+            around.call(out, lanes, None, |output| {
+                settled = operator.settle(output)?;
+                Ok(())
+            })?;
+            if settled {
+                self.tell(around)?;
+                return Ok(true);
+            }
+            if self.is_blocked(around) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Works off what waits, when there is nothing else to do. Whether there was anything.
+    ///
+    /// # Errors
+    /// What stops the run.
+    pub fn spare_time(&mut self, around: &mut Around<'_>) -> Result<bool> {
+        let Self { operator, out, lanes, .. } = self;
+        let mut moved = false;
+        around.call(out, lanes, None, |output| {
+            moved = operator.spare_time(output)?;
+            Ok(())
+        })?;
+        if moved {
+            self.tell(around)?;
+        }
+        Ok(moved)
     }
 
     fn rows(&mut self, lane: usize, rows: Rows, around: &mut Around<'_>) -> Result<()> {
@@ -261,12 +302,10 @@ impl OperatorTask {
     fn rows_at_once(&mut self, lane: usize, rows: Rows, around: &mut Around<'_>) -> Result<()> {
         self.gathered.add(rows.count, around.now);
         let Self { operator, lanes, out, .. } = self;
-        let lane = &lanes[lane];
-        let taken = rows.count;
-        let lost = around.call(out, Some(lane), |output| operator.on_rows(lane.input, rows, output))?;
-        let counts = &around.counters.edges[lane.edge];
-        add(&counts.output, taken.saturating_sub(lost));
-        Ok(())
+        let (input, edge, taken) = (lanes[lane].input, lanes[lane].edge, rows.count);
+        // First, since of rows that have waited some may turn out late: those were counted as taken, too.
+        add(&around.counters.edges[edge].output, taken);
+        around.call(out, lanes, Some(lane), |output| operator.on_rows(input, rows, output))
     }
 
     /// Moves time on to the least watermark of the lanes. Whether it moved.
@@ -293,8 +332,8 @@ impl OperatorTask {
         // tell their own results, once.
         let last = least == END_OF_TIME;
         self.closed |= last;
-        let Self { operator, out, .. } = self;
-        around.call(out, None, |output| {
+        let Self { operator, out, lanes, .. } = self;
+        around.call(out, lanes, None, |output| {
             operator.on_watermark(least, output)?;
             if last {
                 operator.on_time(i64::MAX, output)?;
@@ -313,8 +352,8 @@ impl OperatorTask {
         if self.ended || self.operator.next_timer().is_none_or(|timer| timer > now_millis) {
             return Ok(false);
         }
-        let Self { operator, out, .. } = self;
-        around.call(out, None, |output| {
+        let Self { operator, out, lanes, .. } = self;
+        around.call(out, lanes, None, |output| {
             operator.on_time(now_millis, output)?;
             operator.flush(output)
         })?;
@@ -331,15 +370,18 @@ impl OperatorTask {
         if drained {
             self.advance(around)?;
             if !self.closed {
-                let Self { operator, out, .. } = self;
-                around.call(out, None, |output| {
+                let Self { operator, out, lanes, .. } = self;
+                around.call(out, lanes, None, |output| {
                     operator.on_time(i64::MAX, output)?;
                     operator.flush(output)
                 })?;
             }
+            while self.operator.is_waiting() {
+                self.take_answers(around)?;
+            }
         } else if !self.batch_mode {
             // Stopped: what the last checkpoint says was taken has to be told.
-            self.flush(around)?;
+            while !self.settle(around)? {}
         }
         let watermark = self.operator.output_watermark(self.watermark);
         for &edge in &self.out {
@@ -364,8 +406,8 @@ impl OperatorTask {
         if self.passed || (!self.ended && !self.lanes.iter().all(|lane| lane.reader.is_at_barrier())) {
             return Ok(None);
         }
-        if !self.ended {
-            self.flush(around)?;
+        if !self.ended && !self.settle(around)? {
+            return Ok(None);
         }
         let snapshot = self.snapshot(snapshot(&self.stable_id))?;
         if !self.ended {
@@ -414,16 +456,18 @@ impl OperatorTask {
 }
 
 impl Around<'_> {
-    /// Calls an operator and carries what it emits on. How many input rows it didn't take.
+    /// Calls an operator and carries what it emits on. `from`: the lane whose rows it is given. Rows that it
+    /// doesn't take are no longer counted as taken.
     fn call(
         &mut self,
         out: &[usize],
-        from: Option<&InputLane>,
+        lanes: &[InputLane],
+        from: Option<usize>,
         call: impl FnOnce(&mut Output<'_>) -> Result<()>,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         let Self { edges, sinks, counters, .. } = self;
-        let (mut late_rows, mut rejected, mut late_partial, mut between) = (0, 0, 0, 0);
-        let mut unmatched = 0;
+        let (lane, mut replayed) = (Cell::new(from.unwrap_or(usize::MAX)), Vec::new());
+        let mut given = Replayed::default();
         let mut emit = |rows: Rows| {
             for &edge in out {
                 add(&counters.edges[edges[edge].id].input, rows.batch.num_rows() as u64);
@@ -431,31 +475,46 @@ impl Around<'_> {
             }
             Ok(())
         };
+        let lane_now = || lanes.get(lane.get()).ok_or_else(without_lane);
         let mut late = |batch: &RecordBatch, which: Option<&BooleanArray>| {
-            let Some(lane) = from else { return Err(without_lane()) };
-            late_rows += which.map_or(batch.num_rows(), BooleanArray::true_count) as u64;
+            let lane = lane_now()?;
+            let rows = which.map_or(batch.num_rows(), BooleanArray::true_count) as u64;
+            take_back(&counters.edges[lane.edge].output, rows);
             lane.outcasts.late(lane.edge, batch, which, counters)
         };
         let mut reject = |batch: &RecordBatch, which: &BooleanArray, message: &str| {
-            let Some(lane) = from else { return Err(without_lane()) };
-            rejected += which.true_count() as u64;
+            let lane = lane_now()?;
+            take_back(&counters.edges[lane.edge].output, which.true_count() as u64);
             lane.outcasts.reject(lane.edge, batch, which, message)
         };
         let mut output = Output {
             emit: &mut emit,
             late: &mut late,
             reject: &mut reject,
-            late_partial: &mut late_partial,
-            between: &mut between,
-            unmatched: &mut unmatched,
+            late_partial: &mut given.late_partial,
+            between: &mut given.between,
+            unmatched: &mut given.unmatched,
+            lane: &lane,
+            replayed: &mut replayed,
         };
         call(&mut output)?;
-        if let Some(lane) = from {
-            add(&counters.edges[lane.edge].late, late_partial);
-            add(&counters.edges[lane.edge].filtered, between);
-            add(&counters.edges[lane.edge].unmatched, unmatched);
+        replayed.extend(from.map(|lane| Replayed { lane, ..given }));
+        for it in replayed {
+            let Some(lane) = lanes.get(it.lane) else { continue };
+            let counts = &counters.edges[lane.edge];
+            add(&counts.late, it.late_partial);
+            add(&counts.filtered, it.between);
+            add(&counts.unmatched, it.unmatched);
+            take_back(&counts.output, it.late_partial + it.between);
         }
-        Ok(late_rows + rejected + late_partial + between)
+        Ok(())
+    }
+}
+
+/// Rows were counted that don't count.
+fn take_back(counter: &AtomicU64, rows: u64) {
+    if rows > 0 {
+        counter.fetch_sub(rows, Relaxed);
     }
 }
 

@@ -64,8 +64,6 @@ pub struct SpillSettings {
     pub lanes: Vec<LaneKeys>,
     /// Barriers come, and want to know what has changed.
     pub checkpoints: bool,
-    /// The first barrier's.
-    pub first_epoch: u64,
     /// Rows gathered before an operator tells what came of them.
     pub flush_rows: u64,
 }
@@ -130,10 +128,15 @@ impl SpillingOperator {
             entry: Entry::new(settings.budget.clone(), can_cut),
             meter: Meter::new(settings.budget.limit()),
             watermark: i64::MIN,
-            epoch: settings.first_epoch,
+            epoch: 1,
             maker,
             settings,
         })
+    }
+
+    /// The first barrier's number.
+    pub fn begin(&mut self, epoch: u64) {
+        self.epoch = epoch;
     }
 
     /// Rows have come in: now and then measures, and acts on it.
@@ -300,7 +303,10 @@ impl Operator for SpillingOperator {
     }
 
     fn memory(&self) -> usize {
-        self.entry.bytes()
+        match &self.form {
+            Form::Whole(operator) => operator.memory(),
+            Form::Sliced(slices) => slices.memory(),
+        }
     }
 
     fn spilled(&self) -> u64 {

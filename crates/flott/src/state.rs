@@ -1,0 +1,66 @@
+//! How much memory a run's state may take, and where the rest of it goes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flott_engine::{MemoryBudget, StateSettings};
+use flott_state::{ScratchStorage, sweep_scratch};
+use flott_types::{Code, Diagnostic, Options, Result};
+
+/// With less the engine would only read and write.
+const LEAST: u64 = 64 << 10;
+
+/// If nobody says how much memory there is.
+const UNKNOWN: u64 = 4 << 30;
+
+/// `state.memory.budget`, `state.dir`. Removes what runs left there that were killed.
+///
+/// # Errors
+/// `InvalidOption`
+pub fn settings(options: &Options, run_id: &str) -> Result<StateSettings> {
+    let budget = options.memory_size("state.memory.budget")?;
+    if budget.is_some_and(|it| it < LEAST) {
+        let message = "option 'state.memory.budget': a run needs 64 kb for its state at the least";
+        return Err(Diagnostic::error(Code::InvalidOption, message).at(options.span("state.memory.budget")));
+    }
+    let budget = budget.unwrap_or_else(|| memory().unwrap_or(UNKNOWN) / 2);
+    let directory = directory(options)?;
+    let swept = sweep_scratch(&directory);
+    if swept > 0 {
+        tracing::info!(runs = swept, directory = %directory.display(), "removed state that killed runs left");
+    }
+    Ok(StateSettings {
+        budget: MemoryBudget::new(usize::try_from(budget).unwrap_or(usize::MAX)),
+        scratch: Arc::new(ScratchStorage::new(&directory, run_id)),
+    })
+}
+
+fn directory(options: &Options) -> Result<PathBuf> {
+    let local = |text: &str| text.strip_prefix("file://").unwrap_or(text).to_string();
+    if let Some(directory) = options.get("state.dir").filter(|it| !it.is_empty()) {
+        let directory = local(directory);
+        if directory.contains("://") {
+            return Err(Diagnostic::not_supported(format!("state in '{directory}'"))
+                .at(options.span("state.dir"))
+                .help("a path of this machine's file system: its disk is an extension of its memory"));
+        }
+        return Ok(directory.into());
+    }
+    Ok(match options.get("execution.checkpointing.dir").filter(|it| !it.is_empty()) {
+        Some(checkpoints) => Path::new(&local(checkpoints)).join(".state"),
+        None => std::env::temp_dir(),
+    })
+}
+
+/// Bytes that the machine has, or that this process's group may take.
+fn memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok();
+    let total = text.as_deref().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    });
+    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let limit = limits.iter().filter_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+    limit.chain(total).min()
+}
