@@ -23,7 +23,7 @@ use std::sync::{
 use arrow::array::Int8Array;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{activity::Activity, checkpoint::CheckpointSummary};
+use crate::{activity::{Activity, StateSummary}, checkpoint::CheckpointSummary};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -295,6 +295,9 @@ pub struct Summary {
     /// Tables that were looked up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lookups: Vec<LookupSummary>,
+    /// What operators hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<StateSummary>,
 }
 
 /// Counts at a moment, as a checkpoint keeps them.
@@ -493,6 +496,7 @@ impl Counters {
             restarts: get(&self.restarts),
             checkpoints: None,
             lookups: Vec::new(),
+            state: self.activity.state(),
         }
     }
 }
@@ -507,6 +511,7 @@ impl Summary {
         self.dlq += other.dlq;
         self.restarts += other.restarts;
         self.lookups.extend(other.lookups);
+        self.state.extend(other.state);
         self.checkpoints = other.checkpoints.or(self.checkpoints.take());
     }
     /// Whether every edge's rows add up.

@@ -77,6 +77,15 @@ pub struct Output<'a> {
     pub replayed: &'a mut Vec<Replayed>,
 }
 
+/// Bytes put away on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spilled {
+    /// As it stands.
+    pub now: u64,
+    /// The most that it was.
+    pub peak: u64,
+}
+
 /// What became of rows that had been taken to wait, beside late and rejected ones.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Replayed {
@@ -206,9 +215,9 @@ pub trait Operator: Send {
     fn restore(&mut self, state: &OperatorState) -> Result<()>;
     /// Bytes of state in memory, about.
     fn memory(&self) -> usize;
-    /// Bytes of state, and of rows that wait for it, that are put away on disk.
-    fn spilled(&self) -> u64 {
-        0
+    /// What is put away on disk: of its state, and of rows that wait for it.
+    fn spilled(&self) -> Spilled {
+        Spilled::default()
     }
 }
 

@@ -102,8 +102,17 @@ fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
     if let Some(last) = out.last_mut().filter(|_| unmatched > 0) {
         *last += &format!(", {} unmatched", grouped(unmatched));
     }
+    let (memory, spilled) =
+        summary.state.iter().fold((0, 0), |(memory, spilled), it| (memory + it.memory, spilled + it.spilled));
+    if let Some(last) = out.last_mut().filter(|_| memory + spilled >= SHOWN_STATE) {
+        let disk = if spilled > 0 { format!(" and {} on disk", size(spilled)) } else { String::new() };
+        *last += &format!(", {} of state{disk}", size(memory));
+    }
     out
 }
+
+/// Less state isn't worth a word.
+const SHOWN_STATE: u64 = 1 << 20;
 
 /// A watermark as people read it: UTC, to the second.
 fn instant(millis: i64) -> String {

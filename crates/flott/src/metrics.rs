@@ -133,9 +133,30 @@ impl Collector for Exposed {
         family(&mut encoder, "edge_rows", "What became of the rows on each edge", edges)?;
         let dead = std::iter::once((Vec::new(), summary.dlq));
         family(&mut encoder, "dead_letters", "Dead letters written", dead)?;
+        let state = summary.state.iter().flat_map(|it| {
+            [("memory", it.memory), ("disk", it.spilled)].map(|(place, bytes)| {
+                (vec![("operator", it.operator.clone()), ("place", place.to_string())], bytes)
+            })
+        });
+        gauges(&mut encoder, "state_bytes", "What operators hold, in memory and put away on disk", state)?;
         let restarts = std::iter::once((Vec::new(), summary.restarts));
         family(&mut encoder, "restarts", "How often the job was taken up anew after a failure", restarts)
     }
+}
+
+fn gauges(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = (Vec<(&'static str, String)>, u64)>,
+) -> Result<(), fmt::Error> {
+    use prometheus_client::metrics::{TypedMetric, gauge::ConstGauge};
+    let mut metrics = encoder.encode_descriptor(name, help, None, ConstGauge::<i64>::TYPE)?;
+    for (labels, value) in values {
+        let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge.encode(metrics.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 fn family(

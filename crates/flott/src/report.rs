@@ -71,6 +71,15 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
             grouped(lookup.loads)
         );
     }
+    for state in summary.state.iter().filter(|it| it.spilled_peak > 0) {
+        let _ = writeln!(
+            out,
+            "  state of {}: up to {} in memory, {} on disk",
+            state.operator,
+            size(state.memory_peak),
+            size(state.spilled_peak)
+        );
+    }
     if summary.restarts > 0 {
         let _ = writeln!(out, "  restarts     {:>10}  after failures that passed", grouped(summary.restarts));
     }

@@ -114,6 +114,7 @@ fn no_summary() -> Summary {
         restarts: 0,
         checkpoints: None,
         lookups: Vec::new(),
+        state: Vec::new(),
     }
 }
 

@@ -26,6 +26,9 @@ use std::{
     time::Duration,
 };
 
+use flott_operators::Spilled;
+use serde::Serialize;
+
 use crate::{
     exchange::Lane,
     progress::NO_WATERMARK,
@@ -88,6 +91,9 @@ pub(crate) struct OperatorActivity {
     pub(crate) memory: AtomicU64,
     /// Bytes of state and of rows for it that are put away on disk.
     pub(crate) spilled: AtomicU64,
+    /// The most that either was.
+    pub(crate) memory_peak: AtomicU64,
+    pub(crate) spilled_peak: AtomicU64,
     /// It has let the barrier under way through.
     pub(crate) passed: AtomicBool,
 }
@@ -102,6 +108,8 @@ impl Default for OperatorActivity {
             gathered: AtomicU64::new(0),
             memory: AtomicU64::new(0),
             spilled: AtomicU64::new(0),
+            memory_peak: AtomicU64::new(0),
+            spilled_peak: AtomicU64::new(0),
             passed: AtomicBool::new(false),
         }
     }
@@ -207,6 +215,25 @@ pub(crate) struct Identity {
     pub(crate) started: Duration,
 }
 
+/// What an operator holds on all shards.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StateSummary {
+    /// Its name.
+    pub operator: String,
+    /// Bytes in memory.
+    #[serde(rename = "memory_bytes")]
+    pub memory: u64,
+    /// Bytes of state, and of rows that wait for it, on disk.
+    #[serde(rename = "spilled_bytes")]
+    pub spilled: u64,
+    /// The most that was in memory.
+    #[serde(rename = "memory_peak_bytes")]
+    pub memory_peak: u64,
+    /// The most that was on disk.
+    #[serde(rename = "spilled_peak_bytes")]
+    pub spilled_peak: u64,
+}
+
 struct Named {
     name: String,
     id: String,
@@ -243,7 +270,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl OperatorActivity {
+    /// It holds so much in memory, and so much on disk.
+    pub(crate) fn holds(&self, memory: u64, spilled: Spilled) {
+        self.memory.store(memory, Relaxed);
+        self.spilled.store(spilled.now, Relaxed);
+        self.memory_peak.fetch_max(memory, Relaxed);
+        self.spilled_peak.fetch_max(spilled.peak, Relaxed);
+    }
+}
+
 impl Activity {
+    /// What operators hold, those that hold something.
+    pub fn state(&self) -> Vec<StateSummary> {
+        let of = |(at, named): (usize, &Named)| {
+            let shards = || self.shards.iter().filter_map(|shard| shard.operators.get(at));
+            let sum = |of: fn(&OperatorActivity) -> &AtomicU64| shards().map(|it| of(it).load(Relaxed)).sum();
+            StateSummary {
+                operator: named.name.clone(),
+                memory: sum(|it| &it.memory),
+                spilled: sum(|it| &it.spilled),
+                memory_peak: sum(|it| &it.memory_peak),
+                spilled_peak: sum(|it| &it.spilled_peak),
+            }
+        };
+        let all = self.operators.iter().enumerate().map(of);
+        all.filter(|it| it.memory_peak + it.spilled_peak > 0).collect()
+    }
+
     pub(crate) fn of(topology: &Topology, shards: usize) -> Self {
         let shard = |_| {
             Arc::new(ShardActivity {

@@ -309,8 +309,7 @@ impl Shard {
         for operator in &self.operators {
             let told = &self.activity.operators[operator.index];
             let bytes = u64::try_from(operator.operator.memory()).unwrap_or(u64::MAX);
-            told.memory.store(bytes, Ordering::Relaxed);
-            told.spilled.store(operator.operator.spilled(), Ordering::Relaxed);
+            told.holds(bytes, operator.operator.spilled());
         }
         // Some count their keys: never more than a hundredth of the time.
         let done = self.clock.monotonic();
@@ -452,6 +451,8 @@ impl Shard {
     /// Nothing comes any more: the last snapshots are taken, the sinks begin to make their last rows
     /// durable.
     fn finish(&mut self) -> Result<()> {
+        self.measured = Duration::ZERO;
+        self.measure(MEASURE_EVERY);
         let mut snapshots = Vec::new();
         if let Some(barrier) = self.barrier.take() {
             snapshots.extend(barrier.snapshots);

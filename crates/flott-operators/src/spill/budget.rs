@@ -50,7 +50,7 @@ impl MemoryBudget {
 
     /// Bytes that the slices of one operator may keep in memory.
     pub(super) fn for_slices(&self) -> usize {
-        (self.limit / 2 / self.slicers.load(Ordering::Relaxed).max(1)).max(LEAST)
+        (self.limit / 2 / self.slicers.load(Ordering::Relaxed).max(1)).max(LEAST.min(self.limit))
     }
 
     /// Bytes of rows that may wait in memory for the slices of one operator.

@@ -40,7 +40,7 @@ use budget::{Entry, Meter};
 use slices::Slices;
 use waiting::Moment;
 
-use crate::operator::{Context, Operator, Output, Rows, build};
+use crate::operator::{Context, Operator, Output, Rows, Spilled, build};
 
 /// The key columns of a lane's rows.
 #[derive(Debug, Clone, Default)]
@@ -309,10 +309,10 @@ impl Operator for SpillingOperator {
         }
     }
 
-    fn spilled(&self) -> u64 {
+    fn spilled(&self) -> Spilled {
         match &self.form {
             Form::Whole(operator) => operator.spilled(),
-            Form::Sliced(slices) => slices.disk(),
+            Form::Sliced(slices) => slices.spilled(),
         }
     }
 }

@@ -17,7 +17,7 @@ use flott_types::{Code, Diagnostic, Result};
 use super::slice::{Kept, Means, Slice};
 use super::waiting::{Moment, Sorted, Tail};
 use super::{Maker, SpillSettings};
-use crate::operator::{Operator, Output, Rows};
+use crate::operator::{Operator, Output, Rows, Spilled};
 
 /// So many slices at the most: with more the pieces of a batch get small.
 const SLICES_MAX: usize = 64;
@@ -35,6 +35,7 @@ pub(super) struct Slices {
     uses: u64,
     files: u64,
     next_spare: usize,
+    disk_peak: u64,
 }
 
 fn ranges(owned: &Range<u16>) -> impl Iterator<Item = Range<u16>> {
@@ -58,6 +59,7 @@ impl Slices {
             uses: 0,
             files: 0,
             next_spare: 0,
+            disk_peak: 0,
         }
     }
 
@@ -76,6 +78,7 @@ impl Slices {
         }
         let mut this = Self::new(maker.owned(), maker.groups(), slices);
         this.files = files;
+        this.disk_peak = this.disk();
         Ok(this)
     }
 
@@ -98,7 +101,12 @@ impl Slices {
     }
 
     /// Bytes on disk.
-    pub(super) fn disk(&self) -> u64 {
+    pub(super) fn spilled(&self) -> Spilled {
+        let now = self.disk();
+        Spilled { now, peak: now.max(self.disk_peak) }
+    }
+
+    fn disk(&self) -> u64 {
         self.slices.iter().map(Slice::disk).sum()
     }
 
@@ -174,6 +182,7 @@ impl Slices {
         if self.tail.bytes() > room {
             self.files += 1;
             self.tail.put_away(&mut self.slices, to, self.files)?;
+            self.disk_peak = self.disk_peak.max(self.disk());
         }
         loop {
             let waiting: u64 = self.slices.iter().map(|it| it.waiting).sum();

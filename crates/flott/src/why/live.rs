@@ -171,15 +171,21 @@ fn operator(at: usize, it: &OperatorSample, between: &Between<'_>) -> Vec<String
     let place = Place::Operator(at);
     let before = between.first.operators.get(at).map_or(0, |it| it.rows_out);
     let emits = rows_a_second(between.rate(before, it.rows_out));
-    let (mut state, mut gathered) = (0_u64, 0_u64);
+    let (mut state, mut spilled, mut gathered) = (0_u64, 0_u64, 0_u64);
     for shard in &it.shards {
         state = state.saturating_add(shard.state_bytes);
+        spilled = spilled.saturating_add(shard.spilled_bytes);
         gathered = gathered.saturating_add(shard.gathered);
     }
     let gathered =
         if gathered > 0 { format!(", {} rows gathered", grouped(gathered)) } else { String::new() };
+    let on_disk = if spilled > 0 { format!(" and {} on disk", size(spilled)) } else { String::new() };
     let mut out = vec![
-        format!("{} in, {emits} out, {} of state{gathered}", rows_a_second(between.rows(place)), size(state)),
+        format!(
+            "{} in, {emits} out, {} of state{on_disk}{gathered}",
+            rows_a_second(between.rows(place)),
+            size(state)
+        ),
         format!(
             "busy {}, waits for what is behind it {}",
             each(&between.busy(place)),

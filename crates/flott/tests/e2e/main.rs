@@ -34,6 +34,7 @@ mod lookups;
 mod parallelism;
 mod replay;
 mod secrets;
+mod spill;
 mod standby;
 mod stop_and_kill;
 mod support;
