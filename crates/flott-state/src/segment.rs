@@ -192,8 +192,9 @@ fn check_block(bytes: &[u8], block: &BlockRef, operator: &str) -> Result<()> {
 
 /// A storage's failure as that of putting state away.
 pub fn spill_failed(error: StorageError) -> Box<Diagnostic> {
-    Diagnostic::error(Code::StateSpillFailed, format!("state that was put away: {error}"))
-        .help("make room in 'state.dir' or name another directory there, or raise 'state.memory.budget'")
+    let diagnostic = Diagnostic::error(Code::StateSpillFailed, format!("state that was put away: {error}"));
+    let diagnostic = if error.passing { diagnostic.that_may_pass() } else { diagnostic };
+    diagnostic.help("make room in 'state.dir' or name another directory there, or raise 'state.memory.budget'")
 }
 
 /// The name of a shard's segment.

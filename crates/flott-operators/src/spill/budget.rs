@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub struct MemoryBudget {
     limit: usize,
-    /// Bytes of operators in one piece, and how many there are that can be cut.
+    /// Bytes of operators that can't be cut.
+    fixed: AtomicUsize,
+    /// Bytes of operators in one piece that can, and how many there are.
     whole: AtomicUsize,
     wholes: AtomicUsize,
     /// Bytes of operators in slices, and how many there are.
@@ -29,7 +31,7 @@ impl MemoryBudget {
     /// For this many bytes.
     pub fn new(limit: usize) -> Arc<Self> {
         let zero = || AtomicUsize::new(0);
-        Arc::new(Self { limit, whole: zero(), wholes: zero(), sliced: zero(), slicers: zero() })
+        Arc::new(Self { limit, fixed: zero(), whole: zero(), wholes: zero(), sliced: zero(), slicers: zero() })
     }
 
     /// Bytes that state may take.
@@ -39,7 +41,8 @@ impl MemoryBudget {
 
     /// Bytes that it takes, as measured last.
     pub fn used(&self) -> usize {
-        self.whole.load(Ordering::Relaxed).saturating_add(self.sliced.load(Ordering::Relaxed))
+        let accounts = [&self.fixed, &self.whole, &self.sliced];
+        accounts.iter().fold(0, |sum, it| sum.saturating_add(it.load(Ordering::Relaxed)))
     }
 
     /// Whether an operator of this size must be cut.
@@ -75,7 +78,11 @@ impl Entry {
     }
 
     fn account(&self) -> &AtomicUsize {
-        if self.sliced { &self.budget.sliced } else { &self.budget.whole }
+        match (self.sliced, self.can_cut) {
+            (true, _) => &self.budget.sliced,
+            (false, true) => &self.budget.whole,
+            (false, false) => &self.budget.fixed,
+        }
     }
 
     /// It takes this many bytes now.

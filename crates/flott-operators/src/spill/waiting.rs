@@ -180,9 +180,9 @@ impl Tail {
         }
     }
 
-    /// Nobody needs what is before the least cursor.
+    /// Forgets all if nobody waits for any of it.
     pub(super) fn forget(&mut self, slices: &mut [Slice]) {
-        if slices.iter().all(|it| it.is_resident() || it.cursor >= self.entries.len()) {
+        if !slices.iter().any(Slice::waits) {
             self.entries.clear();
             self.bytes = 0;
             slices.iter_mut().for_each(|it| it.cursor = 0);

@@ -64,7 +64,8 @@ fn failed(root: &Path, name: &str, what: &str) -> impl FnOnce(io::Error) -> Stor
     move |error| {
         let text = error.to_string();
         let reason = text.split(" (os error").next().unwrap_or_default().to_lowercase();
-        StorageError { name, what: format!("{what}: {reason}"), effect: Effect::Unknown }
+        let passing = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        StorageError { name, what: format!("{what}: {reason}"), effect: Effect::Unknown, passing }
     }
 }
 
