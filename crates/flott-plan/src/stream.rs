@@ -102,7 +102,6 @@ pub struct Node {
 
 /// What a node does.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a handful in a plan")]
 pub enum NodeKind {
     /// Reads.
     Source(SourceNode),
