@@ -279,7 +279,7 @@ pub const OPTIONS: &[SessionOption] = &[
             "exponentialdelay",
         ]),
         "",
-        "What happens when the pipeline fails.",
+        "What happens after a failure that may pass; exponential-delay with checkpoints, else none.",
     ),
     used("restart-strategy.fixed-delay.attempts", Integer, "1", "How often the pipeline is restarted."),
     used("restart-strategy.fixed-delay.delay", Duration, "1 s", "The time before a restart."),

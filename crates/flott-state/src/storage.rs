@@ -113,7 +113,7 @@ pub trait Stores: Send + Sync + fmt::Debug {
 
     /// Whether several threads should read at once. Not where the order of requests must be the same again.
     fn parallel(&self) -> bool {
-        true
+        false
     }
 }
 
@@ -124,5 +124,8 @@ pub struct LocalStores;
 impl Stores for LocalStores {
     fn open(&self, directory: &Path) -> Arc<dyn Storage> {
         Arc::new(LocalStorage::new(directory))
+    }
+    fn parallel(&self) -> bool {
+        true
     }
 }

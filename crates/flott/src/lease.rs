@@ -193,3 +193,123 @@ fn renew(held: &Held, interval: Duration, stop: &StopSignal) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flott_connector::SystemClock;
+    use flott_engine::Keeper as _;
+    use flott_state::{
+        Claimant, Incarnation, MemoryStorage,
+        lease::Watch,
+        storage::{Effect, Put, StorageError, StorageResult},
+    };
+
+    use super::*;
+
+    /// A store that is slow, or doesn't answer at all.
+    #[derive(Debug, Default)]
+    struct Moody {
+        objects: MemoryStorage,
+        away: AtomicBool,
+        delay_millis: AtomicU64,
+    }
+
+    impl Moody {
+        fn answer(&self, name: &str) -> StorageResult<&MemoryStorage> {
+            StopSignal::new().wait(Duration::from_millis(self.delay_millis.load(Ordering::SeqCst)));
+            if self.away.load(Ordering::SeqCst) {
+                let what = "had no answer".to_owned();
+                return Err(StorageError {
+                    name: name.to_owned(),
+                    what,
+                    effect: Effect::Unknown,
+                    passing: true,
+                });
+            }
+            Ok(&self.objects)
+        }
+    }
+
+    impl Storage for Moody {
+        fn put_if_absent(&self, name: &str, bytes: &[u8]) -> StorageResult<Put> {
+            self.answer(name)?.put_if_absent(name, bytes)
+        }
+        fn write(&self, name: &str, bytes: &[u8]) -> StorageResult<()> {
+            self.answer(name)?.write(name, bytes)
+        }
+        fn read(&self, name: &str) -> StorageResult<Option<Vec<u8>>> {
+            self.answer(name)?.read(name)
+        }
+        fn read_range(&self, name: &str, offset: u64, length: u64) -> StorageResult<Option<Vec<u8>>> {
+            self.answer(name)?.read_range(name, offset, length)
+        }
+        fn list(&self, prefix: &str) -> StorageResult<Vec<String>> {
+            self.answer(prefix)?.list(prefix)
+        }
+        fn delete(&self, name: &str) -> StorageResult<()> {
+            self.answer(name)?.delete(name)
+        }
+    }
+
+    const INTERVAL: Duration = Duration::from_millis(5);
+
+    /// A run that keeps its lease in the store.
+    fn held(store: &Arc<Moody>) -> (Keeper, u64) {
+        let storage: Arc<dyn Storage> = store.clone();
+        let terms = Terms { interval: INTERVAL, timeout: INTERVAL * 10 };
+        let keeper = Keeper::new(terms, Arc::new(SystemClock::new()), None, StopSignal::new());
+        let claimant = Claimant { nonce: 1, holder: keeper.holder(), ..Claimant::default() };
+        let generation = Incarnation::claim_by(storage.clone(), "job", &claimant).unwrap().generation();
+        keeper.claimed(&storage, generation);
+        (keeper, generation)
+    }
+
+    /// The lease's beat, once it has gone beyond this.
+    fn beat_after(store: &Moody, generation: u64, beat: u64) -> u64 {
+        loop {
+            let lease = lease::lease_of(&store.objects, generation).unwrap();
+            if let Some(lease) = lease.filter(|lease| lease.beat > beat) {
+                return lease.beat;
+            }
+            StopSignal::new().wait(INTERVAL);
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_away_costs_beats_and_a_newer_lease_is_noticed() {
+        let store = Arc::new(Moody::default());
+        let (keeper, generation) = held(&store);
+        let beat = beat_after(&store, generation, 2);
+        store.away.store(true, Ordering::SeqCst);
+        StopSignal::new().wait(INTERVAL * 10);
+        assert!(!keeper.may_be_lost(), "no answer is no news");
+        store.away.store(false, Ordering::SeqCst);
+        store.delay_millis.store(10, Ordering::SeqCst);
+        beat_after(&store, generation, beat + 2);
+        assert!(!keeper.may_be_lost(), "slow is not lost");
+        let newer = Incarnation::claim(Arc::new(store.objects.clone()), "job", 2, 0).unwrap().generation();
+        Lease::new(newer, Holder::default(), 0, INTERVAL).write(&store.objects).unwrap();
+        while !keeper.may_be_lost() {
+            StopSignal::new().wait(INTERVAL);
+        }
+        keeper.end(LeaseState::Failed);
+        let sight = Watch::new(store.clone(), INTERVAL).look(INTERVAL).unwrap();
+        let heard = sight.lease.map(|lease| (lease.generation, lease.state));
+        assert_eq!(heard, Some((newer, LeaseState::Held)), "nobody hears what a fenced run says");
+    }
+
+    #[test]
+    fn time_without_an_answer_is_not_silence() {
+        let store = Arc::new(Moody::default());
+        let (keeper, _) = held(&store);
+        keeper.end(LeaseState::Held);
+        let mut watch = Watch::new(store.clone(), Duration::from_millis(200));
+        let mut look = |millis: u64, away: bool| {
+            store.away.store(away, Ordering::SeqCst);
+            watch.look(Duration::from_millis(millis)).map(|sight| sight.silent.as_millis()).ok()
+        };
+        assert_eq!([look(0, false), look(100, false)], [Some(0), Some(100)]);
+        assert_eq!([look(200, true), look(60_000, true)], [None, None]);
+        assert_eq!([look(60_100, false), look(60_150, false)], [Some(100), Some(150)]);
+    }
+}

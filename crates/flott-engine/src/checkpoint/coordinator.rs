@@ -341,8 +341,6 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Writes segments and manifest. What was written of a checkpoint that failed is removed.
-
     /// What checkpoints the run has made.
     pub fn summary(&self) -> CheckpointSummary {
         self.summary.clone()

@@ -9,6 +9,7 @@
 use std::{fs, time::Duration};
 
 use flott_connector::StopSignal;
+use flott_testkit::Outcome;
 use serde_json::Value;
 
 use crate::{
@@ -41,8 +42,12 @@ fn status(lab: &Lab) -> Value {
 
 /// The run comes to the job's end, with all its rows, once each.
 fn finishes(lab: &Lab, run: Running) -> Value {
-    let outcome = run.outcome();
-    let summary = summary_of(&outcome);
+    is_complete(lab, &run.outcome())
+}
+
+/// As [`finishes`], of a run that has ended.
+fn is_complete(lab: &Lab, outcome: &Outcome) -> Value {
+    let summary = summary_of(outcome);
     assert_eq!(summary["status"], "finished", "{}", outcome.stderr);
     assert_eq!(summary["sources"][0]["read"], ROWS, "{}", outcome.stderr);
     assert_eq!(lab.lines("out"), expected(ROWS), "{}", outcome.stderr);
@@ -81,10 +86,14 @@ fn a_run_that_stood_still_and_comes_back_publishes_nothing() {
     let lab = Lab::new();
     let run = lab.start(&quick(2));
     wait_for_checkpoints(&lab, 2);
-    let standby = lab.start_with(&["--standby"], &quick(1));
+    // Long enough to restore the state meanwhile, however busy the machine is.
+    let patient = quick(1).replace("'300 ms'", "'1500 ms'");
+    let standby = lab.start_logging(&["--standby"], "flott_engine=info", &patient);
     wait_for_standbys(&lab, 1);
     run.signal("STOP");
-    finishes(&lab, standby);
+    let outcome = standby.outcome();
+    assert!(outcome.stderr.contains("its state was here already"), "{}", outcome.stderr);
+    is_complete(&lab, &outcome);
     let published = numbers(&lab);
     run.signal("CONT");
     is_superseded(run);

@@ -92,8 +92,13 @@ impl Lab {
 
     /// Starts it with further arguments.
     pub fn start_with(&self, arguments: &[&str], sql: &str) -> Running {
+        self.start_logging(arguments, "warn", sql)
+    }
+
+    /// Starts it with a log of this level. Nobody reads it before the end, so it must be short.
+    pub fn start_logging(&self, arguments: &[&str], level: &str, sql: &str) -> Running {
         let all = ["run", "--json", "-e", sql].into_iter().chain(arguments.iter().copied());
-        let child = self.flott.command(all).spawn().unwrap();
+        let child = self.flott.command(all).env("FLOTT_LOG", level).spawn().unwrap();
         Running { child: Some(child) }
     }
 }
