@@ -90,6 +90,8 @@ pub struct Killer {
     directory: PathBuf,
     /// Checkpoint intervals are drawn from this range, in milliseconds.
     intervals: (u64, u64),
+    /// Whether some starts get so little memory for their state that it goes to the disk.
+    spills: bool,
     /// Never written to: waiting on it is a pause.
     never: (SyncSender<()>, std::sync::mpsc::Receiver<()>),
 }
@@ -138,7 +140,10 @@ impl Work<'_> {
 impl Killer {
     /// Runs `binary` below `directory`; checkpoint intervals are drawn from `intervals`.
     pub fn new(binary: impl Into<PathBuf>, directory: impl Into<PathBuf>, intervals: (u64, u64)) -> Self {
-        Self { binary: binary.into(), directory: directory.into(), intervals, never: sync_channel(0) }
+        let (binary, directory) = (binary.into(), directory.into());
+        let options = Flott::new(&binary, ".").run(["list", "options"]);
+        let spills = options.is_ok_and(|it| it.stdout.contains("state.memory.budget"));
+        Self { binary, directory, intervals, spills, never: sync_channel(0) }
     }
 
     /// What the job writes when nobody disturbs it, and how many looks a run takes.
@@ -234,7 +239,7 @@ impl Killer {
     /// Options of one start.
     fn options(&self, job: &Job, random: &mut Random) -> Vec<String> {
         let (least, most) = self.intervals;
-        let options = [
+        let mut options = vec![
             format!("parallelism.default={}", 1 + random.below(3)),
             format!("execution.checkpointing.interval={} ms", least + random.below(most - least + 1)),
             format!("execution.checkpointing.dir={CHECKPOINTS}"),
@@ -242,6 +247,9 @@ impl Killer {
             "high-availability.lease.interval=50 ms".into(),
             "high-availability.lease.timeout=300 ms".into(),
         ];
+        if random.below(4) == 0 && self.spills {
+            options.push(format!("state.memory.budget={} kb", 256 << random.below(4)));
+        }
         options.into_iter().flat_map(|option| ["-D".to_string(), option]).collect()
     }
 
