@@ -75,13 +75,15 @@ impl Location {
         }
     }
 
-    /// Whether it can be read at all; opens a single file to see.
+    /// Whether it can be read at all; opens a single file to see. Not a pipe: who opens one waits for its
+    /// writer, and who closes it again takes that writer's reader away.
     ///
     /// # Errors
     /// `InputMissing`, `InputUnreadable`
     pub(crate) fn check(&self) -> Result<()> {
         let opened = match self.place()? {
-            Place::File(_) => fs::File::open(&self.path).map(drop),
+            Place::File(found) if found.is_file() => fs::File::open(&self.path).map(drop),
+            Place::File(_) => Ok(()),
             Place::Directory => fs::read_dir(&self.path).map(drop),
             Place::Glob(_) => Ok(()),
         };
