@@ -23,7 +23,10 @@ use std::sync::{
 use arrow::array::Int8Array;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{activity::{Activity, StateSummary}, checkpoint::CheckpointSummary};
+use crate::{
+    activity::{Activity, StateSummary},
+    checkpoint::CheckpointSummary,
+};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -316,7 +316,13 @@ impl Builder<'_> {
             let done = restored.is_some();
             let mut operator = match restored {
                 Some(operator) => operator,
-                None => spilling::operator(self.job, self.topology, &self.asking(context, index, number), number, index)?,
+                None => spilling::operator(
+                    self.job,
+                    self.topology,
+                    &self.asking(context, index, number),
+                    number,
+                    index,
+                )?,
             };
             operator.begin(self.coordinator.map_or(1, Coordinator::first_epoch));
             let mut task = OperatorTask {

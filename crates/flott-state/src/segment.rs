@@ -194,7 +194,8 @@ fn check_block(bytes: &[u8], block: &BlockRef, operator: &str) -> Result<()> {
 pub fn spill_failed(error: StorageError) -> Box<Diagnostic> {
     let diagnostic = Diagnostic::error(Code::StateSpillFailed, format!("state that was put away: {error}"));
     let diagnostic = if error.passing { diagnostic.that_may_pass() } else { diagnostic };
-    diagnostic.help("make room in 'state.dir' or name another directory there, or raise 'state.memory.budget'")
+    diagnostic
+        .help("make room in 'state.dir' or name another directory there, or raise 'state.memory.budget'")
 }
 
 /// The name of a shard's segment.

@@ -98,8 +98,7 @@ impl Coordinator {
                 }
                 Ok(segment.part)
             };
-            let (part, of_shard) =
-                write_shard(&name, &requests.owned(shard, shards), snapshots, &mut write)?;
+            let (part, of_shard) = write_shard(&name, &requests.owned(shard, shards), snapshots, &mut write)?;
             parts.push(part);
             all.extend(of_shard);
         }

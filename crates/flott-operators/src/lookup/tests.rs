@@ -158,8 +158,8 @@ impl Alone {
             late_partial: &mut late_partial,
             between: &mut between,
             unmatched: &mut unmatched,
-        lane: &Cell::new(0),
-        replayed: &mut Vec::new(),
+            lane: &Cell::new(0),
+            replayed: &mut Vec::new(),
         };
         action(&mut self.operator, &mut out)
     }

@@ -31,7 +31,14 @@ impl MemoryBudget {
     /// For this many bytes.
     pub fn new(limit: usize) -> Arc<Self> {
         let zero = || AtomicUsize::new(0);
-        Arc::new(Self { limit, fixed: zero(), whole: zero(), wholes: zero(), sliced: zero(), slicers: zero() })
+        Arc::new(Self {
+            limit,
+            fixed: zero(),
+            whole: zero(),
+            wholes: zero(),
+            sliced: zero(),
+            slicers: zero(),
+        })
     }
 
     /// Bytes that state may take.

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use flott_state::manifest::GroupRange;
 use flott_state::segment::OperatorPart;
-use flott_state::{FullPlan, OperatorSnapshot, OperatorState, ScratchFile, Segment, SpilledPart, spill_failed};
+use flott_state::{
+    FullPlan, OperatorSnapshot, OperatorState, ScratchFile, Segment, SpilledPart, spill_failed,
+};
 use flott_types::{Code, Diagnostic, Result};
 
 use super::waiting::{Item, Moment, Store};
@@ -312,7 +314,12 @@ impl Slice {
     }
 
     /// Puts it away. `tail`: where what comes from now on begins.
-    pub(super) fn put_away(&mut self, tail: usize, means: &mut Means<'_>, out: &mut Output<'_>) -> Result<()> {
+    pub(super) fn put_away(
+        &mut self,
+        tail: usize,
+        means: &mut Means<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<()> {
         self.flush(out)?;
         let Some(mut operator) = self.operator.take() else { return Ok(()) };
         self.memory = operator.memory();
@@ -400,7 +407,8 @@ impl Slice {
         {
             // The file has all of it: the checkpoint needs nothing older.
             let part = whole.as_ref().clone();
-            parts = vec![SpilledPart { groups: GroupRange::from(&self.groups), part, file: Some(file.clone()) }];
+            parts =
+                vec![SpilledPart { groups: GroupRange::from(&self.groups), part, file: Some(file.clone()) }];
             self.chain = 0;
         }
         let last = parts.len().saturating_sub(1);

@@ -250,7 +250,8 @@ impl Slices {
     ) -> Result<()> {
         let room = to.budget.for_slices();
         while self.resident().saturating_add(needed) > room {
-            let others = self.slices.iter().enumerate().filter(|(at, it)| it.is_resident() && *at != for_slice);
+            let others =
+                self.slices.iter().enumerate().filter(|(at, it)| it.is_resident() && *at != for_slice);
             let Some((oldest, _)) = others.min_by_key(|(_, it)| it.used) else { return Ok(()) };
             self.put_away(oldest, maker, to, epoch, out)?;
         }

@@ -190,12 +190,7 @@ impl Tail {
     }
 
     /// Moves all to a file.
-    pub(super) fn put_away(
-        &mut self,
-        slices: &mut [Slice],
-        to: &SpillSettings,
-        number: u64,
-    ) -> Result<()> {
+    pub(super) fn put_away(&mut self, slices: &mut [Slice], to: &SpillSettings, number: u64) -> Result<()> {
         let name = format!("{}-rows-{number}", to.name);
         let mut segment = Segment::empty(name.clone(), &(0..0));
         let mut stored: Vec<(usize, Stored)> = Vec::new();

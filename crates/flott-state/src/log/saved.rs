@@ -203,7 +203,8 @@ impl RowLog {
         groups: &KeyGroups,
         changes: &mut Changes,
     ) -> Result<()> {
-        let is_kept = |slot: &u32| !self.gone.get(*slot) && (self.changed.get(*slot) || self.count(*slot) > 0);
+        let is_kept =
+            |slot: &u32| !self.gone.get(*slot) && (self.changed.get(*slot) || self.count(*slot) > 0);
         let slots: Vec<u32> = (0..self.end).filter(is_kept).collect();
         for slots in slots.chunks(SAVED_ROWS) {
             let mut counts = Counts::default();

@@ -60,7 +60,10 @@ fn net(lines: Vec<String>) -> Vec<String> {
         let by = if matches!(change["op"].as_str(), Some("+I" | "+U")) { 1 } else { -1 };
         *counts.entry(change["data"].take().to_string()).or_default() += by;
     }
-    counts.into_iter().flat_map(|(row, count)| std::iter::repeat_n(row, usize::try_from(count).unwrap())).collect()
+    counts
+        .into_iter()
+        .flat_map(|(row, count)| std::iter::repeat_n(row, usize::try_from(count).unwrap()))
+        .collect()
 }
 
 fn spilled(summary: &serde_json::Value) -> u64 {
@@ -99,7 +102,8 @@ fn queries_whose_results_change_come_to_the_same_table() {
 
 #[test]
 fn with_checkpoints_too() {
-    let often = "SET 'execution.checkpointing.dir' = 'ckpt'; SET 'execution.checkpointing.interval' = '30 ms';
+    let often =
+        "SET 'execution.checkpointing.dir' = 'ckpt'; SET 'execution.checkpointing.interval' = '30 ms';
         SET 'pipeline.name' = 'job';\n";
     APPENDING.iter().step_by(2).for_each(|query| compare(query, often, false));
     CHANGING.iter().for_each(|query| compare(query, often, true));
