@@ -21,7 +21,7 @@ use crate::{
     materialize::{self, SinkRules},
     origin,
     prune::prune,
-    rank, regular_join,
+    rank, regular_join, source_name,
     stable_id::{self, Meaning, OperatorMeaning},
 };
 
@@ -127,10 +127,11 @@ pub fn plan(pipeline: &Pipeline, registry: &Registry, options: &Options) -> Resu
         two_phase: !has_word(options, "table.optimizer.agg-phase-strategy", "ONE_PHASE"),
         row_by_row: options.boolean("table.exec.mini-batch.enabled")? == Some(false),
     };
-    let leaves = kept.into_iter().zip(filters).zip(event_time);
-    for (producer, ((columns, filter), event_time)) in graph.producers.into_iter().zip(leaves) {
+    let names = source_name::of_leaves(&graph);
+    let leaves = kept.into_iter().zip(filters).zip(event_time).zip(names);
+    for (producer, (((columns, filter), event_time), name)) in graph.producers.into_iter().zip(leaves) {
         match producer {
-            Producer::Leaf(leaf) => build.source(leaf, columns, filter, event_time)?,
+            Producer::Leaf(leaf) => build.source(leaf, name, columns, filter, event_time)?,
             Producer::Operator(operator) => build.operator(*operator),
         }
     }
@@ -235,6 +236,7 @@ impl Build<'_> {
     fn source(
         &mut self,
         leaf: Leaf,
+        name: String,
         projection: Vec<usize>,
         filter: Option<Expr>,
         event_time: bool,
@@ -249,21 +251,23 @@ impl Build<'_> {
             }
             _ => None,
         };
-        let (input, base, bounded, span) = match leaf {
+        let name = free_name(&name, |name| self.plan.sources().any(|(_, source)| source.name == name));
+        let mut rows = None;
+        let (input, bounded, span) = match leaf {
             Leaf::Table { table, watermark, span, .. } => {
                 let connector = self.registry.connector_of(&table)?;
                 if !connector.reads() {
                     return Err(guarantee::unsupported_use(&table, span, "read", connector.name()));
                 }
-                let (name, bounded) = (table.name.clone(), connector.is_bounded(&table));
-                (SourceInput::Table { table, watermark }, name, bounded, span)
+                let bounded = connector.is_bounded(&table);
+                (SourceInput::Table { table, watermark }, bounded, span)
             }
-            Leaf::Values { rows, .. } => {
-                (SourceInput::Values(rows), "VALUES".to_string(), true, Span::default())
+            Leaf::Values { rows: values, .. } => {
+                rows = Some(source_name::of_values(&values));
+                (SourceInput::Values(values), true, Span::default())
             }
         };
-        let name = free_name(&base, |name| self.plan.sources().any(|(_, source)| source.name == name));
-        let meaning = Meaning::of_source(&name, &schema);
+        let meaning = Meaning::of_source(&name, rows.as_deref(), &schema);
         // What keeps state behind it is another operator if other rows come to it.
         let behind = match &filter {
             Some(filter) => meaning.after(&[Step::Filter(filter.clone())]),

@@ -42,6 +42,7 @@ mod rewrite;
 mod shape;
 mod simplify;
 mod sort;
+mod source_name;
 mod stable_id;
 mod stream;
 mod temporal_join;

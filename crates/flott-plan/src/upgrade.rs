@@ -10,7 +10,7 @@
 //! - An operator takes up state of its own [frame](crate::OperatorShape) only: other state means another
 //!   thing, however its tables look.
 //! - Each operator of the checkpoint is taken up once or dropped, with a reason. What holds something and is
-//!   dropped is [lost](Verdict::loses): a run needs leave for it.
+//!   dropped, all of it or a column that people know, is [lost](Verdict::loses): a run needs leave for it.
 //! - Without shapes (a checkpoint of before there were any) an operator goes by its id alone.
 
 mod carry;
@@ -338,7 +338,7 @@ fn operators(before: &Before, after: &After) -> Vec<Verdict> {
     let mut out: Vec<Verdict> = new()
         .zip(found)
         .map(|((_, shape), found)| match found.and_then(|(it, carried)| Some((old.get(it)?, carried))) {
-            Some((old, carried)) => taken_up(old, shape, carried),
+            Some((old, carried)) => taken_up(before, old, shape, carried),
             None => Verdict {
                 name: shape.name.clone(),
                 ..verdict(Subject::Operator, &shape.id, Fate::Rebuilt, beginning(before, after, &shape.id))
@@ -367,7 +367,8 @@ fn old_shapes(before: &Before) -> Vec<OperatorShape> {
     shapes
 }
 
-fn taken_up(old: &OperatorShape, new: &OperatorShape, carried: carry::Carried) -> Verdict {
+fn taken_up(before: &Before, old: &OperatorShape, new: &OperatorShape, carried: carry::Carried) -> Verdict {
+    let holds_something = before.operators.get(&old.id).is_some_and(|it| it.rows > 0);
     let fate = if carried.changes.is_empty() { Fate::Kept } else { Fate::Migrated };
     let changed =
         old.numbers.iter().filter(|(what, it)| new.numbers.get(*what).is_some_and(|new| new != *it));
@@ -376,6 +377,7 @@ fn taken_up(old: &OperatorShape, new: &OperatorShape, carried: carry::Carried) -
     Verdict {
         name: new.name.clone(),
         was: (old.id != new.id).then(|| old.id.clone()),
+        loses: carried.loses && holds_something,
         reasons: carried.changes.into_iter().chain(carried.remarks).collect(),
         state: Some(state),
         ..verdict(Subject::Operator, &new.id, fate, "")

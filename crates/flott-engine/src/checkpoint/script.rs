@@ -277,7 +277,7 @@ pub(super) fn log(upgrade: &Upgrade) {
         let reasons = it.reasons.join("; ");
         match it.verdict {
             Fate::Kept => {}
-            Fate::Dropped if it.loses => tracing::warn!(id = it.id.as_str(), "dropped: {reasons}"),
+            fate if it.loses => tracing::warn!(id = it.id.as_str(), "{}: {reasons}", fate.word()),
             fate => tracing::info!(id = it.id.as_str(), "{}: {reasons}", fate.word()),
         }
     }

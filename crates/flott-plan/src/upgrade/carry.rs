@@ -5,6 +5,10 @@
 //!                            │           └────────────┐
 //!   script       groups: k │ └ COUNT(*)  MAX(b)=anew  SUM(a)
 //! ```
+//! Invariants
+//! - What is described in the same way is taken as it is.
+//! - Of columns that mean the same the first is the first, the second the second: none is taken twice.
+//! - An operator of which nothing that people know would be left is not this one.
 
 use std::collections::BTreeMap;
 
@@ -60,6 +64,10 @@ pub(super) struct Carried {
     pub(super) remarks: Vec<String>,
     /// Columns that both have.
     pub(super) shared: usize,
+    /// Columns that both have and people know.
+    known: usize,
+    /// Something that people know is forgotten.
+    pub(super) loses: bool,
 }
 
 /// How the new operator takes up the old one's state, or why it can't.
@@ -113,20 +121,50 @@ fn difference(old: &[(String, String)], new: &[(String, String)]) -> String {
 fn numbers(old: &OperatorShape, new: &OperatorShape, carried: &mut Carried) {
     for (what, is) in &new.numbers {
         let Some(was) = old.numbers.get(what).filter(|was| *was != is) else { continue };
-        let all = old.tables.iter().flatten().any(|table| table.name == "rows" || table.name == "count");
+        let has = |name: &str| old.tables.iter().flatten().any(|table| table.name == name);
+        let (all, counts) = (has("rows"), has("count"));
         carried.changes.push(match is > was {
             true if all => format!("{what} was {was}, is {is}"),
+            false if counts => format!("{what} was {was}, is {is}: rows that are out already stay"),
             true => format!("{what} was {was}, is {is}: rows beyond {was} begin with those from here on"),
             false => format!("{what} was {was}, is {is}: rows beyond {is} are taken back"),
         });
     }
 }
 
+/// Among `old` the one that means what the one of `new` at this place does, if as many stand before each.
+fn counterpart<T>(old: &[T], new: &[T], at: usize, means: impl Fn(&T) -> &String) -> Option<usize> {
+    let wanted = means(new.get(at)?);
+    let earlier = new.iter().take(at).filter(|it| means(it) == wanted).count();
+    let mut alike = old.iter().enumerate().filter(|(_, it)| means(it) == wanted);
+    alike.nth(earlier).map(|(position, _)| position)
+}
+
+/// Whether tables are laid out alike: labels are for people.
+fn alike(old: &[StateTable], new: &[StateTable]) -> bool {
+    let column = |(old, new): (&StateValue, &StateValue)| {
+        old.means == new.means && old.bits == new.bits && old.fields == new.fields
+    };
+    let table = |(old, new): (&StateTable, &StateTable)| {
+        let same = old.name == new.name && old.means == new.means && old.keys == new.keys;
+        same && old.columns.len() == new.columns.len() && old.columns.iter().zip(&new.columns).all(column)
+    };
+    old.len() == new.len() && old.iter().zip(new).all(table)
+}
+
+fn known(tables: &[StateTable]) -> usize {
+    tables.iter().flat_map(|it| &it.columns).filter(|it| !it.is_hidden()).count()
+}
+
 fn tables(old: &[StateTable], new: &[StateTable]) -> Result<Carried, String> {
     let mut carried = Carried::default();
+    if alike(old, new) {
+        carried.shared = old.iter().map(|it| it.columns.len()).sum();
+        return Ok(carried);
+    }
     let (mut sources, mut same) = (BTreeMap::new(), old.len() == new.len());
     for (at, table) in new.iter().enumerate() {
-        let found = old.iter().position(|it| it.means == table.means);
+        let found = counterpart(old, new, at, |it| &it.means);
         let Some((position, from)) = found.and_then(|it| Some((it, old.get(it)?))) else {
             same = false;
             if table.begins {
@@ -137,7 +175,7 @@ fn tables(old: &[StateTable], new: &[StateTable]) -> Result<Carried, String> {
         if from.keys != table.keys {
             return Err(format!("{} has other keys now", table.means));
         }
-        let source = columns(from, table, &mut carried)?;
+        let source = columns(from, table, old, &mut carried)?;
         let as_it_is = |(at, column): (usize, &ColumnSource)| *column == ColumnSource::Saved(at);
         let width = from.columns.iter().filter(|it| it.is_there()).count();
         same &= position == at
@@ -146,6 +184,9 @@ fn tables(old: &[StateTable], new: &[StateTable]) -> Result<Carried, String> {
             && source.columns.len() == width
             && source.columns.iter().enumerate().all(as_it_is);
         sources.insert(table.name.clone(), source);
+    }
+    if carried.known == 0 && known(old) > 0 && known(new) > 0 {
+        return Err("nothing of what it kept is kept now".to_string());
     }
     carried.tables = (!same).then_some(sources);
     dedup(&mut carried.changes);
@@ -157,16 +198,25 @@ fn dedup(texts: &mut Vec<String>) {
     texts.retain(|text| seen.insert(text.clone()));
 }
 
-fn columns(old: &StateTable, new: &StateTable, carried: &mut Carried) -> Result<TableSource, String> {
+/// `all`: all tables of the checkpoint's operator.
+fn columns(
+    old: &StateTable,
+    new: &StateTable,
+    all: &[StateTable],
+    carried: &mut Carried,
+) -> Result<TableSource, String> {
     let mut source = TableSource { name: old.name.clone(), keys: new.keys, columns: Vec::new(), only: None };
     let place = |at: usize| old.columns.iter().take(at).filter(|it| it.is_there()).count();
-    for column in &new.columns {
-        let found = old.columns.iter().position(|it| it.means == column.means);
+    let mut taken = vec![false; old.columns.len()];
+    for (position, column) in new.columns.iter().enumerate() {
+        let found = counterpart(&old.columns, &new.columns, position, |it| &it.means);
         let Some((at, from)) = found.and_then(|it| Some((it, old.columns.get(it)?))) else {
-            begins(column, &mut source, carried)?;
+            begins(column, all, &mut source, carried)?;
             continue;
         };
+        taken[at] = true;
         carried.shared += 1;
+        carried.known += usize::from(!column.is_hidden());
         if !column.bits.is_empty() {
             bits(from, column, place(at), &mut source);
         } else if from.fields != column.fields {
@@ -175,10 +225,13 @@ fn columns(old: &StateTable, new: &StateTable, carried: &mut Carried) -> Result<
             source.columns.push(ColumnSource::Saved(place(at)));
         }
     }
-    let forgotten = old.columns.iter().filter(|it| !new.columns.iter().any(|new| new.means == it.means));
-    for column in forgotten {
+    let forgotten = old.columns.iter().zip(taken).filter(|(_, taken)| !taken);
+    for (column, _) in forgotten {
         match column.is_hidden() {
-            false => carried.changes.push(format!("forgets {}", column.says())),
+            false => {
+                carried.loses = true;
+                carried.changes.push(format!("forgets {}", column.says()));
+            }
             true if column.means == "$touched" => carried.changes.push("has no time to live any more".into()),
             true => {}
         }
@@ -186,8 +239,33 @@ fn columns(old: &StateTable, new: &StateTable, carried: &mut Carried) -> Result<
     Ok(source)
 }
 
-fn begins(column: &StateValue, source: &mut TableSource, carried: &mut Carried) -> Result<(), String> {
+/// Whether the values that an aggregate is over are known already, so that it is not told of them.
+fn seen_before(column: &StateValue, all: &[StateTable]) -> bool {
+    let sets = all.iter().filter_map(|it| Some((it.means.strip_prefix("values of ")?, it)));
+    let mut filters = sets.flat_map(|(values, set)| {
+        set.columns.iter().flat_map(|it| &it.bits).map(move |filter| match filter.as_str() {
+            "all" => (format!("(DISTINCT {values}) "), true),
+            filter => (format!("(DISTINCT {values}) FILTER (WHERE {filter}) "), false),
+        })
+    });
+    filters.any(|(text, unfiltered)| {
+        column.means.contains(&text) && !(unfiltered && column.means.contains(" FILTER (WHERE "))
+    })
+}
+
+fn begins(
+    column: &StateValue,
+    all: &[StateTable],
+    source: &mut TableSource,
+    carried: &mut Carried,
+) -> Result<(), String> {
     match column.begins {
+        Begins::Anew if seen_before(column, all) => {
+            return Err(format!(
+                "it keeps {} now, which can't begin with values that were seen before",
+                column.says()
+            ));
+        }
         Begins::Anew => {
             source.columns.push(ColumnSource::Anew);
             if !column.is_hidden() {
@@ -216,24 +294,27 @@ fn begins(column: &StateValue, source: &mut TableSource, carried: &mut Carried) 
 
 /// Where the fields of rows are among those that were kept.
 fn fields(old: &StateValue, new: &StateValue, carried: &mut Carried) -> Result<Vec<usize>, String> {
-    let position = |field: &String| {
-        let missing = || format!("the rows that it keeps have no {field} in the checkpoint");
-        old.fields.iter().position(|it| it == field).ok_or_else(missing)
+    let position = |at: usize| {
+        let missing = || format!("the rows that it keeps have no {} in the checkpoint", new.fields[at]);
+        counterpart(&old.fields, &new.fields, at, |it| it).ok_or_else(missing)
     };
-    let positions = new.fields.iter().map(position).collect::<Result<Vec<_>, _>>()?;
-    for field in old.fields.iter().filter(|field| !new.fields.contains(field)) {
-        carried.changes.push(format!("forgets {field} of its rows"));
+    let positions = (0..new.fields.len()).map(position).collect::<Result<Vec<_>, _>>()?;
+    for (at, field) in old.fields.iter().enumerate() {
+        if !positions.contains(&at) {
+            carried.loses = true;
+            carried.changes.push(format!("forgets {field} of its rows"));
+        }
     }
     Ok(positions)
 }
 
 /// A column of bits; where there is a single one, there is no column, and rows are there that have it.
 fn bits(old: &StateValue, new: &StateValue, place: usize, source: &mut TableSource) {
-    let position = |of: &StateValue, bit: &String| {
-        of.bits.iter().position(|it| it == bit).and_then(|it| u32::try_from(it).ok())
+    let pair = |at: usize| {
+        let from = counterpart(&old.bits, &new.bits, at, |it| it)?;
+        Some((u32::try_from(from).ok()?, u32::try_from(at).ok()?))
     };
-    let pairs: Vec<(u32, u32)> =
-        new.bits.iter().filter_map(|bit| Some((position(old, bit)?, position(new, bit)?))).collect();
+    let pairs: Vec<(u32, u32)> = (0..new.bits.len()).filter_map(pair).collect();
     let from = old.is_there().then_some(place);
     match (new.is_there(), from) {
         (true, Some(at)) if old.bits == new.bits => source.columns.push(ColumnSource::Saved(at)),

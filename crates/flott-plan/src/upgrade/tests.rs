@@ -54,7 +54,8 @@ fn columns_are_found_again_by_what_they_mean() {
     assert_eq!(state.id, "g:1");
     let columns = &state.tables.as_ref().unwrap()["groups"].columns;
     assert_eq!(*columns, [ColumnSource::Anew, ColumnSource::Saved(0)]);
-    assert_eq!(upgrade.lost(&[]).count(), 0);
+    // SUM(a) is.
+    assert_eq!(upgrade.lost(&[]).count(), 1);
 }
 
 #[test]
@@ -111,4 +112,32 @@ fn a_table_that_moved_or_is_gone_needs_leave() {
     let upgrade = Upgrade::plan(&before(&[]), &new);
     let gone = upgrade.lost(&[]).next().unwrap();
     assert!(gone.reasons[1].contains("call it 't' to go on"), "{gone:?}");
+}
+
+#[test]
+fn what_is_described_in_the_same_way_is_taken_as_it_is() {
+    let twice = group("g:1", "k", &["SUM(p)", "SUM(p)", "MAX(p)"]);
+    let upgrade = Upgrade::plan(&before(std::slice::from_ref(&twice)), &after(std::slice::from_ref(&twice)));
+    assert!(upgrade.changes_nothing());
+    assert_eq!(upgrade.state_of("g:1").unwrap().tables, None);
+    // Of equal ones the first is the first, the second the second.
+    let more = group("g:1", "k", &["COUNT(*)", "SUM(p)", "SUM(p)", "MAX(p)"]);
+    let upgrade = Upgrade::plan(&before(&[twice]), &after(&[more]));
+    let columns = &upgrade.state_of("g:1").unwrap().tables.as_ref().unwrap()["groups"].columns;
+    assert_eq!(
+        *columns,
+        [ColumnSource::Anew, ColumnSource::Saved(0), ColumnSource::Saved(1), ColumnSource::Saved(2)]
+    );
+}
+
+#[test]
+fn an_operator_of_which_nothing_is_left_is_not_taken_up() {
+    let upgrade = Upgrade::plan(
+        &before(&[group("g:1", "k", &["COUNT(*)"])]),
+        &after(&[group("g:2", "k", &["MAX(b)"])]),
+    );
+    let operators = of_operators(&upgrade);
+    assert_eq!((operators[0].1, operators[1].1), (Fate::Rebuilt, Fate::Dropped));
+    assert!(operators[1].2.contains("nothing of what it kept is kept now"), "{operators:?}");
+    assert_eq!(upgrade.lost(&[]).count(), 1);
 }
