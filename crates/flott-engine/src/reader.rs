@@ -3,7 +3,10 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use flott_connector::{ReadContext, SourceReader, io};
-use flott_types::Result;
+use flott_types::{
+    Result,
+    planted::{Bug, planted},
+};
 
 use crate::{
     accounting::{Counters, add},
@@ -75,10 +78,11 @@ impl ReaderTask {
 
     fn read(&mut self) -> Result<bool> {
         self.activity().reads(self.context.clock.monotonic());
+        let before = planted(Bug::OffsetOffByOne).then(|| self.reader.position());
         let Some(chunk) = self.reader.next_chunk(&self.context)? else { return Ok(false) };
         self.activity().got(self.context.clock.monotonic(), chunk.is_control());
         add(&self.counters.sources[self.index].bytes, chunk.bytes_in);
         // If nobody takes it, every shard has gone: the run has failed.
-        Ok(self.queue.push(chunk, self.reader.position()))
+        Ok(self.queue.push(chunk, before.unwrap_or_else(|| self.reader.position())))
     }
 }

@@ -22,7 +22,10 @@ use arrow::array::{
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt16Type};
-use flott_types::{Code, Diagnostic, Result};
+use flott_types::{
+    Code, Diagnostic, Result,
+    planted::{Bug, planted},
+};
 
 use crate::bitmap::Bitmap;
 use crate::column::wrong_shape;
@@ -166,7 +169,8 @@ impl<C: ?Sized + StateColumn> Table<C> {
     /// Marks slots as changed.
     #[inline]
     pub fn touch(&mut self, slots: &[u32]) {
-        slots.iter().for_each(|slot| self.dirty.set(*slot));
+        let lost = usize::from(planted(Bug::LostDirtyKey));
+        slots.iter().skip(lost).for_each(|slot| self.dirty.set(*slot));
     }
 
     /// Marks every slot in use as changed.

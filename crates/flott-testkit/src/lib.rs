@@ -5,6 +5,7 @@
 //!   kills    kills jobs again and again, and compares what they wrote
 //!   slt      runs `.slt` files: SQL in, rows out
 //!   csv      reads what `--output csv` prints
+//!   sim      runs engine, state and sinks on a simulated machine, from a seed (feature `simulation`)
 //!   python   other programs (pyarrow, DuckDB, …) to check files against
 //! ```
 
@@ -12,6 +13,8 @@ pub mod csv;
 pub mod flott;
 pub mod kills;
 pub mod python;
+#[cfg(feature = "simulation")]
+pub mod sim;
 pub mod slt;
 
 pub use flott::{Flott, Outcome};

@@ -14,6 +14,7 @@ mod arrow_layout;
 mod data_type;
 mod diagnostic;
 mod options;
+pub mod planted;
 mod row_kind;
 mod schema;
 mod table;

@@ -60,12 +60,18 @@ fn sync_directory(disk: &dyn Disk, path: &Path, file_system: bool) -> Result<()>
     disk.sync_directory(path, file_system).map_err(|error| failed("write into", path, &error))
 }
 
-/// Creates a directory and those above it, durably.
+/// Creates a directory and those above it, durably. One that is there may have been made by a run that
+/// died before it could make the name durable.
 ///
 /// # Errors
 /// `OutputFailed`
 pub(crate) fn create_directory(disk: &dyn Disk, path: &Path) -> Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|it| !disk.exists(it)).collect();
     disk.create_directory(path).map_err(|error| failed("create", path, &error))?;
+    let there = path.ancestors().skip(missing.len()).filter_map(Path::parent);
+    for parent in there {
+        // Who made these is not known, nor whether they may be read.
+        let _ = disk.sync_directory(parent, false);
+    }
     missing.iter().filter_map(|it| it.parent()).try_for_each(|it| sync_directory(disk, it, false))
 }

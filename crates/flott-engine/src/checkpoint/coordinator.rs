@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use flott_connector::{Clock, Committable, Committer, DeadLetterQueue};
 use flott_plan::upgrade::Upgrade;
 use flott_state::{Incarnation, Manifest, Storage, chain, manifest::OperatorEntry};
-use flott_types::{Code, Diagnostic, Result};
+use flott_types::{
+    Code, Diagnostic, Result,
+    planted::{Bug, planted},
+};
 use serde_json::Value;
 
 use super::{Checkpointing, Requests, script::Script, start::Origin, write::Pending};
@@ -289,6 +292,11 @@ impl Coordinator {
         let shards = *shards;
         self.activity.checkpoint.comes_to(Phase::Writing);
         self.pending.letters.extend(letters.prepare(it.epoch)?);
+        if planted(Bug::CommitBeforeManifest) {
+            for (committer, committables) in committers.iter_mut().zip(&self.pending.committables) {
+                committer.commit(committables)?;
+            }
+        }
         let (manifest, parts, bytes) = match self.write(&it, shards, requests, finished) {
             Ok(written) => written,
             Err(error) if error.code == Code::CheckpointFailed => {
@@ -296,6 +304,12 @@ impl Coordinator {
                 self.activity.checkpoint.fails(&error.message);
                 self.failed_in_a_row += 1;
                 self.failure_may_pass = error.passing;
+                if planted(Bug::CommittableLostOnAbort) {
+                    self.pending.committables = vec![Vec::new(); self.sinks.len()];
+                }
+                if planted(Bug::SnapshotLostOnAbort) {
+                    self.pending.snapshots = (0..shards).map(|_| BTreeMap::new()).collect();
+                }
                 if self.failed_in_a_row >= FAILURES_MAX {
                     return Err(error.help(format!("{FAILURES_MAX} checkpoints in a row have failed")));
                 }
@@ -305,6 +319,9 @@ impl Coordinator {
             Err(error) => return Err(error),
         };
         let number = manifest.number;
+        if planted(Bug::ConfirmBeforeCommit) {
+            self.incarnation.confirm()?;
+        }
         self.activity.checkpoint.comes_to(Phase::Publishing);
         for (committer, name) in committers.iter_mut().zip(&self.sinks) {
             let contents = manifest.sinks.get(name).cloned().unwrap_or_default();

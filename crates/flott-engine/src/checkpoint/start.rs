@@ -18,7 +18,10 @@ use flott_state::{
     manifest::OperatorEntry,
     sequence::{job_folder, read_checkpoint},
 };
-use flott_types::{Code, Diagnostic, Result};
+use flott_types::{
+    Code, Diagnostic, Result,
+    planted::{Bug, planted},
+};
 use serde_json::Value;
 
 use super::{
@@ -241,6 +244,7 @@ impl Coordinator {
             *values =
                 std::mem::take(values).into_iter().map(|(name, it)| (self.lane_now(name), it)).collect();
         }
+        let owned = if planted(Bug::KeyGroupsNotFiltered) { 0..self.key_groups } else { owned };
         let state = OperatorState::new(&source.id, entry, owned, origin.storage.clone());
         let now = self.clock.now_micros().div_euclid(1000);
         Some(match reshape(source, now) {

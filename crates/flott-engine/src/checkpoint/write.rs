@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use flott_connector::{Committable, StopSignal};
 use flott_state::{Manifest, OperatorSnapshot, PublishError, Segment, ShardPart, chain};
-use flott_types::{Code, Diagnostic, Result};
+use flott_types::{
+    Code, Diagnostic, Result,
+    planted::{Bug, planted},
+};
 use serde_json::Value;
 
 use super::{
@@ -85,7 +88,7 @@ impl Coordinator {
         finished: bool,
         written: &mut Vec<String>,
     ) -> Result<(Manifest, Vec<ShardPart>, u64)> {
-        let (mut parts, mut all, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut parts, mut all, mut bytes, mut late) = (Vec::new(), Vec::new(), 0, Vec::new());
         for shard in 0..shards {
             let name = self.incarnation.segment_name(it.epoch, shard);
             let snapshots = self.pending.snapshots[shard].clone();
@@ -93,8 +96,12 @@ impl Coordinator {
             let mut write = |segment: Segment| -> Result<ShardPart> {
                 if !segment.bytes.is_empty() {
                     written.push(segment.name.clone());
-                    self.storage.write(&segment.name, &segment.bytes)?;
                     bytes += segment.bytes.len() as u64;
+                    if planted(Bug::ManifestBeforeSegments) {
+                        late.push((segment.name, segment.bytes));
+                    } else {
+                        self.storage.write(&segment.name, &segment.bytes)?;
+                    }
                 }
                 Ok(segment.part)
             };
@@ -114,12 +121,18 @@ impl Coordinator {
         manifest.letters = self.pending.letters.iter().map(|it| it.content.clone()).collect();
         let mut counts = it.counts.clone();
         counts.merge(&self.counts);
+        if planted(Bug::CounterDoubleCounted) {
+            counts.merge(&self.counts);
+        }
         // Bytes are the readers' to count: those of this run, up to where it goes on.
         for (mine, bytes) in counts.sources.iter_mut().zip(&it.bytes) {
             mine[1] += bytes;
         }
         manifest.counters = self.extras(&counts);
         self.publish(&mut manifest)?;
+        for (name, bytes) in late {
+            self.storage.write(&name, &bytes)?;
+        }
         Ok((manifest, parts, bytes))
     }
 
