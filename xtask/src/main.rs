@@ -1,5 +1,5 @@
 //! What a developer runs: `cargo xtask docs`, `cargo xtask differential`, `cargo xtask conformance`,
-//! `cargo xtask chaos`.
+//! `cargo xtask chaos`, `cargo xtask simulate`.
 //!
 //! Each command finds the project's root by itself and says what it does.
 
@@ -69,6 +69,18 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         binary: Option<PathBuf>,
     },
+    /// Run engine, state and sinks on a simulated machine, from seeds, and compare what readers see
+    Simulate {
+        /// How many seeds
+        #[arg(long)]
+        seeds: Option<u64>,
+        /// The first one; without --seeds that one alone, with every step it takes
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Plant this bug, or all in turn, and say which seed finds it
+        #[arg(long, value_name = "NAME|all")]
+        plant: Option<String>,
+    },
     /// Measure rows per second and core, and print them as a table
     Speed {
         /// What to measure
@@ -123,6 +135,7 @@ fn main() -> ExitCode {
                 if flink { chaos::run_flink(&chaos, &root()) } else { chaos::run(&chaos) }
             })
         }
+        Task::Simulate { seeds, seed, plant } => simulate(seeds, seed, plant),
         Task::Speed { set: SpeedSet::Functions, flink, jobs, filter } => {
             speed_of_functions(flink, jobs, filter)
         }
@@ -207,6 +220,22 @@ fn conformance(set: ConformanceSet, mode: &str, differences: Option<&Path>) -> R
     match test.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err("the comparison failed".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn simulate(seeds: Option<u64>, seed: Option<u64>, plant: Option<String>) -> Result<(), String> {
+    let mut run = Command::new("cargo");
+    run.args(["run", "--quiet", "--release", "-p", "flott-testkit", "--features", "simulation"]);
+    run.args(["--bin", "simulate", "--"]).current_dir(root());
+    let numbers = [("--seeds", seeds), ("--seed", seed)];
+    for (name, number) in numbers.into_iter().filter_map(|(name, it)| Some((name, it?))) {
+        run.args([name, &number.to_string()]);
+    }
+    run.args(plant.iter().flat_map(|name| ["--plant", name]));
+    match run.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err("the simulation found something, or did not find what was planted".into()),
         Err(error) => Err(error.to_string()),
     }
 }

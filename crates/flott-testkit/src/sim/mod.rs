@@ -144,6 +144,8 @@ fn job(drawn: Drawn, process: usize, stop: &StopSignal, planned: &scripts::Plann
             min_pause: Duration::ZERO,
             retained: drawn.retained,
             resume: Resume::Auto,
+            allow_drop: Vec::new(),
+            keeper: None,
         }),
         options: planned.1.clone(),
     };
@@ -156,6 +158,7 @@ fn job(drawn: Drawn, process: usize, stop: &StopSignal, planned: &scripts::Plann
         stop: stop.clone(),
         collect: None,
         replay: None,
+        warm: None,
     };
     (job, parallelism)
 }

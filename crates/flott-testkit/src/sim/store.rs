@@ -56,6 +56,9 @@ impl Stores for SimStore {
     fn open(&self, _: &Path) -> Arc<dyn Storage> {
         Arc::new(*self)
     }
+    fn parallel(&self) -> bool {
+        false
+    }
 }
 
 fn failed(name: &str, why: &str, effect: Effect) -> StorageError {
