@@ -610,7 +610,6 @@ impl Incarnation {
             Err(error) if error.effect == Effect::None && self.unsettled.is_none() => {
                 return Err(PublishError::Failed(error.into()));
             }
-            Err(_) if planted(Bug::LostAnswerIsSuccess) => {}
             Err(error) => {
                 self.unsettled = Some(bytes);
                 return Err(PublishError::Unsettled(error.into()));

@@ -62,7 +62,7 @@ impl Stores for SimStore {
 }
 
 fn failed(name: &str, why: &str, effect: Effect) -> StorageError {
-    StorageError { name: name.to_owned(), what: format!("could not be asked: {why}"), effect }
+    StorageError { name: name.to_owned(), what: format!("could not be asked: {why}"), effect, passing: false }
 }
 
 impl SimStore {
