@@ -31,7 +31,7 @@ mod world;
 use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
 
 use flott_connector::StopSignal;
-use flott_engine::{Checkpointing, Job, JobSettings, MiniBatch, Resume};
+use flott_engine::{Checkpointing, Job, JobSettings, MiniBatch, Resume, StateSettings};
 use flott_types::planted::{self, Bug};
 
 pub use campaign::{Campaign, Hunt, campaign, hunt};
@@ -147,6 +147,10 @@ fn job(drawn: Drawn, process: usize, stop: &StopSignal, planned: &scripts::Plann
             allow_drop: Vec::new(),
             keeper: None,
         }),
+        state: StateSettings {
+            budget: flott_engine::MemoryBudget::new(usize::MAX),
+            scratch: Arc::new(flott_state::storage::MemoryStorage::new()),
+        },
         options: planned.1.clone(),
     };
     let job = Job {
