@@ -298,7 +298,10 @@ impl<J: Deref<Target = Job>> Run<J> {
                         first_generation: identity.first_generation,
                         first_epoch: self.coordinator.as_ref().map_or(1, Coordinator::first_epoch),
                         job_id: identity.job_id,
-                        sink_number: self.sinks.len(),
+                        sink_number: self
+                            .coordinator
+                            .as_ref()
+                            .map_or(self.sinks.len(), |it| it.sink_number(&node.name)),
                     };
                     self.job.registry.connector_of(table)?.sink(table, &request, &self.job.registry)?
                 }

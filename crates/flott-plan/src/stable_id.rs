@@ -117,6 +117,8 @@ impl Meaning {
         if tables.is_none() {
             let columns = known_typed.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
             frame.push(("columns".to_string(), columns));
+            let forgets = if stateful.forgets_idle() { "yes" } else { "no" };
+            frame.push(("time to live".to_string(), forgets.to_string()));
         }
         let meaning = Self {
             origin: format!("{name}:{:016x}", hash(&format!("{told:?}"))),

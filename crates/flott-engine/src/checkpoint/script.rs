@@ -39,6 +39,8 @@ pub(super) struct Script {
     all: Value,
     /// What keeps state, and what that means.
     shape: PlanShape,
+    /// The number of each sink that the job ever had: names of files hold it, and must go on in order.
+    sink_numbers: BTreeMap<String, usize>,
 }
 
 impl Script {
@@ -69,14 +71,37 @@ impl Script {
             all.push_str(&format!("{};", table.schema()));
             tables.insert(name, format!("{} {}", option("connector"), option("path")));
         }
+        let shape = PlanShape::of(plan);
         plan.nodes.iter().for_each(|node| all.push_str(&format!("{};", node.stable_id)));
         Self {
             edges,
             edge_ids: topology.edges.iter().map(ids).collect(),
             tables,
             all: format!("{:016x}", nonce(&all)).into(),
-            shape: PlanShape::of(plan),
+            sink_numbers: shape.sinks.iter().cloned().zip(0..).collect(),
+            shape,
         }
+    }
+
+    /// The number by which a sink is known.
+    pub(super) fn sink_number(&self, name: &str) -> usize {
+        self.sink_numbers.get(name).copied().unwrap_or_default()
+    }
+
+    /// Sinks keep the numbers that they had; new ones get others than any sink had before.
+    pub(super) fn number_sinks(&mut self, manifest: &Manifest) {
+        let saved = manifest.counters.get("sink_numbers").cloned();
+        let saved = saved.and_then(|it| serde_json::from_value::<BTreeMap<String, usize>>(it).ok());
+        // An earlier version wrote it, which took the script as it was only.
+        let Some(mut numbers) = saved else { return };
+        let mut next = numbers.values().max().map_or(0, |last| last + 1);
+        for name in &self.shape.sinks {
+            numbers.entry(name.clone()).or_insert_with(|| {
+                next += 1;
+                next - 1
+            });
+        }
+        self.sink_numbers = numbers;
     }
 
     /// What a manifest says of the script.
@@ -88,6 +113,7 @@ impl Script {
             "tables": self.tables,
             "script": self.all,
             "shape": self.shape,
+            "sink_numbers": self.sink_numbers,
             "first_generation": first_generation,
         })
     }

@@ -160,6 +160,9 @@ impl Coordinator {
         }
         tracing::info!(checkpoint = manifest.number, epoch = manifest.epoch, "going on from a checkpoint");
         log(&upgrade);
+        if !origin.named {
+            self.script.number_sinks(manifest);
+        }
         self.upgrade = upgrade;
         self.origin = Some(origin);
         Ok(())
@@ -176,6 +179,11 @@ impl Coordinator {
     /// What sinks need to name what they write.
     pub fn identity(&self) -> Identity {
         self.identity.clone()
+    }
+
+    /// The number by which names of files tell a sink from the job's others.
+    pub fn sink_number(&self, name: &str) -> usize {
+        self.script.sink_number(name)
     }
 
     /// The first epoch of this run.

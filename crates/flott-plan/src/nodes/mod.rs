@@ -131,6 +131,11 @@ pub trait StatefulNode: fmt::Debug {
         let _ = inputs;
         None
     }
+    /// Whether it forgets what nothing has touched for long: for an operator without [tables](Self::tables),
+    /// whose state must be as it was.
+    fn forgets_idle(&self) -> bool {
+        false
+    }
     /// Numbers that may change while its state stays: it is told what they were.
     fn numbers(&self) -> Vec<(&'static str, i64)> {
         Vec::new()

@@ -193,6 +193,9 @@ impl StatefulNode for Over {
         out.push(("computes", calls.join(", ")));
         out
     }
+    fn forgets_idle(&self) -> bool {
+        self.ttl_millis.is_some()
+    }
     fn keeps(&self) -> Keeps {
         if self.order == OverOrder::Any {
             return Keeps::idle("all rows", self.ttl_millis);

@@ -65,6 +65,9 @@ impl StatefulNode for TemporalJoin {
         }
         out
     }
+    fn forgets_idle(&self) -> bool {
+        self.ttl_millis != [None; 2]
+    }
     fn keeps(&self) -> Keeps {
         let [left, right] = self.ttl_millis;
         let waits = left.map(|ttl| format!(", at most {}", length(ttl))).unwrap_or_default();

@@ -91,6 +91,7 @@ pub(super) fn carry(old: &OperatorShape, new: &OperatorShape) -> Result<Carried,
     let keeps = |shape: &OperatorShape| shape.parts.iter().find(|it| it.0 == "keeps").map(|it| it.1.clone());
     if let (Some(old), Some(new)) = (keeps(old), keeps(new))
         && old != new
+        && carried.changes.is_empty()
     {
         carried.remarks.push(format!("keeps {new}; kept {old}"));
     }

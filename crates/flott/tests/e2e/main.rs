@@ -29,6 +29,7 @@ mod cli;
 mod event_time;
 mod files;
 mod flights;
+mod formats;
 mod kills;
 mod lookups;
 mod parallelism;
