@@ -16,7 +16,7 @@ use flott_plan::{
     PlanShape, SinkTarget, SourceInput, StreamPlan,
     upgrade::{After, Before, Fate, Held, Read, StateSource, Subject, Upgrade, Written},
 };
-use flott_state::{ColumnFrom, Manifest, Reshape, TableFrom};
+use flott_state::{ColumnFrom, Manifest, OperatorSnapshot, Reshape, TableFrom};
 use flott_types::{Code, Diagnostic, Result};
 use serde_json::{Value, json};
 
@@ -25,6 +25,9 @@ use crate::{
     accounting::Counts,
     topology::{Consumer, Edge, Topology},
 };
+
+/// Columns of saved tables before their keys: group, bucket, deleted.
+const LEADING_COLUMNS: usize = 3;
 
 /// What a script is, as far as its checkpoints depend on it.
 #[derive(Debug, Clone)]
@@ -102,6 +105,30 @@ impl Script {
             });
         }
         self.sink_numbers = numbers;
+    }
+
+    /// Whether what an operator hands over is what the plan says of its tables: another script would read it
+    /// by that. For builds with debug assertions.
+    ///
+    /// # Errors
+    /// `Internal`
+    pub(super) fn check_declared(&self, operator: &str, snapshot: &OperatorSnapshot) -> Result<()> {
+        let shape = self.shape.operators.iter().find(|it| it.id == operator);
+        let Some(declared) = shape.and_then(|it| it.tables.as_ref()) else { return Ok(()) };
+        for (name, table) in &snapshot.tables {
+            let of = declared.iter().find(|it| it.name == *name);
+            let width = of.map(|it| it.keys + it.columns.iter().filter(|it| it.is_there()).count());
+            let batches =
+                table.parts.iter().flat_map(|part| part.changes.delta.iter().chain(&part.changes.full));
+            for batch in batches {
+                if width != batch.num_columns().checked_sub(LEADING_COLUMNS) {
+                    let message =
+                        format!("table '{name}' of {operator} is not as declared: {:?}", batch.schema());
+                    return Err(Diagnostic::error(Code::Internal, message));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What a manifest says of the script.

@@ -92,6 +92,9 @@ impl Coordinator {
         for shard in 0..shards {
             let name = self.incarnation.segment_name(it.epoch, shard);
             let snapshots = self.pending.snapshots[shard].clone();
+            if cfg!(debug_assertions) {
+                snapshots.iter().try_for_each(|(id, it)| self.script.check_declared(id, it))?;
+            }
             // One after the other: a shard's state may be more than fits into memory.
             let mut write = |segment: Segment| -> Result<ShardPart> {
                 if !segment.bytes.is_empty() {
