@@ -52,6 +52,8 @@ pub struct Checkpointing {
     pub directory: PathBuf,
     /// The job's name there: `pipeline.name`, and a number for further pipelines of a script.
     pub job: String,
+    /// How long to wait before a manifest whose answer was lost is put again.
+    pub retry_pause: Duration,
     /// `execution.checkpointing.interval`
     pub interval: Duration,
     /// `execution.checkpointing.timeout`

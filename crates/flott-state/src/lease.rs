@@ -320,7 +320,13 @@ mod tests {
     }
 
     fn claim(storage: &MemoryStorage, pid: u32, after: Option<u64>) -> Result<Incarnation> {
-        let claimant = Claimant { nonce: pid.into(), created_micros: 0, holder: Some(holder(pid)), after };
+        let claimant = Claimant {
+            nonce: pid.into(),
+            created_micros: 0,
+            holder: Some(holder(pid)),
+            after,
+            begins: false,
+        };
         Incarnation::claim_by(Arc::new(storage.clone()), "job", &claimant)
     }
 

@@ -141,6 +141,7 @@ fn checkpointing(options: &Options, pipeline_name: &str) -> Result<Option<Checkp
         stores: Arc::new(LocalStores),
         directory: local.into(),
         job: pipeline_name.to_string(),
+        retry_pause: millis(200),
         interval: options.duration("execution.checkpointing.interval")?.unwrap_or(millis(10_000)),
         timeout: options.duration("execution.checkpointing.timeout")?.unwrap_or(millis(600_000)),
         min_pause: options.duration("execution.checkpointing.min-pause")?.unwrap_or(millis(0)),

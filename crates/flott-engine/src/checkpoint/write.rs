@@ -1,6 +1,6 @@
 //! Writes a checkpoint: segments, then the manifest that names them.
 
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{collections::BTreeMap, ops::Range};
 
 use flott_connector::{Committable, StopSignal};
 use flott_state::{Manifest, OperatorSnapshot, PublishError, Segment, ShardPart, chain};
@@ -18,8 +18,6 @@ use crate::{accounting::Counts, shard::Snapshots};
 
 /// How often a lost answer is asked for.
 const PUBLISH_TRIES: usize = 10;
-/// How long to wait before it is asked for again.
-const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the shards have handed over and no checkpoint holds yet.
 #[derive(Default)]
@@ -143,7 +141,7 @@ impl Coordinator {
     pub(super) fn publish(&mut self, manifest: &mut Manifest) -> Result<()> {
         for tried in 0..PUBLISH_TRIES {
             if tried > 0 {
-                StopSignal::new().wait(PUBLISH_PAUSE);
+                StopSignal::new().wait(self.settings.retry_pause);
             }
             match self.incarnation.publish(manifest) {
                 Ok(_) => return Ok(()),
