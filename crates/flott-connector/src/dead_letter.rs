@@ -238,7 +238,13 @@ impl DeadLetterQueue {
         Ok(())
     }
     fn create(&self, epoch: u64) -> std::io::Result<Box<dyn DiskFile>> {
+        // Its own name must last as long as what is in it.
+        let missing: Vec<&Path> = self.directory.ancestors().take_while(|it| !self.disk.exists(it)).collect();
         self.disk.create_directory(&self.directory)?;
+        for parent in missing.iter().filter_map(|it| it.parent()) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            self.disk.sync_directory(parent, false)?;
+        }
         match &self.names {
             Names::Run(name) => self.disk.append(&self.directory.join(name), true),
             Names::Epochs(tag, generation) => {
@@ -386,6 +392,11 @@ impl Committer for LetterCommitter {
                 self.remove(&name)?;
                 removed += 1;
             }
+        }
+        if removed > 0 {
+            self.disk
+                .sync_directory(&self.directory, false)
+                .map_err(|error| failed(&self.directory, &error))?;
         }
         Ok(removed)
     }

@@ -42,6 +42,7 @@ pub use coordinator::{CheckpointSummary, Coordinator};
 pub(crate) use coordinator::{Hands, Rounds};
 pub use keeper::Keeper;
 pub use script::upgrade;
+pub use start::check_fits;
 
 /// How checkpoints are made.
 #[derive(Debug, Clone)]

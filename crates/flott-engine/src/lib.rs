@@ -55,7 +55,7 @@ mod tests;
 pub use accounting::{
     ChangeCounts, Counters, Counts, EdgeSummary, LookupSummary, SinkSummary, SourceSummary, Status, Summary,
 };
-pub use checkpoint::{CheckpointSummary, Checkpointing, Keeper, Resume, upgrade};
+pub use checkpoint::{CheckpointSummary, Checkpointing, Keeper, Resume, check_fits, upgrade};
 pub use flott_operators::MemoryBudget;
 pub use job::{Job, JobSettings, MiniBatch, StateSettings, run};
 pub use replay::Replay;

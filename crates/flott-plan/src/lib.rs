@@ -52,6 +52,7 @@ pub mod upgrade;
 mod window_columns;
 
 pub use build::plan;
+pub use source_name::of_values as values_fingerprint;
 pub use explain::{ExplainFormat, PlanLine, explain, explain_json, explain_lines};
 pub use flott_sql::{AfterMatch, Bound, Frame, JoinKind, OnConflict, WindowKind};
 pub use guarantee::{Guarantee, Obstacle, Promise};

@@ -214,6 +214,11 @@ fn rows(count: u64) -> String {
     format!("{text} row{}", if count == 1 { "" } else { "s" })
 }
 
+/// Whether a source is rows that stand in the script.
+fn is_values(name: &str) -> bool {
+    name.split('#').next() == Some("VALUES")
+}
+
 fn sources(before: &Before, after: &After) -> Vec<Verdict> {
     let mut out = Vec::new();
     for name in &after.shape.sources {
@@ -222,9 +227,14 @@ fn sources(before: &Before, after: &After) -> Vec<Verdict> {
             None => verdict(Subject::Source, name, Fate::Rebuilt, "read from its start"),
             Some(Read { place: Some(was), .. }) if place.is_some_and(|place| place != was) => {
                 let now = place.map_or("", String::as_str);
-                let reason = format!(
-                    "it was at {was} and is at {now}: where it stood is lost, it is read from its start"
-                );
+                let reason = match is_values(name) {
+                    true => {
+                        "its rows are others now: where it stood is lost, they are read from the first".into()
+                    }
+                    false => format!(
+                        "it was at {was} and is at {now}: where it stood is lost, it is read from its start"
+                    ),
+                };
                 Verdict { loses: true, ..verdict(Subject::Source, name, Fate::Dropped, reason) }
             }
             Some(Read { rows: Some(read), .. }) => {
@@ -234,19 +244,18 @@ fn sources(before: &Before, after: &After) -> Vec<Verdict> {
         });
     }
     for (name, read) in before.sources.iter().filter(|(name, _)| !after.shape.sources.contains(name)) {
-        // Rows that stand in a script are in no table that somebody may come back to.
-        let is_values = name.split('#').next() == Some("VALUES");
         let mut gone = verdict(
             Subject::Source,
             name,
             Fate::Dropped,
             "no longer read: where it stood is forgotten, and read again it begins at its start",
         );
-        gone.loses = !is_values;
+        // Rows that stand in a script are in no table that somebody may come back to.
+        gone.loses = !is_values(name);
         let renamed = after.sources.iter().find(|(new, place)| {
             Some(*place) == read.place.as_ref() && !before.sources.contains_key(new.as_str())
         });
-        if let Some((new, place)) = renamed.filter(|_| !is_values) {
+        if let Some((new, place)) = renamed.filter(|_| !is_values(name)) {
             gone.reasons.push(format!("'{new}' is at the same place ({place}): call it '{name}' to go on"));
         }
         out.push(gone);

@@ -92,6 +92,11 @@ impl Place {
         Ok(place)
     }
 
+    /// Whether it names one job's folder or a checkpoint in it, rather than a directory of such folders.
+    pub fn is_of_one_job(&self) -> bool {
+        self.number.is_some() || self.folders == [self.path.clone()]
+    }
+
     /// Every folder must be one of ours, and of a format that is known.
     fn check(&self) -> Result<()> {
         self.folders.iter().try_for_each(|folder| match is_ours(&LocalStorage::new(folder)) {

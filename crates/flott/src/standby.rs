@@ -148,6 +148,8 @@ impl Gate<'_> {
     }
 
     fn standby(&self) -> Result<Admission> {
+        // One that could not go on is of no use in waiting.
+        flott_engine::check_fits(self.job)?;
         let ahead = Ahead::default();
         let mut sign = Sign::new(self.storage.clone(), self.job.clock.as_ref());
         std::thread::scope(|scope| {

@@ -86,9 +86,9 @@ fn compare(arguments: &Upgrade, planned: &[Planned]) -> Result<bool> {
     let mut nothing_lost = true;
     let mut compared = 0;
     for job in &jobs {
-        // A checkpoint that is named may be of a job of another name (`--resume PATH`).
-        let pipeline = match (planned, jobs.len()) {
-            ([only], 1) => Some(only),
+        // A folder or a checkpoint that is named may be of a job of another name (`--resume PATH`).
+        let pipeline = match planned {
+            [only] if place.is_of_one_job() => Some(only),
             _ => planned.iter().find(|it| it.job == job.name()),
         };
         let Some(pipeline) = pipeline else { continue };
@@ -114,7 +114,10 @@ fn compare(arguments: &Upgrade, planned: &[Planned]) -> Result<bool> {
             listed(&there.iter().map(String::as_str).collect::<Vec<_>>())
         );
         return Err(Diagnostic::error(Code::CheckpointUnusable, message)
-            .help("a job's checkpoints go by its 'pipeline.name'; name its folder or a checkpoint in it"));
+            .help(
+                "a job's checkpoints go by its 'pipeline.name': 'flott run' would begin from nothing. Set that name, \
+                 or name the job's folder or a checkpoint in it, here and in 'flott run --resume PATH'",
+            ));
     }
     Ok(nothing_lost)
 }

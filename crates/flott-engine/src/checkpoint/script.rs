@@ -74,6 +74,11 @@ impl Script {
             all.push_str(&format!("{};", table.schema()));
             tables.insert(name, format!("{} {}", option("connector"), option("path")));
         }
+        for (_, node) in &topology.sources {
+            if let SourceInput::Values(rows) = &node.input {
+                tables.insert(format!("read {}", node.name), flott_plan::values_fingerprint(rows));
+            }
+        }
         let shape = PlanShape::of(plan);
         plan.nodes.iter().for_each(|node| all.push_str(&format!("{};", node.stable_id)));
         Self {
@@ -194,6 +199,21 @@ impl Script {
                 .help("run the script as it was once more, then change it"));
         }
         Ok(upgrade)
+    }
+
+    /// A sink with rows in this checkpoint that the script can't publish, and why.
+    pub(super) fn unpublishable<'a>(&self, manifest: &'a Manifest) -> Option<(&'a str, &'static str)> {
+        let why = |name: &String| {
+            if !self.shape.sinks.contains(name) {
+                return Some("no longer has");
+            }
+            let key = format!("written {name}");
+            let was = manifest.counters.get("tables").and_then(|it| it.get(&key)).and_then(Value::as_str);
+            let moved = was.zip(self.tables.get(&key)).is_some_and(|(was, is)| was != is);
+            moved.then_some("has elsewhere now")
+        };
+        let pending = manifest.sinks.iter().filter(|(_, rows)| !rows.is_empty());
+        pending.filter_map(|(name, _)| Some((name.as_str(), why(name)?))).next()
     }
 
     /// What a checkpoint counted, for this script's sources, edges and sinks.

@@ -16,7 +16,7 @@ use flott_plan::upgrade::Upgrade;
 use flott_state::{
     Check, Claimant, Incarnation, Manifest, OperatorState, Recovered, Storage, Stores, Token,
     manifest::OperatorEntry,
-    sequence::{job_folder, read_checkpoint},
+    sequence::{contents, job_folder, read_checkpoint},
 };
 use flott_types::{
     Code, Diagnostic, Result,
@@ -57,6 +57,8 @@ impl Coordinator {
         let name = settings.job.clone();
         let directory = settings.directory.join(job_folder(&name));
         let storage = settings.stores.open(&directory);
+        let script = Script::of(&job.plan, topology);
+        look_before(settings, job, &script)?;
         let mut incarnation = claim(settings, job, storage.clone(), check)?;
         let recovered = match incarnation.recover_checked(Token::NotNeeded, check) {
             Err(error) if settings.resume != Resume::Auto && error.code == Code::CheckpointUnusable => {
@@ -100,7 +102,7 @@ impl Coordinator {
             origin: None,
             tip_is_confirmed: confirmed,
             fell_back,
-            script: Script::of(&job.plan, topology),
+            script,
             upgrade: Upgrade::default(),
             sources: topology.sources.iter().map(|(_, node)| node.name.clone()).collect(),
             sinks: topology.sinks.iter().map(|(_, node)| node.name.clone()).collect(),
@@ -327,14 +329,11 @@ impl Coordinator {
         self.mark_fresh_start()
     }
 
-    /// A job that begins anew must have the sinks for what the older one has to publish.
+    /// A job that begins anew must have the sinks for what the older one has to publish, where they were.
     fn check_pending(&self, tip: &Manifest) -> Result<()> {
-        let has_sink = |name: &str| self.sinks.iter().any(|sink| sink == name);
-        let Some((name, _)) = tip.sinks.iter().find(|(name, it)| !it.is_empty() && !has_sink(name)) else {
-            return Ok(());
-        };
+        let Some((name, goes)) = self.script.unpublishable(tip) else { return Ok(()) };
         let message = format!(
-            "checkpoint {} of '{}' has rows to publish for sink '{name}', which the script no longer has",
+            "checkpoint {} of '{}' has rows to publish for sink '{name}', which the script {goes}",
             tip.number, self.job
         );
         Err(Diagnostic::error(Code::CheckpointUnusable, message)
@@ -354,6 +353,36 @@ impl Coordinator {
         self.publish(&mut manifest)?;
         self.incarnation.confirm()
     }
+}
+
+/// Whether a job can go on with its script from what there is now; nothing is claimed or changed.
+///
+/// # Errors
+/// `CheckpointUnusable`, `StateLost`: a run would be refused.
+pub fn check_fits(job: &Job) -> Result<()> {
+    let Some(settings) = &job.settings.checkpointing else { return Ok(()) };
+    look_before(settings, job, &Script::of(&job.plan, &Topology::of(&job.plan)?))
+}
+
+/// A script that can't go on must not claim: that would stop whoever runs the job. What can't be read now is
+/// looked at again under the claim.
+fn look_before(settings: &Checkpointing, job: &Job, script: &Script) -> Result<()> {
+    let (root, number, named) = match &settings.resume {
+        Resume::Never => return Ok(()),
+        Resume::Auto => (settings.directory.join(job_folder(&settings.job)), None, false),
+        Resume::From(path) => {
+            let (root, number) = place_of(path);
+            (root.to_path_buf(), number, true)
+        }
+    };
+    let Ok(contents) = contents(settings.stores.open(&root).as_ref()) else { return Ok(()) };
+    let newest = contents.manifests.keys().next_back().copied();
+    let Some(manifest) = number.or(newest).and_then(|number| contents.manifests.get(&number)) else {
+        return Ok(());
+    };
+    let confirmed = named || contents.listing.confirmed.contains(&manifest.number);
+    let upgrade = script.upgrade(manifest, job.settings.key_groups, confirmed)?;
+    check_lost(&upgrade, manifest, &settings.allow_drop)
 }
 
 /// Claims the job for this process.
@@ -386,15 +415,21 @@ pub(super) fn nonce(run_id: &str) -> u64 {
     })
 }
 
+/// The job's directory that a path names, and which of its checkpoints.
+fn place_of(path: &Path) -> (&Path, Option<u64>) {
+    let number = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u64>().ok());
+    match (number, path.parent()) {
+        (Some(_), Some(folder)) if folder.ends_with("sequence") => {
+            (folder.parent().unwrap_or(folder), number)
+        }
+        _ => (path, None),
+    }
+}
+
 /// A checkpoint named by its path: a manifest, or a job's directory, for its newest one.
 fn named(stores: &dyn Stores, path: &Path) -> Result<Origin> {
-    let number = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u64>().ok());
-    let root = match (number, path.parent()) {
-        (Some(_), Some(folder)) if folder.ends_with("sequence") => folder.parent().unwrap_or(folder),
-        _ => path,
-    };
+    let (root, number) = place_of(path);
     let storage = stores.open(root);
-    let number = number.filter(|_| root != path);
     let (manifest, skipped) = read_checkpoint(storage.as_ref(), number)?;
     for damage in &skipped {
         tracing::warn!(

@@ -122,7 +122,7 @@ impl StatefulNode for TopN {
         out
     }
     fn frame(&self, labels: &Labels) -> Vec<(&'static str, String)> {
-        // How many are wanted may change, and whether their rank is told.
+        // How many are wanted may change. What was told with a rank is taken back with it.
         let mut frame: Vec<_> = self.describe(labels).into_iter().filter(|it| it.0 != "ranks").collect();
         let (way, first) = match self.strategy() {
             TopNStrategy::Deduplicate { .. } => ("one row of each key", 1),
@@ -131,6 +131,9 @@ impl StatefulNode for TopN {
         };
         frame.push(("by", way.to_string()));
         frame.push(("first rank", first.to_string()));
+        if self.with_rank {
+            frame.push(("rank", "is told".to_string()));
+        }
         frame
     }
     fn columns_tell_all(&self) -> bool {

@@ -40,5 +40,6 @@ mod standby;
 mod stop_and_kill;
 mod support;
 mod upgrades;
+mod upgrades_of_several;
 mod values_text;
 mod why;

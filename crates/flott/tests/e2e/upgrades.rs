@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::support::{Lab, check_sums, visible_files, wait_until};
 
-const SETTINGS: &str = "SET 'pipeline.name' = 'job';
+pub const SETTINGS: &str = "SET 'pipeline.name' = 'job';
     SET 'execution.checkpointing.dir' = 'ckpt';
     SET 'execution.checkpointing.interval' = '20 ms';
     SET 'table.local-time-zone' = 'UTC';
@@ -45,7 +45,7 @@ fn over_t(columns: &str, rest: &str) -> String {
 }
 
 /// Rows of the table, as many as half of all.
-fn rows(half: usize) -> String {
+pub fn rows(half: usize) -> String {
     let mut text = String::new();
     for id in half * HALF..(half + 1) * HALF {
         let (k, j, a) = (["a", "b", "c"][id % 3], ["x", "y"][id / 3 % 2], id * 37 % 101);
@@ -55,7 +55,7 @@ fn rows(half: usize) -> String {
     text
 }
 
-const HALF: usize = 30;
+pub const HALF: usize = 30;
 
 /// The newest checkpoint.
 fn newest(lab: &Lab) -> Option<Value> {
@@ -71,7 +71,7 @@ fn newest(lab: &Lab) -> Option<Value> {
 }
 
 /// Runs a script until a checkpoint has so many rows of each of its sources, and stops it; its summary.
-fn play(lab: &Lab, script: &str, rows: usize, arguments: &[&str]) -> Value {
+pub fn play(lab: &Lab, script: &str, rows: usize, arguments: &[&str]) -> Value {
     lab.write("script.sql", script);
     let arguments = ["run", "--json"].iter().chain(arguments).chain(&["script.sql"]);
     let mut child = lab.flott.command(arguments).spawn().unwrap();
@@ -91,7 +91,7 @@ fn play(lab: &Lab, script: &str, rows: usize, arguments: &[&str]) -> Value {
 }
 
 /// The rows of a table of changes; of rows with the same key the last one. No key: how often each is there.
-fn rows_of(lab: &Lab, table: &str, key: &[&str]) -> BTreeMap<String, String> {
+pub fn rows_of(lab: &Lab, table: &str, key: &[&str]) -> BTreeMap<String, String> {
     let (mut rows, mut counts) = (BTreeMap::new(), BTreeMap::<String, i64>::new());
     // In order of their names, as a table of them is read: a change of the script must not turn it round.
     for file in visible_files(&lab.path(table)) {
@@ -115,7 +115,7 @@ fn rows_of(lab: &Lab, table: &str, key: &[&str]) -> BTreeMap<String, String> {
 }
 
 /// `flott upgrade`, as JSON.
-fn upgrade(lab: &Lab, script: &str) -> (Option<i32>, Value) {
+pub fn upgrade(lab: &Lab, script: &str) -> (Option<i32>, Value) {
     lab.write("script.sql", script);
     let outcome = lab.flott.run(["upgrade", "ckpt", "script.sql", "--json"]).unwrap();
     let json = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{}", outcome.stderr));
