@@ -141,3 +141,40 @@ fn an_operator_of_which_nothing_is_left_is_not_taken_up() {
     assert!(operators[1].2.contains("nothing of what it kept is kept now"), "{operators:?}");
     assert_eq!(upgrade.lost(&[]).count(), 1);
 }
+
+#[test]
+fn a_limit_says_what_it_does_not_take_back() {
+    let limit = |last: i64| OperatorShape {
+        id: format!("limit:{last}"),
+        numbers: [("last rank".to_string(), last)].into(),
+        tables: Some(vec![StateTable::new("count", 0, vec![StateValue::kept("$count")])]),
+        ..group("", "k", &[])
+    };
+    for (was, is, words) in
+        [(5, 3, "rows that are out already stay"), (5, 7, "rows beyond 5 begin with those")]
+    {
+        let upgrade = Upgrade::plan(&before(&[limit(was)]), &after(&[limit(is)]));
+        let said = &of_operators(&upgrade)[0].2;
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn an_aggregate_does_not_begin_over_values_that_were_seen() {
+    let with_set = |calls: &[&str]| {
+        let mut shape = group("g:1", "k", calls);
+        let bits = StateValue { bits: vec!["all".into()], ..StateValue::kept("$filters") };
+        let set = StateTable::new("distinct-0", 2, vec![bits]);
+        shape.tables.as_mut().unwrap().push(StateTable {
+            means: "values of a INT".into(),
+            begins: true,
+            ..set
+        });
+        shape
+    };
+    let count = "COUNT(DISTINCT a INT) BIGINT";
+    let (old, new) = (with_set(&[count]), with_set(&[count, "SUM(DISTINCT a INT) INT"]));
+    let upgrade = Upgrade::plan(&before(&[old]), &after(&[new]));
+    let said = &of_operators(&upgrade)[1].2;
+    assert!(said.contains("values that were seen before"), "{said}");
+}
