@@ -15,6 +15,7 @@ use crate::{
 
 mod guarantees;
 mod joins;
+mod names;
 
 /// Tables that are only planned, never run.
 struct Paper;
