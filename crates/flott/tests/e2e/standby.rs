@@ -130,6 +130,21 @@ fn a_second_run_is_refused_unless_it_is_to_take_over() {
 }
 
 #[test]
+fn a_script_that_can_not_go_on_leaves_the_run_alone() {
+    let lab = Lab::new();
+    let run = lab.start(&quick(2));
+    wait_for_checkpoints(&lab, 2);
+    // It would have another number of key groups.
+    let other = format!("SET 'pipeline.max-parallelism' = '64';\n{}", quick(2));
+    for manner in ["--take-over", "--standby"] {
+        let refused = lab.start_with(&[manner], &other).outcome();
+        assert_eq!(refused.status, Some(1), "{manner}: {}", refused.stderr);
+        assert!(refused.stderr.contains("key groups"), "{manner}: {}", refused.stderr);
+    }
+    finishes(&lab, run);
+}
+
+#[test]
 fn of_two_standbys_one_takes_over_and_the_other_waits_on() {
     let lab = Lab::new();
     let run = lab.start(&quick(1));
