@@ -52,7 +52,6 @@ pub mod upgrade;
 mod window_columns;
 
 pub use build::plan;
-pub use source_name::of_values as values_fingerprint;
 pub use explain::{ExplainFormat, PlanLine, explain, explain_json, explain_lines};
 pub use flott_sql::{AfterMatch, Bound, Frame, JoinKind, OnConflict, WindowKind};
 pub use guarantee::{Guarantee, Obstacle, Promise};
@@ -68,6 +67,7 @@ pub use operator::{
 };
 pub use origin::ORIGIN;
 pub use shape::{Begins, OperatorShape, PlanShape, StateTable, StateValue};
+pub use source_name::of_values as values_fingerprint;
 pub use stream::{
     CalcNode, ChangelogMode, Distribution, Node, NodeId, NodeKind, Pipeline, SinkNode, SinkTarget,
     SourceInput, SourceNode, SourceWatermark, Step, StreamPlan,

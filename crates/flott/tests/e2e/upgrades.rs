@@ -609,7 +609,11 @@ fn joins_change() {
         edit(
             "another condition",
             [join("x.id, y.id", "", on), join("x.id, y.id", "", "x.a = y.a + 36")],
-            &[("regular-join", "dropped", "keys: was 'left.a INT = right.(a + 37) INT', is 'left.a INT = right.(a + 36) INT'")],
+            &[(
+                "regular-join",
+                "dropped",
+                "keys: was 'left.a INT = right.(a + 37) INT', is 'left.a INT = right.(a + 36) INT'",
+            )],
             Then::Refused,
         ),
     ];
