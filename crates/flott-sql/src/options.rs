@@ -199,8 +199,8 @@ pub const OPTIONS: &[SessionOption] = &[
     used(
         "state.memory.budget",
         MemorySize,
-        "half of the memory",
-        "How much state is kept in memory; what is more goes to 'state.dir'. Results don't depend on it.",
+        "",
+        "How much state is kept in memory, by default as much as half of it; what is more goes to 'state.dir'. Results don't depend on it.",
     ),
     used(
         "state.dir",

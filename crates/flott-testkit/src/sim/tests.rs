@@ -1,3 +1,6 @@
+//! The simulation is right about itself: its pipelines end, a seed repeats to the last step, calm seas lose
+//! nothing, and planted bugs are seen.
+
 use super::*;
 
 #[test]

@@ -42,8 +42,11 @@ fn killed_jobs_go_on_in_the_middle_of_their_files() {
     let input = lab.path("bids");
     lab.run(&auction::to_files(150_000, &input.to_string_lossy()));
     let jobs = auction::from_files(&input.to_string_lossy());
-    let tally = torment(&lab, &named(jobs, &["q11-files", "q12-files"]), 2, 12);
-    assert!(tally.kills() > 0 && tally.checkpoints > 0, "{tally:?}");
+    let jobs = named(jobs, &["q11-files", "q12-files"]);
+    // On a busy machine a run may end before its moment has come.
+    let tallies = (12..18).map(|seed| torment(&lab, &jobs, 2, seed));
+    let was_killed = |tally: &Tally| tally.kills() > 0 && tally.checkpoints > 0;
+    assert!(tallies.into_iter().any(|tally| was_killed(&tally)), "nothing was killed");
 }
 
 /// Joins, Top-N, deduplication, groups: the table that their changes make is the same.
