@@ -163,6 +163,10 @@ pub trait Operator: Send {
         let _ = out;
         Ok(())
     }
+    /// Whether watermarks before the end of time mean anything to it.
+    fn looks_at_time(&self) -> bool {
+        true
+    }
     /// Whether it takes rows now. Where it doesn't, it waits for something outside, is polled, and no row
     /// comes before it does.
     fn is_ready(&self) -> bool {
@@ -193,6 +197,10 @@ pub trait Operator: Send {
     /// What stops the run.
     fn settle(&mut self, out: &mut Output<'_>) -> Result<bool> {
         self.flush(out).map(|()| true)
+    }
+    /// Whether it may take several [calls](Operator::settle) to settle.
+    fn has_to_work_off(&self) -> bool {
+        false
     }
     /// The shard has nothing else to do: what waits may be worked off. Whether there was anything.
     ///

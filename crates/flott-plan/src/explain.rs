@@ -241,6 +241,9 @@ fn exchanges(plan: &StreamPlan, node: &Node, operator: &OperatorNode) -> Vec<(&'
             (0..operator.inputs()).map(names).collect::<Vec<_>>().join(" and ")
         }
     };
+    // State leaves memory by key: where there is none, or the state is a table outside, it can't.
+    let stays = port.exchange == Exchange::Single || matches!(operator, OperatorNode::LookupJoin(_));
+    let exchange = if stays { exchange + " (state stays in memory)" } else { exchange };
     let phases = if port.two_phase { "two (before and behind the exchange)" } else { "one" };
     let mut out = vec![("exchange", exchange)];
     if matches!(operator, OperatorNode::WindowAggregate(_)) {

@@ -229,6 +229,7 @@ pub struct OperatorState {
     owned: Range<u16>,
     storage: Option<Arc<dyn Storage>>,
     rewritten: bool,
+    put_away: Option<Option<i64>>,
     reshape: Option<Arc<Reshape>>,
 }
 
@@ -241,6 +242,7 @@ impl OperatorState {
             owned: 0..0,
             storage: None,
             rewritten: false,
+            put_away: None,
             reshape: None,
         }
     }
@@ -248,7 +250,7 @@ impl OperatorState {
     /// What a checkpoint holds of an operator for the groups that a shard owns.
     pub fn new(operator: &str, entry: OperatorEntry, owned: Range<u16>, storage: Arc<dyn Storage>) -> Self {
         let (operator, storage) = (operator.to_owned(), Some(storage));
-        Self { operator, entry, owned, storage, rewritten: false, reshape: None }
+        Self { operator, entry, owned, storage, rewritten: false, put_away: None, reshape: None }
     }
 
     /// The same, but everything counts as changed, so that the next snapshot writes all of it: for
@@ -257,6 +259,24 @@ impl OperatorState {
     pub fn rewritten(mut self) -> Self {
         self.rewritten = true;
         self
+    }
+
+    /// Whether all of it counts as changed.
+    pub fn is_rewritten(&self) -> bool {
+        self.rewritten
+    }
+
+    /// The same, of an operator that goes on where it was: rows that came meanwhile wait for it, so nothing
+    /// has grown old yet. `timer`: when it wanted to be called.
+    #[must_use]
+    pub fn put_away(mut self, timer: Option<i64>) -> Self {
+        self.put_away = Some(timer);
+        self
+    }
+
+    /// If the operator goes on where it was: when it wanted to be called.
+    pub fn timer_kept(&self) -> Option<Option<i64>> {
+        self.put_away
     }
 
     /// The same, of an operator that was another one: tables come from where this says. All of it counts as
@@ -290,14 +310,19 @@ impl OperatorState {
         Some((saved, entry, from))
     }
 
-    /// Compares all of it with its checksums.
+    /// Compares all of it that a restore would read with its checksums.
     ///
     /// # Errors
     /// The first damage found.
     pub fn verify(&self) -> Result<()> {
         let Some(storage) = &self.storage else { return Ok(()) };
         for (name, table) in &self.entry.tables {
-            for block in table.blocks.iter().filter(|block| block.bytes > 0) {
+            let first = chain::first_needed(&table.blocks);
+            for (at, block) in table.blocks.iter().enumerate() {
+                let wanted = |group: u16| self.owned.contains(&group) && first.at(group) <= at;
+                if block.bytes == 0 || !block.groups.range().any(wanted) {
+                    continue;
+                }
                 verify_block(storage.as_ref(), block, &self.operator, name)?;
             }
         }

@@ -14,7 +14,7 @@ const LEAST: u64 = 64 << 10;
 /// If nobody says how much memory there is.
 const UNKNOWN: u64 = 4 << 30;
 
-/// `state.memory.budget`, `state.dir`. Removes what runs left there that were killed.
+/// `state.memory.budget`, `state.dir`. Nothing is touched there.
 ///
 /// # Errors
 /// `InvalidOption`
@@ -26,14 +26,23 @@ pub fn settings(options: &Options, run_id: &str) -> Result<StateSettings> {
     }
     let budget = budget.unwrap_or_else(|| memory().unwrap_or(UNKNOWN) / 2);
     let directory = directory(options)?;
-    let swept = sweep_scratch(&directory);
-    if swept > 0 {
-        tracing::info!(runs = swept, directory = %directory.display(), "removed state that killed runs left");
-    }
     Ok(StateSettings {
         budget: MemoryBudget::new(usize::try_from(budget).unwrap_or(usize::MAX)),
         scratch: Arc::new(ScratchStorage::new(&directory, run_id)),
     })
+}
+
+/// Removes what killed runs left in `state.dir`.
+///
+/// # Errors
+/// As [`settings`].
+pub fn sweep(options: &Options) -> Result<()> {
+    let directory = directory(options)?;
+    let swept = sweep_scratch(&directory);
+    if swept > 0 {
+        tracing::info!(runs = swept, directory = %directory.display(), "removed state that killed runs left");
+    }
+    Ok(())
 }
 
 fn directory(options: &Options) -> Result<PathBuf> {

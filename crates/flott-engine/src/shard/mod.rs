@@ -46,7 +46,7 @@ use crate::{
     stepped::Turn,
 };
 use edge::EdgeTask;
-use operator::{Around, OperatorTask};
+use operator::{Around, AtBarrier, OperatorTask};
 use source::{Downstream, SourceTask};
 
 /// What operators hand over, by their ids.
@@ -387,10 +387,14 @@ impl Shard {
         let mut around = Around { edges, sinks, counters, now };
         for operator in operators.iter_mut() {
             let start = |id: &str| barrier.request.snapshot_of(number, id);
-            if let Some(snapshot) = operator.barrier(epoch, start, &mut around)? {
-                barrier.snapshots.push((operator.stable_id.clone(), snapshot));
-                activity.operators[operator.index].passed.store(true, Ordering::Relaxed);
-                busy = true;
+            match operator.barrier(epoch, start, &mut around)? {
+                AtBarrier::Waits => {}
+                AtBarrier::Moves => busy = true,
+                AtBarrier::Passed(snapshot) => {
+                    barrier.snapshots.push((operator.stable_id.clone(), snapshot));
+                    activity.operators[operator.index].passed.store(true, Ordering::Relaxed);
+                    busy = true;
+                }
             }
         }
         if operators.iter().all(|operator| operator.passed) {

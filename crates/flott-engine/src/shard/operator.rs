@@ -125,6 +125,26 @@ impl Gathered {
     }
 }
 
+/// How far an operator has come with what must come out.
+enum Settled {
+    /// All is out.
+    All,
+    /// Some of it.
+    Some,
+    /// Those behind are full.
+    Blocked,
+}
+
+/// What an operator does with a barrier.
+pub enum AtBarrier {
+    /// It hasn't come on all lanes yet, or those behind are full, or it is through.
+    Waits,
+    /// Something that must come out before it did.
+    Moves,
+    /// It is through now: what has changed.
+    Passed(OperatorSnapshot),
+}
+
 /// What an operator works with on its shard.
 pub struct Around<'a> {
     /// All edges of the shard.
@@ -191,8 +211,7 @@ impl OperatorTask {
             }
         }
         if self.lanes.iter().all(|lane| lane.reader.is_ended()) && !self.has_to_wait() {
-            self.end(around)?;
-            return Ok(true);
+            return Ok(self.end(around)? || busy);
         }
         Ok(busy)
     }
@@ -251,24 +270,22 @@ impl OperatorTask {
         self.hand_over(around)
     }
 
-    /// Has everything come out that must before a barrier. Whether it is: not if those behind are full.
-    fn settle(&mut self, around: &mut Around<'_>) -> Result<bool> {
-        self.gathered.rows = 0;
-        loop {
-            let Self { operator, out, lanes, .. } = self;
-            let mut settled = false;
-            around.call(out, lanes, None, |output| {
-                settled = operator.settle(output)?;
-                Ok(())
-            })?;
-            if settled {
-                self.tell(around)?;
-                return Ok(true);
-            }
-            if self.is_blocked(around) {
-                return Ok(false);
-            }
+    /// Has some of what must come out before a barrier come out, unless those behind are full: a piece at a
+    /// time, so that a run that fails or stops isn't kept waiting.
+    fn settle(&mut self, around: &mut Around<'_>) -> Result<Settled> {
+        // What is only gathered comes at once, whoever has to wait for it.
+        if self.operator.has_to_work_off() && self.is_blocked(around) {
+            return Ok(Settled::Blocked);
         }
+        self.gathered.rows = 0;
+        let Self { operator, out, lanes, .. } = self;
+        let mut settled = false;
+        around.call(out, lanes, None, |output| {
+            settled = operator.settle(output)?;
+            Ok(())
+        })?;
+        self.tell(around)?;
+        Ok(if settled { Settled::All } else { Settled::Some })
     }
 
     /// Works off what waits, when there is nothing else to do. Whether there was anything.
@@ -370,7 +387,8 @@ impl OperatorTask {
         Ok(true)
     }
 
-    fn end(&mut self, around: &mut Around<'_>) -> Result<()> {
+    /// Tells those behind it that no more comes, when nothing does. Whether anything moved.
+    fn end(&mut self, around: &mut Around<'_>) -> Result<bool> {
         let drained = self.lanes.iter().all(|lane| lane.reader.is_drained());
         if drained {
             self.advance(around)?;
@@ -381,12 +399,18 @@ impl OperatorTask {
                     operator.flush(output)
                 })?;
             }
-            while self.operator.is_waiting() {
-                self.take_answers(around)?;
+            self.closed = true;
+            if self.operator.is_waiting() {
+                // Its rows come one piece after the other.
+                return Ok(true);
             }
         } else if !self.batch_mode {
             // Stopped: what the last checkpoint says was taken has to be told.
-            while !self.settle(around)? {}
+            match self.settle(around)? {
+                Settled::All => {}
+                Settled::Some => return Ok(true),
+                Settled::Blocked => return Ok(false),
+            }
         }
         let watermark = self.operator.output_watermark(self.watermark);
         for &edge in &self.out {
@@ -394,7 +418,7 @@ impl OperatorTask {
             around.edges[edge].end(drained);
         }
         self.ended = true;
-        Ok(())
+        Ok(true)
     }
 
     /// Lets the barrier through if every lane has come to it: snapshot, then on. `full` says which
@@ -407,12 +431,16 @@ impl OperatorTask {
         epoch: u64,
         snapshot: impl FnOnce(&str) -> OperatorSnapshot,
         around: &mut Around<'_>,
-    ) -> Result<Option<OperatorSnapshot>> {
+    ) -> Result<AtBarrier> {
         if self.passed || (!self.ended && !self.lanes.iter().all(|lane| lane.reader.is_at_barrier())) {
-            return Ok(None);
+            return Ok(AtBarrier::Waits);
         }
-        if !self.ended && !self.settle(around)? {
-            return Ok(None);
+        if !self.ended {
+            match self.settle(around)? {
+                Settled::All => {}
+                Settled::Some => return Ok(AtBarrier::Moves),
+                Settled::Blocked => return Ok(AtBarrier::Waits),
+            }
         }
         let snapshot = self.snapshot(snapshot(&self.stable_id))?;
         if !self.ended {
@@ -420,7 +448,7 @@ impl OperatorTask {
             self.out.iter().for_each(|&edge| around.edges[edge].barrier(epoch));
         }
         self.passed = true;
-        Ok(Some(snapshot))
+        Ok(AtBarrier::Passed(snapshot))
     }
 
     /// What has changed since the last snapshot.

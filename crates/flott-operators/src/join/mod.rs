@@ -397,6 +397,10 @@ impl Operator for JoinOperator {
         }
     }
 
+    fn looks_at_time(&self) -> bool {
+        self.bounded.is_some()
+    }
+
     fn next_timer(&self) -> Option<i64> {
         let bounded = self.bounded.as_ref().filter(|it| it.time == TimeAttribute::Proctime);
         let Some(bounded) = bounded else { return self.sweep_at };
@@ -449,7 +453,9 @@ impl Operator for JoinOperator {
             state.logs(side.name, &mut side.logs, &self.context.groups)?;
         }
         self.watermark = lowest(state, "watermark");
-        if self.sides.iter().any(|it| it.ttl_millis.is_some() && !it.logs.is_empty()) {
+        if let Some(timer) = state.timer_kept() {
+            self.sweep_at = timer;
+        } else if self.sides.iter().any(|it| it.ttl_millis.is_some() && !it.logs.is_empty()) {
             // What had expired is in the snapshots still.
             self.sweep((self.context.now_millis)());
         }

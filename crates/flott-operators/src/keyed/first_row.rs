@@ -69,6 +69,10 @@ impl Operator for FirstSeenOperator {
         (out.emit)(Rows::insert(rows))
     }
 
+    fn looks_at_time(&self) -> bool {
+        false
+    }
+
     fn on_watermark(&mut self, _watermark: i64, _out: &mut Output<'_>) -> Result<()> {
         Ok(())
     }

@@ -395,6 +395,10 @@ impl Operator for SortedOver {
         self.change(&rows, out)
     }
 
+    fn looks_at_time(&self) -> bool {
+        false
+    }
+
     fn on_watermark(&mut self, watermark: i64, _out: &mut Output<'_>) -> Result<()> {
         self.complete |= watermark == i64::MAX;
         Ok(())

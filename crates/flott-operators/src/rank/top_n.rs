@@ -211,6 +211,10 @@ impl Operator for TopNOperator {
         Ok(())
     }
 
+    fn looks_at_time(&self) -> bool {
+        false
+    }
+
     fn on_watermark(&mut self, _watermark: i64, _out: &mut Output<'_>) -> Result<()> {
         Ok(())
     }

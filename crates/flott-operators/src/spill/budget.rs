@@ -100,6 +100,22 @@ impl Entry {
         self.bytes = bytes;
     }
 
+    /// Takes this many bytes for an empty operator in one piece, if there are so many.
+    pub(super) fn reserve(&mut self, bytes: usize) -> bool {
+        let budget = &self.budget;
+        let others =
+            budget.fixed.load(Ordering::Relaxed).saturating_add(budget.sliced.load(Ordering::Relaxed));
+        let grown = |whole: usize| {
+            let grown = whole.checked_add(bytes)?;
+            (grown.saturating_add(others) <= budget.limit).then_some(grown)
+        };
+        let reserved = budget.whole.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
+        if reserved {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        reserved
+    }
+
     /// Bytes as measured last.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

@@ -12,7 +12,8 @@
 //! order, and the output's watermark is that of the slice that is furthest behind, so nothing is late that
 //! would not have been.
 //!
-//! **A watermark** goes to the slices in memory, and waits with the rows of the others. **A barrier** waits
+//! **A watermark** goes to the slices in memory, and waits with the rows of the others; an operator to which
+//! it means nothing needn't be read for it. **A barrier** waits
 //! until no row does. **A retraction** is a row like others.
 //!
 //! Files are segments as checkpoints have them. What a slice changed since the last barrier is written
@@ -73,6 +74,7 @@ struct Maker {
     node: OperatorNode,
     inputs: Vec<Schema>,
     context: Context,
+    looks_at_time: bool,
 }
 
 impl Maker {
@@ -121,10 +123,16 @@ impl SpillingOperator {
         context: &Context,
         settings: SpillSettings,
     ) -> Result<Self> {
-        let maker = Maker { node: node.clone(), inputs: inputs.to_vec(), context: context.clone() };
+        let whole = build(node, inputs, context)?;
+        let maker = Maker {
+            node: node.clone(),
+            inputs: inputs.to_vec(),
+            context: context.clone(),
+            looks_at_time: whole.looks_at_time(),
+        };
         let can_cut = !settings.lanes.is_empty();
         Ok(Self {
-            form: Form::Whole(maker.make(context.owned.clone())?),
+            form: Form::Whole(whole),
             entry: Entry::new(settings.budget.clone(), can_cut),
             meter: Meter::new(settings.budget.limit()),
             watermark: i64::MIN,
@@ -168,7 +176,7 @@ impl SpillingOperator {
     }
 
     fn cut(&mut self) -> Result<()> {
-        let empty: Box<Slices> = Box::new(Slices::restore(&OperatorState::empty(), &self.maker));
+        let empty: Box<Slices> = Box::new(Slices::unread(&OperatorState::empty(), &self.maker));
         let Form::Whole(operator) = std::mem::replace(&mut self.form, Form::Sliced(empty)) else {
             return Ok(());
         };
@@ -202,7 +210,7 @@ impl Operator for SpillingOperator {
         self.watermark = watermark;
         match &mut self.form {
             Form::Whole(operator) => operator.on_watermark(watermark, out),
-            Form::Sliced(slices) => slices.moment(Moment::Watermark(watermark), out),
+            Form::Sliced(slices) => slices.moment(Moment::Watermark(watermark), &self.maker, out),
         }
     }
 
@@ -216,7 +224,7 @@ impl Operator for SpillingOperator {
     fn on_time(&mut self, now_millis: i64, out: &mut Output<'_>) -> Result<()> {
         match &mut self.form {
             Form::Whole(operator) => operator.on_time(now_millis, out),
-            Form::Sliced(slices) => slices.moment(Moment::Clock(now_millis), out),
+            Form::Sliced(slices) => slices.moment(Moment::Clock(now_millis), &self.maker, out),
         }
     }
 
@@ -269,6 +277,10 @@ impl Operator for SpillingOperator {
         Ok(settled)
     }
 
+    fn has_to_work_off(&self) -> bool {
+        matches!(self.form, Form::Sliced(_))
+    }
+
     fn spare_time(&mut self, out: &mut Output<'_>) -> Result<bool> {
         let moved = match &mut self.form {
             Form::Whole(operator) => return operator.spare_time(out),
@@ -288,16 +300,16 @@ impl Operator for SpillingOperator {
 
     fn restore(&mut self, state: &OperatorState) -> Result<()> {
         let expected = usize::try_from(state.bytes().saturating_mul(2)).unwrap_or(usize::MAX);
-        let budget = &self.settings.budget;
-        let fits = budget.used().saturating_add(expected) <= budget.limit();
-        if fits || self.settings.lanes.is_empty() {
+        // Operators are restored at the same time: each takes its share before it reads.
+        if self.settings.lanes.is_empty() || self.entry.reserve(expected) {
             if let Form::Whole(operator) = &mut self.form {
                 operator.restore(state)?;
                 self.entry.set(operator.memory());
             }
             return Ok(());
         }
-        self.form = Form::Sliced(Box::new(Slices::restore(state, &self.maker)));
+        let slices = Slices::restore(state, &self.maker, &self.settings)?;
+        self.form = Form::Sliced(Box::new(slices));
         self.entry.cut();
         Ok(())
     }

@@ -9,6 +9,8 @@
 //! - What changed since the last barrier is in the operator (resident) or in `changes`: a slice that is
 //!   put away hands its changes over first.
 //! - If most of it has changed, the file of all rows is what is handed over, and nothing is written twice.
+//! - A bucket that went and came back within an epoch may be in two parts of it, which nothing tells apart:
+//!   the file of all rows then takes the place of what was handed over before.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use flott_state::manifest::GroupRange;
 use flott_state::segment::OperatorPart;
 use flott_state::{
-    FullPlan, OperatorSnapshot, OperatorState, ScratchFile, Segment, SpilledPart, spill_failed,
+    FullPlan, LiveBucket, OperatorSnapshot, OperatorState, ScratchFile, Segment, SpilledPart, spill_failed,
 };
 use flott_types::{Code, Diagnostic, Result};
 
@@ -35,6 +37,8 @@ pub(super) enum Kept {
         whole: Box<OperatorPart>,
         file: Arc<ScratchFile>,
         bytes: u64,
+        /// The next checkpoint has nothing of it yet, whatever changes.
+        foreign: bool,
     },
     /// Where a checkpoint has it: nothing of it has been read yet.
     Checkpoint(Box<OperatorState>),
@@ -49,8 +53,9 @@ pub(super) struct Slice {
     changes: Vec<SpilledPart>,
     /// What a manifest says of it as it is, without blocks.
     present: OperatorPart,
-    /// Bytes of changes in checkpoints since all of it was written.
+    /// Bytes of changes in checkpoints since all of it was written, and in how many parts.
     chain: u64,
+    links: u32,
     /// What waits for it on disk, and from where on in memory.
     pub(super) stored: Store,
     pub(super) cursor: usize,
@@ -61,7 +66,11 @@ pub(super) struct Slice {
     /// The watermark that it has taken, and what its output's is.
     processed: i64,
     reached: i64,
+    /// The watermark that counts for it when it has taken the rows that wait: its operator has no use for it.
+    pending: i64,
     timer: Option<i64>,
+    /// Its operator's timer when it was put away.
+    due: Option<i64>,
     /// Bytes in memory, when it was measured last.
     pub(super) memory: usize,
     /// When it was used last.
@@ -112,13 +121,16 @@ impl Slice {
             changes: Vec::new(),
             present: OperatorPart::default(),
             chain: 0,
+            links: 0,
             stored: Store::new(),
             cursor: 0,
             waiting: 0,
             time_waits: false,
             processed: i64::MIN,
             reached: i64::MIN,
+            pending: i64::MIN,
             timer: None,
+            due: None,
             memory: 0,
             used: 0,
             unsaved: false,
@@ -137,9 +149,10 @@ impl Slice {
         let mut slice = Self::new(groups, Kept::Nothing);
         (slice.processed, slice.reached) = (watermark, operator.output_watermark(watermark));
         slice.timer = operator.next_timer();
+        slice.due = slice.timer;
         let mut whole = OperatorSnapshot::copy_of(means.epoch, means.maker.groups(), slice.groups.clone());
         operator.snapshot(&mut whole)?;
-        let part = slice.keep(whole, means)?;
+        let part = slice.keep(whole, false, means)?;
         if means.to.checkpoints {
             slice.changes.push(part);
         }
@@ -207,10 +220,13 @@ impl Slice {
         let mut operator = maker.make(self.groups.clone())?;
         match &self.kept {
             Kept::Nothing => operator.restore(&OperatorState::empty())?,
-            Kept::File { whole, file, .. } => {
+            Kept::File { whole, file, foreign, .. } => {
                 let (entry, storage) = (whole.entry(&self.groups), file.storage().clone());
-                let state = OperatorState::new(NAME, entry, self.groups.clone(), storage);
+                let state = OperatorState::new(NAME, entry, self.groups.clone(), storage).put_away(self.due);
+                let state = if *foreign { state.rewritten() } else { state };
                 operator.restore(&state).map_err(unreadable)?;
+                self.unhanded |= foreign;
+                self.unsaved |= foreign;
             }
             Kept::Checkpoint(state) => {
                 operator.restore(state)?;
@@ -221,6 +237,40 @@ impl Slice {
         self.operator = Some(operator);
         self.measure();
         Ok(())
+    }
+
+    /// State of another job, or of another operator: copied here, since nothing of what it is in need stay.
+    pub(super) fn copy_here(&mut self, means: &mut Means<'_>) -> Result<()> {
+        self.load(means.maker)?;
+        let Some(mut operator) = self.operator.take() else { return Ok(()) };
+        (self.reached, self.timer) = (operator.output_watermark(self.processed), operator.next_timer());
+        self.due = self.timer;
+        let mut whole = OperatorSnapshot::copy_of(means.epoch, means.maker.groups(), self.groups.clone());
+        operator.snapshot(&mut whole)?;
+        drop(operator);
+        self.keep(whole, true, means)?;
+        (self.unsaved, self.unhanded) = (false, false);
+        Ok(())
+    }
+
+    /// Whether nothing of it has been taken into the checkpoints that this run writes.
+    pub(super) fn is_unread(&self) -> bool {
+        let unread = matches!(self.kept, Kept::Checkpoint(_) | Kept::File { foreign: true, .. });
+        unread && !self.is_resident()
+    }
+
+    /// A watermark that its operator has no use for. It counts when rows before it have been taken.
+    pub(super) fn pass(&mut self, watermark: i64) {
+        self.pending = self.pending.max(watermark);
+        if self.is_resident() || !self.waits() {
+            self.passed();
+        }
+    }
+
+    /// It has taken what waited.
+    pub(super) fn passed(&mut self) {
+        self.processed = self.processed.max(self.pending);
+        self.reached = self.reached.max(self.pending);
     }
 
     /// Takes rows.
@@ -325,9 +375,16 @@ impl Slice {
         self.memory = operator.memory();
         self.cursor = tail;
         (self.reached, self.timer) = (operator.output_watermark(self.processed), operator.next_timer());
+        self.due = self.timer;
         if !self.unsaved {
             return Ok(());
         }
+        self.write_down(operator.as_mut(), true, means)
+    }
+
+    /// Writes down what an operator in memory has: what has changed, and all of it where it `goes` or where
+    /// changes alone won't do.
+    fn write_down(&mut self, operator: &mut dyn Operator, goes: bool, means: &mut Means<'_>) -> Result<()> {
         let changed = match means.to.checkpoints && self.unhanded {
             true => {
                 let mut changed = OperatorSnapshot::new(means.epoch, means.maker.groups(), FullPlan::new());
@@ -336,15 +393,19 @@ impl Slice {
             }
             false => None,
         };
+        let born_twice = changed.as_ref().is_some_and(|it| self.is_born_twice(it));
+        if !goes && !born_twice && !self.is_long() {
+            self.unhanded = false;
+            return changed.map_or(Ok(()), |it| self.hand(it, means));
+        }
         let mut whole = OperatorSnapshot::copy_of(means.epoch, means.maker.groups(), self.groups.clone());
         operator.snapshot(&mut whole)?;
-        drop(operator);
         let (changed_rows, rows) = (changed.as_ref().map_or(0, OperatorSnapshot::rows), whole.rows());
-        let part = self.keep(whole, means)?;
+        let part = self.keep(whole, false, means)?;
         if let Some(changed) = changed {
-            if changed_rows.saturating_mul(2) > rows {
+            if changed_rows.saturating_mul(2) > rows || born_twice || self.is_long() {
                 self.changes = vec![part];
-                self.chain = 0;
+                (self.chain, self.links) = (0, 0);
             } else {
                 self.hand(changed, means)?;
             }
@@ -361,14 +422,14 @@ impl Slice {
     }
 
     /// Writes all of it down: what is read back, and what a checkpoint may take.
-    fn keep(&mut self, whole: OperatorSnapshot, means: &mut Means<'_>) -> Result<SpilledPart> {
+    fn keep(&mut self, whole: OperatorSnapshot, foreign: bool, means: &mut Means<'_>) -> Result<SpilledPart> {
         let name = means.name("state");
         let mut segment = Segment::encode(name, &self.groups, [(NAME.to_owned(), whole)])?;
         let part = segment.part.operators.remove(NAME).unwrap_or_default();
         let bytes = segment.bytes.len() as u64;
         let file = Arc::new(write(means.to, segment.name, &segment.bytes)?);
         self.present = part.unchanged();
-        self.kept = Kept::File { whole: Box::new(part.clone()), file: file.clone(), bytes };
+        self.kept = Kept::File { whole: Box::new(part.clone()), file: file.clone(), bytes, foreign };
         Ok(SpilledPart { groups: GroupRange::from(&self.groups), part, file: Some(file) })
     }
 
@@ -386,30 +447,47 @@ impl Slice {
         Ok(())
     }
 
+    /// Whether checkpoints have it in so many pieces that it is better written as a whole.
+    fn is_long(&self) -> bool {
+        let large = self.chain > CHAIN_BYTES && self.chain / 2 > self.kept_bytes();
+        large || self.links > LINKS
+    }
+
+    /// Whether a bucket that is born in this epoch may have been born in it before, too: part of what this
+    /// epoch has handed over already would be an earlier bucket's rows, and nothing says which.
+    fn is_born_twice(&self, changed: &OperatorSnapshot) -> bool {
+        let has = |name: &str, bucket: i64| {
+            let tables = self.changes.iter().filter_map(|it| it.part.tables.get(name));
+            tables.flat_map(|it| it.live.iter().flatten()).any(|it| it.0 == bucket)
+        };
+        let tables = changed.tables.iter();
+        let mut live = tables.flat_map(|(name, it)| it.live.iter().flatten().map(move |it| (name, it)));
+        live.any(|(name, LiveBucket(bucket, born))| *born == changed.epoch() && has(name, *bucket))
+    }
+
     /// What has changed since the last barrier.
     pub(super) fn snapshot(&mut self, means: &mut Means<'_>) -> Result<Vec<SpilledPart>> {
         if self.unhanded
-            && let Some(operator) = &mut self.operator
+            && let Some(mut operator) = self.operator.take()
         {
-            let mut changed = OperatorSnapshot::new(means.epoch, means.maker.groups(), FullPlan::new());
-            operator.snapshot(&mut changed)?;
-            self.hand(changed, means)?;
-            self.unhanded = false;
+            let handed = self.write_down(operator.as_mut(), false, means);
+            self.operator = Some(operator);
+            handed?;
         }
         let changed: u64 = self.changes.iter().map(|it| it.part.bytes()).sum();
         self.chain = self.chain.saturating_add(changed);
+        let links = self.changes.iter().filter(|it| it.part.bytes() > 0).count();
+        self.links = self.links.saturating_add(u32::try_from(links).unwrap_or(u32::MAX));
         let mut parts = std::mem::take(&mut self.changes);
-        let is_long = self.chain > CHAIN_BYTES && self.chain / 2 > self.kept_bytes();
-        if let Kept::File { whole, file, .. } = &self.kept
-            && is_long
+        if let Kept::File { whole, file, foreign: false, .. } = &self.kept
+            && self.is_long()
             && !self.unsaved
-            && self.operator.is_none()
         {
             // The file has all of it: the checkpoint needs nothing older.
             let part = whole.as_ref().clone();
             parts =
                 vec![SpilledPart { groups: GroupRange::from(&self.groups), part, file: Some(file.clone()) }];
-            self.chain = 0;
+            (self.chain, self.links) = (0, 0);
         }
         let last = parts.len().saturating_sub(1);
         parts.iter_mut().take(last).for_each(|it| it.part.forget_present());
@@ -434,6 +512,9 @@ impl Slice {
 
 /// Shorter chains of changes are left alone.
 const CHAIN_BYTES: u64 = 1 << 20;
+
+/// A restore reads each part by itself.
+const LINKS: u32 = 64;
 
 fn away() -> Box<Diagnostic> {
     Diagnostic::error(Code::Internal, "rows for a slice of state that is away")

@@ -82,8 +82,27 @@ impl Slices {
         Ok(this)
     }
 
-    /// State that would not fit: it stays where the checkpoint has it.
-    pub(super) fn restore(state: &OperatorState, maker: &Maker) -> Self {
+    /// State that would not fit: it stays where the checkpoint has it. Of another job's checkpoint, or an
+    /// operator that was another one, it is copied: those files need not stay.
+    ///
+    /// # Errors
+    /// Damaged state.
+    pub(super) fn restore(state: &OperatorState, maker: &Maker, to: &SpillSettings) -> Result<Self> {
+        let mut this = Self::unread(state, maker);
+        if !state.is_rewritten() {
+            // It is read when the run has begun, which is too late to find damage.
+            state.verify()?;
+            return Ok(this);
+        }
+        for slice in &mut this.slices {
+            slice.copy_here(&mut Means { maker, to, epoch: 0, files: &mut this.files })?;
+        }
+        this.disk_peak = this.disk();
+        Ok(this)
+    }
+
+    /// State that nobody has read.
+    pub(super) fn unread(state: &OperatorState, maker: &Maker) -> Self {
         let slices = ranges(maker.owned()).map(|groups| {
             let kept = Kept::Checkpoint(Box::new(state.of_groups(groups.clone())));
             Slice::new(groups, kept)
@@ -226,6 +245,7 @@ impl Slices {
         }
         slice.flush(out)?;
         (slice.waiting, slice.time_waits, slice.cursor) = (0, false, end);
+        slice.passed();
         slice.measure();
         if self.closing && !to.checkpoints {
             slice.forget(end);
@@ -289,7 +309,14 @@ impl Slices {
     }
 
     /// Time moves on.
-    pub(super) fn moment(&mut self, moment: Moment, out: &mut Output<'_>) -> Result<()> {
+    pub(super) fn moment(&mut self, moment: Moment, maker: &Maker, out: &mut Output<'_>) -> Result<()> {
+        if let Moment::Watermark(watermark) = moment
+            && watermark < i64::MAX
+            && !maker.looks_at_time
+        {
+            self.slices.iter_mut().for_each(|it| it.pass(watermark));
+            return Ok(());
+        }
         let concerns = |slice: &Slice| match moment {
             Moment::Watermark(_) | Moment::Clock(i64::MAX) => true,
             Moment::Clock(now) => slice.next_timer().is_some_and(|timer| timer <= now),
@@ -351,9 +378,8 @@ impl Slices {
             return Ok(false);
         }
         // What a checkpoint is to say of state that still lies in an older one has to be read.
-        let unread = |it: &Slice| !it.is_resident() && matches!(it.kept, Kept::Checkpoint(_));
         if to.checkpoints
-            && let Some(at) = self.slices.iter().position(unread)
+            && let Some(at) = self.slices.iter().position(Slice::is_unread)
         {
             self.turn(at, maker, to, epoch, out)?;
             return Ok(false);

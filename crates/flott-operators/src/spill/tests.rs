@@ -10,6 +10,8 @@ fn the_largest_operator_is_cut_and_slices_share_half_of_the_budget() {
     large.set(900 << 10);
     small.set(100 << 10);
     assert!(!budget.must_cut(900 << 10), "all fits");
+    assert!(!Entry::new(budget.clone(), true).reserve(100 << 10), "no room");
+    assert!(Entry::new(budget.clone(), true).reserve(24 << 10));
     small.set(200 << 10);
     assert!(budget.must_cut(900 << 10) && !budget.must_cut(200 << 10));
     large.cut();

@@ -287,7 +287,8 @@ impl Operator for TemporalJoinOperator {
         self.versions.restore(state)?;
         self.watermark = lowest(state, "watermark");
         if self.ttl_millis.iter().any(Option::is_some) {
-            self.next_sweep = Some((self.context.now_millis)());
+            let now = || Some((self.context.now_millis)());
+            self.next_sweep = state.timer_kept().unwrap_or_else(now);
         }
         Ok(())
     }

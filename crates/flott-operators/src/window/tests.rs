@@ -216,6 +216,27 @@ proptest! {
     }
 }
 
+/// The pane of the first five milliseconds goes at 5 and comes back for a row that is not late for the others.
+#[test]
+fn a_pane_that_comes_back_before_a_barrier_counts_once() {
+    let kind = WindowKind::Cumulate { step_millis: 5, size_millis: 20 };
+    let at = |time| Event::Rows((0..4).map(|key| (Some(key), Some(time), Some(time), true)).collect());
+    let events = [
+        at(1),
+        Event::Watermark(5),
+        at(2),
+        at(3),
+        Event::Restart(3),
+        at(4),
+        Event::Watermark(10),
+        Event::Restart(1),
+        Event::Watermark(i64::MAX),
+    ];
+    let mut outcome = aggregate(windows(kind.clone())).run(2, &steps(&events));
+    outcome.written.clear();
+    assert_eq!(outcome, model(&kind, &events));
+}
+
 #[test]
 fn a_snapshot_holds_what_changed_since_the_last_one() {
     let job = aggregate(windows(WindowKind::Tumble { size_millis: 1000 }));

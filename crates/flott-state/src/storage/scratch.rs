@@ -5,10 +5,14 @@
 //!                                0-3-17        a slice's state, or rows that wait
 //! ```
 //! Nothing is synced: after a crash nobody reads it. The directory comes into being with its first file,
-//! goes with the run, and is swept by a later run if the process could not do that itself.
+//! goes with the run, and is swept by a later run on the same machine if the process could not do that itself.
+//!
+//! Swept is only what is certainly such a directory and certainly nobody's: its name is of this form, its lock
+//! says that a run of this start of this machine made it, and the lock is free. Another machine's, whose locks
+//! can't be seen from here, is left alone.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -19,6 +23,9 @@ const PREFIX: &str = "flott-";
 
 /// The file that a living run holds locked.
 const LOCK: &str = "lock";
+
+/// What a lock file begins with.
+const MAGIC: &str = "flott: state of a run, of no use after it";
 
 /// The directory.
 #[derive(Debug)]
@@ -41,8 +48,11 @@ impl ScratchStorage {
             let mut unnamed = self.root.clone().into_os_string();
             unnamed.push(".new");
             fs::create_dir_all(&unnamed)?;
-            let file = File::create(Path::new(&unnamed).join(LOCK))?;
-            let _ = file.try_lock();
+            let mut file = File::create(Path::new(&unnamed).join(LOCK))?;
+            // Without a lock it has no owner's mark either, and nobody ever sweeps it.
+            if let (Ok(()), Some(mark)) = (file.try_lock(), mark()) {
+                file.write_all(mark.as_bytes())?;
+            }
             fs::rename(&unnamed, &self.root)?;
             *lock = Some(file);
         }
@@ -126,33 +136,48 @@ impl Storage for ScratchStorage {
     }
 }
 
-/// Removes the directories of runs whose process is gone; how many.
+/// Removes the directories of this machine's runs whose process is gone; how many.
 pub fn sweep_scratch(below: &Path) -> usize {
-    let Ok(entries) = fs::read_dir(below) else { return 0 };
+    let (Ok(entries), Some(mark)) = (fs::read_dir(below), mark()) else { return 0 };
     let mut swept = 0;
     for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let process = name.strip_prefix(PREFIX).and_then(|run| run.rsplit_once('-'));
-        let process = process.and_then(|(_, process)| i32::from_str_radix(process, 16).ok());
-        let Some(process) = process.filter(|it| *it > 0) else { continue };
-        // The process's number may be a later one's, or another machine's: the lock knows better.
-        if is_locked(&entry.path().join(LOCK)).unwrap_or_else(|| is_alive(process)) {
+        let is_directory = entry.file_type().is_ok_and(|it| it.is_dir());
+        if !is_directory || !is_name(&entry.file_name().to_string_lossy()) {
             continue;
         }
-        swept += usize::from(fs::remove_dir_all(entry.path()).is_ok());
+        // Held until the directory is gone.
+        if let Some(_lock) = abandoned(&entry.path().join(LOCK), &mark) {
+            swept += usize::from(fs::remove_dir_all(entry.path()).is_ok());
+        }
     }
     swept
 }
 
-/// Whether a living run holds this lock; `None`: there is none.
-fn is_locked(path: &Path) -> Option<bool> {
-    File::open(path).ok().map(|file| file.try_lock().is_err())
+/// What the lock files of this machine's runs hold, until it starts again; `None` where that can't be known.
+fn mark() -> Option<String> {
+    let known = |path: &str| {
+        let text = fs::read_to_string(path).ok()?;
+        Some(text.trim().to_owned()).filter(|it| !it.is_empty())
+    };
+    let (host, boot) = (known("/proc/sys/kernel/hostname")?, known("/proc/sys/kernel/random/boot_id")?);
+    Some(format!("{MAGIC}\n{host}\n{boot}\n"))
 }
 
-fn is_alive(process: i32) -> bool {
-    // SAFETY: signal 0 is never delivered: the call only says whether there is such a process.
-    let code = unsafe { libc::kill(process, 0) };
-    code == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+/// Whether a directory's name is that of a run: when it began and its process, in hex.
+fn is_name(name: &str) -> bool {
+    let run = name.strip_prefix(PREFIX).map(|it| it.strip_suffix(".new").unwrap_or(it));
+    let is_hex =
+        |it: &str| !it.is_empty() && it.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    run.and_then(|it| it.split_once('-')).is_some_and(|(began, process)| is_hex(began) && is_hex(process))
+}
+
+/// The lock of a run that is gone, taken; `None`: there is no such lock, or nobody can say.
+fn abandoned(path: &Path, mark: &str) -> Option<File> {
+    let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
+    let mut text = String::new();
+    (&file).take(4096).read_to_string(&mut text).ok()?;
+    // Held by the living, or not to be had at all: either way it isn't free.
+    (text == mark && file.try_lock().is_ok()).then_some(file)
 }
 
 #[cfg(test)]
@@ -167,9 +192,27 @@ mod tests {
         storage.write("0-1", b"abc").unwrap();
         assert_eq!(storage.read_range("0-1", 1, 9).unwrap(), Some(b"bc".to_vec()));
         assert_eq!(storage.list("").unwrap(), ["0-1"]);
-        let left = place.path().join("flott-1-7ffffff0");
-        fs::create_dir(&left).unwrap();
-        assert_eq!(sweep_scratch(place.path()), 1, "the living run's stays");
+        let left = |name: &str, lock: Option<&str>| {
+            let path = place.path().join(name);
+            fs::create_dir(&path).unwrap();
+            if let Some(text) = lock {
+                fs::write(path.join(LOCK), text).unwrap();
+            }
+            path
+        };
+        let ours = mark().unwrap();
+        left("flott-1-7ffffff0", Some(&ours));
+        let others = [
+            left("flott-x-1", Some(&ours)),
+            left("flott-orders-1", None),
+            left("flott-1-1", None),
+            left("flott-2-1", Some("")),
+            left("flott-3-1", Some(&format!("{MAGIC}\nelsewhere\n0\n"))),
+        ];
+        assert_eq!(sweep_scratch(place.path()), 1, "the living run's stays, and whatever isn't a run's");
+        for path in others {
+            fs::remove_dir_all(path).unwrap();
+        }
         storage.delete("0-1").unwrap();
         assert_eq!(storage.read("0-1").unwrap(), None);
         drop(storage);

@@ -123,6 +123,8 @@ fn killed_jobs_with_little_memory_write_what_an_undisturbed_run_writes() {
     let mut random = Random::new(17);
     for mut job in auction::changing(30_000) {
         job.sql = format!("SET 'state.memory.budget' = '64 kb';\n{}", job.sql);
+        let summary = Lab::new().run(&job.sql);
+        assert!(spilled(&summary) > 10_000, "{}: {}", job.name, summary["state"]);
         let (expected, looks) = killer.undisturbed(&job).unwrap();
         let tally = killer.torment(&job, &expected, looks, 2, &mut random).unwrap();
         assert!(tally.is_right(), "{}: {tally:?}", job.name);
