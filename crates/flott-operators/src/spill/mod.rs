@@ -90,6 +90,9 @@ impl Maker {
     fn batch_rows(&self) -> usize {
         self.context.batch_rows.max(1)
     }
+    fn now(&self) -> i64 {
+        (self.context.now_millis)()
+    }
     fn batch_mode(&self) -> bool {
         self.context.batch_mode
     }

@@ -61,6 +61,8 @@ pub(super) struct Slice {
     pub(super) cursor: usize,
     /// Bytes of rows that wait.
     pub(super) waiting: u64,
+    /// By the clock, since when something waits.
+    pub(super) since: i64,
     /// A watermark or a timer waits.
     pub(super) time_waits: bool,
     /// The watermark that it has taken, and what its output's is.
@@ -125,6 +127,7 @@ impl Slice {
             stored: Store::new(),
             cursor: 0,
             waiting: 0,
+            since: i64::MIN,
             time_waits: false,
             processed: i64::MIN,
             reached: i64::MIN,
@@ -166,6 +169,13 @@ impl Slice {
     /// Whether something waits for it.
     pub(super) fn waits(&self) -> bool {
         self.waiting > 0 || self.time_waits
+    }
+
+    /// Something will wait for it.
+    pub(super) fn begins_to_wait(&mut self, now_millis: i64) {
+        if !self.waits() {
+            self.since = now_millis;
+        }
     }
 
     /// Bytes on disk: its state, what is to be handed over, what waits.

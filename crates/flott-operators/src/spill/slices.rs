@@ -22,6 +22,12 @@ use crate::operator::{Operator, Output, Rows, Spilled};
 /// So many slices at the most: with more the pieces of a batch get small.
 const SLICES_MAX: usize = 64;
 
+/// Who has waited so long has a turn also where there is other work.
+const OVERDUE_MILLIS: i64 = 10_000;
+
+/// Such turns take no more than one part in so many of the time.
+const OVERDUE_SHARE: i64 = 8;
+
 /// The slices of an operator on a shard.
 pub(super) struct Slices {
     slices: Vec<Slice>,
@@ -35,6 +41,8 @@ pub(super) struct Slices {
     uses: u64,
     files: u64,
     next_spare: usize,
+    /// By the clock, when the next slice may have a turn because it has waited long.
+    next_overdue: i64,
     disk_peak: u64,
 }
 
@@ -59,6 +67,7 @@ impl Slices {
             uses: 0,
             files: 0,
             next_spare: 0,
+            next_overdue: i64::MIN,
             disk_peak: 0,
         }
     }
@@ -156,6 +165,7 @@ impl Slices {
         let of = self.slices_of(rows, lane, to)?;
         let sorted = Sorted::new(lane, input, rows, &of, self.slices.len())?;
         let mut someone_waits = false;
+        let now = maker.now();
         self.uses += 1;
         for part in sorted.parts() {
             let Some(slice) = self.slices.get_mut(part.slice) else { continue };
@@ -163,6 +173,7 @@ impl Slices {
                 slice.used = self.uses;
                 slice.rows(input, sorted.rows(*part), out)?;
             } else {
+                slice.begins_to_wait(now);
                 slice.waiting += sorted.share(*part).max(1);
                 someone_waits = true;
             }
@@ -171,7 +182,23 @@ impl Slices {
             self.tail.push_rows(sorted);
             self.work_off(maker, to, epoch, out)?;
         }
+        let Some(overdue) = self.overdue(now) else { return Ok(()) };
+        self.turn(overdue, maker, to, epoch, out)?;
+        let ended = maker.now();
+        self.next_overdue =
+            ended.saturating_add(ended.saturating_sub(now).max(1).saturating_mul(OVERDUE_SHARE));
         Ok(())
+    }
+
+    /// The slice that has waited longest, if that is too long. The output's time is that of the slice that is
+    /// furthest behind: one for which little comes must not hold it back for ever.
+    fn overdue(&self, now: i64) -> Option<usize> {
+        if now < self.next_overdue {
+            return None;
+        }
+        let waiting = self.slices.iter().enumerate().filter(|(_, it)| it.waits());
+        let (at, slice) = waiting.min_by_key(|(_, it)| it.since)?;
+        (now.saturating_sub(slice.since) >= OVERDUE_MILLIS).then_some(at)
     }
 
     /// The slice of each row.
@@ -323,6 +350,7 @@ impl Slices {
         };
         self.closing |= moment == Moment::Clock(i64::MAX);
         let mut someone_waits = false;
+        let now = maker.now();
         for slice in &mut self.slices {
             if !concerns(slice) {
                 continue;
@@ -330,6 +358,7 @@ impl Slices {
             if slice.is_resident() {
                 slice.moment(moment, out)?;
             } else {
+                slice.begins_to_wait(now);
                 match moment {
                     Moment::Watermark(_) => slice.time_waits = true,
                     Moment::Clock(_) => slice.timer_waits(),
