@@ -159,6 +159,12 @@ impl Upgrade {
         self.verdicts.iter().filter(|it| it.loses && !self.allows(it, allowed))
     }
 
+    /// Those of the ids to give up that nothing here has.
+    pub fn names_nothing<'a>(&'a self, allowed: &'a [String]) -> impl Iterator<Item = &'a String> {
+        let has = |name: &String| self.verdicts.iter().any(|it| it.id.starts_with(name.as_str()));
+        allowed.iter().filter(move |name| *name != "all" && !has(name))
+    }
+
     fn allows(&self, verdict: &Verdict, allowed: &[String]) -> bool {
         let is_short = |name: &String| {
             let alike = self.verdicts.iter().filter(|it| it.loses && it.id.starts_with(name.as_str()));

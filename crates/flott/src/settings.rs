@@ -165,10 +165,16 @@ pub fn lease_terms(options: &Options) -> Result<lease::Terms> {
         }
         Ok(span)
     };
-    Ok(lease::Terms {
+    let terms = lease::Terms {
         interval: millis("high-availability.lease.interval", 500)?,
         timeout: millis("high-availability.lease.timeout", 2_000)?,
-    })
+    };
+    let key = "high-availability.lease.timeout";
+    if options.get(key).is_some() && terms.timeout < terms.interval * 3 {
+        let message = format!("option '{key}': at least three times 'high-availability.lease.interval'");
+        return Err(Diagnostic::error(Code::InvalidOption, message).at(options.span(key)));
+    }
+    Ok(terms)
 }
 
 /// Checkpoints kept, unless the job says otherwise: should the newest one turn out damaged, there is

@@ -218,7 +218,7 @@ fn text(found: &Found, now: i64) -> String {
         let what = if *doing == Doing::Running { "since" } else { "begun" };
         format!(", {what} {} ({} ago)", instant(since), ago(now, since))
     });
-    let holder = sight.holder().map_or(String::new(), |holder| format!(" by {}", who(Some(holder))));
+    let holder = sight.holder().map_or(String::new(), |holder| format!(", {}", who(Some(holder))));
     let _ = writeln!(out, "{name}: {}{holder}{since}", doing.word());
     let restarts = sight.lease.as_ref().map_or(0, |lease| lease.restarts);
     let restarted = if restarts > 0 { format!(", restarted {restarts} times") } else { String::new() };

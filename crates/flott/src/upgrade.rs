@@ -135,6 +135,9 @@ fn tell(arguments: &Upgrade, job: &JobFolder, manifest: &Manifest, upgrade: Resu
     let lost: Vec<&Verdict> =
         upgrade.iter().flat_map(|upgrade| upgrade.lost(&arguments.allow_drop)).collect();
     let is_fine = lost.is_empty() && refused.is_none();
+    for name in upgrade.iter().flat_map(|upgrade| upgrade.names_nothing(&arguments.allow_drop)) {
+        console::err(format_args!("warning: --allow-drop {name}: nothing here has this id\n"));
+    }
     if arguments.json {
         console::out(format_args!(
             "{}\n",
@@ -156,7 +159,9 @@ fn tell(arguments: &Upgrade, job: &JobFolder, manifest: &Manifest, upgrade: Resu
     if let Some(error) = refused {
         diagnostics::show(std::slice::from_ref(error), None);
     } else if lost.is_empty() {
-        console::out("nothing is lost that was not given up\n");
+        console::out(
+            "no state is lost that was not given up; what sinks were told before stays as it was told\n",
+        );
     } else {
         let leave: Vec<String> = lost.iter().map(|it| format!("--allow-drop {}", it.id)).collect();
         console::out(format_args!(

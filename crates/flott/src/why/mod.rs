@@ -13,7 +13,8 @@ use std::{path::Path, process::ExitCode};
 
 use flott_engine::activity::Sample;
 use flott_state::{
-    LocalStorage,
+    Lease, LeaseState, LocalStorage,
+    lease::lease_of,
     sequence::{Contents, contents},
 };
 use flott_types::Result;
@@ -22,8 +23,9 @@ use serde_json::{Value, json};
 use crate::{
     checkpoints::Place,
     cli::Why,
-    console, diagnostics,
+    console, diagnostics, process,
     socket::client::{self, Run},
+    standby::who,
 };
 use between::span;
 use diagnose::{Cause, diagnose};
@@ -104,13 +106,27 @@ fn as_json(sample: &Sample, causes: &[Cause], superseded: Option<u64>) -> Value 
 
 /// A job that nobody runs here: what its checkpoints tell.
 fn not_running(job: &Path, json: bool) -> Result<ExitCode> {
-    let contents = contents(&LocalStorage::new(job))?;
+    let storage = LocalStorage::new(job);
+    let contents = contents(&storage)?;
     let name = contents.claims.values().next_back().map_or_else(
         || job.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         |claim| claim.job.clone(),
     );
     let last = contents.manifests.values().next_back();
     let finished = last.is_some_and(|it| it.finished);
+    if let Some(lease) = held(&storage, &contents)? {
+        let by = who(Some(&lease.holder));
+        if json {
+            let answer = json!({"job": name, "running": true, "answers": false, "holder": by});
+            console::out(format_args!("{answer}\n"));
+        } else {
+            console::out(format_args!(
+                "{name} is run by {by}, which doesn't answer here: it waits to be restarted after a failure, or belongs \
+                 to another user or machine; `flott status` tells more\n"
+            ));
+        }
+        return Ok(ExitCode::from(HELD_BACK));
+    }
     if json {
         let last = last.map(|it| {
             json!({"number": it.number, "created": time(it.created_micros), "finished": it.finished,
@@ -121,6 +137,13 @@ fn not_running(job: &Path, json: bool) -> Result<ExitCode> {
         console::out(format_args!("{}\n", told(&name, &contents)));
     }
     Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(HELD_BACK) })
+}
+
+/// The lease of the newest run, if it is held by a process that may live.
+fn held(storage: &LocalStorage, contents: &Contents) -> Result<Option<Lease>> {
+    let Some(claim) = contents.claims.keys().next_back() else { return Ok(None) };
+    let lease = lease_of(storage, *claim)?;
+    Ok(lease.filter(|it| it.state == LeaseState::Held && !process::is_gone(&it.holder)))
 }
 
 fn time(micros: i64) -> String {
