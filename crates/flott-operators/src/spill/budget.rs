@@ -1,7 +1,7 @@
 //! How much memory the state of a process may take, and who takes how much of it.
 //!
 //! ```text
-//!   limit ├──────── operators in one piece ────────┤·········│   all in memory
+//!   limit ├─ operators in one piece: half ─┤·················│   all in memory
 //!         ├─ in one piece ─┤├─ slices: half of it, divided ─┤│   the largest have been cut
 //! ```
 //! Operators measure themselves now and then. One that finds the limit exceeded, and itself no smaller than
@@ -52,10 +52,10 @@ impl MemoryBudget {
         accounts.iter().fold(0, |sum, it| sum.saturating_add(it.load(Ordering::Relaxed)))
     }
 
-    /// Whether an operator of this size must be cut.
+    /// Whether an operator of this size must be cut: while there is room for the copy that is put away.
     pub(super) fn must_cut(&self, size: usize) -> bool {
         let average = self.whole.load(Ordering::Relaxed) / self.wholes.load(Ordering::Relaxed).max(1);
-        size > 0 && self.used() > self.limit && size >= average
+        size > 0 && self.used() > self.limit / 2 && size >= average
     }
 
     /// Bytes that the slices of one operator may keep in memory.
