@@ -40,11 +40,11 @@ fn killed_jobs_write_what_an_undisturbed_run_writes() {
 fn killed_jobs_go_on_in_the_middle_of_their_files() {
     let lab = Lab::new();
     let input = lab.path("bids");
-    lab.run(&auction::to_files(150_000, &input.to_string_lossy()));
+    lab.run(&auction::to_files(500_000, &input.to_string_lossy()));
     let jobs = auction::from_files(&input.to_string_lossy());
     let jobs = named(jobs, &["q11-files", "q12-files"]);
     // On a busy machine a run may end before its moment has come.
-    let tallies = (12..18).map(|seed| torment(&lab, &jobs, 2, seed));
+    let tallies = (12..42).map(|seed| torment(&lab, &jobs, 2, seed));
     let was_killed = |tally: &Tally| tally.kills() > 0 && tally.checkpoints > 0;
     assert!(tallies.into_iter().any(|tally| was_killed(&tally)), "nothing was killed");
 }
