@@ -30,7 +30,7 @@ impl Connector for Blackhole {
     fn writes(&self) -> bool {
         true
     }
-    fn sink_guarantee(&self) -> SinkGuarantee {
+    fn sink_guarantee(&self, _: &TableDescription) -> SinkGuarantee {
         SinkGuarantee::Discards
     }
     fn sink_changelog(&self, _: &TableDescription, _: &Registry) -> Result<Changelog> {

@@ -77,7 +77,7 @@ impl Connector for FilesystemConnector {
     fn is_bounded(&self, table: &TableDescription) -> bool {
         table.options.get(settings::MONITOR_INTERVAL).is_none()
     }
-    fn sink_guarantee(&self) -> flott_connector::SinkGuarantee {
+    fn sink_guarantee(&self, _: &TableDescription) -> flott_connector::SinkGuarantee {
         flott_connector::SinkGuarantee::Repeatable
     }
     fn source_changelog(&self, table: &TableDescription, registry: &Registry) -> Result<Changelog> {

@@ -10,7 +10,7 @@ use arrow::{
 use flott_expr::EvalContext;
 use flott_types::{Code, Diagnostic, Options, Result, Schema};
 
-use crate::{Decoder, OptionDef, ScanRequest, TableDescription};
+use crate::{Decoder, OptionDef, ScanRequest, Slices, TableDescription};
 
 /// How records are told apart in a stream of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +65,15 @@ pub trait Format: Send + Sync {
         let _ = options;
         Ok(crate::Changelog::Append)
     }
-    /// Where records end.
+    /// Whether its records can be messages of a log: then its decoders and encoders have
+    /// [`Decoder::decode_messages`] and [`Encoder::encode_messages`].
+    fn has_messages(&self) -> bool {
+        false
+    }
+    /// Where records end, in files.
     ///
     /// # Errors
-    /// Options that make no sense.
+    /// Options that make no sense. `UnsupportedUse`: its records can't be told apart in a file.
     fn framing(&self, options: &Options) -> Result<Framing>;
     /// Lines at the start of each file that aren't records (`csv.ignore-first-line`).
     ///
@@ -119,6 +124,20 @@ pub trait Encoder: Send {
     fn encode_changes(&mut self, batch: &RecordBatch, kinds: &Int8Array, out: &mut Vec<u8>) -> Result<()> {
         let _ = (batch, kinds, out);
         Err(Diagnostic::error(Code::Internal, "changes came to a format that writes new rows only"))
+    }
+    /// Appends one message for each row (null where the format says so), for logs. `kinds` as in
+    /// [`Encoder::encode_changes`]; none: all rows are new.
+    ///
+    /// # Errors
+    /// `OutputFailed`: a value can't be written in this format. `Internal`: the format has no messages.
+    fn encode_messages(
+        &mut self,
+        batch: &RecordBatch,
+        kinds: Option<&Int8Array>,
+        out: &mut Slices,
+    ) -> Result<()> {
+        let _ = (batch, kinds, out);
+        Err(Diagnostic::error(Code::Internal, "messages were asked of an encoder of files"))
     }
     /// Appends what ends the file (a Parquet footer). The encoder is not used afterwards.
     ///

@@ -55,9 +55,23 @@ pub trait Connector: Send + Sync {
         let _ = table;
         true
     }
-    /// What its sinks can promise by themselves.
-    fn sink_guarantee(&self) -> crate::SinkGuarantee {
+    /// What the table can promise by itself when it is written. Looks at nothing outside the options.
+    fn sink_guarantee(&self, table: &TableDescription) -> crate::SinkGuarantee {
+        let _ = table;
         crate::SinkGuarantee::Immediate
+    }
+    /// What decides the epochs of these tables, all those of the job whose guarantee is
+    /// [`crate::SinkGuarantee::Deciding`]. No I/O yet.
+    ///
+    /// # Errors
+    /// `UnsupportedUse`: no one transaction spans all of them.
+    fn decider(
+        &self,
+        tables: &[&TableDescription],
+        request: &crate::DeciderRequest,
+    ) -> Result<Arc<dyn crate::Decider>> {
+        let _ = (tables, request);
+        Err(Diagnostic::error(Code::Internal, format!("connector '{}' decides nothing", self.name())))
     }
     /// What the table's rows say when it is read: only that they are new, or changes too. Looks at
     /// nothing outside the options.

@@ -28,7 +28,7 @@ use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_expr::EvalContext;
 use flott_types::{Code, Diagnostic, Options, Result};
 
-use crate::{Clock, Disk};
+use crate::{Clock, Decider, Disk};
 
 /// What an epoch of one writer wants published. Opaque to everyone but its sink; it is stored
 /// in the checkpoint's manifest.
@@ -48,6 +48,8 @@ pub enum SinkGuarantee {
     Immediate,
     /// Nothing is kept (`blackhole`).
     Discards,
+    /// The commit itself decides and can't be repeated: see [`crate::decider`].
+    Deciding,
 }
 
 /// What a sink gets from the job.
@@ -81,6 +83,8 @@ pub struct SinkRequest {
     pub job_id: String,
     /// Which sink of the job it is: two statements may write the same table.
     pub sink_number: usize,
+    /// What decides the epochs of the job's deciding sinks, if it has any.
+    pub decider: Option<Arc<dyn Decider>>,
 }
 
 /// What a writer has done so far, for whoever asks what a run is doing.

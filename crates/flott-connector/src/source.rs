@@ -24,9 +24,9 @@ use std::{
 
 use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_expr::{EvalContext, Program};
-use flott_types::{Code, Options, Result, Schema};
+use flott_types::{Code, Diagnostic, Options, Result, Schema};
 
-use crate::{Clock, StopSignal};
+use crate::{Clock, Messages, Slices, StopSignal};
 
 /// What happens to a record that can't be decoded or evaluated (`'on-error'`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -125,6 +125,8 @@ pub struct SplitTime {
     /// Nothing has come for [`ReadContext::idle_timeout`]: until the next chunk nobody should wait
     /// for this source.
     pub idle: bool,
+    /// Nothing has come for this split alone: until its next chunk it holds nobody back.
+    pub split_idle: bool,
 }
 
 /// What a chunk holds.
@@ -138,6 +140,8 @@ pub enum Payload {
     Rows(Range<u64>),
     /// A row group of a columnar file, by its number.
     RowGroup(usize),
+    /// Messages of a partition of a log.
+    Messages(Box<Messages>),
 }
 
 /// A split: a file, a partition, a generator's share.
@@ -229,6 +233,23 @@ pub trait Decoder: Send {
         context: &EvalContext,
         emit: &mut dyn FnMut(Decoded) -> Result<()>,
     ) -> Result<()>;
+    /// Decodes messages that came one by one, each a record of its own: the values of a chunk of
+    /// [`Payload::Messages`], or its keys. Rows and rejects name their record by its number (`n..n`), in
+    /// rising order; a record that holds several changes has several rows of its number, and then every
+    /// change counts as read. A null message is no row but `skipped`, unless the format has a row for it.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`]; `Internal`: the format has no messages.
+    fn decode_messages(
+        &mut self,
+        messages: &Slices,
+        chunk: &Chunk,
+        context: &EvalContext,
+        emit: &mut dyn FnMut(Decoded) -> Result<()>,
+    ) -> Result<()> {
+        let _ = (messages, chunk, context, emit);
+        Err(Diagnostic::error(Code::Internal, "messages came to a decoder of files"))
+    }
 }
 
 /// Gives out chunks, in order. Runs on an I/O thread and may block there.
@@ -349,4 +370,9 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// What building it needs.
     fn decoder(&self) -> Result<Box<dyn Decoder>>;
+    /// A checkpoint that holds this position of the reader is confirmed (called on the job's thread, must
+    /// not block): for logs that are told how far their readers have come. What fails is only logged.
+    fn confirmed(&self, position: &serde_json::Value) {
+        let _ = position;
+    }
 }

@@ -302,6 +302,7 @@ impl<J: Deref<Target = Job>> Run<J> {
                             .coordinator
                             .as_ref()
                             .map_or(self.sinks.len(), |it| it.sink_number(&node.name)),
+                        decider: None,
                     };
                     self.job.registry.connector_of(table)?.sink(table, &request, &self.job.registry)?
                 }

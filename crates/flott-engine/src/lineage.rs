@@ -55,6 +55,11 @@ pub fn record_of(chunk: &Chunk, range: &Range<u32>) -> (Origin, Vec<u8>) {
             Some((bytes, origin)) => (origin.clone(), bytes.clone()),
             None => (here, Vec::new()),
         },
+        Payload::Messages(messages) => {
+            let at = range.start as usize;
+            let offset = messages.offsets.get(at).and_then(|it| u64::try_from(*it).ok()).unwrap_or(offset);
+            (Origin { offset, ..here }, messages.values.get(at).unwrap_or_default().to_vec())
+        }
         Payload::Rows(_) | Payload::RowGroup(_) => (here, Vec::new()),
     }
 }

@@ -41,7 +41,7 @@ impl Target {
             SinkTarget::Table(table) => {
                 let connector = registry.connector_of(table)?;
                 // Where rows are thrown away, none is in the way of another.
-                let discards = connector.sink_guarantee() == SinkGuarantee::Discards;
+                let discards = connector.sink_guarantee(table) == SinkGuarantee::Discards;
                 Wanted {
                     name: table.name.clone(),
                     changelog: connector.sink_changelog(table, registry)?,

@@ -169,7 +169,7 @@ pub fn of(target: &SinkTarget, name: &str, evidence: &Evidence<'_>) -> Result<Gu
     let mut obstacles: Vec<Obstacle> = unrepeatable;
     let replays = obstacles.is_empty();
     let checkpoints = has_checkpoints(evidence.options);
-    let promise = match connector.sink_guarantee() {
+    let promise = match connector.sink_guarantee(table) {
         SinkGuarantee::Discards => {
             obstacles.insert(0, discards(connector.name()));
             Promise::Nothing
@@ -178,12 +178,12 @@ pub fn of(target: &SinkTarget, name: &str, evidence: &Evidence<'_>) -> Result<Gu
             obstacles.insert(0, immediate(connector.name()));
             if replays { Promise::AtLeastOnceImmediate } else { Promise::AtMostOnceImmediate }
         }
-        SinkGuarantee::Repeatable if checkpoints && replays => Promise::ExactlyOnce,
-        SinkGuarantee::Repeatable if checkpoints => Promise::AtMostOnce,
+        SinkGuarantee::Repeatable | SinkGuarantee::Deciding if checkpoints && replays => Promise::ExactlyOnce,
+        SinkGuarantee::Repeatable | SinkGuarantee::Deciding if checkpoints => Promise::AtMostOnce,
         SinkGuarantee::Repeatable if evidence.overwrite && replays && are_bounded(&behind) => {
             Promise::ExactlyOnceAtEnd
         }
-        SinkGuarantee::Repeatable => {
+        SinkGuarantee::Repeatable | SinkGuarantee::Deciding => {
             obstacles.insert(0, no_checkpoints(evidence.options));
             // Nothing is published before all of it is: what can't be read again is lost by a run that dies.
             if replays { Promise::AtLeastOnceAtEnd } else { Promise::AtMostOnceAtEnd }

@@ -44,7 +44,7 @@ impl Connector for Paper {
     fn replays(&self, table: &TableDescription) -> bool {
         table.options.get("path") != Some("once")
     }
-    fn sink_guarantee(&self) -> SinkGuarantee {
+    fn sink_guarantee(&self, _: &TableDescription) -> SinkGuarantee {
         SinkGuarantee::Repeatable
     }
     fn validate(&self, _: &TableDescription, _: &Registry, _: &mut Vec<Box<Diagnostic>>) {}

@@ -13,6 +13,8 @@ pub fn registry() -> Registry {
         flott_connector_generators::connectors(),
         flott_connector_console::connectors(),
     ];
+    #[cfg(feature = "kafka")]
+    let families = families.into_iter().chain([flott_connector_kafka::connectors()]);
     for connector in families.into_iter().flatten() {
         registry.add_connector(connector);
     }

@@ -247,7 +247,7 @@ impl FileReader {
         let split = open.reading.split().clone();
         let piece = open.reading.next(context)?;
         let finished = piece.is_none() || open.reading.is_ended();
-        let time = SplitTime { split_number: open.split_number, finished, unopened, idle: false };
+        let time = SplitTime { split_number: open.split_number, finished, unopened, ..SplitTime::default() };
         if let Some(piece) = &piece {
             open.place = piece.end;
         }

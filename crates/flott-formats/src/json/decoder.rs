@@ -380,7 +380,7 @@ impl Decoder for JsonDecoder {
                 let nothing = Text { bytes: &[], valid_utf8: true, numbered: true };
                 self.flush(&nothing, chunk, context, emit)
             }
-            Payload::Rows(_) | Payload::RowGroup(_) => {
+            Payload::Rows(_) | Payload::RowGroup(_) | Payload::Messages(_) => {
                 Err(Diagnostic::error(Code::Internal, "the json format reads bytes"))
             }
         }

@@ -1,0 +1,78 @@
+//! Sinks whose commit decides: a transaction that can't be committed again after a crash (Kafka's).
+//!
+//! ```text
+//!   start:   claim ─► fence ─► token ─► decide what the job goes on from
+//!   epoch:   rows go into the open transaction ─► all shards prepared ─► manifest n, pending
+//!            ─► commit(n): token n and the rows become visible together ─► repeatable commits ─► confirmed
+//!                  ├─ Committed   the next epoch's transaction is open
+//!                  ├─ Uncertain   neither success nor failure: the run ends; the next one asks the token
+//!                  └─ Fenced      somebody fenced after us: a newer claim, or an older run that came late
+//! ```
+//!
+//! A job has at most one: all its deciding tables share its transaction.
+//!
+//! Invariants
+//! - `fence` aborts what was open, waits for a commit under way, and has every later commit of older
+//!   producers refused. `token` is asked only after it, and sees every commit that took effect before it.
+//! - The token is written inside the transaction. One is written before the first epoch (`fence` sees to
+//!   it), so a job that has run always has one; it doesn't expire.
+//! - A lost answer is [`Outcome::Uncertain`], never a failure.
+//! - Rows that a writer takes after `prepare(n)` are held back until epoch n is committed, or until
+//!   [`Decider::goes_on`] says that its checkpoint failed and its rows are decided with a later one.
+
+use std::{any::Any, sync::Arc};
+
+use flott_types::{Diagnostic, Options, Result};
+
+use crate::Clock;
+
+/// What a decider gets from the job.
+#[derive(Clone)]
+pub struct DeciderRequest {
+    /// The job's options.
+    pub job_options: Options,
+    /// The job's name.
+    pub pipeline_name: String,
+    /// With checkpoints every epoch is a transaction; without, the whole run is one.
+    pub checkpoints: bool,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What became of a commit.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It took effect.
+    Committed,
+    /// It may have taken effect, or may yet.
+    Uncertain(Box<Diagnostic>),
+    /// It was refused, and always will be: a newer producer has fenced this one.
+    Fenced(Box<Diagnostic>),
+}
+
+/// Decides epochs. Everything but `goes_on` may block; called outside shards.
+pub trait Decider: Send + Sync {
+    /// Ends what older producers have left behind and keeps them out, begins the first transaction.
+    ///
+    /// # Errors
+    /// `OutputFailed`
+    fn fence(&self) -> Result<()>;
+    /// The number of the last epoch that was committed, 0 before the first one; none: there is no token,
+    /// though there was one. Only after `fence`.
+    ///
+    /// # Errors
+    /// `OutputFailed`
+    fn token(&self) -> Result<Option<u64>>;
+    /// Commits everything that writers have prepared, with `number` as the token; opens the next
+    /// transaction and lets the rows of the next epoch through. To be called for every checkpoint, also
+    /// for one without rows.
+    ///
+    /// # Errors
+    /// `OutputFailed`: it was not tried.
+    fn commit(&self, number: u64) -> Result<Outcome>;
+    /// The checkpoint that was to decide what has been prepared isn't made: those rows are decided with the
+    /// next one. Lets the rows of the next epoch into the same transaction.
+    fn goes_on(&self);
+    /// For sinks that share it.
+    fn as_any(&self) -> &dyn Any;
+}

@@ -1,0 +1,1 @@
+//! A client of the schema registry that goes by Confluent's REST API.
