@@ -17,6 +17,7 @@ pub mod raw;
 use std::sync::Arc;
 
 use flott_connector::Format;
+use flott_types::{Code, Diagnostic};
 
 /// Every format of this crate.
 pub fn all() -> Vec<Arc<dyn Format>> {
@@ -27,4 +28,9 @@ pub fn all() -> Vec<Arc<dyn Format>> {
         Arc::new(parquet::Parquet),
         Arc::new(raw::RawFormat),
     ]
+}
+
+/// A batch whose messages don't fit into one buffer.
+pub(crate) fn batch_too_large() -> Box<Diagnostic> {
+    Diagnostic::error(Code::OutputFailed, "the messages of one batch are larger than 4 GiB together")
 }

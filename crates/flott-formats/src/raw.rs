@@ -5,14 +5,16 @@
 //!          ──► numbers         1, 2, 4 or 8 bytes, in the order of `raw.endianness`
 //! ```
 //!
+//! A message of a log is the value itself; a message that is null is NULL, and NULL is written so.
+//!
 //! In a file each line is a record, so a number whose bytes contain a line feed can't be read
-//! back; that is as in Flink. NULL has no spelling in this format: writing one is an error.
+//! back; that is as in Flink. NULL has no spelling in a file: writing one there is an error.
 
 use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveArray, PrimitiveBuilder,
+        Array, ArrayRef, AsArray, BinaryBuilder, BooleanBuilder, Int8Array, PrimitiveArray, PrimitiveBuilder,
         StringBuilder,
     },
     datatypes::{
@@ -22,7 +24,7 @@ use arrow::{
 };
 use flott_connector::{
     Chunk, Decoded, Decoder, Encoder, ExtraColumn, Format, FormatRequest, Framing, OptionDef, OptionKind,
-    Payload, Reject, ScanRequest,
+    Payload, Reject, ScanRequest, Slices,
 };
 use flott_expr::{EvalContext, Program};
 use flott_types::{Code, DataType, Diagnostic, Options, Result, TypeKind};
@@ -72,6 +74,9 @@ impl Settings {
     }
 }
 
+/// A batch is handed over once its records hold so many bytes.
+const TEXT_BYTES_MAX: usize = 64 << 20;
+
 /// What the format holds: one column of one of these types.
 fn column_type<'a>(request: &'a FormatRequest<'_>) -> Result<&'a DataType> {
     let [field] = request.schema.fields.as_slice() else {
@@ -114,6 +119,9 @@ impl Format for RawFormat {
         errors.extend(Settings::of(&request.table.options).err());
         errors.extend(column_type(request).err());
     }
+    fn has_messages(&self) -> bool {
+        true
+    }
     fn framing(&self, _: &Options) -> Result<Framing> {
         Ok(Framing::Lines)
     }
@@ -136,6 +144,7 @@ impl Format for RawFormat {
             schema: scan.schema.arrow_schema(),
             batch_rows: scan.batch_rows.max(1),
             rows: Vec::new(),
+            bytes: 0,
             rejected: Vec::new(),
         }))
     }
@@ -189,6 +198,20 @@ impl Values {
         Some(())
     }
 
+    fn append_null(&mut self) {
+        match self {
+            Values::Text(builder) => builder.append_null(),
+            Values::Bytes(builder) => builder.append_null(),
+            Values::Boolean(builder) => builder.append_null(),
+            Values::TinyInt(builder) => builder.append_null(),
+            Values::SmallInt(builder) => builder.append_null(),
+            Values::Int(builder) => builder.append_null(),
+            Values::BigInt(builder) => builder.append_null(),
+            Values::Float(builder) => builder.append_null(),
+            Values::Double(builder) => builder.append_null(),
+        }
+    }
+
     fn finish(&mut self) -> ArrayRef {
         match self {
             Values::Text(builder) => Arc::new(builder.finish()),
@@ -224,11 +247,14 @@ struct RawDecoder {
     schema: SchemaRef,
     batch_rows: usize,
     rows: Vec<std::ops::Range<u32>>,
+    /// Bytes of the records since the last batch.
+    bytes: usize,
     rejected: Vec<Reject>,
 }
 
 impl RawDecoder {
     fn record(&mut self, record: &[u8], place: std::ops::Range<u32>) {
+        self.bytes += record.len();
         match self.values.append(record, self.settings) {
             Some(()) => self.rows.push(place),
             None => {
@@ -252,6 +278,7 @@ impl RawDecoder {
         if read == 0 {
             return Ok(());
         }
+        self.bytes = 0;
         let internal = |what: String| Diagnostic::error(Code::Internal, what);
         let values = self.values.finish();
         let mut arrays: Vec<Option<ArrayRef>> = vec![None; self.schema.fields().len()];
@@ -323,6 +350,28 @@ impl Decoder for RawDecoder {
         }
         self.flush(chunk, context, emit)
     }
+
+    fn decode_messages(
+        &mut self,
+        messages: &Slices,
+        chunk: &Chunk,
+        context: &EvalContext,
+        emit: &mut dyn FnMut(Decoded) -> Result<()>,
+    ) -> Result<()> {
+        for (number, message) in (0u32..).zip(messages.iter()) {
+            match message {
+                Some(message) => self.record(message, number..number),
+                None => {
+                    self.values.append_null();
+                    self.rows.push(number..number);
+                }
+            }
+            if self.rows.len() >= self.batch_rows || self.bytes >= TEXT_BYTES_MAX {
+                self.flush(chunk, context, emit)?;
+            }
+        }
+        self.flush(chunk, context, emit)
+    }
 }
 
 struct RawEncoder {
@@ -330,33 +379,55 @@ struct RawEncoder {
     kind: TypeKind,
 }
 
+/// Where values go, one by one: lines, or messages.
+trait Out {
+    fn put(&mut self, bytes: &[u8]) -> bool;
+    fn put_null(&mut self) -> bool;
+}
+
+impl Out for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) -> bool {
+        self.extend_from_slice(bytes);
+        self.push(b'\n');
+        true
+    }
+    fn put_null(&mut self) -> bool {
+        false
+    }
+}
+
+impl Out for Slices {
+    fn put(&mut self, bytes: &[u8]) -> bool {
+        self.push(Some(bytes))
+    }
+    fn put_null(&mut self) -> bool {
+        self.push(None)
+    }
+}
+
 impl RawEncoder {
+    /// Puts each value; false: one couldn't be put, none: the array isn't of the sink's type.
     fn fixed<T: ArrowPrimitiveType, const N: usize>(
         &self,
         array: &dyn Array,
-        out: &mut Vec<u8>,
+        out: &mut impl Out,
         bytes: impl Fn(T::Native) -> [u8; N],
-    ) -> Option<()> {
-        for value in array.as_any().downcast_ref::<PrimitiveArray<T>>()?.values() {
-            let mut bytes = bytes(*value);
+    ) -> Option<bool> {
+        let array = array.as_any().downcast_ref::<PrimitiveArray<T>>()?;
+        let value = |value| {
+            let mut bytes = bytes(value);
             if self.settings.little_endian {
                 bytes.reverse();
             }
-            out.extend_from_slice(&bytes);
-            out.push(b'\n');
-        }
-        Some(())
+            bytes
+        };
+        Some(each(array.iter().map(|it| it.map(value)), out))
     }
 
-    fn append(&self, array: &dyn Array, out: &mut Vec<u8>) -> Option<()> {
-        let mut line = |bytes: &[u8]| {
-            out.extend_from_slice(bytes);
-            out.push(b'\n');
-        };
+    fn append(&self, array: &dyn Array, out: &mut impl Out) -> Option<bool> {
         match self.kind {
             TypeKind::Boolean => {
-                array.as_boolean_opt()?.values().iter().for_each(|value| line(&[u8::from(value)]));
-                Some(())
+                Some(each(array.as_boolean_opt()?.iter().map(|it| it.map(|value| [u8::from(value)])), out))
             }
             TypeKind::TinyInt => self.fixed::<Int8Type, 1>(array, out, i8::to_be_bytes),
             TypeKind::SmallInt => self.fixed::<Int16Type, 2>(array, out, i16::to_be_bytes),
@@ -365,26 +436,52 @@ impl RawEncoder {
             TypeKind::Float => self.fixed::<Float32Type, 4>(array, out, f32::to_be_bytes),
             TypeKind::Double => self.fixed::<Float64Type, 8>(array, out, f64::to_be_bytes),
             TypeKind::Binary(_) | TypeKind::Varbinary(_) => {
-                array.as_binary_opt::<i32>()?.iter().flatten().for_each(line);
-                Some(())
+                Some(each(array.as_binary_opt::<i32>()?.iter(), out))
             }
-            _ => {
-                array.as_string_opt::<i32>()?.iter().flatten().for_each(|text| line(text.as_bytes()));
-                Some(())
-            }
+            _ => Some(each(array.as_string_opt::<i32>()?.iter(), out)),
         }
     }
+}
+
+fn each(values: impl Iterator<Item = Option<impl AsRef<[u8]>>>, out: &mut impl Out) -> bool {
+    let mut put = |value: Option<_>| match value {
+        Some(value) => out.put(AsRef::<[u8]>::as_ref(&value)),
+        None => out.put_null(),
+    };
+    for value in values {
+        if !put(value) {
+            return false;
+        }
+    }
+    true
+}
+
+fn wrong_type() -> Box<Diagnostic> {
+    Diagnostic::error(Code::Internal, "a batch doesn't have the type of its sink")
 }
 
 impl Encoder for RawEncoder {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         let Some(array) = batch.columns().first() else { return Ok(()) };
         if array.null_count() > 0 {
-            return Err(Diagnostic::error(Code::OutputFailed, "the raw format can't write NULL")
+            return Err(Diagnostic::error(Code::OutputFailed, "the raw format can't write NULL to a file")
                 .help("filter NULLs out, or replace them with COALESCE"));
         }
-        self.append(array.as_ref(), out)
-            .ok_or_else(|| Diagnostic::error(Code::Internal, "a batch doesn't have the type of its sink"))
+        self.append(array.as_ref(), out).map(drop).ok_or_else(wrong_type)
+    }
+
+    fn encode_messages(
+        &mut self,
+        batch: &RecordBatch,
+        _: Option<&Int8Array>,
+        out: &mut Slices,
+    ) -> Result<()> {
+        let Some(array) = batch.columns().first() else { return Ok(()) };
+        match self.append(array.as_ref(), out) {
+            Some(true) => Ok(()),
+            Some(false) => Err(crate::batch_too_large()),
+            None => Err(wrong_type()),
+        }
     }
 }
 

@@ -19,12 +19,13 @@ use arrow::{
     error::ArrowError,
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use flott_connector::{Chunk, Decoded, Decoder, ExtraColumn, Payload, Reject, ScanRequest};
+use flott_connector::{Chunk, Decoded, Decoder, ExtraColumn, Payload, Reject, ScanRequest, Slices};
 use flott_expr::{EvalContext, Program};
 use flott_types::{Code, DataType, Diagnostic, Field, Result, Schema};
 
 use super::{
     column::{Column, Input, Rules},
+    messages::Lines,
     scan::{Dialect, Scan, Trouble},
     settings::Settings,
 };
@@ -41,21 +42,23 @@ const SHOWN_MAX: usize = 80;
 
 /// Decodes chunks of whole CSV records.
 pub struct CsvDecoder {
-    settings: Settings,
+    pub(super) settings: Settings,
     rules: Rules,
-    scan: Scan,
+    pub(super) scan: Scan,
     /// Columns of the file that are read.
     wanted: Vec<Wanted>,
     extra: Vec<ExtraColumn>,
     schema: SchemaRef,
     filter: Option<Program>,
-    batch_rows: usize,
-    block_rows: usize,
-    holds_text: bool,
+    pub(super) batch_rows: usize,
+    pub(super) block_rows: usize,
+    pub(super) holds_text: bool,
     /// Fields of one column without quotes and escapes.
     plain: Vec<u8>,
     plain_spans: Vec<Range<usize>>,
-    pending: Pending,
+    pub(super) pending: Pending,
+    /// Messages joined to lines (see `messages.rs`).
+    pub(super) lines: Lines,
 }
 
 /// A column of the file that the plan wants.
@@ -70,12 +73,12 @@ struct Wanted {
 
 /// Records since the last batch.
 #[derive(Default)]
-struct Pending {
-    rows: Vec<Range<u32>>,
+pub(super) struct Pending {
+    pub(super) rows: Vec<Range<u32>>,
     /// Row in the batch, position of the column, what is wrong.
     faults: Vec<(u32, usize, String)>,
-    rejected: Vec<Reject>,
-    skipped: u64,
+    pub(super) rejected: Vec<Reject>,
+    pub(super) skipped: u64,
     nulled: u64,
     bytes: usize,
 }
@@ -128,6 +131,7 @@ impl CsvDecoder {
             plain: Vec::new(),
             plain_spans: Vec::new(),
             pending: Pending::default(),
+            lines: Lines::default(),
             settings,
         })
     }
@@ -159,7 +163,7 @@ impl CsvDecoder {
     }
 
     /// Appends the scanned block to every column.
-    fn fill_columns(&mut self, input: Input<'_>) {
+    pub(super) fn fill_columns(&mut self, input: Input<'_>) {
         let first_row = self.pending.rows.len() as u32;
         let mut bad = Vec::new();
         for wanted in &mut self.wanted {
@@ -188,9 +192,13 @@ impl CsvDecoder {
     }
 
     /// Notes where the block's records lie and what became of those that are none.
-    fn note_records(&mut self, number: Option<u32>) {
-        let place = |row: &Range<u32>| number.map_or_else(|| row.clone(), |number| number..number);
-        self.pending.rows.extend(self.scan.rows.iter().map(place));
+    pub(super) fn note_records(&mut self, number: Option<u32>) {
+        self.note_records_at(|row| number.map_or_else(|| row.clone(), |number| number..number));
+    }
+
+    /// As `note_records`; `place` says where a record of the bytes scanned lies in the chunk.
+    pub(super) fn note_records_at(&mut self, place: impl Fn(&Range<u32>) -> Range<u32>) {
+        self.pending.rows.extend(self.scan.rows.iter().map(&place));
         for (row, trouble) in &self.scan.bad {
             if self.settings.ignore_errors {
                 self.pending.skipped += 1;
@@ -202,7 +210,7 @@ impl CsvDecoder {
     }
 
     /// Hands over what has gathered.
-    fn flush(&mut self, call: &mut Call<'_>) -> Result<()> {
+    pub(super) fn flush(&mut self, call: &mut Call<'_>) -> Result<()> {
         let Pending { rows, mut faults, mut rejected, skipped, nulled, .. } =
             std::mem::take(&mut self.pending);
         if rows.is_empty() && rejected.is_empty() && skipped == 0 {
@@ -266,7 +274,7 @@ impl CsvDecoder {
 }
 
 /// What one call of `decode` was given.
-struct Call<'a> {
+pub(super) struct Call<'a> {
     chunk: &'a Chunk,
     context: &'a EvalContext,
     emit: &'a mut dyn FnMut(Decoded) -> Result<()>,
@@ -292,6 +300,16 @@ impl Decoder for CsvDecoder {
             }
         }
         self.flush(&mut call)
+    }
+
+    fn decode_messages(
+        &mut self,
+        messages: &Slices,
+        chunk: &Chunk,
+        context: &EvalContext,
+        emit: &mut dyn FnMut(Decoded) -> Result<()>,
+    ) -> Result<()> {
+        self.feed_messages(messages, &mut Call { chunk, context, emit })
     }
 }
 

@@ -5,7 +5,7 @@
 //! character. Numbers, booleans and NULL never are. There is no header line.
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray},
+    array::{Array, ArrayRef, AsArray, Int8Array},
     datatypes::{
         ArrowPrimitiveType, DataType as ArrowType, Date32Type, Decimal128Type, Float32Type, Float64Type,
         Int8Type, Int16Type, Int32Type, Int64Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType,
@@ -14,7 +14,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use flott_connector::Encoder;
+use flott_connector::{Encoder, Slices};
 use flott_expr::text;
 use flott_types::{Code, DataType, Diagnostic, Result, Schema, TypeKind};
 
@@ -169,18 +169,46 @@ impl CsvEncoder {
     }
 }
 
+impl CsvEncoder {
+    /// A record without its line feed.
+    fn record(&mut self, batch: &RecordBatch, row: usize, schema: &Schema, out: &mut Vec<u8>) -> Result<()> {
+        let mut result = Ok(());
+        for (position, (array, field)) in batch.columns().iter().zip(&schema.fields).enumerate() {
+            if position > 0 {
+                out.push(self.settings.delimiter);
+            }
+            result = result.and(self.field(array, row, &field.data_type, out));
+        }
+        result
+    }
+}
+
 impl Encoder for CsvEncoder {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         let schema = std::mem::take(&mut self.schema);
         let mut result = Ok(());
         for row in 0..batch.num_rows() {
-            for (position, (array, field)) in batch.columns().iter().zip(&schema.fields).enumerate() {
-                if position > 0 {
-                    out.push(self.settings.delimiter);
-                }
-                result = result.and(self.field(array, row, &field.data_type, out));
-            }
+            result = result.and(self.record(batch, row, &schema, out));
             out.push(b'\n');
+        }
+        self.schema = schema;
+        result
+    }
+
+    fn encode_messages(
+        &mut self,
+        batch: &RecordBatch,
+        _: Option<&Int8Array>,
+        out: &mut Slices,
+    ) -> Result<()> {
+        let schema = std::mem::take(&mut self.schema);
+        let mut result = Ok(());
+        for row in 0..batch.num_rows() {
+            result = result.and(self.record(batch, row, &schema, out.open()));
+            if !out.end() {
+                result = result.and(Err(crate::batch_too_large()));
+                break;
+            }
         }
         self.schema = schema;
         result

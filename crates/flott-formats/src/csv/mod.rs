@@ -20,6 +20,7 @@ mod column;
 mod decoder;
 mod encoder;
 mod field;
+mod messages;
 mod scan;
 mod settings;
 #[cfg(test)]
@@ -113,6 +114,9 @@ impl Format for Csv {
                 errors.push(error.at(column.map(|column| column.span).unwrap_or_default()));
             }
         }
+    }
+    fn has_messages(&self) -> bool {
+        true
     }
     fn framing(&self, options: &Options) -> Result<Framing> {
         let settings = Settings::from_options(options)?;

@@ -95,6 +95,11 @@ impl Scan {
         self.columns
     }
 
+    /// The characters with a meaning.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// Leaves every record to the slow path: what the quick path is compared with.
     #[cfg(test)]
     pub fn never_quick(&mut self) {
