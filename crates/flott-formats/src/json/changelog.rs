@@ -15,18 +15,20 @@
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Int8Array, StructArray},
     compute::filter,
+    datatypes::SchemaRef,
     record_batch::RecordBatch,
 };
 use flott_connector::{
-    Changelog, Decoder, Encoder, ExtraColumn, Format, FormatRequest, Framing, OptionDef, ScanRequest,
+    Changelog, Decoder, Encoder, ExtraColumn, Format, FormatRequest, Framing, OptionDef, ScanRequest, Slices,
 };
 use flott_expr::EvalContext;
 use flott_types::{Code, DataType, Diagnostic, Field, Options, Result, RowField, RowKind, TypeKind};
 
 use super::{
-    column::{Column, internal},
-    decoder::JsonDecoder,
-    encoder::JsonEncoder,
+    column::{Column, Reading, internal},
+    decoder::{Finished, JsonDecoder, Records},
+    encoder::{JsonEncoder, Lines, Target},
+    failure::Fail,
     object::ObjectReader,
     options::{CHANGELOG_MODE, CHANGELOG_OPTIONS, JsonOptions},
     validate,
@@ -90,6 +92,9 @@ impl Format for ChangelogJsonFormat {
     fn changelog(&self, options: &Options) -> Result<Changelog> {
         Ok(if is_upsert(options)? { Changelog::Upsert } else { Changelog::Retract })
     }
+    fn has_messages(&self) -> bool {
+        true
+    }
     fn framing(&self, _: &Options) -> Result<Framing> {
         Ok(Framing::Lines)
     }
@@ -101,7 +106,7 @@ impl Format for ChangelogJsonFormat {
     ) -> Result<Box<dyn Decoder>> {
         let options = JsonOptions::of(&request.table.options, PREFIX)?;
         let envelope = Envelope::new(request, scan, &extra)?;
-        Ok(Box::new(JsonDecoder::in_envelope(envelope, options, scan, extra)?))
+        Ok(Box::new(JsonDecoder::new(envelope, &options, scan, extra)))
     }
     fn encoder(&self, request: &FormatRequest<'_>, _: &EvalContext) -> Result<Box<dyn Encoder>> {
         let inner = JsonEncoder::new(request, PREFIX)?;
@@ -110,7 +115,8 @@ impl Format for ChangelogJsonFormat {
 }
 
 /// How records hold their columns.
-pub(super) struct Envelope {
+struct Envelope {
+    records: ObjectReader,
     /// The columns read from `data`.
     fields: Vec<Field>,
     /// For each of them, its position in the batch; none: it is only looked at.
@@ -118,14 +124,6 @@ pub(super) struct Envelope {
     /// Of those columns, the ones of the primary key, in mode `upsert`.
     key: Vec<usize>,
     upsert: bool,
-}
-
-/// What records do.
-pub(super) struct Opened {
-    /// For each good record.
-    pub kinds: Int8Array,
-    /// Records that say it wrongly, by their number, and what is wrong.
-    pub bad: Vec<(usize, String)>,
 }
 
 impl Envelope {
@@ -153,40 +151,7 @@ impl Envelope {
                 (None, None) => {}
             }
         }
-        Ok(Self { fields, positions, key, upsert })
-    }
-
-    /// A reader of whole records.
-    pub fn reader(&self) -> Result<ObjectReader> {
-        let field = |field: &Field| RowField { name: field.name.clone(), data_type: field.data_type.clone() };
-        let data = DataType::new(TypeKind::Row(self.fields.iter().map(field).collect()));
-        Ok(ObjectReader::new(vec![
-            ("op".to_string(), Column::new(&DataType::string(), false)?),
-            ("data".to_string(), Column::new(&data, false)?),
-        ]))
-    }
-
-    /// Takes the records read so far; the columns of the good ones go to their positions in the batch.
-    pub fn open(&self, records: &mut ObjectReader, into: &mut [Option<ArrayRef>]) -> Result<Opened> {
-        let columns = records.finish()?;
-        let [op, data] = columns.as_slice() else { return Err(internal("an envelope has two columns")) };
-        let data = data.as_struct_opt().ok_or_else(|| internal("the row of an envelope is a struct"))?;
-        let op = op.as_string_opt::<i32>().ok_or_else(|| internal("the op of an envelope is text"))?;
-        let (mut kinds, mut bad) = (Vec::with_capacity(op.len()), Vec::new());
-        for row in 0..op.len() {
-            let text = op.is_valid(row).then(|| op.value(row));
-            match self.kind(text, data, row) {
-                Ok(kind) => kinds.push(kind.number()),
-                Err(message) => bad.push((row, message)),
-            }
-        }
-        let columns = if bad.is_empty() { data.columns().to_vec() } else { without(data, &bad)? };
-        for (column, position) in columns.into_iter().zip(&self.positions) {
-            if let Some(place) = position.and_then(|position| into.get_mut(position)) {
-                *place = Some(column);
-            }
-        }
-        Ok(Opened { kinds: kinds.into(), bad })
+        Ok(Self { records: reader(&fields)?, fields, positions, key, upsert })
     }
 
     /// What a record does, or what is wrong with it.
@@ -217,6 +182,56 @@ impl Envelope {
     }
 }
 
+/// A reader of whole records with these columns in `data`.
+fn reader(fields: &[Field]) -> Result<ObjectReader> {
+    let field = |field: &Field| RowField { name: field.name.clone(), data_type: field.data_type.clone() };
+    let data = DataType::new(TypeKind::Row(fields.iter().map(field).collect()));
+    Ok(ObjectReader::new(vec![
+        ("op".to_string(), Column::new(&DataType::string(), false)?),
+        ("data".to_string(), Column::new(&data, false)?),
+    ]))
+}
+
+impl Records for Envelope {
+    #[inline]
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        row: usize,
+        reading: &mut Reading,
+    ) -> Result<(usize, usize), Fail> {
+        Ok((self.records.read(bytes, at, row, reading)?, 1))
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.records.truncate(rows);
+    }
+
+    /// The columns of the good records go to their positions in the batch.
+    fn finish(&mut self, _: &SchemaRef, into: &mut [Option<ArrayRef>]) -> Result<Finished> {
+        let columns = self.records.finish()?;
+        let [op, data] = columns.as_slice() else { return Err(internal("an envelope has two columns")) };
+        let data = data.as_struct_opt().ok_or_else(|| internal("the row of an envelope is a struct"))?;
+        let op = op.as_string_opt::<i32>().ok_or_else(|| internal("the op of an envelope is text"))?;
+        let (mut kinds, mut bad) = (Vec::with_capacity(op.len()), Vec::new());
+        for row in 0..op.len() {
+            let text = op.is_valid(row).then(|| op.value(row));
+            match self.kind(text, data, row) {
+                Ok(kind) => kinds.push(kind.number()),
+                Err(message) => bad.push((row, message)),
+            }
+        }
+        let columns = if bad.is_empty() { data.columns().to_vec() } else { without(data, &bad)? };
+        for (column, position) in columns.into_iter().zip(&self.positions) {
+            if let Some(place) = position.and_then(|position| into.get_mut(position)) {
+                *place = Some(column);
+            }
+        }
+        Ok(Finished { kinds: Some(kinds.into()), bad, deferred: Vec::new() })
+    }
+}
+
 /// The columns without the records that are bad.
 fn without(data: &StructArray, bad: &[(usize, String)]) -> Result<Vec<ArrayRef>> {
     let mut good = vec![true; data.len()];
@@ -238,13 +253,10 @@ struct ChangelogEncoder {
 /// What stands before a row of each kind.
 const OPENINGS: [&[u8]; 4] =
     [br#"{"op":"+I","data":"#, br#"{"op":"-U","data":"#, br#"{"op":"+U","data":"#, br#"{"op":"-D","data":"#];
-const CLOSING: &[u8] = b"}\n";
+const CLOSING: &[u8] = b"}";
 
-impl Encoder for ChangelogEncoder {
-    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        self.inner.lines(batch, |_| Some(OPENINGS[0]), CLOSING, out)
-    }
-    fn encode_changes(&mut self, batch: &RecordBatch, kinds: &Int8Array, out: &mut Vec<u8>) -> Result<()> {
+impl ChangelogEncoder {
+    fn rows(&mut self, batch: &RecordBatch, kinds: &Int8Array, target: &mut impl Target) -> Result<()> {
         let (kinds, upsert) = (kinds.values(), self.upsert);
         let opening = |row: usize| {
             let kind = kinds.get(row).copied().and_then(RowKind::of)?;
@@ -252,7 +264,27 @@ impl Encoder for ChangelogEncoder {
             let left_out = upsert && kind == RowKind::UpdateBefore;
             OPENINGS.get(kind as usize).copied().filter(|_| !left_out)
         };
-        self.inner.lines(batch, opening, CLOSING, out)
+        self.inner.rows(batch, opening, CLOSING, target)
+    }
+}
+
+impl Encoder for ChangelogEncoder {
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        self.inner.rows(batch, |_| Some(OPENINGS[0]), CLOSING, &mut Lines(out))
+    }
+    fn encode_changes(&mut self, batch: &RecordBatch, kinds: &Int8Array, out: &mut Vec<u8>) -> Result<()> {
+        self.rows(batch, kinds, &mut Lines(out))
+    }
+    fn encode_messages(
+        &mut self,
+        batch: &RecordBatch,
+        kinds: Option<&Int8Array>,
+        out: &mut Slices,
+    ) -> Result<()> {
+        match kinds {
+            Some(kinds) => self.rows(batch, kinds, out),
+            None => self.inner.rows(batch, |_| Some(OPENINGS[0]), CLOSING, out),
+        }
     }
 }
 

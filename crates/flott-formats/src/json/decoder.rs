@@ -1,13 +1,17 @@
-//! Chunks of JSON lines into batches.
+//! Chunks of JSON lines, and JSON messages, into batches.
 //!
 //! ```text
 //!   chunk ── UTF-8 checked once ──► record, record, … ──► columns ──► batch ──► filter ──► emit
 //!                                      │ fails
-//!                                      └─► Reject (or skipped), columns truncated, next line
+//!                                      └─► Reject (or skipped), columns truncated, next record
 //! ```
 //!
-//! In an envelope (`changelog-json`) the columns are those of one object within the record; what the
-//! record does is looked at for the whole batch.
+//! What a record looks like is its [`Records`]' business: one object for `json`, an envelope around it
+//! for formats of changes. A record may give any number of rows; it is read whole or not at all.
+//!
+//! Messages lie one behind the other without anything between them. A record that is read well ends with
+//! its closing brace, so it is read without looking where its message ends; only afterwards it is checked
+//! that this is where the message ends. Line feeds within messages are made blanks before (see `flat.rs`).
 //!
 //! Text columns that the pushed-down filter doesn't read are only noted (see `text.rs`) and
 //! copied for the rows that it kept.
@@ -15,19 +19,18 @@
 use std::ops::Range;
 
 use arrow::{
-    array::{ArrayRef, Int8Array, new_null_array},
+    array::{ArrayRef, Int8Array},
     datatypes::SchemaRef,
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use flott_connector::{Chunk, Decoded, Decoder, ExtraColumn, FormatRequest, Payload, Reject, ScanRequest};
+use flott_connector::{Chunk, Decoded, Decoder, ExtraColumn, Payload, Reject, ScanRequest, Slices};
 use flott_expr::{EvalContext, Program};
 use flott_types::{Code, Diagnostic, Result};
 
 use super::{
-    changelog::Envelope,
-    column::{Column, Reading, internal},
-    failure::FailureKind,
-    object::ObjectReader,
+    column::{Reading, internal},
+    failure::{Fail, FailureKind},
+    flat::flatten,
     options::JsonOptions,
     scan::skip_blanks,
     text::{View, materialise},
@@ -36,13 +39,37 @@ use crate::filter;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Decodes JSON lines.
-pub(super) struct JsonDecoder {
-    objects: ObjectReader,
-    /// For each column of `objects`, its position in the batch.
-    positions: Vec<usize>,
-    /// Records hold their columns in an envelope.
-    envelope: Option<Envelope>,
+/// How records hold rows.
+pub(crate) trait Records: Send {
+    /// Reads the record at `at`; its first row is number `row`. Answers with the position behind it and how
+    /// many rows it gave. After a failure the caller truncates to `row`.
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        row: usize,
+        reading: &mut Reading,
+    ) -> Result<(usize, usize), Fail>;
+    /// Drops all rows behind the first `rows`.
+    fn truncate(&mut self, rows: usize);
+    /// The columns of all rows read, to their positions in the batch; all start anew.
+    fn finish(&mut self, schema: &SchemaRef, into: &mut [Option<ArrayRef>]) -> Result<Finished>;
+}
+
+/// What there is of the rows read beside their columns.
+#[derive(Default)]
+pub(crate) struct Finished {
+    /// What each good row does; none: all are new.
+    pub kinds: Option<Int8Array>,
+    /// Rows that turned out to be bad, by number, and what is wrong. Columns and kinds are without them.
+    pub bad: Vec<(usize, String)>,
+    /// Columns that hold NULLs instead of texts, and the texts' places.
+    pub deferred: Deferred,
+}
+
+/// Decodes JSON lines and messages.
+pub(crate) struct JsonDecoder<R> {
+    records: R,
     reading: Reading,
     skip_malformed: bool,
     filter: Option<Program>,
@@ -53,10 +80,12 @@ pub(super) struct JsonDecoder {
     rows: Vec<Range<u32>>,
     rejected: Vec<Reject>,
     skipped: u64,
+    /// Records without a row.
+    empty: u64,
 }
 
 /// Deferred columns: position in the batch, and the views of all its rows.
-type Deferred = Vec<(usize, Vec<View>)>;
+pub(crate) type Deferred = Vec<(usize, Vec<View>)>;
 
 /// The bytes of a chunk, and how a record's place in them is told to others.
 struct Text<'a> {
@@ -66,51 +95,11 @@ struct Text<'a> {
     numbered: bool,
 }
 
-impl JsonDecoder {
-    pub fn new(
-        request: &FormatRequest<'_>,
-        scan: &ScanRequest,
-        extra: Vec<ExtraColumn>,
-    ) -> Result<JsonDecoder> {
-        let options = JsonOptions::of(&request.table.options, super::PREFIX)?;
-        let filtered_by: Vec<usize> =
-            scan.filter.iter().flat_map(Program::exprs).flat_map(|expr| expr.columns()).collect();
-        let mut columns = Vec::new();
-        let mut positions = Vec::new();
-        for (position, field) in scan.schema.fields.iter().enumerate() {
-            if extra.iter().any(|it| it.position == position) {
-                continue;
-            }
-            let deferred = scan.filter.is_some() && !filtered_by.contains(&position);
-            columns.push((field.name.clone(), Column::new(&field.data_type, deferred)?));
-            positions.push(position);
-        }
-        Ok(Self::of(ObjectReader::new(columns), positions, options, scan, extra))
-    }
-
-    /// Reads objects in an envelope.
-    pub fn in_envelope(
-        envelope: Envelope,
-        options: JsonOptions,
-        scan: &ScanRequest,
-        extra: Vec<ExtraColumn>,
-    ) -> Result<JsonDecoder> {
-        let objects = envelope.reader()?;
-        let it = Self::of(objects, Vec::new(), options, scan, extra);
-        Ok(Self { envelope: Some(envelope), ..it })
-    }
-
-    fn of(
-        objects: ObjectReader,
-        positions: Vec<usize>,
-        options: JsonOptions,
-        scan: &ScanRequest,
-        extra: Vec<ExtraColumn>,
-    ) -> JsonDecoder {
+impl<R: Records> JsonDecoder<R> {
+    /// Decodes records of this kind.
+    pub fn new(records: R, options: &JsonOptions, scan: &ScanRequest, extra: Vec<ExtraColumn>) -> Self {
         JsonDecoder {
-            objects,
-            positions,
-            envelope: None,
+            records,
             reading: Reading {
                 separator: options.separator,
                 bad_value_is_null: options.ignore_parse_errors,
@@ -127,6 +116,17 @@ impl JsonDecoder {
             rows: Vec::new(),
             rejected: Vec::new(),
             skipped: 0,
+            empty: 0,
+        }
+    }
+
+    /// The rows of the record that lies at `place` are good.
+    #[inline(always)]
+    fn accept(&mut self, place: Range<u32>, rows: usize) {
+        match rows {
+            1 => self.rows.push(place),
+            0 => self.empty += 1,
+            _ => self.rows.extend(std::iter::repeat_n(place, rows)),
         }
     }
 
@@ -135,12 +135,12 @@ impl JsonDecoder {
     fn record(&mut self, text: &Text<'_>, at: usize, number: u32) -> usize {
         let row = self.rows.len();
         let nulled = self.reading.nulled;
-        let outcome = self.objects.read(text.bytes, at, row, &mut self.reading);
-        if let Ok(end) = &outcome {
+        let outcome = self.records.read(text.bytes, at, row, &mut self.reading);
+        if let Ok((end, rows)) = &outcome {
             // Most records end right here; blanks may follow.
             let end = if text.bytes.get(*end) == Some(&b'\n') { *end } else { skip_blanks(text.bytes, *end) };
             if matches!(text.bytes.get(end), None | Some(b'\n')) {
-                self.rows.push(place(text, at, end, number));
+                self.accept(place(text, at, end, number), *rows);
                 return end + 1;
             }
         }
@@ -151,14 +151,8 @@ impl JsonDecoder {
 
     /// The record at `at` is bad: undo what it left and note it.
     #[cold]
-    fn refuse(
-        &mut self,
-        text: &Text<'_>,
-        at: usize,
-        number: u32,
-        fail: Option<super::failure::Fail>,
-    ) -> usize {
-        self.objects.truncate(self.rows.len());
+    fn refuse(&mut self, text: &Text<'_>, at: usize, number: u32, fail: Option<Fail>) -> usize {
+        self.records.truncate(self.rows.len());
         let end = line_end(text.bytes, at);
         let (skip, message) = match fail {
             Some(fail) => (fail.kind != FailureKind::Missing, fail.message(at)),
@@ -225,11 +219,11 @@ impl JsonDecoder {
         emit: &mut dyn FnMut(Decoded) -> Result<()>,
     ) -> Result<()> {
         let count = self.rows.len();
-        let read = (count + self.rejected.len()) as u64 + self.skipped;
+        let read = (count + self.rejected.len()) as u64 + self.skipped + self.empty;
         if read == 0 {
             return Ok(());
         }
-        let (batch, kinds, deferred) = self.batch(chunk, count)?;
+        let (batch, kinds, deferred) = self.batch(chunk)?;
         let room = count + count / 8;
         let decoded = Decoded {
             batch,
@@ -237,7 +231,7 @@ impl JsonDecoder {
             kinds,
             first_record: 0,
             read,
-            filtered: 0,
+            filtered: std::mem::take(&mut self.empty),
             skipped: std::mem::take(&mut self.skipped),
             nulled: std::mem::take(&mut self.reading.nulled),
             rejected: std::mem::take(&mut self.rejected),
@@ -270,32 +264,11 @@ impl JsonDecoder {
     }
 
     /// The batch of all rows; deferred columns hold NULLs and come apart, by position.
-    fn batch(
-        &mut self,
-        chunk: &Chunk,
-        mut rows: usize,
-    ) -> Result<(RecordBatch, Option<Int8Array>, Deferred)> {
+    fn batch(&mut self, chunk: &Chunk) -> Result<(RecordBatch, Option<Int8Array>, Deferred)> {
         let mut arrays: Vec<Option<ArrayRef>> = vec![None; self.schema.fields().len()];
-        let (mut kinds, mut deferred) = (None, Vec::new());
-        if let Some(envelope) = &self.envelope {
-            let opened = envelope.open(&mut self.objects, &mut arrays)?;
-            self.take_out(opened.bad);
-            rows = self.rows.len();
-            kinds = Some(opened.kinds);
-        }
-        // None in an envelope.
-        for (column, &position) in self.objects.columns_mut().iter_mut().zip(&self.positions) {
-            let array = match column.text_mut().filter(|text| text.is_deferred()) {
-                Some(text) => {
-                    deferred.push((position, text.take_views()));
-                    new_null_array(self.schema.field(position).data_type(), rows)
-                }
-                None => column.finish()?,
-            };
-            if let Some(place) = arrays.get_mut(position) {
-                *place = Some(array);
-            }
-        }
+        let Finished { kinds, bad, deferred } = self.records.finish(&self.schema, &mut arrays)?;
+        self.take_out(bad);
+        let rows = self.rows.len();
         for extra in &self.extra {
             if let Some(place) = arrays.get_mut(extra.position) {
                 *place = Some((extra.fill)(chunk, rows)?);
@@ -350,7 +323,7 @@ fn line_end(bytes: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', rest).map_or(bytes.len(), |found| at + found)
 }
 
-impl Decoder for JsonDecoder {
+impl<R: Records> Decoder for JsonDecoder<R> {
     fn decode(
         &mut self,
         chunk: &Chunk,
@@ -372,7 +345,7 @@ impl Decoder for JsonDecoder {
                     let valid_utf8 = simdutf8::basic::from_utf8(bytes).is_ok();
                     let text = Text { bytes, valid_utf8, numbered: true };
                     let number = u32::try_from(number).unwrap_or(u32::MAX);
-                    self.single(&text, number);
+                    self.single(&text, 0..bytes.len(), number);
                     if self.filter.is_some() || self.rows.len() >= self.batch_rows {
                         self.flush(&text, chunk, context, emit)?;
                     }
@@ -385,23 +358,87 @@ impl Decoder for JsonDecoder {
             }
         }
     }
+
+    fn decode_messages(
+        &mut self,
+        messages: &Slices,
+        chunk: &Chunk,
+        context: &EvalContext,
+        emit: &mut dyn FnMut(Decoded) -> Result<()>,
+    ) -> Result<()> {
+        let flat = flatten(messages)?;
+        let messages = flat.as_ref().unwrap_or(messages);
+        let bytes = messages.bytes();
+        let text = Text { bytes, valid_utf8: simdutf8::basic::from_utf8(bytes).is_ok(), numbered: true };
+        let mut start = 0;
+        for number in 0..messages.len() {
+            let place = messages.range(number);
+            debug_assert_eq!(place.start, start);
+            start = place.end;
+            match messages.is_null(number) {
+                true => self.skipped += 1,
+                false => self.message(&text, place, number as u32),
+            }
+            if self.rows.len() >= self.batch_rows {
+                self.flush(&text, chunk, context, emit)?;
+            }
+        }
+        self.flush(&text, chunk, context, emit)
+    }
 }
 
-impl JsonDecoder {
-    /// A record that stands alone: whatever follows it belongs to it.
-    fn single(&mut self, text: &Text<'_>, number: u32) {
-        let marked = text.bytes.starts_with(BYTE_ORDER_MARK);
-        let start = skip_blanks(text.bytes, if marked { BYTE_ORDER_MARK.len() } else { 0 });
+/// Whether a text may begin or end at `at`: not within a character.
+fn is_boundary(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at).is_none_or(|byte| !(0x80..0xC0).contains(byte))
+}
+
+impl<R: Records> JsonDecoder<R> {
+    /// The message that lies at `place`, without line feeds.
+    #[inline]
+    fn message(&mut self, text: &Text<'_>, place: Range<usize>, number: u32) {
+        let (row, nulled) = (self.rows.len(), self.reading.nulled);
+        if text.valid_utf8
+            && text.bytes.get(place.start) == Some(&b'{')
+            && is_boundary(text.bytes, place.end)
+            && let Ok((end, rows)) = self.records.read(text.bytes, place.start, row, &mut self.reading)
+            && (end == place.end || (end < place.end && skip_blanks(text.bytes, end) >= place.end))
+        {
+            return self.accept(number..number, rows);
+        }
+        self.doubtful_message(text, place, number, nulled);
+    }
+
+    /// The message isn't good, or not obviously: once more, without what follows it.
+    #[cold]
+    fn doubtful_message(&mut self, text: &Text<'_>, place: Range<usize>, number: u32, nulled: u64) {
+        self.records.truncate(self.rows.len());
+        self.reading.nulled = nulled;
+        let boundaries = is_boundary(text.bytes, place.start) && is_boundary(text.bytes, place.end);
+        let bytes = text.bytes.get(..place.end).unwrap_or_default();
+        let alone = Text { bytes, valid_utf8: text.valid_utf8 && boundaries, numbered: true };
+        self.single(&alone, place, number);
+    }
+
+    /// A record that stands alone at `place`, up to the end of the text: whatever follows it belongs to it.
+    fn single(&mut self, text: &Text<'_>, place: Range<usize>, number: u32) {
+        let whole = text.bytes.get(place.clone()).unwrap_or_default();
+        let marked = whole.starts_with(BYTE_ORDER_MARK);
+        let start = skip_blanks(text.bytes, place.start + if marked { BYTE_ORDER_MARK.len() } else { 0 });
         let rest = text.bytes.get(start..).unwrap_or_default();
         let end = start + rest.iter().rposition(|byte| *byte > b' ').map_or(0, |last| last + 1);
         let alone = Text { bytes: text.bytes.get(..end).unwrap_or_default(), ..*text };
+        if matches!(alone.bytes.get(start..), None | Some(b"" | b"null")) {
+            // No row is what it says.
+            self.skipped += 1;
+            return;
+        }
         let rows = self.rows.len();
         let behind = match alone.valid_utf8 {
             true => self.record(&alone, start, number),
             false => self.doubtful_record(&alone, start, number),
         };
         if behind < end && self.rows.len() > rows {
-            self.objects.truncate(rows);
+            self.records.truncate(rows);
             self.rows.truncate(rows);
             let message = "malformed JSON: more text behind the object".to_string();
             let record = number..number;

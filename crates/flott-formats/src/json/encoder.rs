@@ -1,4 +1,4 @@
-//! Batches into JSON lines, spelled as Flink's `json` format (Jackson) spells them.
+//! Batches into JSON lines or messages, spelled as Flink's `json` format (Jackson) spells them.
 //!
 //! ```text
 //!   schema ──► Node tree: what each column is, keys already escaped: {"a":  ,"b":
@@ -12,8 +12,8 @@
 
 use arrow::{
     array::{
-        Array, AsArray, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, StringArray,
-        StructArray,
+        Array, AsArray, BinaryArray, BooleanArray, Int8Array, ListArray, MapArray, PrimitiveArray,
+        StringArray, StructArray,
     },
     buffer::NullBuffer,
     datatypes::{
@@ -24,7 +24,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use flott_connector::{Encoder, FormatRequest};
+use flott_connector::{Encoder, FormatRequest, Slices};
 use flott_expr::text::{append_date, append_decimal, append_double, append_float};
 use flott_types::{Code, DataType, Diagnostic, Result, TimestampUnit, TypeKind};
 
@@ -583,14 +583,16 @@ impl JsonEncoder {
     /// Appends each row's object between what `opening` gives for it (none: the row is left out) and
     /// `closing`.
     #[inline(always)]
-    pub fn lines<'a>(
+    pub fn rows<'a>(
         &mut self,
         batch: &RecordBatch,
         opening: impl Fn(usize) -> Option<&'a [u8]>,
         closing: &[u8],
-        out: &mut Vec<u8>,
+        target: &mut impl Target,
     ) -> Result<()> {
-        let (start, rows) = (out.len(), batch.num_rows());
+        let rows = batch.num_rows();
+        let out = target.buffer();
+        let start = out.len();
         out.reserve(rows * (self.row_bytes + self.row_bytes / 8));
         let fields: Option<Vec<NamedCells<'_>>> = self
             .fields
@@ -600,21 +602,91 @@ impl JsonEncoder {
             .collect();
         let fields = fields.ok_or_else(|| internal("a batch doesn't have the types of its sink"))?;
         for row in 0..rows {
-            let Some(opening) = opening(row) else { continue };
+            let Some(opening) = opening(row) else {
+                target.leave_out()?;
+                continue;
+            };
+            let out = target.buffer();
+            let before = out.len();
             out.extend_from_slice(opening);
             if let Err(error) = append_object(&fields, row, &mut self.writing, out) {
-                out.truncate(start);
+                target.abandon(start, before);
                 return Err(error);
             }
             out.extend_from_slice(closing);
+            target.end()?;
         }
-        self.row_bytes = (out.len() - start).checked_div(rows).unwrap_or(self.row_bytes).max(16);
+        let written = target.buffer().len().saturating_sub(start);
+        self.row_bytes = written.checked_div(rows).unwrap_or(self.row_bytes).max(16);
         Ok(())
     }
 }
 
+/// Where records go.
+pub(crate) trait Target {
+    /// The bytes so far.
+    fn buffer(&mut self) -> &mut Vec<u8>;
+    /// A record ends here.
+    fn end(&mut self) -> Result<()>;
+    /// A row has no record.
+    fn leave_out(&mut self) -> Result<()>;
+    /// A row can't be written: its bytes begin at `row`, those of the batch at `batch`.
+    fn abandon(&mut self, batch: usize, row: usize);
+}
+
+/// Lines, one behind the other.
+pub(crate) struct Lines<'a>(pub &'a mut Vec<u8>);
+
+impl Target for Lines<'_> {
+    #[inline(always)]
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        self.0
+    }
+    #[inline(always)]
+    fn end(&mut self) -> Result<()> {
+        self.0.push(b'\n');
+        Ok(())
+    }
+    fn leave_out(&mut self) -> Result<()> {
+        Ok(())
+    }
+    fn abandon(&mut self, batch: usize, _: usize) {
+        self.0.truncate(batch);
+    }
+}
+
+impl Target for Slices {
+    #[inline(always)]
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        self.open()
+    }
+    #[inline(always)]
+    fn end(&mut self) -> Result<()> {
+        if Slices::end(self) { Ok(()) } else { Err(too_many_bytes()) }
+    }
+    fn leave_out(&mut self) -> Result<()> {
+        if self.push(None) { Ok(()) } else { Err(too_many_bytes()) }
+    }
+    fn abandon(&mut self, _: usize, row: usize) {
+        self.open().truncate(row);
+    }
+}
+
+#[cold]
+fn too_many_bytes() -> Box<Diagnostic> {
+    Diagnostic::error(Code::OutputFailed, "more than 4 GiB of messages at a time")
+}
+
 impl Encoder for JsonEncoder {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        self.lines(batch, |_| Some(&[]), b"\n", out)
+        self.rows(batch, |_| Some(&[]), b"", &mut Lines(out))
+    }
+    fn encode_messages(
+        &mut self,
+        batch: &RecordBatch,
+        _: Option<&Int8Array>,
+        out: &mut Slices,
+    ) -> Result<()> {
+        self.rows(batch, |_| Some(&[]), b"", out)
     }
 }

@@ -4,7 +4,8 @@
 //!   bytes ─► scan.rs      where values end (16 bytes at a time)
 //!         ─► object.rs    which column a value belongs to (guessing the next key)
 //!         ─► column.rs    values into columns (number.rs, text.rs)
-//!         ─► decoder.rs   records into batches, rejects, filter
+//!         ─► plain.rs     records into rows
+//!         ─► decoder.rs   rows into batches, rejects, filter
 //!
 //!   batch ─► encoder.rs ─► bytes      (escape.rs)
 //! ```
@@ -14,8 +15,10 @@
 //! Reading takes one pass and builds no tree. A record's outcome doesn't depend on which
 //! columns are read, except that only values that are read must fit their type.
 //!
-//! Where it differs from Flink on purpose: text behind an object, and arrays in its place, are
-//! rejected; of equal keys the last one counts whatever is read; numbers that are too large are
+//! An array of objects is as many rows. Messages of a log are objects like lines are, but may hold line
+//! feeds (flat.rs).
+//!
+//! Where it differs from Flink on purpose: text behind an object is rejected; of equal keys the last one counts whatever is read; numbers that are too large are
 //! rejected, not NULL (DECIMAL) or infinite (FLOAT, DOUBLE); half of a surrogate pair is
 //! rejected, not replaced by `?`.
 
@@ -25,9 +28,11 @@ mod decoder;
 mod encoder;
 mod escape;
 mod failure;
+mod flat;
 mod number;
 mod object;
 mod options;
+mod plain;
 mod render;
 mod scan;
 #[cfg(test)]
@@ -59,6 +64,9 @@ impl Format for JsonFormat {
     fn validate(&self, request: &FormatRequest<'_>, errors: &mut Vec<Box<Diagnostic>>) {
         validate(request, PREFIX, errors);
     }
+    fn has_messages(&self) -> bool {
+        true
+    }
     fn framing(&self, _: &Options) -> Result<Framing> {
         Ok(Framing::Lines)
     }
@@ -68,7 +76,9 @@ impl Format for JsonFormat {
         scan: &ScanRequest,
         extra: Vec<ExtraColumn>,
     ) -> Result<Box<dyn Decoder>> {
-        Ok(Box::new(decoder::JsonDecoder::new(request, scan, extra)?))
+        let options = options::JsonOptions::of(&request.table.options, PREFIX)?;
+        let records = plain::PlainRecords::new(scan, &extra)?;
+        Ok(Box::new(decoder::JsonDecoder::new(records, &options, scan, extra)))
     }
     fn encoder(&self, request: &FormatRequest<'_>, _: &EvalContext) -> Result<Box<dyn Encoder>> {
         Ok(Box::new(encoder::JsonEncoder::new(request, PREFIX)?))
