@@ -1,0 +1,396 @@
+//! Questions and answers, what is remembered of them, and what is done when none comes.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, DefaultHasher},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use flott_connector::{Clock, StopSignal, SystemClock};
+use flott_types::{Code, Diagnostic, Result};
+use serde_json::{Value, json};
+use ureq::Agent;
+
+use crate::{
+    options::{Credentials, Settings},
+    tls,
+};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a whole request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pauses between rounds of requests that no URL answered.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
+/// How long an id counts as unknown before the registry is asked again.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+/// Ids remembered as unknown at the most.
+const UNKNOWN_MAX: usize = 10_000;
+const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// The language of a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Apache Avro.
+    Avro,
+    /// Protocol Buffers.
+    Protobuf,
+    /// JSON Schema.
+    Json,
+}
+
+impl Kind {
+    /// As the registry calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Avro => "AVRO",
+            Kind::Protobuf => "PROTOBUF",
+            Kind::Json => "JSON",
+        }
+    }
+    fn named(name: &str) -> Option<Self> {
+        [Kind::Avro, Kind::Protobuf, Kind::Json].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A schema that another one needs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reference {
+    /// What it is called there: an Avro name, or the path of a `.proto` file.
+    pub name: String,
+    /// Where it is registered.
+    pub subject: String,
+    /// In which version.
+    pub version: u32,
+}
+
+/// A schema as the registry has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// Its language.
+    pub kind: Kind,
+    /// Its text.
+    pub text: String,
+    /// What it needs.
+    pub references: Vec<Reference>,
+}
+
+/// A schema to be registered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NewSchema {
+    /// Its language.
+    pub kind: Kind,
+    /// Its text.
+    pub text: String,
+    /// What it needs.
+    pub references: Vec<Reference>,
+}
+
+/// Why there is no schema.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// The registry has none of this id: the record that names it is bad.
+    Unknown(String),
+    /// The registry doesn't answer, or not as it should: no record's fault.
+    Failed(Box<Diagnostic>),
+}
+
+impl From<Box<Diagnostic>> for Fault {
+    fn from(error: Box<Diagnostic>) -> Self {
+        Fault::Failed(error)
+    }
+}
+
+/// What is known of an id.
+#[derive(Default)]
+enum Known {
+    #[default]
+    Nothing,
+    Schema(Arc<Registered>),
+    /// The registry didn't have it, at this time.
+    Unknown(Duration),
+}
+
+/// A registry.
+pub struct Registry {
+    settings: Settings,
+    agent: Agent,
+    clock: SystemClock,
+    /// Held while it is fetched: whoever needs the same waits for the one answer.
+    schemas: Mutex<Map<u32, Arc<Mutex<Known>>>>,
+    ids: Mutex<Map<(String, NewSchema), u32>>,
+}
+
+/// An answer of the registry.
+struct Answer {
+    status: u16,
+    body: Value,
+}
+
+impl Answer {
+    /// What the registry says about its refusal.
+    fn message(&self) -> String {
+        match self.body.get("message").and_then(Value::as_str) {
+            Some(message) => format!("{message} (status {})", self.status),
+            None => format!("status {}", self.status),
+        }
+    }
+    fn is_good(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Registry {
+    /// The registry of these settings; the same one for all who ask with the same.
+    ///
+    /// # Errors
+    /// Certificates that can't be read. Nothing is asked of the registry yet.
+    pub fn shared(settings: &Settings) -> Result<Arc<Registry>> {
+        static ALL: OnceLock<Mutex<Map<Settings, Arc<Registry>>>> = OnceLock::new();
+        let mut all = lock(ALL.get_or_init(Mutex::default));
+        if let Some(known) = all.get(settings) {
+            return Ok(known.clone());
+        }
+        let new = Arc::new(Self::new(settings.clone())?);
+        all.insert(settings.clone(), new.clone());
+        Ok(new)
+    }
+
+    fn new(settings: Settings) -> Result<Self> {
+        let agent = Agent::config_builder()
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(REQUEST_TIMEOUT))
+            .http_status_as_error(false)
+            .user_agent(concat!("flott/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls::config(&settings)?)
+            .build()
+            .into();
+        let (schemas, ids) = (Mutex::default(), Mutex::default());
+        Ok(Self { settings, agent, clock: SystemClock::new(), schemas, ids })
+    }
+
+    /// Its first URL, for messages.
+    pub fn url(&self) -> &str {
+        self.settings.urls.first().map_or("", String::as_str)
+    }
+
+    /// The schema of this id. Blocks when it is asked for the first time.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn schema(&self, id: u32) -> Result<Arc<Registered>, Fault> {
+        let slot = {
+            let mut schemas = lock(&self.schemas);
+            if schemas.len() >= UNKNOWN_MAX {
+                schemas.retain(|_, slot| {
+                    slot.try_lock().map_or(true, |known| !matches!(*known, Known::Unknown(_)))
+                });
+            }
+            schemas.entry(id).or_default().clone()
+        };
+        let mut known = lock(&slot);
+        match &*known {
+            Known::Schema(schema) => return Ok(schema.clone()),
+            Known::Unknown(since) if self.clock.monotonic().saturating_sub(*since) < UNKNOWN_FOR => {
+                return Err(self.unknown(id));
+            }
+            _ => {}
+        }
+        let answer = self.ask(&format!("/schemas/ids/{id}"), None)?;
+        if answer.status == 404 {
+            *known = Known::Unknown(self.clock.monotonic());
+            return Err(self.unknown(id));
+        }
+        let schema = Arc::new(self.registered(&answer)?);
+        *known = Known::Schema(schema.clone());
+        Ok(schema)
+    }
+
+    fn unknown(&self, id: u32) -> Fault {
+        Fault::Unknown(format!("the schema registry {} has no schema {id}", self.url()))
+    }
+
+    /// The schema of a subject in a version.
+    ///
+    /// # Errors
+    /// `InputUnreadable`
+    pub fn version(&self, subject: &str, version: u32) -> Result<Registered> {
+        let answer = self.ask(&format!("/subjects/{}/versions/{version}", path_segment(subject)), None)?;
+        self.registered(&answer)
+    }
+
+    fn registered(&self, answer: &Answer) -> Result<Registered> {
+        if !answer.is_good() {
+            return Err(self.refused(answer));
+        }
+        self.parse(&answer.body).ok_or_else(|| {
+            self.failed("its answer is not a schema").help("check that the URL is that of a schema registry")
+        })
+    }
+
+    fn parse(&self, body: &Value) -> Option<Registered> {
+        let kind = match body.get("schemaType") {
+            Some(kind) => Kind::named(kind.as_str()?)?,
+            None => Kind::Avro,
+        };
+        let text = body.get("schema")?.as_str()?.to_string();
+        let references = match body.get("references").and_then(Value::as_array) {
+            Some(all) => all.iter().map(reference).collect::<Option<_>>()?,
+            None => Vec::new(),
+        };
+        Some(Registered { kind, text, references })
+    }
+
+    /// The id of a schema in a subject: that of an equal one, or a new one. With `registers` false only the
+    /// former. Blocks when it is asked for the first time.
+    ///
+    /// # Errors
+    /// `OutputFailed`: the registry refuses it, say because it isn't compatible with what is there.
+    pub fn register(&self, subject: &str, schema: &NewSchema, registers: bool) -> Result<u32> {
+        let key = (subject.to_string(), schema.clone());
+        // Held while it is registered: other shards wait for the answer rather than ask too.
+        let mut ids = lock(&self.ids);
+        if let Some(id) = ids.get(&key) {
+            return Ok(*id);
+        }
+        let mut body = json!({ "schema": schema.text });
+        if schema.kind != Kind::Avro {
+            body["schemaType"] = schema.kind.name().into();
+        }
+        if !schema.references.is_empty() {
+            let one = |it: &Reference| json!({"name": it.name, "subject": it.subject, "version": it.version});
+            body["references"] = schema.references.iter().map(one).collect();
+        }
+        let mut path = format!("/subjects/{}", path_segment(subject));
+        if registers {
+            path.push_str("/versions");
+        }
+        let answer = self.ask(&path, Some(&body))?;
+        let id = answer.body.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
+        match id {
+            Some(id) if answer.is_good() => {
+                ids.insert(key, id);
+                Ok(id)
+            }
+            _ => Err(self.not_registered(subject, registers, &answer)),
+        }
+    }
+
+    fn not_registered(&self, subject: &str, registers: bool, answer: &Answer) -> Box<Diagnostic> {
+        let (url, why) = (self.url(), answer.message());
+        if !registers && answer.status == 404 {
+            let message =
+                format!("the schema registry {url} does not have this sink's schema in subject '{subject}'");
+            return Diagnostic::error(Code::OutputFailed, message)
+                .help("register it, or leave 'auto.register.schemas' at 'true'");
+        }
+        let message = format!("the schema registry {url} refuses the schema of subject '{subject}': {why}");
+        let error = Diagnostic::error(Code::OutputFailed, message);
+        match answer.status {
+            409 => error.help(
+                "it isn't compatible with the subject's other schemas: change the columns, or the \
+                 compatibility level of the subject",
+            ),
+            401 | 403 => error.help("check user and password (or token) in the format's options"),
+            _ => error,
+        }
+    }
+
+    fn refused(&self, answer: &Answer) -> Box<Diagnostic> {
+        let error = self.failed(&answer.message());
+        match answer.status {
+            401 | 403 => error.help("check user and password (or token) in the format's options"),
+            _ => error,
+        }
+    }
+
+    fn failed(&self, why: &str) -> Box<Diagnostic> {
+        let message = format!("the schema registry {} gives no schema: {why}", self.url());
+        Diagnostic::error(Code::InputUnreadable, message)
+    }
+
+    /// Asks every URL in turn, and again after a pause, until one answers.
+    fn ask(&self, path: &str, body: Option<&Value>) -> Result<Answer> {
+        let mut last = String::new();
+        for pause in PAUSES.iter().map(Some).chain([None]) {
+            for url in &self.settings.urls {
+                match self.ask_one(&format!("{url}{path}"), body) {
+                    Ok(answer) if answer.status < 500 && answer.status != 429 => return Ok(answer),
+                    Ok(answer) => last = answer.message(),
+                    Err(error) => last = error.to_string(),
+                }
+            }
+            if let Some(pause) = pause {
+                StopSignal::new().wait(*pause);
+            }
+        }
+        let message = format!("cannot reach the schema registry {}: {last}", self.url());
+        let code = if body.is_some() { Code::OutputFailed } else { Code::InputUnreadable };
+        Err(Diagnostic::error(code, message)
+            .that_may_pass()
+            .help("check that it runs and that the format's option 'url' is right"))
+    }
+
+    fn ask_one(&self, url: &str, body: Option<&Value>) -> Result<Answer, ureq::Error> {
+        let authorization = match &self.settings.credentials {
+            Credentials::None => None,
+            Credentials::Basic(user) => Some(format!("Basic {}", STANDARD.encode(user))),
+            Credentials::Bearer(token) => Some(format!("Bearer {token}")),
+        };
+        let mut response = match body {
+            None => {
+                let mut request = self.agent.get(url).header("Accept", CONTENT_TYPE);
+                if let Some(value) = &authorization {
+                    request = request.header("Authorization", value);
+                }
+                request.call()?
+            }
+            Some(body) => {
+                let mut request =
+                    self.agent.post(url).header("Accept", CONTENT_TYPE).content_type(CONTENT_TYPE);
+                if let Some(value) = &authorization {
+                    request = request.header("Authorization", value);
+                }
+                request.send(body.to_string())?
+            }
+        };
+        let status = response.status().as_u16();
+        let text = response.body_mut().read_to_string()?;
+        Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
+    }
+}
+
+fn reference(value: &Value) -> Option<Reference> {
+    Some(Reference {
+        name: value.get("name")?.as_str()?.to_string(),
+        subject: value.get("subject")?.as_str()?.to_string(),
+        version: u32::try_from(value.get("version")?.as_u64()?).ok()?,
+    })
+}
+
+/// A name as a part of a path.
+fn path_segment(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte as char),
+            _ => {
+                out.push('%');
+                out.push_str(&format!("{byte:02X}"));
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! A registry of a few lines, which answers what it is told to and notes what it is asked.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use flott_types::Options;
+
+use super::*;
+
+/// Status and body for a request line and a body.
+type Answers = fn(&str, &str) -> (u16, String);
+
+struct Server {
+    url: String,
+    asked: Arc<AtomicUsize>,
+}
+
+#[allow(clippy::disallowed_methods, reason = "a server of a test ends with the test")]
+fn server(answers: Answers) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            count.fetch_add(1, Ordering::SeqCst);
+            serve(stream.unwrap(), answers);
+        }
+    });
+    Server { url, asked }
+}
+
+fn serve(stream: TcpStream, answers: Answers) {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let (status, body) = answers(&head, std::str::from_utf8(&body).unwrap());
+    let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    reader.get_mut().write_all(format!("{head}{body}").as_bytes()).unwrap();
+}
+
+fn registry(server: &Server, more: &[(&str, &str)]) -> Arc<Registry> {
+    let mut options = Options::new();
+    options.set("f.url", server.url.clone());
+    more.iter().for_each(|(key, value)| options.set(format!("f.{key}"), *value));
+    Registry::shared(&Settings::of(&options, "f").unwrap()).unwrap()
+}
+
+#[test]
+fn a_schema_is_fetched_once() {
+    let server = server(|head, _| {
+        assert!(head.contains("Basic dTpw"), "{head}");
+        match head.split_whitespace().nth(1) {
+            Some("/schemas/ids/7") => (200, json!({"schema": "\"int\""}).to_string()),
+            _ => (404, json!({"error_code": 40403, "message": "Schema not found"}).to_string()),
+        }
+    });
+    let registry = registry(&server, &[("basic-auth.user-info", "u:p")]);
+    for _ in 0..3 {
+        assert_eq!(registry.schema(7).unwrap().text, "\"int\"");
+        assert!(matches!(registry.schema(8), Err(Fault::Unknown(_))));
+    }
+    assert_eq!(server.asked.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_schema_is_registered_once_and_a_refusal_says_why() {
+    let server = server(|head, body| match head.split_whitespace().nth(1) {
+        Some("/subjects/bids%2Fa-value/versions") => {
+            assert_eq!(body, r#"{"schema":"\"int\""}"#);
+            (200, json!({"id": 3}).to_string())
+        }
+        _ => (409, json!({"error_code": 409, "message": "incompatible"}).to_string()),
+    });
+    let registry = registry(&server, &[]);
+    let schema = NewSchema { kind: Kind::Avro, text: "\"int\"".into(), references: Vec::new() };
+    for _ in 0..2 {
+        assert_eq!(registry.register("bids/a-value", &schema, true).unwrap(), 3);
+    }
+    assert_eq!(server.asked.load(Ordering::SeqCst), 1);
+    let error = registry.register("other", &schema, true).unwrap_err();
+    assert!(error.message.ends_with("incompatible (status 409)") && !error.passing, "{error}");
+}
+
+#[test]
+fn a_registry_that_fails_is_asked_again_and_may_come_back() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let flaky = server(|_, _| match ASKED.fetch_add(1, Ordering::SeqCst) {
+        0 => (503, String::new()),
+        _ => (200, json!({"schema": "s", "schemaType": "PROTOBUF"}).to_string()),
+    });
+    assert_eq!(registry(&flaky, &[]).schema(1).unwrap().kind, Kind::Protobuf);
+    let nobody = Server { url: "http://127.0.0.1:9".into(), asked: Arc::default() };
+    let Err(Fault::Failed(error)) = registry(&nobody, &[]).schema(1) else { panic!("nobody is there") };
+    assert!(error.passing && error.message.contains("cannot reach"), "{error}");
+}
