@@ -19,6 +19,7 @@
 //! - A lost answer is [`Outcome::Uncertain`], never a failure.
 //! - Rows that a writer takes after `prepare(n)` are held back until epoch n is committed, or until
 //!   [`Decider::goes_on`] says that its checkpoint failed and its rows are decided with a later one.
+//!   Epochs rise, so a number does: rows behind `prepare(n)` may go as soon as it is above n.
 
 use std::{any::Any, sync::Arc};
 
@@ -63,16 +64,19 @@ pub trait Decider: Send + Sync {
     /// # Errors
     /// `OutputFailed`
     fn token(&self) -> Result<Option<u64>>;
-    /// Commits everything that writers have prepared, with `number` as the token; opens the next
-    /// transaction and lets the rows of the next epoch through. To be called for every checkpoint, also
-    /// for one without rows.
+    /// Commits everything that writers have prepared up to `epoch`, with `number` as the token; opens the
+    /// next transaction and lets rows behind that epoch through. To be called for every checkpoint, also for
+    /// one without rows.
     ///
     /// # Errors
     /// `OutputFailed`: it was not tried.
-    fn commit(&self, number: u64) -> Result<Outcome>;
-    /// The checkpoint that was to decide what has been prepared isn't made: those rows are decided with the
-    /// next one. Lets the rows of the next epoch into the same transaction.
-    fn goes_on(&self);
+    fn commit(&self, number: u64, epoch: u64) -> Result<Outcome>;
+    /// The checkpoint of `epoch` isn't made: what was prepared for it is decided with a later one. Lets rows
+    /// behind that epoch into the same transaction, also those of writers that prepare it only now.
+    fn goes_on(&self, epoch: u64);
+    /// The run is over, however it ended: what is open is aborted, as far as that can be had at once, so that
+    /// readers needn't wait until it expires. After an uncertain commit nothing is done any more.
+    fn close(&self);
     /// For sinks that share it.
     fn as_any(&self) -> &dyn Any;
 }

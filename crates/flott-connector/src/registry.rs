@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use flott_types::{Code, Diagnostic, Result};
+use flott_types::{Code, Diagnostic, Options, Result};
 
 use crate::{
     Format, LookupRequest, LookupTable, OptionDef, ScanRequest, Sink, SinkRequest, Source, TableDescription,
@@ -18,6 +18,37 @@ pub enum Changelog {
     Upsert,
     /// All kinds, rows as they were before a change included.
     Retract,
+}
+
+/// What a pipeline does with a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It reads it.
+    Source,
+    /// It writes it.
+    Sink,
+}
+
+/// How much a doubt takes from a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Good to know; the promise stands.
+    Note,
+    /// Rows may be doubled.
+    Doubles,
+    /// Rows may be lost.
+    Loses,
+}
+
+/// What weakens a promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// What, as half a sentence in an operator's words.
+    pub what: String,
+    /// The way out.
+    pub way_out: String,
+    /// How much it takes.
+    pub weight: Weight,
 }
 
 /// A family of tables: `'connector' = '<name>'`.
@@ -59,6 +90,23 @@ pub trait Connector: Send + Sync {
     fn sink_guarantee(&self, table: &TableDescription) -> crate::SinkGuarantee {
         let _ = table;
         crate::SinkGuarantee::Immediate
+    }
+    /// Of a table whose guarantee is [`crate::SinkGuarantee::Deciding`]: which transaction its rows go into, in
+    /// words. All such tables of a job must name the same. Looks at nothing outside the options.
+    fn transaction(&self, table: &TableDescription) -> String {
+        table.options.get("connector").unwrap_or_default().to_string()
+    }
+    /// What weakens the promise of a pipeline that reads (or writes) this table, by its options and the job's.
+    /// Looks at nothing outside.
+    fn doubts(&self, table: &TableDescription, role: Role, job_options: &Options) -> Vec<Doubt> {
+        let _ = (table, role, job_options);
+        Vec::new()
+    }
+    /// As [`Connector::doubts`], by what the outside says: a server's settings and versions. What can't be
+    /// asked is no doubt.
+    fn doubts_outside(&self, table: &TableDescription, role: Role, job_options: &Options) -> Vec<Doubt> {
+        let _ = (table, role, job_options);
+        Vec::new()
     }
     /// What decides the epochs of these tables, all those of the job whose guarantee is
     /// [`crate::SinkGuarantee::Deciding`]. No I/O yet.

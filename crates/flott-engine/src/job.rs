@@ -10,8 +10,8 @@
 use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use flott_connector::{
-    Clock, Disk, LookupRequest, LookupRetry, LookupTable, OnError, Registry, ScanRequest, Sink, SinkRequest,
-    Source, StopSignal,
+    Clock, Decider, DeciderRequest, Disk, LookupRequest, LookupRetry, LookupTable, OnError, Registry,
+    ScanRequest, Sink, SinkGuarantee, SinkRequest, Source, StopSignal,
 };
 use flott_expr::{EvalContext, Program};
 use flott_operators::MemoryBudget;
@@ -136,6 +136,8 @@ pub(crate) struct Run<J> {
     pub counters: Arc<Counters>,
     pub context: EvalContext,
     pub coordinator: Option<Coordinator>,
+    /// What decides the epochs of the job's deciding sinks, if it has any.
+    pub decider: Option<Arc<dyn Decider>>,
     /// Operators that have their state back.
     pub restored: Restored,
 }
@@ -172,11 +174,19 @@ impl<J: Deref<Target = Job>> Run<J> {
         let shards = job.settings.parallelism.max(1);
         let counters =
             Arc::new(Counters { activity: Arc::new(Activity::of(&topology, shards)), ..counters(&topology) });
-        let coordinator = match &job.settings.checkpointing {
-            Some(settings) if job.replay.is_none() && job.collect.is_none() => {
-                Some(Coordinator::start(settings, &job, &topology, check)?.tells(counters.activity.clone()))
+        let checkpointing = job.settings.checkpointing.as_ref();
+        let checkpointing = checkpointing.filter(|_| job.replay.is_none() && job.collect.is_none());
+        let decider = decider(&job, &topology, checkpointing.is_some())?;
+        let coordinator = match checkpointing {
+            Some(settings) => Some(
+                Coordinator::start(settings, &job, &topology, decider.clone(), check)?
+                    .tells(counters.activity.clone()),
+            ),
+            None => {
+                // All rows are one transaction.
+                decider.iter().try_for_each(|it| it.fence())?;
+                None
             }
-            _ => None,
         };
         counters.activity.is_of(Identity {
             job: job.settings.pipeline_name.clone(),
@@ -187,8 +197,18 @@ impl<J: Deref<Target = Job>> Run<J> {
         });
         let (sources, sinks, lookups) = (Vec::new(), Vec::new(), Vec::new());
         let restored = Restored::default();
-        let mut run =
-            Self { job, topology, sources, sinks, lookups, counters, context, coordinator, restored };
+        let mut run = Self {
+            job,
+            topology,
+            sources,
+            sinks,
+            lookups,
+            counters,
+            context,
+            coordinator,
+            decider,
+            restored,
+        };
         run.build_sources()?;
         run.build_sinks()?;
         run.build_lookups()?;
@@ -302,7 +322,7 @@ impl<J: Deref<Target = Job>> Run<J> {
                             .coordinator
                             .as_ref()
                             .map_or(self.sinks.len(), |it| it.sink_number(&node.name)),
-                        decider: None,
+                        decider: self.decider.clone(),
                     };
                     self.job.registry.connector_of(table)?.sink(table, &request, &self.job.registry)?
                 }
@@ -311,6 +331,26 @@ impl<J: Deref<Target = Job>> Run<J> {
         }
         Ok(())
     }
+}
+
+/// What decides the epochs of the job's deciding sinks, if it has any.
+fn decider(job: &Job, topology: &Topology, checkpoints: bool) -> Result<Option<Arc<dyn Decider>>> {
+    let mut tables = Vec::new();
+    for (_, node) in &topology.sinks {
+        if let SinkTarget::Table(table) = &node.target
+            && job.registry.connector_of(table)?.sink_guarantee(table) == SinkGuarantee::Deciding
+        {
+            tables.push(table);
+        }
+    }
+    let Some(first) = tables.first() else { return Ok(None) };
+    let request = DeciderRequest {
+        job_options: job.settings.options.clone(),
+        pipeline_name: job.settings.pipeline_name.clone(),
+        checkpoints,
+        clock: job.clock.clone(),
+    };
+    job.registry.connector_of(first)?.decider(&tables, &request).map(Some)
 }
 
 fn counters(topology: &Topology) -> Counters {

@@ -11,7 +11,9 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use flott_connector::{BufferPool, Committable, Committer, DeadLetterQueue, ReadContext, SourceReader};
+use flott_connector::{
+    BufferPool, Committable, Committer, DeadLetterQueue, Outcome, ReadContext, SourceReader,
+};
 use flott_plan::Distribution;
 use flott_types::{Code, Diagnostic, Result};
 
@@ -276,6 +278,13 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
         if let Some(coordinator) = &mut self.coordinator {
             coordinator.last(prepared, drained, &mut parts.hands())?;
         } else {
+            if let Some(decider) = &self.decider {
+                // The only transaction of the run: rows of another try would come in addition.
+                match decider.commit(1, 1).map_err(Diagnostic::that_lasts)? {
+                    Outcome::Committed => {}
+                    Outcome::Uncertain(error) | Outcome::Fenced(error) => return Err(error.that_lasts()),
+                }
+            }
             for (index, committables) in &prepared {
                 tracing::info!(
                     sink = self.counters.sinks[*index].name.as_str(),
@@ -310,12 +319,13 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
     }
 
     fn ordered_writers(&self) -> Result<Vec<Option<Arc<OrderedWriter>>>> {
+        let shards = self.job.settings.parallelism.max(1);
         let mut out = Vec::new();
         for (sink, (node, _)) in self.sinks.iter().zip(&self.topology.sinks) {
             // Changes that come from a source as they are: only one writer keeps the order of each key's.
             let ordered = self.job.plan.nodes[*node].distribution == Distribution::Single;
             out.push(if ordered || sink.wants_order() {
-                Some(Arc::new(OrderedWriter::new(sink.writer(0, 1)?, self.sources.len())))
+                Some(Arc::new(OrderedWriter::new(sink.writer(0, 1)?, self.sources.len(), shards)))
             } else {
                 None
             });
@@ -360,6 +370,7 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
             Ok(status) => (status, None),
             Err(error) => (Status::Failed, Some(error)),
         };
+        self.decider.iter().for_each(|it| it.close());
         let mut summary = self.counters.summary(status);
         summary.checkpoints = self.coordinator.as_ref().map(Coordinator::summary);
         summary.lookups = self.lookup_summaries();

@@ -99,7 +99,7 @@ impl Builder<'_> {
         let mut sinks = Vec::new();
         for (index, sink) in self.sinks.iter().enumerate() {
             let writer = match &self.ordered[index] {
-                Some(shared) => Writer::Ordered { shared: shared.clone(), held: Vec::new() },
+                Some(shared) => Writer::Ordered { shared: shared.clone(), shard: number, held: Vec::new() },
                 None => Writer::Own(sink.writer(number, shards)?),
             };
             let key = self.topology.sinks[index].1.upsert_key.clone();

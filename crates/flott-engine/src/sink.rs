@@ -38,6 +38,8 @@ pub enum Writer {
     Ordered {
         /// The shared writer.
         shared: Arc<OrderedWriter>,
+        /// Which shard this is.
+        shard: usize,
         /// Rows of the chunk in hand.
         held: Vec<Written>,
     },
@@ -116,7 +118,9 @@ impl SinkTask {
         match &mut self.writer {
             Writer::Own(writer) => self.watch.during(self.index, || write_to(writer.as_mut(), &written))?,
             Writer::Ordered { held, .. } if of_a_chunk => held.push(written),
-            Writer::Ordered { shared, .. } => self.watch.during(self.index, || shared.write(&written))?,
+            Writer::Ordered { shared, shard, .. } => {
+                self.watch.during(self.index, || shared.write(*shard, written))?;
+            }
         }
         add(&self.counters.edges[edge].output, rows);
         Ok(())
@@ -125,9 +129,9 @@ impl SinkTask {
     pub fn chunk_done(&mut self, source: usize, sequence: u64) -> Result<()> {
         match &mut self.writer {
             Writer::Own(_) => Ok(()),
-            Writer::Ordered { shared, held } => {
+            Writer::Ordered { shared, shard, held } => {
                 let held = std::mem::take(held);
-                self.watch.during(self.index, || shared.complete(source, sequence, held))
+                self.watch.during(self.index, || shared.complete(*shard, source, sequence, held))
             }
         }
     }
@@ -163,7 +167,7 @@ impl SinkTask {
     pub fn finish(&mut self) -> Result<()> {
         match &mut self.writer {
             Writer::Own(writer) => writer.finish(),
-            Writer::Ordered { .. } => Ok(()),
+            Writer::Ordered { shared, shard, .. } => shared.end(*shard),
         }
     }
     /// Begins to make durable what this shard wrote. The last time, a shared writer is the job's to
@@ -173,7 +177,7 @@ impl SinkTask {
         match &mut self.writer {
             Writer::Own(writer) => writer.prepare(epoch),
             Writer::Ordered { .. } if last => Ok(()),
-            Writer::Ordered { shared, .. } => shared.prepare(epoch),
+            Writer::Ordered { shared, shard, .. } => shared.pass(*shard, epoch),
         }
     }
     /// The committables, once durable.
@@ -181,7 +185,7 @@ impl SinkTask {
         match &mut self.writer {
             Writer::Own(writer) => writer.poll_prepared(),
             Writer::Ordered { .. } if self.preparing_last => Ok(Some(Vec::new())),
-            Writer::Ordered { shared, .. } => shared.poll_prepared(),
+            Writer::Ordered { shared, shard, .. } => shared.poll_passed(*shard),
         }
     }
 }

@@ -121,11 +121,11 @@ proptest! {
             .prop_shuffle(),
     ) {
         let written = Arc::new(Mutex::new(Vec::new()));
-        let writer = OrderedWriter::new(Box::new(Collect(written.clone())), 2);
+        let writer = OrderedWriter::new(Box::new(Collect(written.clone())), 2, 1);
         for (source, sequence) in order {
             // Some chunks give no batch, some several.
             let batches = (0..sequence % 3).map(|part| one_value(source as i64 * 1000 + sequence as i64 * 10 + part as i64));
-            writer.complete(source, sequence, batches.map(|batch| (batch, None)).collect()).unwrap();
+            writer.complete(0, source, sequence, batches.map(|batch| (batch, None)).collect()).unwrap();
         }
         prop_assert!(writer.is_ready(), "nothing waits any more");
         let written = written.lock().unwrap();
@@ -217,15 +217,40 @@ fn nothing_behind_a_barrier_is_taken_before_all_channels_have_come_to_it() {
 
 #[test]
 fn shards_pause_while_too_much_waits_for_an_earlier_chunk() {
-    let writer = OrderedWriter::new(Box::new(Collect(Arc::default())), 1);
+    let writer = OrderedWriter::new(Box::new(Collect(Arc::default())), 1, 1);
     for sequence in 1..=31 {
-        writer.complete(0, sequence, Vec::new()).unwrap();
+        writer.complete(0, 0, sequence, Vec::new()).unwrap();
         assert!(writer.is_ready());
     }
-    writer.complete(0, 32, Vec::new()).unwrap();
+    writer.complete(0, 0, 32, Vec::new()).unwrap();
     assert!(!writer.is_ready());
-    writer.complete(0, 0, Vec::new()).unwrap();
+    writer.complete(0, 0, 0, Vec::new()).unwrap();
     assert!(writer.is_ready());
+}
+
+#[test]
+fn the_ordered_writer_prepares_an_epoch_when_it_has_all_of_it_and_nothing_more() {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let writer = OrderedWriter::new(Box::new(Collect(log.clone())), 1, 2);
+    let rows = |value| vec![(one_value(value), None)];
+    writer.complete(0, 0, 0, rows(10)).unwrap();
+    // Shard 0 is through with the epoch and goes on, while shard 1 is still at its chunk.
+    writer.pass(0, 7).unwrap();
+    writer.complete(0, 0, 2, rows(30)).unwrap();
+    writer.write(0, (one_value(40), None)).unwrap();
+    assert_eq!(writer.poll_passed(0).unwrap(), None);
+    writer.complete(1, 0, 1, rows(20)).unwrap();
+    assert_eq!(*log.lock().unwrap(), [10, 20]);
+    writer.pass(1, 7).unwrap();
+    assert_eq!(*log.lock().unwrap(), [10, 20, -7, 30, 40], "-7: epoch 7 is prepared");
+    assert_eq!(writer.poll_passed(1).unwrap().map(|it| it.len()), Some(1));
+    assert_eq!(writer.poll_passed(0).unwrap().map(|it| it.len()), Some(0), "one of them gets it");
+    // Who has ended holds nobody back.
+    writer.pass(1, 8).unwrap();
+    assert_eq!(writer.poll_passed(1).unwrap(), None);
+    writer.end(0).unwrap();
+    assert_eq!(writer.poll_passed(1).unwrap().map(|it| it.len()), Some(1));
+    assert_eq!(log.lock().unwrap().last(), Some(&-8));
 }
 
 fn one_value(value: i64) -> RecordBatch {
@@ -241,10 +266,11 @@ impl SinkWriter for Collect {
         self.0.lock().unwrap().extend_from_slice(batch.column(0).as_primitive::<Int64Type>().values());
         Ok(())
     }
-    fn prepare(&mut self, _: u64) -> Result<()> {
+    fn prepare(&mut self, epoch: u64) -> Result<()> {
+        self.0.lock().unwrap().push(-(epoch as i64));
         Ok(())
     }
     fn poll_prepared(&mut self) -> Result<Option<Vec<Committable>>> {
-        Ok(Some(Vec::new()))
+        Ok(Some(vec![Committable { content: serde_json::Value::Null }]))
     }
 }

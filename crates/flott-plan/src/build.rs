@@ -387,6 +387,7 @@ impl Build<'_> {
             Promise::AtLeastOnceImmediate | Promise::AtMostOnceImmediate => Distribution::Single,
             Promise::ExactlyOnce
             | Promise::ExactlyOnceAtEnd
+            | Promise::AtLeastOnce
             | Promise::AtMostOnce
             | Promise::AtMostOnceAtEnd
             | Promise::AtLeastOnceAtEnd

@@ -13,9 +13,9 @@
 //! look-ups, windows on processing time. What was published never is computed again, so each row is there
 //! once all the same; it is noted, and no obstacle.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use flott_connector::{Registry, SinkGuarantee};
+use flott_connector::{Connector, Doubt, Registry, Role, SinkGuarantee, Weight};
 use flott_expr::{Expr, ExprKind};
 use flott_types::{Code, Diagnostic, OptionValue, Options, Result, Span, TableDescription, TimeAttribute};
 
@@ -26,6 +26,8 @@ use crate::{Node, NodeId, NodeKind, OperatorNode, SinkNode, SinkTarget, SourceIn
 pub enum Promise {
     /// Every row once: rows are published with the checkpoint that they belong to.
     ExactlyOnce,
+    /// Every row at least once: rows are published with their checkpoint, but something doubles them.
+    AtLeastOnce,
     /// Every row once when the run has ended: what it writes replaces what another one left.
     ExactlyOnceAtEnd,
     /// Every row at most once: rows are published with their checkpoint, but a source can't be read
@@ -51,8 +53,26 @@ impl Promise {
         match self {
             Promise::ExactlyOnce | Promise::ExactlyOnceAtEnd => "exactly-once",
             Promise::AtMostOnce | Promise::AtMostOnceAtEnd | Promise::AtMostOnceImmediate => "at-most-once",
-            Promise::AtLeastOnceAtEnd | Promise::AtLeastOnceImmediate => "at-least-once",
+            Promise::AtLeastOnce | Promise::AtLeastOnceAtEnd | Promise::AtLeastOnceImmediate => {
+                "at-least-once"
+            }
             Promise::Nothing => "none",
+        }
+    }
+
+    /// What is left of it under a doubt.
+    fn less(self, weight: Weight) -> Self {
+        match (self, weight) {
+            (promise, Weight::Note) => promise,
+            (Promise::ExactlyOnce, Weight::Doubles) => Promise::AtLeastOnce,
+            (Promise::ExactlyOnceAtEnd, Weight::Doubles) => Promise::AtLeastOnceAtEnd,
+            (promise, Weight::Doubles) => promise,
+            (Promise::ExactlyOnce | Promise::AtLeastOnce, Weight::Loses) => Promise::AtMostOnce,
+            (Promise::ExactlyOnceAtEnd | Promise::AtLeastOnceAtEnd, Weight::Loses) => {
+                Promise::AtMostOnceAtEnd
+            }
+            (Promise::AtLeastOnceImmediate, Weight::Loses) => Promise::AtMostOnceImmediate,
+            (promise, Weight::Loses) => promise,
         }
     }
 
@@ -60,6 +80,7 @@ impl Promise {
     fn because(self) -> &'static str {
         match self {
             Promise::ExactlyOnce => "rows are published with their checkpoint",
+            Promise::AtLeastOnce => "rows are published with their checkpoint, but some may come twice",
             Promise::ExactlyOnceAtEnd => "a run that is begun anew replaces what was there",
             Promise::AtMostOnce => {
                 "rows are published with their checkpoint, but a source can't be read again"
@@ -169,13 +190,19 @@ pub fn of(target: &SinkTarget, name: &str, evidence: &Evidence<'_>) -> Result<Gu
     let mut obstacles: Vec<Obstacle> = unrepeatable;
     let replays = obstacles.is_empty();
     let checkpoints = has_checkpoints(evidence.options);
+    let mut doubts = connector.doubts(table, Role::Sink, evidence.options);
+    for (table, connector) in tables_read(&behind, evidence.registry)? {
+        doubts.extend(connector.doubts(table, Role::Source, evidence.options));
+    }
     let promise = match connector.sink_guarantee(table) {
         SinkGuarantee::Discards => {
             obstacles.insert(0, discards(connector.name()));
             Promise::Nothing
         }
         SinkGuarantee::Immediate => {
-            obstacles.insert(0, immediate(connector.name()));
+            if doubts.iter().all(|it| it.weight == Weight::Note) {
+                obstacles.insert(0, immediate(connector.name()));
+            }
             if replays { Promise::AtLeastOnceImmediate } else { Promise::AtMostOnceImmediate }
         }
         SinkGuarantee::Repeatable | SinkGuarantee::Deciding if checkpoints && replays => Promise::ExactlyOnce,
@@ -189,8 +216,18 @@ pub fn of(target: &SinkTarget, name: &str, evidence: &Evidence<'_>) -> Result<Gu
             if replays { Promise::AtLeastOnceAtEnd } else { Promise::AtMostOnceAtEnd }
         }
     };
+    let promise = doubts.iter().fold(promise, |promise, doubt| promise.less(doubt.weight));
+    let mut notes = notes(&behind);
+    for Doubt { what, way_out, weight } in doubts {
+        match weight {
+            Weight::Note => notes.push(what),
+            Weight::Doubles | Weight::Loses => {
+                obstacles.push(Obstacle { what, way_out, loses: weight == Weight::Loses });
+            }
+        }
+    }
     let asked = asked(table, evidence.options)?;
-    let guarantee = Guarantee { promise, obstacles, notes: notes(&behind), asked };
+    let guarantee = Guarantee { promise, obstacles, notes, asked };
     if let Some((asked, span)) = asked
         && !asked.is_held_by(promise)
     {
@@ -323,19 +360,29 @@ fn behind<'a>(plan: &'a StreamPlan, inputs: &[NodeId]) -> Vec<&'a Node> {
 /// Sources that can't be read again from where they were.
 fn unrepeatable(behind: &[&Node], registry: &Registry) -> Result<Vec<Obstacle>> {
     let mut out = Vec::new();
-    for node in behind {
-        if let NodeKind::Source(source) = &node.kind
-            && let SourceInput::Table { table, .. } = &source.input
-        {
-            let connector = registry.connector_of(table)?;
-            if !connector.replays(table) {
-                let (source, connector) = (&source.name, connector.name());
-                let what = format!("source '{source}' (connector '{connector}') can't be read again");
-                out.push(once_only(what));
-            }
+    for (table, connector) in tables_read(behind, registry)? {
+        if !connector.replays(table) {
+            let (source, connector) = (&table.name, connector.name());
+            let what = format!("source '{source}' (connector '{connector}') can't be read again");
+            out.push(once_only(what));
         }
     }
     Ok(out)
+}
+
+/// The tables that these nodes read.
+fn tables_read<'a>(
+    behind: &[&'a Node],
+    registry: &'a Registry,
+) -> Result<Vec<(&'a TableDescription, &'a Arc<dyn Connector>)>> {
+    let table = |node: &&'a Node| match &node.kind {
+        NodeKind::Source(source) => match &source.input {
+            SourceInput::Table { table, .. } => Some(table),
+            SourceInput::Values(_) => None,
+        },
+        _ => None,
+    };
+    behind.iter().filter_map(table).map(|table| Ok((table, registry.connector_of(table)?))).collect()
 }
 
 fn are_bounded(behind: &[&Node]) -> bool {

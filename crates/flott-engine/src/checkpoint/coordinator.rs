@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use flott_connector::{Clock, Committable, Committer, DeadLetterQueue};
+use flott_connector::{Clock, Committable, Committer, DeadLetterQueue, Decider, Outcome};
 use flott_plan::upgrade::Upgrade;
 use flott_state::{Incarnation, Manifest, Storage, chain, manifest::OperatorEntry};
 use flott_types::{
@@ -86,6 +86,10 @@ pub struct Coordinator {
     pub(super) tip_is_confirmed: bool,
     /// What the run goes on from, and where its state lies.
     pub(super) origin: Option<Origin>,
+    /// What decides epochs, if they don't count as decided once their manifest is written.
+    pub(super) decider: Option<Arc<dyn Decider>>,
+    /// The decider's token is of no checkpoint that the job knows: it begins anew.
+    pub(super) token_is_foreign: bool,
     /// An older checkpoint had to be used than the newest.
     pub(super) fell_back: bool,
     /// What the script is, to be compared with what it was.
@@ -176,7 +180,9 @@ impl Coordinator {
             Report::Finished { shard, snapshots, counts, committables } => {
                 // What the shard did behind the barrier under way is in here too, so that checkpoint
                 // can't be completed any more: all of it goes into the last one.
-                rounds.under_way = None;
+                if let (Some(given_up), Some(decider)) = (rounds.under_way.take(), &self.decider) {
+                    decider.goes_on(given_up.epoch);
+                }
                 self.activity.checkpoint.given_up();
                 self.pending.snapshots(shard, snapshots);
                 self.pending.committables(committables);
@@ -303,6 +309,7 @@ impl Coordinator {
                 self.summary.failed += 1;
                 self.activity.checkpoint.fails(&error.message);
                 self.failed_in_a_row += 1;
+                self.decider.iter().for_each(|decider| decider.goes_on(it.epoch));
                 self.failure_may_pass = error.passing;
                 if planted(Bug::CommittableLostOnAbort) {
                     self.pending.committables = vec![Vec::new(); self.sinks.len()];
@@ -319,10 +326,11 @@ impl Coordinator {
             Err(error) => return Err(error),
         };
         let number = manifest.number;
+        self.activity.checkpoint.comes_to(Phase::Publishing);
+        self.decide(number, manifest.epoch)?;
         if planted(Bug::ConfirmBeforeCommit) {
             self.incarnation.confirm()?;
         }
-        self.activity.checkpoint.comes_to(Phase::Publishing);
         for (committer, name) in committers.iter_mut().zip(&self.sinks) {
             let contents = manifest.sinks.get(name).cloned().unwrap_or_default();
             let committables: Vec<Committable> =
@@ -356,6 +364,26 @@ impl Coordinator {
             tracing::warn!("old checkpoints could not be removed: {}", error.message);
         }
         Ok(())
+    }
+
+    /// The commit that decides a checkpoint whose manifest is pending, if there is one.
+    ///
+    /// # Errors
+    /// `Superseded`. That nobody knows, or that somebody fenced who is not newer: whoever claims anew asks
+    /// the token.
+    pub(super) fn decide(&self, number: u64, epoch: u64) -> Result<()> {
+        let Some(decider) = &self.decider else { return Ok(()) };
+        match decider.commit(number, epoch)? {
+            Outcome::Committed => Ok(()),
+            Outcome::Uncertain(error) => {
+                tracing::warn!(checkpoint = number, "whether it was committed is unknown: {}", error.message);
+                Err(error.that_may_pass())
+            }
+            Outcome::Fenced(error) => {
+                self.incarnation.check_fence()?;
+                Err(error.that_may_pass())
+            }
+        }
     }
 
     /// What checkpoints the run has made.

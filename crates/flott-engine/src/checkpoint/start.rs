@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
 
-use flott_connector::{Committable, Committer, DeadLetterQueue};
+use flott_connector::{Committable, Committer, DeadLetterQueue, Decider};
 use flott_expr::EvalContext;
 use flott_plan::upgrade::Upgrade;
 use flott_state::{
@@ -52,7 +52,13 @@ impl Coordinator {
     ///
     /// # Errors
     /// `CheckpointUnusable`, `CheckpointFailed`, `Superseded`.
-    pub fn start(settings: &Checkpointing, job: &Job, topology: &Topology, check: Check) -> Result<Self> {
+    pub fn start(
+        settings: &Checkpointing,
+        job: &Job,
+        topology: &Topology,
+        decider: Option<Arc<dyn Decider>>,
+        check: Check,
+    ) -> Result<Self> {
         let clock = job.clock.clone();
         let name = settings.job.clone();
         let directory = settings.directory.join(job_folder(&name));
@@ -60,9 +66,20 @@ impl Coordinator {
         let script = Script::of(&job.plan, topology);
         look_before(settings, job, &script)?;
         let mut incarnation = claim(settings, job, storage.clone(), check)?;
-        let recovered = match incarnation.recover_checked(Token::NotNeeded, check) {
+        // After the claim, never before: what was pending under it would be discarded, and committed all the
+        // same. The token only after the fence: what an older run still commits is seen, or refused.
+        let token = match &decider {
+            None => Token::NotNeeded,
+            Some(decider) => {
+                decider.fence()?;
+                Token::Of(decider.token()?)
+            }
+        };
+        let mut token_is_foreign = false;
+        let recovered = match incarnation.recover_checked(token, check) {
             Err(error) if settings.resume != Resume::Auto && error.code == Code::CheckpointUnusable => {
                 tracing::warn!("the job's own checkpoints can't be used: {}", error.message);
+                token_is_foreign = decider.is_some();
                 Recovered { manifest: None, finish: false, discarded: Vec::new(), skipped: Vec::new() }
             }
             recovered => recovered?,
@@ -101,6 +118,8 @@ impl Coordinator {
             tip,
             origin: None,
             tip_is_confirmed: confirmed,
+            decider,
+            token_is_foreign,
             fell_back,
             script,
             upgrade: Upgrade::default(),
@@ -343,7 +362,8 @@ impl Coordinator {
     /// A job that begins anew beside older checkpoints says so before its first row: should it die before
     /// its first checkpoint, nobody takes it for the older job.
     fn mark_fresh_start(&mut self) -> Result<()> {
-        if self.origin.is_some() || self.tip.is_none() {
+        let began_before = self.tip.is_some() || self.token_is_foreign;
+        if self.origin.is_some() || !began_before {
             return Ok(());
         }
         let epoch = self.first_epoch() - 1;
@@ -351,6 +371,7 @@ impl Coordinator {
         manifest.plan.clone_from(&self.operators);
         manifest.counters = self.extras(&Counts::default());
         self.publish(&mut manifest)?;
+        self.decide(manifest.number, epoch)?;
         self.incarnation.confirm()
     }
 }
