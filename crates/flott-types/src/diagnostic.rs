@@ -116,6 +116,16 @@ pub enum Code {
     StateLost,
     /// FLT-2107: state beyond memory could not be written to `state.dir`, or read back.
     StateSpillFailed,
+    /// FLT-2201: a topic isn't there, or not any more.
+    TopicMissing,
+    /// FLT-2202: a log's brokers don't answer.
+    BrokerUnreachable,
+    /// FLT-2203: a log's brokers refuse who asks, or what is asked.
+    AccessDenied,
+    /// FLT-2204: a transaction expired, was fenced, or ended without an answer.
+    TransactionLost,
+    /// FLT-2205: a log's brokers refuse a message.
+    MessageRefused,
     /// FLT-2901: a bug in Flott.
     Internal,
 }
@@ -157,6 +167,11 @@ impl Code {
         Code::AlreadyRunning,
         Code::StateLost,
         Code::StateSpillFailed,
+        Code::TopicMissing,
+        Code::BrokerUnreachable,
+        Code::AccessDenied,
+        Code::TransactionLost,
+        Code::MessageRefused,
         Code::Internal,
     ];
 
@@ -197,6 +212,11 @@ impl Code {
             Code::AlreadyRunning => "FLT-2104",
             Code::StateLost => "FLT-2105",
             Code::StateSpillFailed => "FLT-2107",
+            Code::TopicMissing => "FLT-2201",
+            Code::BrokerUnreachable => "FLT-2202",
+            Code::AccessDenied => "FLT-2203",
+            Code::TransactionLost => "FLT-2204",
+            Code::MessageRefused => "FLT-2205",
             Code::Internal => "FLT-2901",
         }
     }
