@@ -26,7 +26,10 @@ use std::{
 };
 
 use flott_connector::{Committable, SinkWriter};
-use flott_types::Result;
+use flott_types::{
+    Result,
+    planted::{Bug, planted},
+};
 
 use crate::sink::{Written, write_to};
 
@@ -65,7 +68,10 @@ impl State {
     fn advance(&mut self) -> Result<()> {
         loop {
             self.write_waiting()?;
-            let passed = self.passed.iter().flatten().min().copied().unwrap_or(self.epochs.len());
+            let mut passed = self.passed.iter().flatten().min().copied().unwrap_or(self.epochs.len());
+            if planted(Bug::SharedWriterNotAligned) {
+                passed = self.epochs.len();
+            }
             let Some(epoch) = self.epochs.get(self.prepared).filter(|_| passed > self.prepared) else {
                 return Ok(());
             };

@@ -46,11 +46,21 @@ pub enum Bug {
     BarrierNotAligned,
     /// Every shard restores all key groups, whoever owns them.
     KeyGroupsNotFiltered,
+    /// The producer is initialised before the job is claimed.
+    FenceBeforeClaim,
+    /// The last commit's number is asked for before older producers are kept out.
+    TokenBeforeFence,
+    /// A commit whose answer was lost counts as done.
+    UncertainIsSuccess,
+    /// Files are published before the commit that decides.
+    PublishBeforeDecide,
+    /// A writer that all shards share prepares an epoch when the first of them has passed its barrier.
+    SharedWriterNotAligned,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 23] = [
         Bug::ManifestBeforeSegments,
         Bug::CommitBeforeManifest,
         Bug::ConfirmBeforeCommit,
@@ -69,6 +79,11 @@ impl Bug {
         Bug::RetentionTakesTooMuch,
         Bug::BarrierNotAligned,
         Bug::KeyGroupsNotFiltered,
+        Bug::FenceBeforeClaim,
+        Bug::TokenBeforeFence,
+        Bug::UncertainIsSuccess,
+        Bug::PublishBeforeDecide,
+        Bug::SharedWriterNotAligned,
     ];
 
     /// Its name, as commands take it: `skipped-fsync`.

@@ -65,14 +65,26 @@ impl Coordinator {
         let storage = settings.stores.open(&directory);
         let script = Script::of(&job.plan, topology);
         look_before(settings, job, &script)?;
+        let early =
+            decider.as_ref().filter(|_| planted(Bug::FenceBeforeClaim) || planted(Bug::TokenBeforeFence));
+        let early = match early {
+            Some(decider) if planted(Bug::FenceBeforeClaim) => decider.fence().and(Ok(None))?,
+            Some(decider) => Some(decider.token()?),
+            None => None,
+        };
         let mut incarnation = claim(settings, job, storage.clone(), check)?;
         // After the claim, never before: what was pending under it would be discarded, and committed all the
         // same. The token only after the fence: what an older run still commits is seen, or refused.
         let token = match &decider {
             None => Token::NotNeeded,
             Some(decider) => {
-                decider.fence()?;
-                Token::Of(decider.token()?)
+                if !planted(Bug::FenceBeforeClaim) {
+                    decider.fence()?;
+                }
+                match early {
+                    Some(token) => Token::Of(Some(token.unwrap_or(0))),
+                    None => Token::Of(decider.token()?),
+                }
             }
         };
         let mut token_is_foreign = false;

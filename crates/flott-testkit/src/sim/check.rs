@@ -50,6 +50,10 @@ impl Seen {
                     }
                 }
             });
+            if script.is_log(sink) {
+                let read = with(|world| read(script, sink, world.log.read(sink), &mut rows, &mut lines));
+                seen.damaged = seen.damaged.or(read.err());
+            }
             rows.retain(|_, count| *count != 0);
             seen.sinks.push(rows);
             seen.lines.push(lines);

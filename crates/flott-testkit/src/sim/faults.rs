@@ -136,7 +136,7 @@ pub(super) struct Fault {
 }
 
 /// Where deaths and pauses are worth most.
-const MOMENTS: [&[Op]; 10] = [
+const MOMENTS: [&[Op]; 13] = [
     &[],
     &[],
     &[],
@@ -147,7 +147,13 @@ const MOMENTS: [&[Op]; 10] = [
     &[Op::SyncDirectory],
     &[Op::Sync, Op::Write],
     &[Op::Delete, Op::Remove],
+    &[Op::Fence, Op::Token],
+    &[Op::Commit],
+    &[Op::Produce],
 ];
+
+/// Whose answers get lost.
+const REQUESTS: &[Op] = &[Op::Put, Op::Mark, Op::Segment, Op::Commit, Op::Fence];
 
 impl Fault {
     pub(super) fn is_due(&self, op: Op, ops: u64) -> bool {
@@ -162,9 +168,9 @@ impl Fault {
             0..=4 => (What::Die { how: How::Kill, after: random.below(2) == 0 }, moment),
             5..=8 => (What::Die { how: How::PowerCut, after: random.below(2) == 0 }, moment),
             9..=11 => (What::Second { steps: steps(random) }, moment),
-            12 => (What::LostAnswer, &[Op::Put, Op::Mark, Op::Segment]),
-            13 => (What::LostRequest, &[Op::Put, Op::Mark, Op::Segment]),
-            14 => (What::Late, &[Op::Put, Op::Mark, Op::Segment]),
+            12 => (What::LostAnswer, REQUESTS),
+            13 => (What::LostRequest, REQUESTS),
+            14 => (What::Late, REQUESTS),
             15 => (What::StoreFull, &[Op::Put, Op::Mark, Op::Segment]),
             16 => match random.below(2) {
                 0 => (What::DiskFull { requests: 1 + random.below(6) }, &[Op::Create, Op::Write]),

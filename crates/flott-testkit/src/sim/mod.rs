@@ -23,6 +23,7 @@ mod campaign;
 mod check;
 mod disk;
 mod faults;
+mod log;
 mod scripts;
 mod source;
 mod store;

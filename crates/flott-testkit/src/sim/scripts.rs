@@ -8,7 +8,10 @@ use flott_plan::{NodeKind, Pipeline, StreamPlan, plan};
 use flott_sql::{Outcome, Session, Source, parse::parse_script};
 use flott_types::{Diagnostic, Options};
 
-use super::source::{SimConnector, Table};
+use super::{
+    log::LogConnector,
+    source::{SimConnector, Table},
+};
 
 /// A pipeline.
 pub(super) struct Script {
@@ -19,6 +22,8 @@ pub(super) struct Script {
     sinks: &'static [(&'static str, bool, &'static str)],
     /// Rows of the sinks depend on when they were processed: what counts is the sum of column `n` by `k`.
     pub(super) sums: bool,
+    /// Sinks that are logs instead of files.
+    logs: &'static [usize],
 }
 
 const A: &str = "TABLE(TUMBLE(TABLE a, DESCRIPTOR(ts), INTERVAL '2' SECOND))";
@@ -29,6 +34,7 @@ pub(super) const SCRIPTS: &[Script] = &[
         name: "window join",
         views: &[],
         sums: false,
+        logs: &[],
         sinks: &[(
             "k BIGINT, n BIGINT, w TIMESTAMP(3)",
             false,
@@ -47,6 +53,7 @@ pub(super) const SCRIPTS: &[Script] = &[
         name: "sessions",
         views: &[("sessions", "SELECT k, SUM(v) AS v, window_time AS ts FROM TABLE(SESSION(TABLE a PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY k, window_start, window_end, window_time")],
         sums: false,
+        logs: &[],
         sinks: &[(
             "g BIGINT, n BIGINT, total BIGINT, r BIGINT",
             false,
@@ -61,6 +68,7 @@ pub(super) const SCRIPTS: &[Script] = &[
         name: "groups",
         views: &[],
         sums: false,
+        logs: &[],
         sinks: &[(
             "g BIGINT, n BIGINT, total BIGINT, most BIGINT, r BIGINT",
             true,
@@ -75,6 +83,7 @@ pub(super) const SCRIPTS: &[Script] = &[
         name: "joins",
         views: &[],
         sums: false,
+        logs: &[],
         sinks: &[(
             "k BIGINT, n BIGINT, total BIGINT, v BIGINT, id BIGINT",
             true,
@@ -88,6 +97,7 @@ pub(super) const SCRIPTS: &[Script] = &[
         name: "over and interval",
         views: &[("pairs", "SELECT l.k, l.total, l.ts FROM (SELECT k, ts, SUM(v) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 4 PRECEDING AND CURRENT ROW) AS total FROM a) l JOIN b ON l.k = b.k AND l.ts BETWEEN b.ts - INTERVAL '1' SECOND AND b.ts + INTERVAL '1' SECOND")],
         sums: false,
+        logs: &[],
         sinks: &[(
             "k BIGINT, n BIGINT, total BIGINT, w TIMESTAMP(3)",
             false,
@@ -98,6 +108,7 @@ pub(super) const SCRIPTS: &[Script] = &[
         name: "two sinks",
         views: &[],
         sums: false,
+        logs: &[],
         sinks: &[
             (
                 "k BIGINT, v BIGINT, w TIMESTAMP(3), r BIGINT",
@@ -118,6 +129,7 @@ pub(super) const SCRIPTS: &[Script] = &[
         name: "temporal join",
         views: &[("priced", "SELECT a.g, l.v AS p, a.ts FROM a LEFT JOIN last_b FOR SYSTEM_TIME AS OF a.ts AS l ON a.k = l.k")],
         sums: false,
+        logs: &[],
         sinks: &[(
             "g BIGINT, n BIGINT, total BIGINT, w TIMESTAMP(3), r BIGINT",
             false,
@@ -132,6 +144,7 @@ pub(super) const SCRIPTS: &[Script] = &[
         name: "processing time",
         views: &[("counted", "SELECT MOD(k, 3) AS g, COUNT(*) AS n, PROCTIME() AS pt FROM TABLE(TUMBLE(TABLE a, DESCRIPTOR(pt), INTERVAL '0.020' SECOND)) GROUP BY k, window_start, window_end")],
         sums: true,
+        logs: &[],
         sinks: &[
 (
             "k BIGINT, n BIGINT",
@@ -140,6 +153,42 @@ pub(super) const SCRIPTS: &[Script] = &[
              GROUP BY g, window_start, window_end",
         ),
 ("k BIGINT, n BIGINT, total BIGINT", true, "SELECT k, COUNT(*), SUM(v) FROM a GROUP BY k")],
+    },
+    Script {
+        name: "log",
+        views: &[],
+        sums: false,
+        logs: &[0],
+        sinks: &[(
+            "k BIGINT, n BIGINT, total BIGINT, v BIGINT, id BIGINT",
+            true,
+            "SELECT x.k, x.n, x.total, y.v, y.id FROM
+               (SELECT k, COUNT(*) AS n, SUM(v) AS total FROM a GROUP BY k) x FULL JOIN
+               (SELECT id, k, v FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts DESC) AS rn FROM b)
+                  WHERE rn = 1) y ON x.k = y.k",
+        )],
+    },
+    Script {
+        name: "logs and files",
+        views: &[("sessions", "SELECT k, SUM(v) AS v, window_time AS ts FROM TABLE(SESSION(TABLE b PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY k, window_start, window_end, window_time")],
+        sums: false,
+        logs: &[0, 1],
+        sinks: &[
+            ("id BIGINT, v BIGINT", false, "SELECT id, v FROM a WHERE MOD(v, 3) <> 1"),
+            (
+                "k BIGINT, v BIGINT, w TIMESTAMP(3), r BIGINT",
+                false,
+                "SELECT k, v, window_end, r FROM (SELECT *, ROW_NUMBER() OVER
+                   (PARTITION BY window_start, window_end ORDER BY v DESC) AS r FROM A) WHERE r <= 3",
+            ),
+            (
+                "g BIGINT, n BIGINT, total BIGINT, w TIMESTAMP(3)",
+                false,
+                "SELECT MOD(k, 3) AS g, COUNT(*) AS n, SUM(v) AS total, window_end FROM
+                    TABLE(TUMBLE(TABLE sessions, DESCRIPTOR(ts), INTERVAL '4' SECOND))
+                    GROUP BY MOD(k, 3), window_start, window_end",
+            ),
+        ],
     },
 ];
 
@@ -163,10 +212,11 @@ impl Script {
         }
         for (number, (columns, changes, _)) in self.sinks.iter().enumerate() {
             let format = if *changes { "changelog-json" } else { "json" };
-            text += &format!(
-                "CREATE TABLE s{number} ({columns}) WITH ('connector' = 'filesystem', 'format' = '{format}', \
-                 'path' = '/out/{number}');\n"
-            );
+            let place = match self.is_log(number) {
+                true => format!("'connector' = 'log', 'table' = '{number}'"),
+                false => format!("'connector' = 'filesystem', 'path' = '/out/{number}'"),
+            };
+            text += &format!("CREATE TABLE s{number} ({columns}) WITH ({place}, 'format' = '{format}');\n");
         }
         text += "EXECUTE STATEMENT SET BEGIN\n";
         for (number, (_, _, query)) in self.sinks.iter().enumerate() {
@@ -179,6 +229,11 @@ impl Script {
     /// Whether each sink takes changes.
     pub(super) fn changes(&self, sink: usize) -> bool {
         self.sinks.get(sink).is_some_and(|(_, changes, _)| *changes)
+    }
+
+    /// Whether a sink is a log.
+    pub(super) fn is_log(&self, sink: usize) -> bool {
+        self.logs.contains(&sink)
     }
 
     pub(super) fn sinks(&self) -> usize {
@@ -230,6 +285,7 @@ pub(super) fn registry(data: u64, process: usize) -> Registry {
     flott_formats::all().into_iter().for_each(|format| registry.add_format(format));
     flott_connector_files::all().into_iter().for_each(|connector| registry.add_connector(connector));
     registry.add_connector(Arc::new(SimConnector { tables: tables(data), process }));
+    registry.add_connector(Arc::new(LogConnector { process }));
     registry
 }
 

@@ -226,7 +226,7 @@ impl SourceReader for SimReader {
             split_number: cut.split,
             finished: cut.finished,
             unopened: cut.unopened,
-            idle: false,
+            ..SplitTime::default()
         };
         let chunk = Chunk {
             split: self.splits.get(cut.split as usize).cloned().unwrap_or_default(),

@@ -29,6 +29,7 @@ use flott_engine::{
 use super::{
     disk::DiskModel,
     faults::{Fault, How, Kind, What},
+    log::LogModel,
     store::StoreModel,
 };
 use crate::kills::Random;
@@ -51,6 +52,14 @@ pub(super) enum Op {
     Rename,
     Remove,
     Entries,
+    /// A producer is initialised.
+    Fence,
+    /// The last commit's number is asked for.
+    Token,
+    /// Rows go into a transaction.
+    Produce,
+    /// A transaction is committed.
+    Commit,
 }
 
 /// What becomes of a request.
@@ -111,6 +120,7 @@ pub(super) struct World {
     pub(super) now: u64,
     pub(super) disk: DiskModel,
     pub(super) store: StoreModel,
+    pub(super) log: LogModel,
     slots: Vec<Slot>,
     workers: Vec<WorkerSlot>,
     pub(super) faults: Vec<Fault>,
@@ -140,6 +150,7 @@ impl Default for World {
             now: 1_767_000_000_000_000,
             disk: DiskModel::default(),
             store: StoreModel::default(),
+            log: LogModel::default(),
             slots: Vec::new(),
             workers: Vec::new(),
             faults: Vec::new(),
@@ -309,7 +320,8 @@ impl World {
     }
 
     fn deliver(&mut self) {
-        if let Some(name) = self.store.deliver() {
+        let late = if self.random.below(2) == 0 { self.log.deliver() } else { None };
+        if let Some(name) = late.or_else(|| self.store.deliver()) {
             self.say(&|| format!("late: {name}"));
         }
     }
