@@ -212,12 +212,16 @@ impl Job {
             }
         }
     }
-    fn write_token(&self, producer: &BaseProducer, number: u64) {
+    /// A producer that was fenced, or whose messages weren't delivered, takes nothing any more.
+    fn refused(&self, claim: u64) -> Ended {
+        say("refused");
+        if self.newer_claim(claim) { Ended::Replaced } else { Ended::Uncertain }
+    }
+    fn write_token(&self, producer: &BaseProducer, number: u64, claim: u64) -> Result<(), Ended> {
         let (topic, value) = (format!("{}-tokens", self.topic), json!({"token": number}).to_string());
         producer
             .send(BaseRecord::to(&topic).key("job").partition(0).payload(&value))
-            .map_err(|it| it.0)
-            .unwrap();
+            .map_err(|_| self.refused(claim))
     }
 
     fn run(&mut self) -> i32 {
@@ -243,7 +247,7 @@ impl Job {
                 std::process::exit(9);
             }
             producer.begin_transaction().map_err(|_| Ended::Uncertain)?;
-            self.write_token(&producer, 0);
+            self.write_token(&producer, 0, claim)?;
             self.commit(&producer, claim)?;
             token = Some(0);
         }
@@ -255,7 +259,7 @@ impl Job {
             for number in tip.end..end {
                 let value = number.to_string();
                 let record = BaseRecord::<(), str>::to(&self.topic).partition(0).payload(&value);
-                producer.send(record).map_err(|it| it.0).unwrap();
+                producer.send(record).map_err(|_| self.refused(claim))?;
             }
             producer.flush(Duration::from_secs(10)).map_err(|_| Ended::Uncertain)?;
             say("prepared");
@@ -265,7 +269,7 @@ impl Job {
             }
             *last = number;
             say("pending");
-            self.write_token(&producer, number);
+            self.write_token(&producer, number, claim)?;
             self.commit(&producer, claim)?;
             say("committed");
             self.confirm(number, tip.number);

@@ -1,0 +1,135 @@
+//! What goes wrong with Kafka, in kinds that a user can do something about.
+
+use flott_types::{Code, Diagnostic};
+use rdkafka::{error::KafkaError, types::RDKafkaErrorCode as Raw};
+
+/// A kind of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// No broker, or not in time.
+    Unreachable,
+    /// No such topic or partition.
+    TopicMissing,
+    /// A broker doesn't let us.
+    Denied,
+    /// Another producer of the transactional id has begun, or the transaction has expired.
+    Fenced,
+    /// The transaction may last longer than brokers let it.
+    TransactionTimeout,
+    /// A message above a limit.
+    TooLarge,
+    /// A message that a broker doesn't take.
+    Refused,
+    /// Given up by us.
+    GivenUp,
+    /// Anything else.
+    Other,
+}
+
+/// A failure, with the client's own words.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// What kind.
+    pub kind: Kind,
+    /// The client's words.
+    pub text: String,
+}
+
+impl Failure {
+    /// By the client's code.
+    pub(crate) fn of(code: Raw, text: impl Into<String>) -> Self {
+        Self { kind: kind(code), text: text.into() }
+    }
+    /// What a user is told: `doing` is what was tried ("write topic 'orders'").
+    pub(crate) fn diagnose(&self, doing: &str) -> Box<Diagnostic> {
+        let text = &self.text;
+        let error = |code, message: String| Diagnostic::error(code, message);
+        match self.kind {
+            Kind::Unreachable => error(Code::BrokerUnreachable, format!("cannot {doing}: no answer from the brokers ({text})"))
+                .help("check 'properties.bootstrap.servers' and that the brokers' advertised addresses can be reached from here")
+                .that_may_pass(),
+            Kind::TopicMissing => error(Code::TopicMissing, format!("cannot {doing}: there is no such topic ({text})"))
+                .help("create it, or check its name and 'properties.bootstrap.servers'"),
+            Kind::Denied => error(Code::AccessDenied, format!("cannot {doing}: not allowed ({text})"))
+                .help("check 'properties.sasl.*' and 'properties.ssl.*', and the rights of that user"),
+            Kind::Fenced => error(
+                Code::TransactionLost,
+                format!("cannot {doing}: the transaction has expired, or another producer has begun to use its id ({text})"),
+            )
+            .help("a checkpoint must not take longer than 'properties.transaction.timeout.ms'")
+            .help("two jobs must not share 'sink.transactional-id-prefix' and 'pipeline.name'")
+            .that_may_pass(),
+            Kind::TransactionTimeout => error(
+                Code::InvalidOption,
+                format!("cannot {doing}: the cluster allows no transaction that lasts that long ({text})"),
+            )
+            .help("make 'properties.transaction.timeout.ms' smaller, or the cluster's 'transaction.max.timeout.ms' larger"),
+            Kind::TooLarge => error(Code::RecordTooLarge, format!("cannot {doing}: the message is too large ({text})"))
+                .help("the limits: 'properties.max.request.size' here, 'max.message.bytes' of the topic, 'message.max.bytes' of the brokers"),
+            Kind::Refused => error(Code::MessageRefused, format!("cannot {doing}: the message is refused ({text})"))
+                .help("a compacted topic needs keys; too few replicas in sync may pass"),
+            Kind::GivenUp | Kind::Other => {
+                error(Code::OutputFailed, format!("cannot {doing}: {text}")).that_may_pass()
+            }
+        }
+    }
+}
+
+impl From<KafkaError> for Failure {
+    fn from(error: KafkaError) -> Self {
+        if let KafkaError::Transaction(it) = &error {
+            return Self::of(it.code(), it.string());
+        }
+        let text = error.to_string();
+        match error.rdkafka_error_code() {
+            Some(code) => Self::of(code, text),
+            None => Self { kind: Kind::Other, text },
+        }
+    }
+}
+
+fn kind(code: Raw) -> Kind {
+    match code {
+        Raw::AllBrokersDown
+        | Raw::BrokerTransportFailure
+        | Raw::OperationTimedOut
+        | Raw::TimedOutQueue
+        | Raw::MessageTimedOut
+        | Raw::Resolve
+        | Raw::BrokerNotAvailable
+        | Raw::LeaderNotAvailable
+        | Raw::NetworkException
+        | Raw::RequestTimedOut
+        | Raw::CoordinatorNotAvailable
+        | Raw::WaitingForCoordinator => Kind::Unreachable,
+        Raw::UnknownTopic
+        | Raw::UnknownPartition
+        | Raw::UnknownTopicOrPartition
+        | Raw::UnknownTopicId
+        | Raw::InvalidTopic => Kind::TopicMissing,
+        Raw::TopicAuthorizationFailed
+        | Raw::GroupAuthorizationFailed
+        | Raw::ClusterAuthorizationFailed
+        | Raw::TransactionalIdAuthorizationFailed
+        | Raw::SaslAuthenticationFailed
+        | Raw::Authentication
+        | Raw::SSL => Kind::Denied,
+        Raw::Fenced
+        | Raw::ProducerFenced
+        | Raw::InvalidProducerEpoch
+        | Raw::InvalidProducerIdMapping
+        | Raw::InvalidTransactionalState
+        | Raw::UnknownProducerId => Kind::Fenced,
+        Raw::InvalidTransactionTimeout => Kind::TransactionTimeout,
+        Raw::MessageSizeTooLarge | Raw::InvalidMessageSize | Raw::MessageBatchTooLarge => Kind::TooLarge,
+        Raw::InvalidRecord
+        | Raw::InvalidMessage
+        | Raw::InvalidTimestamp
+        | Raw::NotEnoughReplicas
+        | Raw::NotEnoughReplicasAfterAppend
+        | Raw::ISRInsufficient
+        | Raw::PolicyViolation => Kind::Refused,
+        Raw::PurgeQueue | Raw::PurgeInflight => Kind::GivenUp,
+        _ => Kind::Other,
+    }
+}

@@ -1,0 +1,241 @@
+//! The topic of tokens: which epoch each job committed last.
+//!
+//! ```text
+//!   key          value            written inside the transaction of the epoch that it names
+//!   app-orders   {"token": 17}
+//!   app-orders   {"token": 18}    ◄─ the last one that is committed counts
+//! ```
+//!
+//! The topic is compacted: the last token of a key stays for ever.
+//!
+//! It is read after the fence, up to where its partitions ended then: what was committed before is seen. A
+//! partition may end with somebody else's open transaction, which hides what lies behind it; that is waited
+//! for. All partitions are read: the one of a key changes when partitions are added.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Poll, Wake, Waker},
+    time::Duration,
+};
+
+use flott_connector::Clock;
+use flott_types::{Code, Diagnostic, Result};
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
+};
+
+use super::Failure;
+use crate::{context::Context, options::client::ClientSettings};
+
+/// Partitions of the topic when we make it.
+const PARTITIONS: i32 = 4;
+/// The smallest segment that brokers take: what is old is compacted soon.
+const SEGMENT_BYTES: &str = "1048576";
+/// How long one question may take.
+const QUESTION: Duration = Duration::from_secs(5);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The topic of tokens, and how to reach it.
+pub(crate) struct Tokens<'a> {
+    pub settings: &'a ClientSettings,
+    pub topic: &'a str,
+    pub clock: &'a Arc<dyn Clock>,
+    /// How long everything together may take.
+    pub wait: Duration,
+}
+
+impl Tokens<'_> {
+    /// Makes the topic if it isn't there; refuses one that forgets.
+    ///
+    /// # Errors
+    /// `InvalidOption`: it isn't compacted. Whatever keeps it from being made.
+    pub(crate) fn ensure(&self) -> Result<()> {
+        let config = self.settings.config();
+        let admin: AdminClient<Context> =
+            config.create_with_context(Context::new(self.settings)).map_err(|error| self.failed(error))?;
+        let options = AdminOptions::new().request_timeout(Some(self.wait)).operation_timeout(Some(self.wait));
+        let topic = NewTopic::new(self.topic, PARTITIONS, TopicReplication::Fixed(-1))
+            .set("cleanup.policy", "compact")
+            .set("segment.bytes", SEGMENT_BYTES);
+        if self.partitions(&self.consumer("read_committed")?).is_err() {
+            let made = wait_for(admin.create_topics([&topic], &options)).map_err(|error| self.failed(error))?;
+            match made.first() {
+                Some(Err((code, _))) if *code != RDKafkaErrorCode::TopicAlreadyExists => {
+                    return Err(Failure::of(*code, code.to_string()).diagnose(&self.doing("make")));
+                }
+                _ => tracing::info!("made the topic '{}' for the tokens of transactions", self.topic),
+            }
+        }
+        let asked = wait_for(admin.describe_configs([&ResourceSpecifier::Topic(self.topic)], &options));
+        let policy = asked.ok().and_then(|it| it.into_iter().next()).and_then(std::result::Result::ok);
+        let policy = policy.and_then(|it| it.get("cleanup.policy").and_then(|it| it.value.clone()));
+        match policy {
+            Some(policy) if policy != "compact" => Err(self.forgets(&policy)),
+            Some(_) => Ok(()),
+            None => {
+                tracing::warn!("cannot see whether the topic '{}' is compacted, as it must be", self.topic);
+                Ok(())
+            }
+        }
+    }
+
+    fn forgets(&self, policy: &str) -> Box<Diagnostic> {
+        let topic = self.topic;
+        let message = format!("the topic of tokens '{topic}' has 'cleanup.policy' = '{policy}': it would forget them");
+        Diagnostic::error(Code::InvalidOption, message)
+            .help(format!("kafka-configs.sh --alter --topic {topic} --add-config cleanup.policy=compact"))
+            .help("or name another topic with 'sink.token-topic': it is made as it must be")
+    }
+
+    /// The last committed message of this key, of what had been written when this was called.
+    ///
+    /// # Errors
+    /// `BrokerUnreachable`, `AccessDenied`; `TransactionLost`: somebody else's transaction hides the end.
+    pub(crate) fn last(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let (all, committed) = (self.consumer("read_uncommitted")?, self.consumer("read_committed")?);
+        let began = self.clock.monotonic();
+        let mut assignment = TopicPartitionList::new();
+        let mut unread = 0_usize;
+        for partition in self.known_partitions(&all, began)? {
+            let (low, end) = self.ends(&all, partition, began)?;
+            if low >= end {
+                continue;
+            }
+            while self.ends(&committed, partition, began)?.1 < end {
+                if self.is_late(began) {
+                    return Err(self.hidden(partition));
+                }
+                pause();
+            }
+            let added = assignment.add_partition_offset(self.topic, partition, Offset::Beginning);
+            added.map_err(|error| self.failed(error))?;
+            unread += 1;
+        }
+        if unread == 0 {
+            return Ok(None);
+        }
+        committed.assign(&assignment).map_err(|error| self.failed(error))?;
+        let mut last: Option<(i64, Vec<u8>)> = None;
+        while unread > 0 {
+            match committed.poll(PAUSE) {
+                Some(Ok(message)) if message.key() == Some(key) => {
+                    let time = message.timestamp().to_millis().unwrap_or_default();
+                    // A key is in two partitions only if partitions were added meanwhile.
+                    if last.as_ref().is_none_or(|(before, _)| *before <= time) {
+                        last = Some((time, message.payload().unwrap_or_default().to_vec()));
+                    }
+                }
+                // Where a partition ends for readers of what is committed: not before what was its end above.
+                Some(Err(KafkaError::PartitionEOF(_))) => unread -= 1,
+                Some(Ok(_)) => {}
+                Some(Err(error)) if self.is_late(began) => return Err(self.failed(error)),
+                None if self.is_late(began) => return Err(self.hidden(-1)),
+                Some(Err(_)) | None => {}
+            }
+        }
+        Ok(last.map(|(_, value)| value))
+    }
+
+    fn consumer(&self, isolation: &str) -> Result<BaseConsumer<Context>> {
+        let mut config: ClientConfig = self.settings.config();
+        config
+            .set("group.id", "flott-tokens")
+            .set("isolation.level", isolation)
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("fetch.wait.max.ms", "10");
+        config.create_with_context(Context::new(self.settings)).map_err(|error| self.failed(error))
+    }
+
+    fn partitions(&self, consumer: &BaseConsumer<Context>) -> Result<Vec<i32>, Failure> {
+        // Tokens of OAUTHBEARER are fetched while polling.
+        drop(consumer.poll(Duration::ZERO));
+        let metadata = consumer.fetch_metadata(Some(self.topic), QUESTION).map_err(Failure::from)?;
+        let found = metadata.topics().iter().find(|it| it.name() == self.topic);
+        let code = found.and_then(|it| it.error()).map(RDKafkaErrorCode::from);
+        if let Some(code) = code {
+            return Err(Failure::of(code, code.to_string()));
+        }
+        let partitions: Vec<i32> = found.into_iter().flat_map(|it| it.partitions()).map(|it| it.id()).collect();
+        if partitions.is_empty() {
+            return Err(Failure::of(RDKafkaErrorCode::UnknownTopicOrPartition, "it has no partitions"));
+        }
+        Ok(partitions)
+    }
+
+    /// The topic has just been made, perhaps: not every broker knows it yet.
+    fn known_partitions(&self, consumer: &BaseConsumer<Context>, began: Duration) -> Result<Vec<i32>> {
+        loop {
+            match self.partitions(consumer) {
+                Ok(partitions) => return Ok(partitions),
+                Err(failure) if self.is_late(began) => return Err(failure.diagnose(&self.doing("read"))),
+                Err(_) => pause(),
+            }
+        }
+    }
+
+    /// The first offset, and the one behind the last.
+    fn ends(&self, consumer: &BaseConsumer<Context>, partition: i32, began: Duration) -> Result<(i64, i64)> {
+        loop {
+            match consumer.fetch_watermarks(self.topic, partition, QUESTION) {
+                Ok(ends) => return Ok(ends),
+                Err(error) if self.is_late(began) => return Err(self.failed(error)),
+                Err(_) => pause(),
+            }
+        }
+    }
+
+    fn is_late(&self, began: Duration) -> bool {
+        self.clock.monotonic().saturating_sub(began) > self.wait
+    }
+    fn doing(&self, what: &str) -> String {
+        format!("{what} the topic of tokens '{}'", self.topic)
+    }
+    fn failed(&self, error: KafkaError) -> Box<Diagnostic> {
+        Failure::from(error).diagnose(&self.doing("read"))
+    }
+    fn hidden(&self, partition: i32) -> Box<Diagnostic> {
+        let (topic, wait) = (self.topic, self.wait.as_secs());
+        let message = format!(
+            "cannot read the topic of tokens '{topic}' to its end: another job's transaction has been open in \
+             its partition {partition} for {wait} s"
+        );
+        Diagnostic::error(Code::TransactionLost, message)
+            .help("it ends with that job's next checkpoint, or when it expires: 'properties.transaction.timeout.ms'")
+            .help("jobs that are not to wait for each other need a topic each: 'sink.token-topic'")
+            .that_may_pass()
+    }
+}
+
+/// Waits a little.
+pub(crate) fn pause() {
+    drop(crossbeam_channel::never::<()>().recv_timeout(PAUSE));
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for an answer of the administration client, whose own thread brings it.
+pub(crate) fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = std::task::Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The job's one producer with a transactional id, and its tokens.
+//!
+//! ```text
+//!   fence    new producer ─ init_transactions ─► token read (none: 0 is written) ─► begin
+//!   epoch n  rows of all writers ─► token n ─ commit ─► begin ─► rows behind the epoch may come
+//!                                              └ uncertain, fenced: the producer is given up
+//! ```
+//!
+//! Invariants: those of [`flott_connector::Decider`]; and
+//! - A producer whose commit wasn't answered is never used again: what it committed late would be half an
+//!   epoch.
+
+use std::{
+    any::Any,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use flott_connector::{Clock, Decider, DeciderRequest, Outcome, TableDescription};
+use flott_types::{Code, Diagnostic, Result};
+use serde_json::{Value, json};
+
+use super::{
+    bundle,
+    gate::Gate,
+    settings::{GUARANTEE, ID_PREFIX, SinkSettings, token_topic, transaction},
+};
+use crate::{
+    client::{Failure, Kind, LedgerId, Producer, TopicId, librdkafka::Librdkafka, tokens::Tokens},
+    options::client::ClientSettings,
+};
+
+/// How long a fence, the tokens, and a commit may take.
+const WAIT: Duration = Duration::from_secs(60);
+/// How long the end of a run waits until what is open is aborted.
+const ABORT_WAIT: Duration = Duration::from_secs(3);
+/// What brokers let a transaction last unless told otherwise.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(900);
+const TIMEOUT_PROPERTY: &str = "transaction.timeout.ms";
+
+/// How long the table's transactions may last.
+pub(crate) fn transaction_timeout(settings: &ClientSettings) -> Duration {
+    let set = settings.get(TIMEOUT_PROPERTY).and_then(|it| it.trim().parse().ok());
+    set.map_or(TRANSACTION_TIMEOUT, Duration::from_millis)
+}
+
+/// Decides the epochs of a job's tables that are written exactly once.
+pub(crate) struct KafkaDecider {
+    client: ClientSettings,
+    id: String,
+    token_topic: String,
+    clock: Arc<dyn Clock>,
+    gate: Arc<Gate>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Since the fence, until it is given up.
+    open: Option<Open>,
+    token: Option<u64>,
+}
+
+#[derive(Clone)]
+struct Open {
+    producer: Arc<dyn Producer>,
+    tokens: TopicId,
+    ledger: LedgerId,
+}
+
+impl KafkaDecider {
+    /// For these tables. No I/O.
+    ///
+    /// # Errors
+    /// `UnsupportedUse`: no one transaction spans them.
+    pub(crate) fn new(tables: &[&TableDescription], request: &DeciderRequest) -> Result<Self> {
+        let Some(first) = tables.first() else {
+            return Err(Diagnostic::error(Code::Internal, "a transaction of no tables"));
+        };
+        let settings = SinkSettings::new(first)?;
+        for other in &tables[1..] {
+            if transaction(other) != transaction(first) {
+                return Err(apart(first, other));
+            }
+        }
+        let timeout = transaction_timeout(&settings.client);
+        let interval = request.job_options.duration("execution.checkpointing.interval")?.unwrap_or_default();
+        if request.checkpoints && interval >= timeout {
+            let message = format!(
+                "checkpoints come every {} s, but transactions last {} s at the most: none would ever be committed",
+                interval.as_secs(),
+                timeout.as_secs()
+            );
+            return Err(Diagnostic::error(Code::InvalidOption, message)
+                .at(first.options.span(&format!("properties.{TIMEOUT_PROPERTY}")))
+                .at(first.options.span(GUARANTEE))
+                .help("make 'execution.checkpointing.interval' smaller")
+                .help(format!("or 'properties.{TIMEOUT_PROPERTY}' larger, and the cluster's 'transaction.max.timeout.ms' with it")));
+        }
+        let prefix = first.options.get(ID_PREFIX).unwrap_or_default();
+        Ok(Self {
+            client: settings.client,
+            id: format!("{prefix}-{}", request.pipeline_name),
+            token_topic: token_topic(first).to_string(),
+            clock: request.clock.clone(),
+            gate: Arc::default(),
+            state: Mutex::default(),
+        })
+    }
+    /// What writers share.
+    ///
+    /// # Errors
+    /// `Internal` before the fence. `TransactionLost`: the producer was given up.
+    pub(crate) fn producer(&self) -> Result<Arc<dyn Producer>> {
+        let open = self.lock().open.as_ref().map(|open| open.producer.clone());
+        open.ok_or_else(|| Diagnostic::error(Code::TransactionLost, "there is no open transaction").that_may_pass())
+    }
+    /// What may go into its transaction.
+    pub(crate) fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
+    }
+    /// The producer's own settings: librdkafka's.
+    fn connect(&self) -> Result<Librdkafka> {
+        let timeout = transaction_timeout(&self.client).as_millis().to_string();
+        let wanted = [("transactional.id", self.id.clone()), (TIMEOUT_PROPERTY, timeout)];
+        Librdkafka::new(&self.client, &wanted, super::DEFAULTS)
+    }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn send_token(&self, open: &Open, number: u64) -> Result<()> {
+        let value = json!({"token": number, "transactional-id": self.id}).to_string();
+        let lost = || Diagnostic::error(Code::TransactionLost, "the token couldn't be written").that_may_pass();
+        let bundle = bundle::single(self.id.as_bytes(), value.as_bytes(), open.tokens).ok_or_else(lost)?;
+        match open.producer.produce(&bundle.outgoing(None), 0, open.ledger)? {
+            1 => Ok(()),
+            _ => Err(lost()),
+        }
+    }
+    /// The token that is there. None: there was never one, so the first is written.
+    fn find_token(&self, open: &Open, tokens: &Tokens<'_>) -> Result<u64> {
+        if let Some(value) = tokens.last(self.id.as_bytes())? {
+            let value: Option<Value> = serde_json::from_slice(&value).ok();
+            return value.as_ref().and_then(|it| it.get("token")).and_then(Value::as_u64).ok_or_else(|| {
+                let (topic, id) = (&self.token_topic, &self.id);
+                let message = format!("the token of '{id}' in the topic '{topic}' is none that Flott has written");
+                Diagnostic::error(Code::CheckpointUnusable, message)
+            });
+        }
+        open.producer.begin().map_err(|failure| self.failed(&failure, "begin"))?;
+        self.send_token(open, 0)?;
+        open.producer.commit(WAIT).map_err(|failure| self.failed(&failure, "write the first token of"))?;
+        Ok(0)
+    }
+    fn failed(&self, failure: &Failure, doing: &str) -> Box<Diagnostic> {
+        failure.diagnose(&format!("{doing} transactions of '{}'", self.id))
+    }
+    fn uncertain(&self, number: u64, text: &str) -> Box<Diagnostic> {
+        let id = &self.id;
+        let message = format!("whether checkpoint {number} of '{id}' was committed to Kafka is unknown ({text})");
+        Diagnostic::error(Code::TransactionLost, message)
+            .help("the next start asks the cluster, and neither loses nor doubles a row")
+            .help("with a restart strategy ('restart-strategy.type') that is done at once")
+            .that_may_pass()
+    }
+}
+
+fn apart(first: &TableDescription, other: &TableDescription) -> Box<Diagnostic> {
+    let (one, two) = (transaction(first), transaction(other));
+    let message = format!(
+        "tables '{}' and '{}' are written exactly once, but not in one transaction: {one}; {two}",
+        first.name, other.name
+    );
+    Diagnostic::error(Code::UnsupportedUse, message)
+        .at(other.span)
+        .help(format!("give both the same brokers and the same '{ID_PREFIX}', or write them in two jobs"))
+}
+
+impl Decider for KafkaDecider {
+    fn fence(&self) -> Result<()> {
+        let tokens = Tokens { settings: &self.client, topic: &self.token_topic, clock: &self.clock, wait: WAIT };
+        tokens.ensure()?;
+        let producer = Arc::new(self.connect()?);
+        producer.init_transactions(WAIT).map_err(|failure| self.failed(&failure, "begin"))?;
+        let open = Open { tokens: producer.topic(&self.token_topic)?, ledger: producer.ledger(), producer };
+        let token = self.find_token(&open, &tokens)?;
+        open.producer.begin().map_err(|failure| self.failed(&failure, "begin"))?;
+        *self.lock() = State { open: Some(open), token: Some(token) };
+        Ok(())
+    }
+    fn token(&self) -> Result<Option<u64>> {
+        Ok(self.lock().token)
+    }
+    fn commit(&self, number: u64, epoch: u64) -> Result<Outcome> {
+        let Some(open) = self.lock().open.clone() else { return Err(Diagnostic::error(Code::Internal, "no fence yet")) };
+        self.send_token(&open, number)?;
+        let Err(failure) = open.producer.commit(WAIT) else {
+            if let Err(failure) = open.producer.begin() {
+                // This epoch is committed; the next one finds out.
+                tracing::warn!("no next transaction of '{}': {}", self.id, failure.text);
+            }
+            self.gate.open(epoch);
+            return Ok(Outcome::Committed);
+        };
+        self.gate.close();
+        self.lock().open = None;
+        Ok(match failure.kind {
+            Kind::Fenced => Outcome::Fenced(self.failed(&failure, &format!("commit checkpoint {number} in"))),
+            _ => Outcome::Uncertain(self.uncertain(number, &failure.text)),
+        })
+    }
+    fn goes_on(&self, epoch: u64) {
+        self.gate.open(epoch);
+    }
+    fn close(&self) {
+        self.gate.close();
+        let Some(open) = self.lock().open.take() else { return };
+        if let Err(failure) = open.producer.abort(ABORT_WAIT) {
+            tracing::debug!("the open transaction of '{}' isn't aborted, it expires: {}", self.id, failure.text);
+        }
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
