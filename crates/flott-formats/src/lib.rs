@@ -1,4 +1,4 @@
-//! Record formats: `json`, `changelog-json`, `csv`, `raw`, `parquet`.
+//! Record formats: `json`, `changelog-json`, `csv`, `raw`, `parquet`, `protobuf`.
 //!
 //! ```text
 //!   Chunk (whole records) ──► Decoder ──► RecordBatch        RecordBatch ──► Encoder ──► bytes
@@ -12,6 +12,7 @@ pub mod filter;
 pub mod framing;
 pub mod json;
 pub mod parquet;
+pub mod protobuf;
 pub mod raw;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Arc<dyn Format>> {
         Arc::new(json::ChangelogJsonFormat),
         Arc::new(csv::Csv),
         Arc::new(parquet::Parquet),
+        Arc::new(protobuf::Protobuf),
         Arc::new(raw::RawFormat),
     ]
 }

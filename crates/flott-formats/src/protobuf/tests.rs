@@ -1,0 +1,1 @@
+//! What Java's Protobuf and Flink answer is what these tests expect.
