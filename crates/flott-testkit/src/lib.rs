@@ -6,6 +6,7 @@
 //!   slt      runs `.slt` files: SQL in, rows out
 //!   csv      reads what `--output csv` prints
 //!   sim      runs engine, state and sinks on a simulated machine, from a seed (feature `simulation`)
+//!   services real servers (Kafka, a schema registry), and a proxy that disturbs (feature `services`)
 //!   python   other programs (pyarrow, DuckDB, …) to check files against
 //! ```
 
@@ -13,6 +14,8 @@ pub mod csv;
 pub mod flott;
 pub mod kills;
 pub mod python;
+#[cfg(feature = "services")]
+pub mod services;
 #[cfg(feature = "simulation")]
 pub mod sim;
 pub mod slt;

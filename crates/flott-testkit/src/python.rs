@@ -30,7 +30,7 @@ pub fn python_tool(name: &str, packages: &[&str]) -> Tool {
     }
 }
 
-fn cache_directory() -> Option<PathBuf> {
+pub(crate) fn cache_directory() -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("FLOTT_TEST_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|it| it.join("flott")))
@@ -70,12 +70,12 @@ fn make_environment(directory: &Path) -> Result<(), String> {
     })
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// Runs a command; the last line it said if it fails.
-fn succeed(command: &mut Command) -> Result<(), String> {
+pub(crate) fn succeed(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let said = |output: &Output| {
         let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
