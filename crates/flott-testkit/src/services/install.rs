@@ -70,8 +70,9 @@ impl Package {
         if directory.is_dir() {
             return Ok(directory);
         }
-        self.fill(&directory)
-            .map_err(|why| Skipped::because(format!("{} {} can't be installed: {why}", self.name, self.version)))?;
+        self.fill(&directory).map_err(|why| {
+            Skipped::because(format!("{} {} can't be installed: {why}", self.name, self.version))
+        })?;
         Ok(directory)
     }
 

@@ -282,7 +282,12 @@ impl Broker {
 
     fn program(&self, class: &str) -> Result<Command, Skipped> {
         let mut program = Command::new(java::java()?);
-        program.args(java_arguments(&PACKAGE.install()?, class, 128, &["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]));
+        program.args(java_arguments(
+            &PACKAGE.install()?,
+            class,
+            128,
+            &["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"],
+        ));
         Ok(program)
     }
 
@@ -547,8 +552,7 @@ fn format(
     let template = template(kafka)?;
     let hash = Sha256::digest(directory.as_os_str().as_encoded_bytes());
     let id = URL_SAFE_NO_PAD.encode(hash.get(..16).unwrap_or_default());
-    let meta =
-        format!("version=1\nnode.id={}\ndirectory.id={id}\ncluster.id={CLUSTER}\n", place.node);
+    let meta = format!("version=1\nnode.id={}\ndirectory.id={id}\ncluster.id={CLUSTER}\n", place.node);
     fs::create_dir_all(&data)
         .and_then(|()| fs::copy(template, data.join("bootstrap.checkpoint")))
         .and_then(|_| fs::write(data.join("meta.properties"), meta))

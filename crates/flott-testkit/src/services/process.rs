@@ -139,7 +139,8 @@ impl Server {
     }
 
     fn spawn_again(&mut self) -> Result<(), Skipped> {
-        let told = |error: io::Error| Skipped::failed(format!("{} can't be started: {error}", self.spec.name));
+        let told =
+            |error: io::Error| Skipped::failed(format!("{} can't be started: {error}", self.spec.name));
         let mut child = self.spec.spawn().map_err(told)?;
         let watchdog = watchdog(child.id(), &self.spec.directory).inspect_err(|_| {
             let _ = child.kill();

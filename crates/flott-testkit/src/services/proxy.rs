@@ -236,7 +236,10 @@ fn connect(client: TcpStream, wished: &Arc<Mutex<Wish>>) -> io::Result<Vec<JoinH
         awaited: answers,
         is_up: false,
     };
-    [up, down].into_iter().map(|way| thread::Builder::new().name("proxy".into()).spawn(|| way.run())).collect()
+    [up, down]
+        .into_iter()
+        .map(|way| thread::Builder::new().name("proxy".into()).spawn(|| way.run()))
+        .collect()
 }
 
 /// One direction of a connection.
@@ -284,7 +287,9 @@ impl Way {
         }
         match self.from.read(buffer) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Ok(0),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Ok(0)
+            }
             read => read,
         }
     }
@@ -336,7 +341,11 @@ impl Way {
                 if *left == 0 { Verdict::PassAndEnd } else { Verdict::Pass }
             }
             Some(Moment::Seen(bytes)) => {
-                if self.frames.contains(piece, bytes) { Verdict::End } else { Verdict::Pass }
+                if self.frames.contains(piece, bytes) {
+                    Verdict::End
+                } else {
+                    Verdict::Pass
+                }
             }
         };
         if verdict != Verdict::Pass {
@@ -405,9 +414,8 @@ impl Frames {
 impl Frame {
     /// A frame by its head, and the length that it names.
     fn of(head: &[u8], is_request: bool) -> (Self, usize) {
-        let int32 = |at: usize| {
-            head.get(at..at + 4).and_then(|it| it.try_into().ok()).map_or(0, i32::from_be_bytes)
-        };
+        let int32 =
+            |at: usize| head.get(at..at + 4).and_then(|it| it.try_into().ok()).map_or(0, i32::from_be_bytes);
         let key = head.get(4..6).and_then(|it| it.try_into().ok()).map_or(0, i16::from_be_bytes);
         let length = usize::try_from(int32(0)).unwrap_or_default();
         let frame = match is_request {
@@ -425,7 +433,8 @@ mod tests {
     /// A request: length, key, version, correlation, and some bytes.
     fn request(key: Request, correlation: i32, body: usize) -> Vec<u8> {
         let length = i32::try_from(8 + body).unwrap();
-        let head = [&length.to_be_bytes()[..], &(key as i16).to_be_bytes(), &[0, 0], &correlation.to_be_bytes()];
+        let head =
+            [&length.to_be_bytes()[..], &(key as i16).to_be_bytes(), &[0, 0], &correlation.to_be_bytes()];
         [head.concat(), vec![7; body]].concat()
     }
 

@@ -56,7 +56,8 @@ impl Secured {
     /// # Errors
     /// It can't be had here, or does not start.
     pub fn start() -> Result<Self, Skipped> {
-        let certificates = Certificates::make().map_err(|why| Skipped::failed(format!("certificates: {why}")))?;
+        let certificates =
+            Certificates::make().map_err(|why| Skipped::failed(format!("certificates: {why}")))?;
         let ports = [Port::free()?, Port::free()?, Port::free()?, Port::free()?];
         let broker = Broker::start(&settings(&certificates, &ports))?;
         Ok(Self { broker, certificates, tokens: Tokens::start()?, ports })
@@ -146,9 +147,8 @@ fn settings(certificates: &Certificates, ports: &[Port; 4]) -> Settings {
         .zip(ports)
         .map(|((name, protocol), port)| Listener { name, protocol, port: port.clone() })
         .collect();
-    settings.scram = ["SCRAM-SHA-256", "SCRAM-SHA-512"]
-        .map(|it| format!("{it}=[name={USER},password={PASSWORD}]"))
-        .into();
+    settings.scram =
+        ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(|it| format!("{it}=[name={USER},password={PASSWORD}]")).into();
     settings
 }
 
@@ -177,7 +177,8 @@ impl Certificates {
         write(&file("authority.pem"), &[&params.self_signed(&key)?.pem()])?;
         let issuer = Issuer::new(params, key);
         let signed = |name: &str, hosts: &[&str]| {
-            let mut params = CertificateParams::new(hosts.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+            let mut params =
+                CertificateParams::new(hosts.iter().map(ToString::to_string).collect::<Vec<_>>())?;
             params.distinguished_name.push(DnType::CommonName, name);
             let key = KeyPair::generate()?;
             let certificate = params.signed_by(&key, &issuer)?;
@@ -242,7 +243,8 @@ fn answer(mut request: tiny_http::Request) -> io::Result<()> {
     let mut body = String::new();
     request.as_reader().read_to_string(&mut body)?;
     let basic = format!("Basic {}", STANDARD.encode(format!("{CLIENT}:{SECRET}")));
-    let said = request.headers().iter().any(|it| it.field.equiv("Authorization") && it.value.as_str() == basic);
+    let said =
+        request.headers().iter().any(|it| it.field.equiv("Authorization") && it.value.as_str() == basic);
     let has = |pair: String| body.split('&').any(|it| it == pair);
     let known = said || (has(format!("client_id={CLIENT}")) && has(format!("client_secret={SECRET}")));
     let (status, text) = if known && has("grant_type=client_credentials".into()) {
@@ -251,14 +253,16 @@ fn answer(mut request: tiny_http::Request) -> io::Result<()> {
     } else {
         (401, r#"{"error":"invalid_client"}"#.into())
     };
-    let json = tiny_http::Header::from_bytes("Content-Type", "application/json").map_err(|()| io::ErrorKind::Other)?;
+    let json = tiny_http::Header::from_bytes("Content-Type", "application/json")
+        .map_err(|()| io::ErrorKind::Other)?;
     request.respond(tiny_http::Response::from_string(text).with_status_code(status).with_header(json))
 }
 
 /// An unsigned token that says who one is.
 #[expect(clippy::disallowed_methods, reason = "the broker compares with its clock")]
 fn token(subject: &str) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
     let claims = format!(r#"{{"sub":"{subject}","iat":{now},"exp":{}}}"#, now + TOKEN_HOLDS);
     format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), URL_SAFE_NO_PAD.encode(claims))
 }
