@@ -8,7 +8,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use flott_expr::EvalContext;
-use flott_types::{Code, Diagnostic, Options, Result, Schema};
+use flott_types::{Code, DataType, Diagnostic, Options, Result, Schema};
 
 use crate::{Decoder, OptionDef, ScanRequest, Slices, TableDescription};
 
@@ -65,6 +65,14 @@ pub trait Format: Send + Sync {
         let _ = options;
         Ok(crate::Changelog::Append)
     }
+    /// What its records tell beside their rows, for metadata columns (`METADATA FROM 'value.<key>'` where a
+    /// connector offers it). A connector that does hands such columns over among the others it wants
+    /// (`ScanRequest::schema` and `projection`), in a table where they are of the kind
+    /// [`crate::ColumnKind::Metadata`], with the key as it stands here and of exactly this type; casting to the
+    /// type that the user declared is the connector's.
+    fn metadata(&self) -> Vec<FormatMetadata> {
+        Vec::new()
+    }
     /// Whether its records can be messages of a log: then its decoders and encoders have
     /// [`Decoder::decode_messages`] and [`Encoder::encode_messages`].
     fn has_messages(&self) -> bool {
@@ -99,6 +107,17 @@ pub trait Format: Send + Sync {
     /// # Errors
     /// Options that make no sense.
     fn encoder(&self, request: &FormatRequest<'_>, context: &EvalContext) -> Result<Box<dyn Encoder>>;
+}
+
+/// Something that a format's records tell beside their rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormatMetadata {
+    /// Its key, without a prefix.
+    pub key: &'static str,
+    /// Its type.
+    pub data_type: DataType,
+    /// One sentence.
+    pub doc: &'static str,
 }
 
 /// A column that the connector fills: constant within a chunk.

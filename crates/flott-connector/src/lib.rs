@@ -39,7 +39,7 @@ pub use decider::{Decider, DeciderRequest, Outcome};
 pub use disk::{Disk, DiskEntry, DiskFile, LocalDisk};
 pub use epoch_name::EpochName;
 pub use flott_types::{ColumnKind, TableColumn, TableDescription};
-pub use format::{Encoder, ExtraColumn, Format, FormatRequest, Framing};
+pub use format::{Encoder, ExtraColumn, Format, FormatMetadata, FormatRequest, Framing};
 pub use full_cache::{CacheSettings, FullCache, ReloadFailure};
 pub use lookup::{Answer, Found, LookupClient, LookupRequest, LookupRetry, LookupStatus, LookupTable, Wake};
 pub use messages::{Header, Messages, Slices, TimestampType};

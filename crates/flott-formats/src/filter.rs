@@ -9,6 +9,8 @@
 //! A batch evaluates as a whole or fails as a whole, so the good path has no per-row checks and
 //! one bad row costs about `2·log2(rows)` evaluations of ever smaller pieces.
 
+use std::ops::Range;
+
 use arrow::{
     array::{Array, AsArray, BooleanArray, BooleanBufferBuilder},
     buffer::BooleanBuffer,
@@ -34,11 +36,15 @@ pub fn apply(program: &Program, decoded: Decoded, context: &EvalContext) -> Resu
     let mut verdict =
         Verdict { keep: BooleanBufferBuilder::new(decoded.batch.num_rows()), failed: Vec::new() };
     verdict.judge(program, &decoded.batch, context, 0)?;
-    let keep = verdict.keep.finish();
+    let mut keep = verdict.keep.finish();
+    let mut gone = 0;
+    if !verdict.failed.is_empty() && decoded.rows.windows(2).any(|pair| pair[0] == pair[1]) {
+        (keep, gone) = whole_records(&decoded.rows, &keep, &mut verdict.failed);
+    }
     if verdict.failed.is_empty() && keep.count_set_bits() == keep.len() {
         return Ok(decoded);
     }
-    keep_rows(decoded, keep, verdict.failed)
+    keep_rows(decoded, keep, verdict.failed, gone)
 }
 
 /// What became of the rows looked at so far.
@@ -88,13 +94,40 @@ fn truth(program: &Program, batch: &RecordBatch, context: &EvalContext) -> Resul
     })
 }
 
-fn keep_rows(decoded: Decoded, keep: BooleanBuffer, failed: Vec<(usize, EvalError)>) -> Result<Decoded> {
+/// A record that gives several rows (before and after a change) is rejected whole, and told of once: the
+/// rows to keep then, and how many rows don't count because of it.
+fn whole_records(
+    places: &[Range<u32>],
+    keep: &BooleanBuffer,
+    failed: &mut Vec<(usize, EvalError)>,
+) -> (BooleanBuffer, usize) {
+    let all = failed.len();
+    failed.dedup_by_key(|(row, _)| places.get(*row));
+    let mut gone = all - failed.len();
+    let mut bad = failed.iter().filter_map(|(row, _)| places.get(*row)).peekable();
+    let mut left = BooleanBufferBuilder::new(keep.len());
+    for (place, kept) in places.iter().zip(keep) {
+        while bad.next_if(|it| it.start < place.start).is_some() {}
+        let taken_along = kept && bad.peek() == Some(&place);
+        gone += usize::from(taken_along);
+        left.append(kept && !taken_along);
+    }
+    (left.finish(), gone)
+}
+
+fn keep_rows(
+    decoded: Decoded,
+    keep: BooleanBuffer,
+    failed: Vec<(usize, EvalError)>,
+    gone: usize,
+) -> Result<Decoded> {
     let place = |row: usize| {
         let number = decoded.first_record.saturating_add(u32::try_from(row).unwrap_or(u32::MAX));
         decoded.rows.get(row).cloned().unwrap_or(number..number)
     };
     let kept = keep.count_set_bits();
-    let dropped = decoded.batch.num_rows() - kept - failed.len();
+    let dropped = decoded.batch.num_rows() - kept - failed.len() - gone;
+    let read = decoded.read - gone as u64;
     let rows = keep.set_indices().map(place).collect();
     let mut rejected: Vec<Reject> = failed
         .into_iter()
@@ -108,7 +141,7 @@ fn keep_rows(decoded: Decoded, keep: BooleanBuffer, failed: Vec<(usize, EvalErro
     let kinds = decoded.kinds.as_ref().map(|kinds| filter(kinds, &keep)).transpose().map_err(internal)?;
     let kinds = kinds.map(|kinds| kinds.as_primitive().clone());
     let filtered = decoded.filtered + dropped as u64;
-    Ok(Decoded { batch, rows, kinds, filtered, rejected, ..decoded })
+    Ok(Decoded { batch, rows, kinds, read, filtered, rejected, ..decoded })
 }
 
 #[cfg(test)]
@@ -140,5 +173,24 @@ mod tests {
         assert_eq!(decoded.rejected.len(), 1);
         assert_eq!(decoded.rejected[0].record, 11..11);
         assert_eq!(decoded.rejected[0].code, Code::EvaluationFailed);
+    }
+
+    #[test]
+    fn a_record_with_a_bad_side_is_rejected_whole() {
+        let column = Expr::column(0, "s", DataType::string());
+        let cast = ExprKind::Cast { input: Box::new(column), mode: CastMode::Strict };
+        let program = Program::new(vec![Expr::new(cast, DataType::boolean(), Span::default())]);
+        let texts =
+            StringArray::from(vec!["true", "true", "bad", "true", "bad", "worse", "bad", "false", "true"]);
+        let schema = Schema::new(vec![Field::new("s", DataType::string())]);
+        let batch = RecordBatch::try_new(schema.arrow_schema(), vec![Arc::new(texts)]).unwrap();
+        let context =
+            EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None };
+        let rows = [0, 1, 1, 2, 3, 3, 4, 4, 5].map(|number| number..number).to_vec();
+        let decoded = apply(&program, Decoded { rows, ..Decoded::all(batch, 0) }, &context).unwrap();
+        assert_eq!(decoded.rows, [0..0, 2..2, 5..5]);
+        let rejected: Vec<u32> = decoded.rejected.iter().map(|it| it.record.start).collect();
+        assert_eq!(rejected, [1, 3, 4]);
+        assert_eq!((decoded.read, decoded.filtered), (7, 1));
     }
 }

@@ -7,6 +7,7 @@
 //! A format knows nothing of files, topics or operators. Decoders go from bytes straight into
 //! Arrow builders, only for the columns that the plan reads.
 
+pub mod cdc;
 pub mod csv;
 pub mod filter;
 pub mod framing;
@@ -25,6 +26,10 @@ pub fn all() -> Vec<Arc<dyn Format>> {
     vec![
         Arc::new(json::JsonFormat),
         Arc::new(json::ChangelogJsonFormat),
+        Arc::new(cdc::CdcJsonFormat::debezium()),
+        Arc::new(cdc::CdcJsonFormat::canal()),
+        Arc::new(cdc::CdcJsonFormat::maxwell()),
+        Arc::new(cdc::CdcJsonFormat::ogg()),
         Arc::new(csv::Csv),
         Arc::new(parquet::Parquet),
         Arc::new(protobuf::Protobuf),

@@ -74,6 +74,30 @@ pub(super) fn compile(pattern: &str) -> Compiled {
     compiled
 }
 
+/// A pattern that a text must match from its beginning to its end, as Java's `matches` does.
+#[derive(Debug, Clone)]
+pub struct WholePattern(Arc<JavaRegex>);
+
+impl WholePattern {
+    /// The pattern compiled.
+    ///
+    /// # Errors
+    /// What is wrong with it, for users.
+    pub fn new(pattern: &str) -> Result<Self, String> {
+        compile(&format!("\\A(?:{pattern})\\z")).map(Self).map_err(|error| match error {
+            PatternError::Invalid => "is not a regular expression".to_owned(),
+            PatternError::Unsupported(what) => format!("has {what}, which patterns here don't"),
+        })
+    }
+    /// Whether the text matches.
+    ///
+    /// # Errors
+    /// The pattern backtracks too much on this text.
+    pub fn matches(&self, text: &str) -> Result<bool, EvalError> {
+        self.0.is_match(text)
+    }
+}
+
 impl JavaRegex {
     fn new(pattern: &str) -> Result<Self, PatternError> {
         if pattern.is_empty() {

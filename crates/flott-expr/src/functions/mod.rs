@@ -55,6 +55,7 @@ use std::{
 };
 
 pub use bitmap::{append_bitmap, read as read_bitmap, write as write_bitmap};
+pub use java_regex::WholePattern;
 pub use json_build::is_json_constructor;
 pub use json_text::write_string as append_json_string;
 

@@ -258,19 +258,19 @@ const CLOSING: &[u8] = b"}";
 impl ChangelogEncoder {
     fn rows(&mut self, batch: &RecordBatch, kinds: &Int8Array, target: &mut impl Target) -> Result<()> {
         let (kinds, upsert) = (kinds.values(), self.upsert);
-        let opening = |row: usize| {
+        let around = |row: usize| {
             let kind = kinds.get(row).copied().and_then(RowKind::of)?;
             // Another sink of the same rows may have asked for them.
             let left_out = upsert && kind == RowKind::UpdateBefore;
-            OPENINGS.get(kind as usize).copied().filter(|_| !left_out)
+            OPENINGS.get(kind as usize).filter(|_| !left_out).map(|it| (*it, CLOSING))
         };
-        self.inner.rows(batch, opening, CLOSING, target)
+        self.inner.rows(batch, around, target)
     }
 }
 
 impl Encoder for ChangelogEncoder {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        self.inner.rows(batch, |_| Some(OPENINGS[0]), CLOSING, &mut Lines(out))
+        self.inner.rows(batch, |_| Some((OPENINGS[0], CLOSING)), &mut Lines(out))
     }
     fn encode_changes(&mut self, batch: &RecordBatch, kinds: &Int8Array, out: &mut Vec<u8>) -> Result<()> {
         self.rows(batch, kinds, &mut Lines(out))
@@ -283,7 +283,7 @@ impl Encoder for ChangelogEncoder {
     ) -> Result<()> {
         match kinds {
             Some(kinds) => self.rows(batch, kinds, out),
-            None => self.inner.rows(batch, |_| Some(OPENINGS[0]), CLOSING, out),
+            None => self.inner.rows(batch, |_| Some((OPENINGS[0], CLOSING)), out),
         }
     }
 }

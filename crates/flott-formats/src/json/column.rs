@@ -38,7 +38,7 @@ use super::{
 
 /// Settings and scratch space that all columns of a decoder share.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// Between date and time: a blank (SQL) or `T` (ISO-8601).
     pub separator: u8,
     /// A value that doesn't fit becomes NULL.
@@ -55,7 +55,7 @@ pub(super) struct Reading {
 
 /// A column of fixed-width values.
 #[derive(Debug)]
-pub(super) struct Numbers<T: ArrowPrimitiveType> {
+pub(crate) struct Numbers<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
     nulls: NullBufferBuilder,
     arrow_type: ArrowType,
@@ -92,7 +92,7 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
 
 /// A column of bytes, from base64.
 #[derive(Debug)]
-pub(super) struct Bytes {
+pub(crate) struct Bytes {
     offsets: Vec<i32>,
     data: Vec<u8>,
     nulls: NullBufferBuilder,
@@ -100,14 +100,14 @@ pub(super) struct Bytes {
 
 /// A column of booleans.
 #[derive(Debug)]
-pub(super) struct Booleans {
+pub(crate) struct Booleans {
     bits: BooleanBufferBuilder,
     nulls: NullBufferBuilder,
 }
 
 /// A column of arrays.
 #[derive(Debug)]
-pub(super) struct Lists {
+pub(crate) struct Lists {
     offsets: Vec<i32>,
     items: Column,
     nulls: NullBufferBuilder,
@@ -116,7 +116,7 @@ pub(super) struct Lists {
 
 /// A column of maps from text.
 #[derive(Debug)]
-pub(super) struct Maps {
+pub(crate) struct Maps {
     offsets: Vec<i32>,
     keys: TextColumn,
     values: Column,
@@ -126,7 +126,7 @@ pub(super) struct Maps {
 
 /// A column of rows.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     reader: ObjectReader,
     len: usize,
     nulls: NullBufferBuilder,
@@ -158,7 +158,7 @@ enum Storage {
 
 /// How a timestamp column reads its text.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Instant {
+pub(crate) struct Instant {
     unit: TimeUnit,
     /// Units to which values are cut: 1000 for TIMESTAMP(0), which is kept in milliseconds.
     step: i64,
@@ -181,17 +181,17 @@ impl Instant {
 
 /// A column being built.
 #[derive(Debug)]
-pub(super) struct Column {
+pub(crate) struct Column {
     storage: Storage,
     kind: TypeKind,
 }
 
-pub(super) fn internal(error: impl fmt::Display) -> Box<Diagnostic> {
+pub(crate) fn internal(error: impl fmt::Display) -> Box<Diagnostic> {
     Diagnostic::error(Code::Internal, error.to_string())
 }
 
 /// Why the `json` format can't hold a type; `None` if it can.
-pub(super) fn unsupported(data_type: &DataType) -> Option<String> {
+pub(crate) fn unsupported(data_type: &DataType) -> Option<String> {
     match &data_type.kind {
         TypeKind::Interval(_) | TypeKind::Null | TypeKind::Variant | TypeKind::Bitmap => {
             Some(format!("the json format has no {data_type}"))

@@ -16,11 +16,11 @@
 //! Text columns that the pushed-down filter doesn't read are only noted (see `text.rs`) and
 //! copied for the rows that it kept.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, Int8Array},
-    datatypes::SchemaRef,
+    array::{ArrayRef, AsArray, Int8Array, UInt32Array},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type},
     record_batch::{RecordBatch, RecordBatchOptions},
 };
 use flott_connector::{Chunk, Decoded, Decoder, ExtraColumn, Payload, Reject, ScanRequest, Slices};
@@ -236,13 +236,17 @@ impl<R: Records> JsonDecoder<R> {
             nulled: std::mem::take(&mut self.reading.nulled),
             rejected: std::mem::take(&mut self.rejected),
         };
-        let Some(program) = &self.filter else { return emit(decoded) };
-        let before = if deferred.is_empty() { Vec::new() } else { decoded.rows.clone() };
-        let mut kept = filter::apply(program, decoded, context)?;
-        if !deferred.is_empty() {
-            kept.batch = fill_deferred(text.bytes, &kept, &before, &deferred)?;
-        }
-        emit(kept)
+        let Some(program) = &self.filter else { return in_pieces(decoded, self.batch_rows, emit) };
+        let kept = match deferred.is_empty() {
+            true => filter::apply(program, decoded, context)?,
+            false => {
+                let batch = with_numbers(&decoded.batch)?;
+                let kept = filter::apply(program, Decoded { batch, ..decoded }, context)?;
+                let batch = fill_deferred(text.bytes, &kept.batch, &self.schema, &deferred)?;
+                Decoded { batch, ..kept }
+            }
+        };
+        in_pieces(kept, self.batch_rows, emit)
     }
 
     /// Rejects or skips these of the rows read, in order of their numbers, each with what is wrong.
@@ -282,31 +286,60 @@ impl<R: Records> JsonDecoder<R> {
     }
 }
 
-/// Puts the text of the kept rows in place of the NULLs. `before` are the places of all rows,
-/// `kept.rows` those of the kept ones, in the same order.
+/// Hands over batches of at most this many rows: a record may hold more of them.
+fn in_pieces(whole: Decoded, batch_rows: usize, emit: &mut dyn FnMut(Decoded) -> Result<()>) -> Result<()> {
+    let rows = whole.batch.num_rows();
+    if rows <= batch_rows {
+        return emit(whole);
+    }
+    let (mut rejected, behind_first) = (whole.rejected, (rows - batch_rows) as u64);
+    for start in (0..rows).step_by(batch_rows) {
+        let len = batch_rows.min(rows - start);
+        let first = |count: u64| if start == 0 { count } else { 0 };
+        emit(Decoded {
+            batch: whole.batch.slice(start, len),
+            rows: whole.rows.iter().skip(start).take(len).cloned().collect(),
+            kinds: whole.kinds.as_ref().map(|kinds| kinds.slice(start, len)),
+            first_record: whole.first_record,
+            read: if start == 0 { whole.read - behind_first } else { len as u64 },
+            filtered: first(whole.filtered),
+            skipped: first(whole.skipped),
+            nulled: first(whole.nulled),
+            rejected: std::mem::take(&mut rejected),
+        })?;
+    }
+    Ok(())
+}
+
+/// The batch with one more column at its end: the rows' numbers, which tell what a filter kept.
+fn with_numbers(batch: &RecordBatch) -> Result<RecordBatch> {
+    let numbers: UInt32Array = (0..batch.num_rows() as u32).collect();
+    let mut fields: Vec<FieldRef> = batch.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("", DataType::UInt32, false)));
+    let mut arrays = batch.columns().to_vec();
+    arrays.push(Arc::new(numbers));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(internal)
+}
+
+/// Puts the text of the kept rows in place of the NULLs, and takes their numbers away.
 fn fill_deferred(
     bytes: &[u8],
-    kept: &Decoded,
-    before: &[Range<u32>],
+    kept: &RecordBatch,
+    schema: &SchemaRef,
     deferred: &[(usize, Vec<View>)],
 ) -> Result<RecordBatch> {
-    let mut numbers = Vec::with_capacity(kept.rows.len());
-    let mut all = before.iter().enumerate();
-    for row in &kept.rows {
-        if let Some((number, _)) = all.find(|(_, place)| *place == row) {
-            numbers.push(number);
-        }
-    }
-    let mut arrays = kept.batch.columns().to_vec();
+    let mut arrays = kept.columns().to_vec();
+    let numbers = arrays.pop().and_then(|it| it.as_primitive_opt::<UInt32Type>().cloned());
+    let numbers = numbers.ok_or_else(|| internal("the numbers of a batch's rows are missing"))?;
     for (position, views) in deferred {
-        let array = materialise(bytes, views, numbers.iter().copied())
+        let array = materialise(bytes, views, numbers.values().iter().map(|number| *number as usize))
             .map_err(|fail| Diagnostic::error(Code::RecordTooLarge, fail.message(0)))?;
         if let Some(place) = arrays.get_mut(*position) {
             *place = array;
         }
     }
-    let options = RecordBatchOptions::new().with_row_count(Some(kept.batch.num_rows()));
-    RecordBatch::try_new_with_options(kept.batch.schema(), arrays, &options).map_err(internal)
+    let options = RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), arrays, &options).map_err(internal)
 }
 
 fn place(text: &Text<'_>, at: usize, end: usize, number: u32) -> Range<u32> {

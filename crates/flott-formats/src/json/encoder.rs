@@ -35,7 +35,7 @@ use super::{
 };
 
 /// Writes JSON lines.
-pub(super) struct JsonEncoder {
+pub(crate) struct JsonEncoder {
     fields: Vec<NamedNode>,
     writing: Writing,
     /// Bytes per row of the batch before, to reserve room.
@@ -580,14 +580,12 @@ impl JsonEncoder {
         })
     }
 
-    /// Appends each row's object between what `opening` gives for it (none: the row is left out) and
-    /// `closing`.
+    /// Appends each row's object between what `around` gives for it (none: the row is left out).
     #[inline(always)]
     pub fn rows<'a>(
         &mut self,
         batch: &RecordBatch,
-        opening: impl Fn(usize) -> Option<&'a [u8]>,
-        closing: &[u8],
+        around: impl Fn(usize) -> Option<(&'a [u8], &'a [u8])>,
         target: &mut impl Target,
     ) -> Result<()> {
         let rows = batch.num_rows();
@@ -602,7 +600,7 @@ impl JsonEncoder {
             .collect();
         let fields = fields.ok_or_else(|| internal("a batch doesn't have the types of its sink"))?;
         for row in 0..rows {
-            let Some(opening) = opening(row) else {
+            let Some((opening, closing)) = around(row) else {
                 target.leave_out()?;
                 continue;
             };
@@ -679,7 +677,7 @@ fn too_many_bytes() -> Box<Diagnostic> {
 
 impl Encoder for JsonEncoder {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        self.rows(batch, |_| Some(&[]), b"", &mut Lines(out))
+        self.rows(batch, |_| Some((b"", b"")), &mut Lines(out))
     }
     fn encode_messages(
         &mut self,
@@ -687,6 +685,6 @@ impl Encoder for JsonEncoder {
         _: Option<&Int8Array>,
         out: &mut Slices,
     ) -> Result<()> {
-        self.rows(batch, |_| Some(&[]), b"", out)
+        self.rows(batch, |_| Some((b"", b"")), out)
     }
 }

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 /// A failure, boxed so that results stay small on the good path.
-pub(super) type Fail = Box<Failure>;
+pub(crate) type Fail = Box<Failure>;
 
 /// What kind of failure it is: `ignore-parse-errors` treats them differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FailureKind {
+pub(crate) enum FailureKind {
     /// The record isn't JSON.
     Malformed,
     /// A value doesn't fit its field's type.
@@ -18,7 +18,7 @@ pub(super) enum FailureKind {
 
 /// Why a record can't be decoded, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     pub kind: FailureKind,
     /// Position in the chunk.
     pub at: usize,
@@ -47,6 +47,11 @@ impl Failure {
         let type_name = type_name.to_string();
         let article = if type_name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
         let what = format!("'{shown}' is not {article} {type_name}");
+        Box::new(Failure { kind: FailureKind::Value, at, what, path: Vec::new() })
+    }
+    /// Anything else that is wrong with a record.
+    #[cold]
+    pub fn other(at: usize, what: String) -> Fail {
         Box::new(Failure { kind: FailureKind::Value, at, what, path: Vec::new() })
     }
     /// A value that fits its type but not our memory layout.

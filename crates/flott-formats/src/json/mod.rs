@@ -23,21 +23,21 @@
 //! rejected, not replaced by `?`.
 
 mod changelog;
-mod column;
-mod decoder;
-mod encoder;
+pub(crate) mod column;
+pub(crate) mod decoder;
+pub(crate) mod encoder;
 mod escape;
-mod failure;
+pub(crate) mod failure;
 mod flat;
 mod number;
-mod object;
-mod options;
+pub(crate) mod object;
+pub(crate) mod options;
 mod plain;
 mod render;
-mod scan;
+pub(crate) mod scan;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 
 pub use changelog::ChangelogJsonFormat;
 
@@ -90,7 +90,7 @@ const PREFIX: &str = "json";
 
 /// Looks at options and columns.
 #[expect(clippy::vec_box, reason = "diagnostics travel boxed, also in lists")]
-fn validate(request: &FormatRequest<'_>, prefix: &str, errors: &mut Vec<Box<Diagnostic>>) {
+pub(crate) fn validate(request: &FormatRequest<'_>, prefix: &str, errors: &mut Vec<Box<Diagnostic>>) {
     if let Err(error) = options::JsonOptions::of(&request.table.options, prefix) {
         errors.push(error);
     }

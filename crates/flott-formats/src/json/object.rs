@@ -78,25 +78,27 @@ impl Pattern {
     }
 }
 
-/// Reads objects into columns: a record, or the value of a ROW column.
+/// The keys of an object that somebody wants.
 #[derive(Debug)]
-pub(super) struct ObjectReader {
+pub(crate) struct Keys {
     names: Vec<String>,
-    columns: Vec<Column>,
     by_name: HashMap<String, u32, BuildHasherDefault<DefaultHasher>>,
     patterns: Vec<Pattern>,
     scratch: Vec<u8>,
 }
 
+/// Reads objects into columns: a record, or the value of a ROW column.
+#[derive(Debug)]
+pub(crate) struct ObjectReader {
+    keys: Keys,
+    columns: Vec<Column>,
+}
+
 impl ObjectReader {
     /// A reader of these columns.
     pub fn new(columns: Vec<(String, Column)>) -> Self {
-        let by_name = match columns.len() {
-            0..=LINEAR_MAX => HashMap::default(),
-            _ => columns.iter().enumerate().map(|(at, (name, _))| (name.clone(), at as u32)).collect(),
-        };
         let (names, columns) = columns.into_iter().unzip();
-        Self { names, columns, by_name, patterns: Vec::new(), scratch: Vec::new() }
+        Self { keys: Keys::new(names), columns }
     }
 
     /// The columns.
@@ -136,12 +138,9 @@ impl ObjectReader {
         let mut filled = 0;
         let mut number = 0;
         let end = loop {
-            let (column, value) = match self.patterns.get(number) {
-                Some(pattern) if pattern.stands_at(bytes, at) => (pattern.column, at + pattern.len as usize),
-                _ => match self.next_key(bytes, at, number)? {
-                    Next::Value(column, value) => (column, value),
-                    Next::End(end) => break end,
-                },
+            let (column, value) = match self.keys.next(bytes, at, number)? {
+                Next::Value(column, value) => (column, value),
+                Next::End(end) => break end,
             };
             number += 1;
             let Some(target) = self.columns.get_mut(column as usize) else {
@@ -166,7 +165,7 @@ impl ObjectReader {
 
     #[cold]
     fn inside(&self, fail: Fail, column: u32) -> Fail {
-        match self.names.get(column as usize) {
+        match self.keys.names.get(column as usize) {
             Some(name) => fail.inside(name),
             None => fail,
         }
@@ -174,7 +173,7 @@ impl ObjectReader {
 
     #[inline(never)]
     fn fill_missing(&mut self, row: usize, end: usize, reading: &Reading) -> Result<(), Fail> {
-        for (column, name) in self.columns.iter_mut().zip(&self.names) {
+        for (column, name) in self.columns.iter_mut().zip(&self.keys.names) {
             if column.len() <= row {
                 if reading.fail_on_missing {
                     return Err(Failure::missing(end, name));
@@ -183,6 +182,28 @@ impl ObjectReader {
             }
         }
         Ok(())
+    }
+}
+
+impl Keys {
+    /// The wanted ones; each is known by its number.
+    pub fn new(names: Vec<String>) -> Self {
+        let by_name = match names.len() {
+            0..=LINEAR_MAX => HashMap::default(),
+            _ => names.iter().enumerate().map(|(at, name)| (name.clone(), at as u32)).collect(),
+        };
+        Self { names, by_name, patterns: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// What comes at `at`, behind value number `number - 1` (0: the object itself stands there).
+    #[inline(always)]
+    pub fn next(&mut self, bytes: &[u8], at: usize, number: usize) -> Result<Next, Fail> {
+        match self.patterns.get(number) {
+            Some(pattern) if pattern.stands_at(bytes, at) => {
+                Ok(Next::Value(pattern.column, at + pattern.len as usize))
+            }
+            _ => self.next_key(bytes, at, number),
+        }
     }
 
     /// What comes at `at`, behind value number `number - 1`: another key, or the object's end.
@@ -238,7 +259,7 @@ impl ObjectReader {
 }
 
 /// What comes next in an object.
-enum Next {
+pub(crate) enum Next {
     /// A value for this column at this position.
     Value(u32, usize),
     /// The end: the position behind the closing brace.
@@ -246,7 +267,7 @@ enum Next {
 }
 
 /// The key at `at`, and the position of its value.
-pub(super) fn key_at(bytes: &[u8], at: usize) -> Result<(View, usize), Fail> {
+pub(crate) fn key_at(bytes: &[u8], at: usize) -> Result<(View, usize), Fail> {
     if bytes.get(at) != Some(&b'"') {
         return Err(Failure::malformed(at, "expected a key in double quotes"));
     }

@@ -4,16 +4,12 @@
 use flott_connector::{OptionDef, OptionKind};
 use flott_types::{Diagnostic, Options, Result};
 
-/// All options, with this prefix.
-macro_rules! options {
-    ($prefix:literal $(, $more:expr)*) => {
+/// The options of a format with this prefix: those named first, the ones all formats of JSON have, and the
+/// rest.
+macro_rules! json_options {
+    ($prefix:literal, [$($first:expr),*], [$($last:expr),*]) => {
         &[
-            OptionDef::optional(
-                concat!($prefix, ".fail-on-missing-field"),
-                OptionKind::Boolean,
-                "false",
-                "Whether a record that lacks a field is rejected. Otherwise the field is NULL.",
-            ),
+            $($first,)*
             OptionDef::optional(
                 concat!($prefix, ".ignore-parse-errors"),
                 OptionKind::Boolean,
@@ -55,38 +51,61 @@ macro_rules! options {
                 "false",
                 "Whether fields that are NULL are left out.",
             ),
-            OptionDef::optional(
-                concat!($prefix, ".decode.json-parser.enabled"),
-                OptionKind::Boolean,
-                "true",
-                "Accepted for compatibility; Flott has one JSON reader.",
-            ),
-            $($more,)*
+            $($last,)*
         ]
+    };
+}
+pub(crate) use json_options;
+
+/// What only formats have whose records are rows.
+macro_rules! missing_fields {
+    ($prefix:literal) => {
+        OptionDef::optional(
+            concat!($prefix, ".fail-on-missing-field"),
+            OptionKind::Boolean,
+            "false",
+            "Whether a record that lacks a field is rejected. Otherwise the field is NULL.",
+        )
+    };
+}
+
+macro_rules! json_parser {
+    ($prefix:literal) => {
+        OptionDef::optional(
+            concat!($prefix, ".decode.json-parser.enabled"),
+            OptionKind::Boolean,
+            "true",
+            "Accepted for compatibility; Flott has one JSON reader.",
+        )
     };
 }
 
 /// The options of `json`.
-pub(super) const OPTIONS: &[OptionDef] = options!("json");
+pub(crate) const OPTIONS: &[OptionDef] =
+    json_options!("json", [missing_fields!("json")], [json_parser!("json")]);
 
 /// The options of `changelog-json`.
-pub(super) const CHANGELOG_OPTIONS: &[OptionDef] = options!(
+pub(crate) const CHANGELOG_OPTIONS: &[OptionDef] = json_options!(
     "changelog-json",
-    OptionDef::optional(
-        CHANGELOG_MODE,
-        OptionKind::OneOf(&["retract", "upsert"]),
-        "retract",
-        "What records say of a change: `retract` also what the row was before (`-U`); `upsert`, for tables \
-         with a PRIMARY KEY, only what it is now, and a `-D` needs no more than the key.",
-    )
+    [missing_fields!("changelog-json")],
+    [
+        json_parser!("changelog-json"),
+        OptionDef::optional(
+            CHANGELOG_MODE,
+            OptionKind::OneOf(&["retract", "upsert"]),
+            "retract",
+            "What records say of a change: `retract` also what the row was before (`-U`); `upsert`, for tables \
+             with a PRIMARY KEY, only what it is now, and a `-D` needs no more than the key.",
+        )
+    ]
 );
 
 /// Whether records say what a row was before a change.
-pub(super) const CHANGELOG_MODE: &str = "changelog-json.mode";
+pub(crate) const CHANGELOG_MODE: &str = "changelog-json.mode";
 
 /// What happens to a map entry whose key is NULL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NullKey {
+pub(crate) enum NullKey {
     Fail,
     Drop,
     Literal(String),
@@ -94,7 +113,7 @@ pub(super) enum NullKey {
 
 /// The options, read.
 #[derive(Debug, Clone)]
-pub(super) struct JsonOptions {
+pub(crate) struct JsonOptions {
     pub fail_on_missing_field: bool,
     pub ignore_parse_errors: bool,
     /// Between date and time.

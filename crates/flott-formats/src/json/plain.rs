@@ -13,11 +13,11 @@ use super::{
     decoder::{Finished, Records},
     failure::{Fail, Failure},
     object::ObjectReader,
-    scan::skip_blanks,
+    scan::{skip_blanks, skip_value, skip_word},
 };
 
 /// Objects of the columns that a scan wants.
-pub(super) struct PlainRecords {
+pub(crate) struct PlainRecords {
     objects: ObjectReader,
     /// For each column of `objects`, its position in the batch.
     positions: Vec<usize>,
@@ -55,8 +55,18 @@ impl PlainRecords {
         }
         let mut rows = 0;
         loop {
-            at = skip_blanks(bytes, self.objects.read(bytes, at, row + rows, reading)?);
-            rows += 1;
+            let is_object = bytes.get(at) == Some(&b'{');
+            let end = match bytes.get(at) {
+                // No row is what they say.
+                Some(b'n') => skip_word(bytes, at)?,
+                Some(_) if !is_object && reading.bad_value_is_null => skip_value(bytes, at)?,
+                _ => {
+                    let end = self.objects.read(bytes, at, row + rows, reading)?;
+                    rows += 1;
+                    end
+                }
+            };
+            at = skip_blanks(bytes, end);
             match bytes.get(at) {
                 Some(b',') => at = skip_blanks(bytes, at + 1),
                 Some(b']') => return Ok((at + 1, rows)),

@@ -17,11 +17,11 @@
 use super::failure::{Fail, Failure};
 
 /// Objects and arrays inside each other: deeper ones are refused.
-pub(super) const DEPTH_MAX: usize = 1000;
+pub(crate) const DEPTH_MAX: usize = 1000;
 
 /// A string's place: the position of its closing quote, and whether it holds escapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct StringEnd {
+pub(crate) struct StringEnd {
     /// Position of the closing quote.
     pub quote: usize,
     /// Whether there is a backslash inside.
@@ -30,7 +30,7 @@ pub(super) struct StringEnd {
 
 /// The position of the first `"`, `\` or line feed at or after `at`; the length if there is none.
 #[inline(always)]
-pub(super) fn find_special(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn find_special(bytes: &[u8], mut at: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{
@@ -75,7 +75,7 @@ pub(super) fn find_special(bytes: &[u8], mut at: usize) -> usize {
 
 /// The end of the string whose first character is at `at` (behind the opening quote).
 #[inline(always)]
-pub(super) fn string_end(bytes: &[u8], at: usize) -> Result<StringEnd, Fail> {
+pub(crate) fn string_end(bytes: &[u8], at: usize) -> Result<StringEnd, Fail> {
     let found = find_special(bytes, at);
     match bytes.get(found) {
         Some(b'"') => Ok(StringEnd { quote: found, escaped: false }),
@@ -122,7 +122,7 @@ fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// Appends the text of a string's inside. What [`string_end`] has not checked is copied as it is.
-pub(super) fn unescape(mut raw: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn unescape(mut raw: &[u8], out: &mut Vec<u8>) {
     while let Some(place) = memchr::memchr(b'\\', raw) {
         out.extend_from_slice(&raw[..place]);
         let (text, used) = match raw.get(place + 1) {
@@ -152,7 +152,7 @@ fn unicode_escape(raw: &[u8], at: usize) -> (char, usize) {
 
 /// The position of the first byte that isn't a blank, a tab or a carriage return.
 #[inline(always)]
-pub(super) fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\r') = bytes.get(at) {
         at += 1;
     }
@@ -161,7 +161,7 @@ pub(super) fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
 
 /// The position behind the value that starts at `at`.
 #[inline(always)]
-pub(super) fn skip_value(bytes: &[u8], at: usize) -> Result<usize, Fail> {
+pub(crate) fn skip_value(bytes: &[u8], at: usize) -> Result<usize, Fail> {
     match bytes.get(at) {
         Some(b'"') => Ok(string_end(bytes, at + 1)?.quote + 1),
         Some(b'-' | b'0'..=b'9') => Ok(number_end(bytes, at)?.end),
@@ -171,7 +171,7 @@ pub(super) fn skip_value(bytes: &[u8], at: usize) -> Result<usize, Fail> {
 }
 
 /// `true`, `false` or `null`.
-pub(super) fn skip_word(bytes: &[u8], at: usize) -> Result<usize, Fail> {
+pub(crate) fn skip_word(bytes: &[u8], at: usize) -> Result<usize, Fail> {
     let rest = bytes.get(at..).unwrap_or_default();
     [&b"true"[..], b"false", b"null"]
         .into_iter()
@@ -182,7 +182,7 @@ pub(super) fn skip_word(bytes: &[u8], at: usize) -> Result<usize, Fail> {
 
 /// Where a number ends, and whether it is written with a point or an exponent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NumberEnd {
+pub(crate) struct NumberEnd {
     /// Behind the last character.
     pub end: usize,
     /// No point and no exponent.
@@ -199,7 +199,7 @@ fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
 
 /// The end of the number that starts at `at`.
 #[inline]
-pub(super) fn number_end(bytes: &[u8], at: usize) -> Result<NumberEnd, Fail> {
+pub(crate) fn number_end(bytes: &[u8], at: usize) -> Result<NumberEnd, Fail> {
     let digits = at + usize::from(bytes.get(at) == Some(&b'-'));
     let mut end = skip_digits(bytes, digits);
     if end == digits || (end > digits + 1 && bytes.get(digits) == Some(&b'0')) {
@@ -248,7 +248,7 @@ impl Open {
 }
 
 /// The position behind the object or array that starts at `at`. No recursion: depth costs bits.
-pub(super) fn skip_nested(bytes: &[u8], mut at: usize) -> Result<usize, Fail> {
+pub(crate) fn skip_nested(bytes: &[u8], mut at: usize) -> Result<usize, Fail> {
     let mut open = Open { bits: [0; DEPTH_MAX.div_ceil(64)], depth: 0 };
     loop {
         // A value stands at `at`.

@@ -20,7 +20,7 @@ use super::{
 
 /// How a value's text comes from its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// NULL.
     Null,
     /// The bytes are the text.
@@ -33,7 +33,7 @@ pub(super) enum Form {
 
 /// A value's place in the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct View {
+pub(crate) struct View {
     pub at: usize,
     pub end: usize,
     pub form: Form,
@@ -41,7 +41,7 @@ pub(super) struct View {
 
 /// Finds the value at `at`: its view and the position behind it. Any JSON value has a text.
 #[inline(always)]
-pub(super) fn view_at(bytes: &[u8], at: usize) -> Result<(View, usize), Fail> {
+pub(crate) fn view_at(bytes: &[u8], at: usize) -> Result<(View, usize), Fail> {
     if bytes.get(at) == Some(&b'"') {
         let found = string_end(bytes, at + 1)?;
         let form = if found.escaped { Form::Escaped } else { Form::Plain };
@@ -87,7 +87,7 @@ fn append_plain(bytes: &[u8], at: usize, raw: &[u8], out: &mut Vec<u8>) {
 
 /// Appends the text of a view.
 #[inline(always)]
-pub(super) fn append_view(bytes: &[u8], view: View, out: &mut Vec<u8>) {
+pub(crate) fn append_view(bytes: &[u8], view: View, out: &mut Vec<u8>) {
     let raw = bytes.get(view.at..view.end).unwrap_or_default();
     match view.form {
         Form::Plain => append_plain(bytes, view.at, raw, out),
@@ -99,7 +99,7 @@ pub(super) fn append_view(bytes: &[u8], view: View, out: &mut Vec<u8>) {
 
 /// A column of text being built.
 #[derive(Debug)]
-pub(super) struct TextColumn {
+pub(crate) struct TextColumn {
     offsets: Vec<i32>,
     data: Vec<u8>,
     nulls: NullBufferBuilder,
@@ -200,7 +200,7 @@ impl TextColumn {
 }
 
 /// An array of the views at these places.
-pub(super) fn materialise(
+pub(crate) fn materialise(
     bytes: &[u8],
     views: &[View],
     rows: impl Iterator<Item = usize>,
