@@ -8,7 +8,7 @@ use flott_connector::{
     Registry, ScanRequest, Sink, SinkGuarantee, SinkRequest, SinkWriter, Source, TableDescription,
     sink::NothingToCommit,
 };
-use flott_types::{Diagnostic, Result};
+use flott_types::{Code, Diagnostic, Result};
 
 use crate::{
     output::{Output, Stream},
@@ -28,12 +28,17 @@ pub(crate) fn validate_record_stream(
     refuse_metadata(connector, table, errors);
     let Ok(format) = registry.format_of(table) else { return };
     format.validate(&FormatRequest { table, schema: table.physical_schema() }, errors);
-    if matches!(format.framing(&table.options), Ok(Framing::RowGroups)) {
+    if let Err(error) = format.framing(&table.options)
+        && error.code == Code::UnsupportedUse
+    {
+        errors.push(error.at(table.options.span("format")));
+    }
+    if matches!(format.framing(&table.options), Ok(Framing::RowGroups | Framing::Blocks)) {
         let what = format!("format '{}' with connector '{connector}'", format.name());
         errors.push(
             Diagnostic::not_supported(what)
                 .at(table.options.span("format"))
-                .help("a columnar format needs a file: use connector 'filesystem'"),
+                .help("a format that isn't records one by one needs a file: use connector 'filesystem'"),
         );
     }
 }

@@ -24,6 +24,11 @@ pub(crate) fn validate(table: &TableDescription, registry: &Registry, errors: &m
     }
     if let Ok(format) = registry.format_of(table) {
         format.validate(&FormatRequest { table, schema: stored_schema(table) }, errors);
+        if let Err(error) = format.framing(&table.options)
+            && error.code == Code::UnsupportedUse
+        {
+            errors.push(error.at(table.options.span("format")));
+        }
     }
     // A malformed value is found both by the check of all options and on the way here.
     let mut seen = Vec::new();

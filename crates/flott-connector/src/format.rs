@@ -32,6 +32,8 @@ pub enum Framing {
     },
     /// A columnar file, read by row group.
     RowGroups,
+    /// A file of blocks behind a header that says how to read them (Avro's object container files).
+    Blocks,
 }
 
 /// What a format needs to build a decoder or an encoder.

@@ -47,6 +47,6 @@ pub use option::{OptionDef, OptionKind};
 pub use registry::{Changelog, Connector, Doubt, Registry, Role, Weight};
 pub use sink::{Committable, Committer, Sink, SinkGuarantee, SinkRequest, SinkWriter, WriterFigures};
 pub use source::{
-    BufferPool, Chunk, Decoded, Decoder, Idleness, OnError, Origin, Payload, ReadContext, Reject,
+    Blocks, BufferPool, Chunk, Decoded, Decoder, Idleness, OnError, Origin, Payload, ReadContext, Reject,
     ScanRequest, Source, SourceReader, SplitInfo, SplitTime,
 };

@@ -140,8 +140,20 @@ pub enum Payload {
     Rows(Range<u64>),
     /// A row group of a columnar file, by its number.
     RowGroup(usize),
+    /// Whole blocks of a file.
+    Blocks(Box<Blocks>),
     /// Messages of a partition of a log.
     Messages(Box<Messages>),
+}
+
+/// Whole blocks of a file of [`crate::Framing::Blocks`], not compressed (any more). Records lie at byte ranges
+/// of `bytes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocks {
+    /// What stands at the start of the file.
+    pub header: Arc<[u8]>,
+    /// The blocks, one behind the other.
+    pub bytes: Vec<u8>,
 }
 
 /// A split: a file, a partition, a generator's share.
@@ -171,7 +183,7 @@ pub struct Origin {
 pub struct Decoded {
     /// The rows, of the schema asked for.
     pub batch: RecordBatch,
-    /// For each row of `batch`: where its record lies in the chunk's payload. For `Bytes` a byte
+    /// For each row of `batch`: where its record lies in the chunk's payload. For `Bytes` and `Blocks` a byte
     /// range; for the others `n..n` with the record's number within the chunk.
     /// Empty means: row i is record `first_record + i`.
     pub rows: Vec<Range<u32>>,

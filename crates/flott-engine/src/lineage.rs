@@ -51,6 +51,10 @@ pub fn record_of(chunk: &Chunk, range: &Range<u32>) -> (Origin, Vec<u8>) {
             let record = record.strip_suffix(b"\n").unwrap_or(record);
             (here, record.strip_suffix(b"\r").unwrap_or(record).to_vec())
         }
+        Payload::Blocks(blocks) => {
+            let record = blocks.bytes.get(range.start as usize..range.end as usize).unwrap_or(&[]);
+            (here, record.to_vec())
+        }
         Payload::Records(records) => match records.get(range.start as usize) {
             Some((bytes, origin)) => (origin.clone(), bytes.clone()),
             None => (here, Vec::new()),

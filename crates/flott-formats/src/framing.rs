@@ -38,7 +38,7 @@ impl Cutter {
             Framing::QuotedLines { quote, delimiter, escape, comments } => {
                 Rule::Quoted(QuotedLines { quote, delimiter, escape, comments, place: Place::LineStart })
             }
-            Framing::RowGroups => {
+            Framing::RowGroups | Framing::Blocks => {
                 return Err(Diagnostic::error(Code::Internal, "a columnar file cannot be cut into records"));
             }
         };

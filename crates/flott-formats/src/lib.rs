@@ -7,6 +7,7 @@
 //! A format knows nothing of files, topics or operators. Decoders go from bytes straight into
 //! Arrow builders, only for the columns that the plan reads.
 
+pub mod avro;
 pub mod cdc;
 pub mod csv;
 pub mod filter;
@@ -34,6 +35,9 @@ pub fn all() -> Vec<Arc<dyn Format>> {
         Arc::new(parquet::Parquet),
         Arc::new(protobuf::Protobuf),
         Arc::new(raw::RawFormat),
+        Arc::new(avro::Avro),
+        Arc::new(avro::AvroConfluent),
+        Arc::new(avro::DebeziumAvroConfluent),
     ]
 }
 

@@ -344,7 +344,7 @@ impl Decoder for RawDecoder {
                     }
                 }
             }
-            Payload::Rows(_) | Payload::RowGroup(_) | Payload::Messages(_) => {
+            Payload::Rows(_) | Payload::RowGroup(_) | Payload::Blocks(_) | Payload::Messages(_) => {
                 return Err(Diagnostic::error(Code::Internal, "the raw format reads bytes"));
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Location::list ─► FileReader ─┬─ TextFile: ByteStream ─► Cutter ─────► Payload::Bytes
+//!                                 ├─ BlockFile (Avro) ───────────────────► Payload::Blocks
 //!                                 └─ RowGroups (columnar) ───────────────► Payload::RowGroup
 //! ```
 //!
@@ -13,6 +14,7 @@
 //! - A resumed reader reads the files that were listed when the job began, and no others; with
 //!   `source.monitor-interval` it then looks for those that have come since.
 
+pub(crate) mod blocks;
 pub(crate) mod bytes;
 pub(crate) mod listing;
 pub(crate) mod location;

@@ -32,13 +32,14 @@ const PACKING_LEVEL: i32 = 1;
 /// A place in one file, at the start of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Place {
-    /// Bytes of text, uncompressed; or row groups.
+    /// Bytes of text, uncompressed; or row groups; or, of a file of blocks, its bytes as they are.
     pub offset: u64,
     /// What precedes it.
     pub tail: Tail,
 }
 
-/// The last text before a place; for a columnar file its row groups.
+/// The last text before a place; for a columnar file its row groups; for a file of blocks its header, and the
+/// bytes of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tail {
     pub bytes: u64,

@@ -24,6 +24,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use serde_json::Value;
 
 use super::{
+    blocks::BlockFile,
     listing::{FoundFile, list},
     location::failed,
     position::{self, OpenPlace, Place, Position, Tail},
@@ -69,6 +70,7 @@ struct OpenFile {
 enum OpenSplit {
     Text(TextFile),
     RowGroups(RowGroups),
+    Blocks(BlockFile),
 }
 
 /// Whose turn it is.
@@ -127,8 +129,10 @@ impl FileReader {
     pub(crate) fn with_chunk_bytes(mut self, chunk_bytes: usize) -> Self {
         self.chunk_bytes = chunk_bytes;
         for open in &mut self.open {
-            if let OpenSplit::Text(file) = &mut open.reading {
-                file.set_chunk_bytes(chunk_bytes);
+            match &mut open.reading {
+                OpenSplit::Text(file) => file.set_chunk_bytes(chunk_bytes),
+                OpenSplit::Blocks(file) => file.set_chunk_bytes(chunk_bytes),
+                OpenSplit::RowGroups(_) => {}
             }
         }
         self
@@ -176,6 +180,9 @@ impl FileReader {
         let path = file.path.clone();
         if self.framing == Framing::RowGroups {
             return RowGroups::open(path, split, place).map(OpenSplit::RowGroups);
+        }
+        if self.framing == Framing::Blocks {
+            return BlockFile::open(path, split, self.chunk_bytes, place).map(OpenSplit::Blocks);
         }
         let mut text = TextFile::open(path, split, self.framing, self.header_lines, self.chunk_bytes)?;
         if place.offset > 0 {
@@ -311,12 +318,18 @@ impl OpenSplit {
         match self {
             OpenSplit::Text(file) => file.split(),
             OpenSplit::RowGroups(groups) => &groups.split,
+            OpenSplit::Blocks(file) => file.split(),
         }
     }
 
     fn next(&mut self, context: &ReadContext) -> Result<Option<Piece>> {
         match self {
             OpenSplit::RowGroups(groups) => Ok(groups.next()),
+            OpenSplit::Blocks(file) => {
+                let Some(cut) = file.next(&context.buffers)? else { return Ok(None) };
+                let payload = Payload::Blocks(Box::new(cut.blocks));
+                Ok(Some(Piece { offset: cut.offset, payload, bytes_in: cut.bytes_in, end: cut.end }))
+            }
             OpenSplit::Text(file) => {
                 let Some(cut) = file.next(&context.buffers)? else { return Ok(None) };
                 let end = Place { offset: cut.offset + cut.bytes.len() as u64, tail: Tail::of(&cut.bytes) };
@@ -332,6 +345,7 @@ impl OpenSplit {
     fn part_read(&self, offset: u64) -> (u128, u128) {
         let (read, all) = match self {
             OpenSplit::Text(file) => (offset, file.split().size.unwrap_or(offset)),
+            OpenSplit::Blocks(file) => (offset, file.split().size.unwrap_or(offset)),
             OpenSplit::RowGroups(groups) => {
                 (groups.first_row, groups.groups.iter().map(|(rows, _)| rows).sum())
             }
@@ -343,6 +357,7 @@ impl OpenSplit {
     fn is_ended(&self) -> bool {
         match self {
             OpenSplit::Text(file) => file.is_ended(),
+            OpenSplit::Blocks(file) => file.is_ended(),
             OpenSplit::RowGroups(groups) => groups.next >= groups.groups.len(),
         }
     }

@@ -151,8 +151,10 @@ impl SourceTask {
             to.sinks[sink].chunk_done(*index, chunk.sequence)?;
         }
         queue.done(chunk.sequence, time);
-        if let Payload::Bytes(bytes) = chunk.payload {
-            buffers.give(bytes);
+        match chunk.payload {
+            Payload::Bytes(bytes) => buffers.give(bytes),
+            Payload::Blocks(blocks) => buffers.give(blocks.bytes),
+            _ => {}
         }
         Ok(())
     }

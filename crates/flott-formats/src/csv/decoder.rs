@@ -295,7 +295,7 @@ impl Decoder for CsvDecoder {
                     self.feed(bytes, Some(u32::try_from(number).unwrap_or(u32::MAX)), &mut call)?;
                 }
             }
-            Payload::Rows(_) | Payload::RowGroup(_) | Payload::Messages(_) => {
+            Payload::Rows(_) | Payload::RowGroup(_) | Payload::Blocks(_) | Payload::Messages(_) => {
                 return Err(internal("the csv format decodes bytes only".into()));
             }
         }

@@ -386,7 +386,7 @@ impl<R: Records> Decoder for JsonDecoder<R> {
                 let nothing = Text { bytes: &[], valid_utf8: true, numbered: true };
                 self.flush(&nothing, chunk, context, emit)
             }
-            Payload::Rows(_) | Payload::RowGroup(_) | Payload::Messages(_) => {
+            Payload::Rows(_) | Payload::RowGroup(_) | Payload::Blocks(_) | Payload::Messages(_) => {
                 Err(Diagnostic::error(Code::Internal, "the json format reads bytes"))
             }
         }

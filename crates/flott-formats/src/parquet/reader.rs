@@ -188,7 +188,7 @@ impl Decoder for ParquetDecoder {
                 return Err(Diagnostic::not_supported("replaying dead letters of Parquet files")
                     .help("the letters hold the rows as JSON: read them from a table with that format"));
             }
-            Payload::Bytes(_) | Payload::Rows(_) | Payload::Messages(_) => {
+            Payload::Bytes(_) | Payload::Blocks(_) | Payload::Rows(_) | Payload::Messages(_) => {
                 return Err(Diagnostic::error(Code::Internal, "the parquet format decodes row groups only"));
             }
         };

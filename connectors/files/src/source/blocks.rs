@@ -1,0 +1,196 @@
+//! Cuts a file of blocks (Avro's object container files) into chunks of whole blocks.
+//!
+//! ```text
+//!   header │ block │ block │ block │ block │ …
+//!          └──── expanded, ~1 MiB ─┘
+//! ```
+//!
+//! Blocks are decompressed here, so that a chunk holds the records' own bytes and a dead letter can too; where
+//! its records lie is told as if the file had never been compressed. A place to go on at is both: the byte
+//! of the file, and, as the length of its [`Tail`], the byte of the text; the checksum is that of the header,
+//! whose marker is no other file's.
+
+use std::{path::PathBuf, sync::Arc};
+
+use flott_connector::{Blocks, BufferPool, SplitInfo};
+use flott_formats::avro::container::{BLOCK_BYTES_MAX, Header};
+use flott_types::{Code, Diagnostic, Result};
+
+use super::{
+    bytes::ByteStream,
+    position::{Place, Tail, changed},
+};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// A file of blocks being cut.
+pub(crate) struct BlockFile {
+    path: PathBuf,
+    split: Arc<SplitInfo>,
+    stream: ByteStream,
+    header: Header,
+    header_bytes: Arc<[u8]>,
+    chunk_bytes: usize,
+    /// Read and not handed out; begins where a block does.
+    carry: Vec<u8>,
+    /// Where in the file that is.
+    at: u64,
+    /// Where it would be if no block were compressed.
+    expanded: u64,
+    ended: bool,
+    bytes_in: u64,
+}
+
+/// Whole blocks and where they lie.
+pub(crate) struct CutBlocks {
+    pub blocks: Blocks,
+    pub offset: u64,
+    pub bytes_in: u64,
+    /// Behind them.
+    pub end: Place,
+}
+
+impl BlockFile {
+    /// Opens the file and reads its header.
+    ///
+    /// # Errors
+    /// `InputMissing`, `InputUnreadable`; `CheckpointUnusable`: it isn't the file of the place.
+    pub(crate) fn open(
+        path: PathBuf,
+        split: Arc<SplitInfo>,
+        chunk_bytes: usize,
+        place: Place,
+    ) -> Result<Self> {
+        let mut stream = ByteStream::open(&path, split.size)?;
+        let mut start = Vec::new();
+        let header = loop {
+            match Header::parse(&start) {
+                Ok(Some(header)) => break header,
+                Ok(None) if start.len() < BLOCK_BYTES_MAX => {}
+                Ok(None) => return Err(unreadable(&path, "its header does not end")),
+                Err(why) => return Err(unreadable(&path, &why)),
+            }
+            if stream.append(&path, &mut start, READ_BYTES)? == 0 {
+                return Err(unreadable(&path, "it ends in its header"));
+            }
+        };
+        let carry = start.split_off(header.bytes);
+        let at = header.bytes as u64;
+        let mut it = Self {
+            path,
+            split,
+            stream,
+            header,
+            header_bytes: start.into(),
+            chunk_bytes,
+            carry,
+            at,
+            expanded: at,
+            ended: false,
+            bytes_in: 0,
+        };
+        if place.offset > 0 {
+            it.go_on_at(place)?;
+        }
+        Ok(it)
+    }
+
+    fn place(&self) -> Place {
+        let tail = Tail { bytes: self.expanded, ..Tail::of(&self.header_bytes) };
+        Place { offset: self.at, tail }
+    }
+
+    fn go_on_at(&mut self, place: Place) -> Result<()> {
+        if place.tail.checksum != self.place().tail.checksum || place.offset < self.at {
+            return Err(changed(&self.path, place.offset));
+        }
+        let behind = place.offset - self.at;
+        let known = self.carry.len().min(usize::try_from(behind).unwrap_or(usize::MAX));
+        self.carry.drain(..known);
+        self.stream.skip(&self.path, behind - known as u64)?;
+        (self.at, self.expanded) = (place.offset, place.tail.bytes);
+        self.bytes_in = self.stream.bytes_in();
+        Ok(())
+    }
+
+    /// The file as a split.
+    pub(crate) fn split(&self) -> &Arc<SplitInfo> {
+        &self.split
+    }
+
+    /// Whether the last block has been handed out.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_chunk_bytes(&mut self, chunk_bytes: usize) {
+        self.chunk_bytes = chunk_bytes;
+    }
+
+    /// The next whole blocks; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// `InputUnreadable`: it is damaged, or ends within a block.
+    pub(crate) fn next(&mut self, buffers: &BufferPool) -> Result<Option<CutBlocks>> {
+        let offset = self.expanded;
+        let mut bytes = buffers.take();
+        let mut read = 0;
+        while bytes.len() < self.chunk_bytes && !self.is_beyond(read) {
+            let Some(end) = self.block(read)? else {
+                self.ended = true;
+                break;
+            };
+            let block = self.carry.get(read..end).unwrap_or_default();
+            let expanded = self.header.expand(block, &mut bytes);
+            expanded.map_err(|why| self.damaged(read, &why))?;
+            read = end;
+        }
+        self.ended |= self.is_beyond(read);
+        self.carry.drain(..read);
+        self.at += read as u64;
+        self.expanded += bytes.len() as u64;
+        if bytes.is_empty() {
+            buffers.give(bytes);
+            return Ok(None);
+        }
+        let all = self.stream.bytes_in();
+        let bytes_in = all - std::mem::replace(&mut self.bytes_in, all);
+        let blocks = Blocks { header: self.header_bytes.clone(), bytes };
+        Ok(Some(CutBlocks { blocks, offset, bytes_in, end: self.place() }))
+    }
+
+    /// Whether what stands `ahead` of the carry's start came after the file was listed.
+    fn is_beyond(&self, ahead: usize) -> bool {
+        let size = self.split.size.filter(|_| self.stream.is_plain());
+        size.is_some_and(|size| self.at + ahead as u64 >= size)
+    }
+
+    /// Reads until the block that begins at `start` is whole; where it ends. `None`: the file ends there.
+    fn block(&mut self, start: usize) -> Result<Option<usize>> {
+        loop {
+            let known = self.carry.get(start..).unwrap_or_default();
+            let end = Header::block_end(known).map_err(|why| self.damaged(start, &why))?;
+            if let Some(end) = end.filter(|end| *end <= known.len()) {
+                return Ok(Some(start + end));
+            }
+            let want = end.map_or(0, |end| end - known.len()).max(READ_BYTES);
+            if self.stream.append(&self.path, &mut self.carry, want)? == 0 {
+                if self.carry.len() == start {
+                    return Ok(None);
+                }
+                return Err(self.damaged(start, "it ends within a block"));
+            }
+        }
+    }
+
+    fn damaged(&self, ahead: usize, why: &str) -> Box<Diagnostic> {
+        unreadable(&self.path, &format!("{why} (at byte {})", self.at + ahead as u64))
+            .help("the file is damaged or incomplete")
+    }
+}
+
+fn unreadable(path: &std::path::Path, why: &str) -> Box<Diagnostic> {
+    Diagnostic::error(Code::InputUnreadable, format!("cannot read '{}' as avro: {why}", path.display()))
+}

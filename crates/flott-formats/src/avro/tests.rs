@@ -1,0 +1,1 @@
+//! All that the formats do, from the outside.
