@@ -16,6 +16,7 @@ use flott_testkit::{
     kills::{
         Job, Killer, Random, Rows, Tally,
         auction::{self, Events},
+        topics,
     },
     temp_dir,
 };
@@ -88,6 +89,45 @@ pub fn run_flink(chaos: &Chaos, root: &Path) -> Result<(), String> {
         Ok(_) => Err("the test of Flink failed".into()),
         Err(error) => Err(format!("python3: {error}")),
     }
+}
+
+/// Kills a job between topics, its broker and the connection between them, and prints a table.
+pub fn run_kafka(chaos: &Chaos) -> Result<(), String> {
+    let directory = temp_dir().map_err(|error| error.to_string())?;
+    let done = torment_kafka(chaos, directory.path());
+    let right = done.as_ref().is_ok_and(|tally| tally.lost + tally.doubled == 0);
+    if right {
+        return Ok(());
+    }
+    let failure = done.err().unwrap_or_else(|| "rows differ".into());
+    Err(format!("{failure}\nseed {}; what was left: {}", chaos.seed, keep(directory)))
+}
+
+fn torment_kafka(chaos: &Chaos, directory: &Path) -> Result<topics::Tally, String> {
+    let said = |error: std::io::Error| error.to_string();
+    let mut tormentor = topics::Tormentor::new(&chaos.binary, directory, chaos.events).map_err(said)?;
+    println!("{} rows in three topics", tormentor.rows());
+    let mut told = |all: &topics::Tally| {
+        println!("{} rounds, {} jobs: {} lost, {} doubled", all.rounds(), all.jobs, all.lost, all.doubled);
+    };
+    let all = tormentor.torment(chaos.rounds, chaos.seed, &mut told).map_err(said)?;
+    let counts = [
+        ("rounds", all.rounds()),
+        ("jobs", all.jobs),
+        ("kills of Flott", all.kills),
+        ("kills of the broker", all.broker_kills),
+        ("connections cut", all.cuts),
+        ("cut at the end of a transaction", all.ends_cut),
+        ("silent or slow", all.silences),
+        ("runs that gave up", all.gave_up),
+        ("rows", all.rows),
+        ("rows lost", all.lost),
+        ("rows doubled", all.doubled),
+    ];
+    println!("\n| {} |", counts.map(|it| it.0).join(" | "));
+    println!("|{}", "---|".repeat(counts.len()));
+    println!("| {} |", counts.map(|it| it.1.to_string()).join(" | "));
+    Ok(all)
 }
 
 fn failure(done: Result<(), String>) -> String {

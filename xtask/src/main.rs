@@ -65,6 +65,9 @@ enum Task {
         /// Kill Flink instead: FLOTT_FLINK_PYTHON names a Python with apache-flink
         #[arg(long)]
         flink: bool,
+        /// Disturb a job between topics instead: kill it, its broker, the connection between them
+        #[arg(long, conflicts_with = "flink")]
+        kafka: bool,
         /// The binary to kill; default: a release build
         #[arg(long, value_name = "FILE")]
         binary: Option<PathBuf>,
@@ -129,10 +132,14 @@ fn main() -> ExitCode {
             };
             conformance(set, mode, differences.as_deref())
         }
-        Task::Chaos { rounds, seed, events, jobs, flink, binary } => {
+        Task::Chaos { rounds, seed, events, jobs, flink, kafka, binary } => {
             binary.map_or_else(release_build, Ok).and_then(|binary| {
                 let chaos = chaos::Chaos { rounds, seed, events, jobs, binary };
-                if flink { chaos::run_flink(&chaos, &root()) } else { chaos::run(&chaos) }
+                match (flink, kafka) {
+                    (true, _) => chaos::run_flink(&chaos, &root()),
+                    (_, true) => chaos::run_kafka(&chaos),
+                    _ => chaos::run(&chaos),
+                }
             })
         }
         Task::Simulate { seeds, seed, plant } => simulate(seeds, seed, plant),

@@ -40,6 +40,8 @@ mod pair;
 mod readers;
 mod sequence;
 mod tally;
+#[cfg(feature = "services")]
+pub mod topics;
 
 pub use self::{
     readers::{Rows, files_below, rows_below, surplus, table_below},
