@@ -1,9 +1,10 @@
 //! What a developer runs: `cargo xtask docs`, `cargo xtask differential`, `cargo xtask conformance`,
-//! `cargo xtask chaos`, `cargo xtask simulate`.
+//! `cargo xtask chaos`, `cargo xtask simulate`, `cargo xtask services`.
 //!
 //! Each command finds the project's root by itself and says what it does.
 
 mod chaos;
+mod services;
 
 use std::{
     path::{Path, PathBuf},
@@ -84,6 +85,11 @@ enum Task {
         #[arg(long, value_name = "NAME|all")]
         plant: Option<String>,
     },
+    /// Real servers to try things with: a Kafka broker, a schema registry
+    Services {
+        #[command(subcommand)]
+        action: services::Action,
+    },
     /// Measure rows per second and core, and print them as a table
     Speed {
         /// What to measure
@@ -143,6 +149,7 @@ fn main() -> ExitCode {
             })
         }
         Task::Simulate { seeds, seed, plant } => simulate(seeds, seed, plant),
+        Task::Services { action } => services::run(&action),
         Task::Speed { set: SpeedSet::Functions, flink, jobs, filter } => {
             speed_of_functions(flink, jobs, filter)
         }

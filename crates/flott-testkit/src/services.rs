@@ -8,7 +8,8 @@
 //!                    └ watchdog: ends it when the test process ends, however that ends
 //!
 //!   kafka      one broker for all tests of a process; brokers and clusters of one's own
-//!   secured    a broker with TLS, mutual TLS, SASL PLAIN, SCRAM and OAUTHBEARER
+//!   secured    a broker with TLS, mutual TLS, SASL PLAIN, SCRAM and OAUTHBEARER (feature
+//!              `secured`)
 //!   registry   a schema registry with Confluent's API
 //!   proxy      TCP between a client and a broker: cut, slow, silent, at the request that one names
 //!   detached   the same for developers: `cargo xtask services up`
@@ -32,6 +33,7 @@ mod ports;
 mod process;
 pub mod proxy;
 pub mod registry;
+#[cfg(feature = "secured")]
 pub mod secured;
 pub mod wire;
 
@@ -40,8 +42,10 @@ pub use self::{
     process::{Server, Spec},
     proxy::Proxy,
     registry::{Registry, registry},
-    secured::{Secured, secured},
 };
+
+#[cfg(feature = "secured")]
+pub use self::secured::{Secured, secured};
 
 /// Why a test has no server.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -62,14 +62,12 @@ impl Spec {
         self.directory.join("log")
     }
 
-    /// Starts it in a process group of its own, which the terminal's signals don't reach.
+    /// Starts it.
     pub(super) fn spawn(&self) -> io::Result<Child> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).current_dir(&self.directory);
+        let mut command = alone(r#"exec "$@""#);
+        command.arg(&self.program).args(&self.arguments).current_dir(&self.directory);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        #[cfg(unix)]
-        command.process_group(0);
         command.spawn()
     }
 
@@ -238,13 +236,22 @@ impl Drop for Server {
 
 /// Ends the server and removes its directory as soon as this process is gone.
 fn watchdog(server: u32, directory: &Path) -> io::Result<Child> {
-    let mut watchdog = Command::new("sh");
-    watchdog.args(["-c", r#"cat >/dev/null; kill -9 "$1" 2>/dev/null; sleep 1; rm -rf "$2""#, "sh"]);
+    let mut watchdog = alone(r#"cat >/dev/null; kill -9 "$1" 2>/dev/null; sleep 1; rm -rf "$2""#);
     watchdog.arg(server.to_string()).arg(directory);
     watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    #[cfg(unix)]
-    watchdog.process_group(0);
     watchdog.spawn()
+}
+
+/// A shell script in a process group of its own, which the terminal's signals don't reach, and without the
+/// files that whoever started this process has left open: such as locks, which would be held as long as a
+/// server runs.
+fn alone(script: &str) -> Command {
+    let mut shell = Command::new("sh");
+    let script = format!("exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-; {script}");
+    shell.args(["-c", &script, "sh"]);
+    #[cfg(unix)]
+    shell.process_group(0);
+    shell
 }
 
 /// Sends a signal to a process of ours.
