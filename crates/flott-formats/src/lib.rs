@@ -9,6 +9,7 @@
 
 pub mod avro;
 pub mod cdc;
+pub mod conformance;
 pub mod csv;
 pub mod filter;
 pub mod framing;

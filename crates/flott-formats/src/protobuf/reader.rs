@@ -10,7 +10,7 @@
 //! or MAP is NULL, or with `read-default-values` empty. Elements and values of maps are never NULL.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
 };
 
@@ -496,7 +496,7 @@ impl MapReader {
         pieces: &mut Pieces,
     ) -> Result<(), Fail> {
         let mut entries: Vec<Slot> = Vec::new();
-        let mut places: HashMap<(&[u8], i64), usize> = HashMap::new();
+        let mut places: BTreeMap<(&[u8], i64), usize> = BTreeMap::new();
         let mut next = chain;
         while let Some((piece, behind)) = pieces.get(next) {
             let before = pieces.len();

@@ -1,0 +1,158 @@
+//! How fast one core reads and writes the messages of each format, on the same rows: `cargo run
+//! --release -p flott-formats --example message_rate -- FILE [ROUNDS]`, with the bids of the Nexmark
+//! benchmark, one JSON object a line.
+//!
+//! Rates count rows; bytes are those of the messages.
+
+#![allow(clippy::disallowed_methods, reason = "a measurement looks at the clock")]
+
+use std::{error::Error, hint::black_box, sync::Arc, time::Instant};
+
+use arrow::record_batch::RecordBatch;
+use flott_connector::{
+    Chunk, ColumnKind, Format, FormatRequest, Messages, Payload, ScanRequest, Slices, SplitInfo, TableColumn,
+    TableDescription,
+};
+use flott_expr::EvalContext;
+use flott_types::{DataType, Options, Span};
+
+const BATCH_ROWS: usize = 8192;
+/// With times as numbers, so that every format holds the same.
+const COLUMNS: [(&str, bool); 7] = [
+    ("auction", true),
+    ("bidder", true),
+    ("price", true),
+    ("channel", false),
+    ("url", false),
+    ("dateTime", true),
+    ("extra", false),
+];
+const PROTO: &str = "syntax = \"proto3\"; message Bid { int64 auction = 1; int64 bidder = 2; int64 price = 3; \
+                     string channel = 4; string url = 5; int64 dateTime = 6; string extra = 7; }";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let path = arguments.first().ok_or("which file?")?;
+    let rounds = arguments.get(1).map_or(Ok(5), |text| text.parse())?;
+    let schema_file = std::env::temp_dir().join(format!("bid-{}.proto", std::process::id()));
+    std::fs::write(&schema_file, PROTO)?;
+    let text = std::fs::read_to_string(path)?;
+    let lines = numbered_times(&text)?;
+    let table = table(&schema_file.to_string_lossy());
+    let batches = decode(&flott_formats::json::JsonFormat, &table, &lines)?;
+    for format in flott_formats::all() {
+        if format.has_messages() && ["json", "csv", "avro", "protobuf"].contains(&format.name()) {
+            measure(format.as_ref(), &table, &batches, rounds)?;
+        }
+    }
+    std::fs::remove_file(schema_file)?;
+    Ok(())
+}
+
+/// The lines in pieces of a batch each, `dateTime` as milliseconds.
+fn numbered_times(text: &str) -> Result<Vec<Slices>, Box<dyn Error>> {
+    let mut out = vec![Slices::default()];
+    for line in text.lines() {
+        let mut object: serde_json::Value = serde_json::from_str(line)?;
+        let time = object["dateTime"].as_str().unwrap_or_default();
+        let time = chrono::NaiveDateTime::parse_from_str(&time.replace('T', " "), "%Y-%m-%d %H:%M:%S%.f")?;
+        object["dateTime"] = time.and_utc().timestamp_millis().into();
+        if out.last().is_some_and(|last| last.len() >= BATCH_ROWS) {
+            out.push(Slices::default());
+        }
+        let fits = out.last_mut().is_some_and(|last| last.push(Some(object.to_string().as_bytes())));
+        assert!(fits, "a batch is small");
+    }
+    Ok(out)
+}
+
+fn table(schema_file: &str) -> TableDescription {
+    let mut table = TableDescription::default();
+    for (name, number) in COLUMNS {
+        let data_type = if number { DataType::bigint() } else { DataType::string() };
+        let (name, kind, span) = (name.to_string(), ColumnKind::Physical, Span::default());
+        table.columns.push(TableColumn { name, data_type, kind, span });
+    }
+    table.options.set("protobuf.schema-file", schema_file);
+    table
+}
+
+fn context() -> EvalContext {
+    EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None }
+}
+
+fn decode(
+    format: &dyn Format,
+    table: &TableDescription,
+    messages: &[Slices],
+) -> Result<Vec<RecordBatch>, Box<dyn Error>> {
+    let schema = table.physical_schema();
+    let request = FormatRequest { table, schema: schema.clone() };
+    let scan = ScanRequest {
+        projection: (0..schema.len()).collect(),
+        schema,
+        filter: None,
+        batch_rows: BATCH_ROWS,
+        parallelism: 1,
+        even_time: false,
+        job_options: Options::new(),
+    };
+    let mut decoder = format.decoder(&request, &scan, Vec::new())?;
+    let chunk = Chunk {
+        split: Arc::new(SplitInfo::default()),
+        sequence: 0,
+        offset: 0,
+        payload: Payload::Messages(Box::new(Messages::default())),
+        bytes_in: 0,
+        time: Default::default(),
+    };
+    let mut out = Vec::new();
+    for messages in messages {
+        decoder.decode_messages(messages, &chunk, &context(), &mut |decoded| {
+            assert!(decoded.rejected.is_empty(), "{:?}", decoded.rejected.first());
+            out.push(decoded.batch);
+            Ok(())
+        })?;
+    }
+    Ok(out)
+}
+
+fn measure(
+    format: &dyn Format,
+    table: &TableDescription,
+    batches: &[RecordBatch],
+    rounds: usize,
+) -> Result<(), Box<dyn Error>> {
+    let request = FormatRequest { table, schema: table.physical_schema() };
+    let mut encoder = format.encoder(&request, &context())?;
+    let encode = |encoder: &mut dyn flott_connector::Encoder| -> Result<Vec<Slices>, Box<dyn Error>> {
+        let mut out = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let mut messages = Slices::default();
+            encoder.encode_messages(batch, None, &mut messages)?;
+            out.push(messages);
+        }
+        Ok(out)
+    };
+    let messages = encode(encoder.as_mut())?;
+    let rows: usize = messages.iter().map(Slices::len).sum();
+    let bytes: usize = messages.iter().map(|it| it.bytes().len()).sum();
+    let (mut reading, mut writing) = (f64::MAX, f64::MAX);
+    for _ in 0..rounds {
+        let start = Instant::now();
+        black_box(decode(format, table, &messages)?);
+        reading = reading.min(start.elapsed().as_secs_f64());
+        let start = Instant::now();
+        black_box(encode(encoder.as_mut())?);
+        writing = writing.min(start.elapsed().as_secs_f64());
+    }
+    let millions = |seconds: f64| rows as f64 / seconds / 1e6;
+    println!(
+        "{:<10} {:>4} bytes a row   read {:6.2} M rows/s   write {:6.2} M rows/s",
+        format.name(),
+        bytes / rows.max(1),
+        millions(reading),
+        millions(writing)
+    );
+    Ok(())
+}
