@@ -44,7 +44,7 @@ pub use full_cache::{CacheSettings, FullCache, ReloadFailure};
 pub use lookup::{Answer, Found, LookupClient, LookupRequest, LookupRetry, LookupStatus, LookupTable, Wake};
 pub use messages::{Header, Messages, Slices, TimestampType};
 pub use option::{OptionDef, OptionKind};
-pub use registry::{Changelog, Connector, Doubt, Registry, Role, Weight};
+pub use registry::{Changelog, Connector, Doubt, FormatUse, Registry, Role, Weight};
 pub use sink::{Committable, Committer, Sink, SinkGuarantee, SinkRequest, SinkWriter, WriterFigures};
 pub use source::{
     Blocks, BufferPool, Chunk, Decoded, Decoder, Idleness, OnError, Origin, Payload, ReadContext, Reject,

@@ -51,6 +51,15 @@ pub struct Doubt {
     pub weight: Weight,
 }
 
+/// A format that a table uses: the option that names it, and what stands before the format's own options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormatUse {
+    /// `format`, `key.format`, `value.format`
+    pub option: &'static str,
+    /// Nothing, `key.`, `value.`
+    pub prefix: &'static str,
+}
+
 /// A family of tables: `'connector' = '<name>'`.
 pub trait Connector: Send + Sync {
     /// Its name.
@@ -74,6 +83,11 @@ pub trait Connector: Send + Sync {
     /// Whether tables take a `format`.
     fn takes_format(&self) -> bool {
         false
+    }
+    /// The formats that a table uses, if tables take any.
+    fn formats(&self, table: &TableDescription) -> Vec<FormatUse> {
+        let _ = table;
+        if self.takes_format() { vec![FormatUse { option: "format", prefix: "" }] } else { Vec::new() }
     }
     /// Whether the table's input ends by itself. Looks at nothing outside the options.
     fn is_bounded(&self, table: &TableDescription) -> bool {
@@ -292,15 +306,22 @@ impl Registry {
     /// # Errors
     /// `MissingOption`, `UnknownConnector`
     pub fn format_of(&self, table: &TableDescription) -> Result<&Arc<dyn Format>> {
-        let Some(name) = table.options.get("format") else {
+        self.format_by(table, "format")
+    }
+    /// The format that this option of the table names.
+    ///
+    /// # Errors
+    /// `MissingOption`, `UnknownConnector`
+    pub fn format_by(&self, table: &TableDescription, option: &str) -> Result<&Arc<dyn Format>> {
+        let Some(name) = table.options.get(option) else {
             return Err(Diagnostic::error(
                 Code::MissingOption,
-                format!("table '{}' has no 'format' option", table.name),
+                format!("table '{}' has no '{option}' option", table.name),
             )
             .at(table.span)
             .help("`flott list formats` shows what there is"));
         };
-        self.format(name).map_err(|error| error.at(table.options.span("format")))
+        self.format(name).map_err(|error| error.at(table.options.span(option)))
     }
     /// The format of this name.
     ///
@@ -321,23 +342,49 @@ impl Registry {
             Err(error) => return vec![error],
         };
         let mut known: Vec<&OptionDef> = COMMON_OPTIONS.iter().chain(connector.options()).collect();
-        if connector.takes_format() {
-            match self.format_of(table) {
-                Ok(format) => known.extend(format.options()),
+        let mut own = table.options.clone();
+        for FormatUse { option, prefix } in connector.formats(table) {
+            match self.format_by(table, option) {
+                Ok(format) if prefix.is_empty() => known.extend(format.options()),
+                Ok(format) => {
+                    let options = take_format_options(&mut own, prefix, connector.options());
+                    let owner = format!("format '{}' ('{option}', table '{}')", format.name(), table.name);
+                    let known: Vec<&OptionDef> = format.options().iter().collect();
+                    crate::option::check_options(&owner, &options, &known, &mut errors);
+                }
                 Err(error) => {
                     // Whatever it was meant to be: its options are no mistake of their own.
                     errors.push(error);
+                    take_format_options(&mut own, prefix, connector.options());
                     known.extend(self.formats().flat_map(|format| format.options()));
                 }
             }
         }
         crate::option::check_options(
             &format!("connector '{}' (table '{}')", connector.name(), table.name),
-            &table.options,
+            &own,
             &known,
             &mut errors,
         );
         connector.validate(table, self, &mut errors);
         errors.into_iter().map(|error| error.at(table.span)).collect()
     }
+}
+
+/// Takes the options of a format that stand under a prefix out of a table's options: all that aren't the
+/// connector's own (`key.fields`).
+fn take_format_options(options: &mut Options, prefix: &str, connector: &[OptionDef]) -> Options {
+    let mut taken = Options::new();
+    let is_format = |key: &str| key.starts_with(prefix) && !connector.iter().any(|def| def.matches(key));
+    if prefix.is_empty() {
+        return taken;
+    }
+    let keys: Vec<String> =
+        options.iter().map(|(key, _)| key.to_string()).filter(|key| is_format(key)).collect();
+    for key in keys {
+        if let (Some(value), Some(rest)) = (options.remove(&key), key.strip_prefix(prefix)) {
+            taken.insert(rest, value);
+        }
+    }
+    taken
 }

@@ -40,6 +40,14 @@ impl Options {
     pub fn remove(&mut self, key: &str) -> Option<OptionValue> {
         self.entries.remove(key)
     }
+    /// The options whose keys begin with this prefix, without it; with their places.
+    #[must_use]
+    pub fn under(&self, prefix: &str) -> Options {
+        let stripped = |(key, value): (&String, &OptionValue)| {
+            key.strip_prefix(prefix).map(|rest| (rest.to_string(), value.clone()))
+        };
+        Options { entries: self.entries.iter().filter_map(stripped).collect() }
+    }
     /// The text of an option.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.entries.get(key).map(|it| it.value.as_str())

@@ -27,7 +27,7 @@ use flott_types::{Code, Diagnostic, Result};
 use rdkafka::{
     ClientContext, IntoOpaque, Message,
     bindings::{
-        RD_KAFKA_MSG_F_COPY, RD_KAFKA_PARTITION_UA, rd_kafka_error_code, rd_kafka_error_destroy,
+        RD_KAFKA_MSG_F_COPY, rd_kafka_error_code, rd_kafka_error_destroy,
         rd_kafka_error_string, rd_kafka_header_add, rd_kafka_headers_destroy, rd_kafka_headers_new,
         rd_kafka_message_t, rd_kafka_produce_batch, rd_kafka_produceva, rd_kafka_resp_err_t,
         rd_kafka_topic_destroy, rd_kafka_topic_new, rd_kafka_topic_t, rd_kafka_vtype_t, rd_kafka_vu_s,
@@ -37,7 +37,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     error::KafkaError,
     message::DeliveryResult,
-    producer::{BaseProducer, Producer as _, ProducerContext},
+    producer::{BaseProducer, PARTITION_UA, Producer as _, ProducerContext},
     types::RDKafkaErrorCode,
 };
 
@@ -211,7 +211,9 @@ impl Librdkafka {
 
     fn count(&self, ledger: LedgerId, change: impl FnOnce(&Ledger)) {
         let ledgers = self.client.context().ledgers.read().unwrap_or_else(PoisonError::into_inner);
-        ledgers.get(ledger.0).map(Arc::as_ref).into_iter().for_each(change);
+        if let Some(ledger) = ledgers.get(ledger.0) {
+            change(ledger);
+        }
     }
 
     /// Messages without headers or times of their own, into one topic. How many of them were taken.
@@ -225,7 +227,7 @@ impl Librdkafka {
                 rd_kafka_message_t {
                     err: rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
                     rkt: null_mut(),
-                    partition: RD_KAFKA_PARTITION_UA,
+                    partition: PARTITION_UA,
                     payload,
                     len,
                     key,
@@ -315,7 +317,7 @@ fn raw(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
 
 fn partition(topic: &Topic, messages: &Outgoing<'_>) -> i32 {
     let number = messages.fixed.and_then(|number| number.checked_rem(topic.partitions));
-    number.and_then(|it| i32::try_from(it).ok()).unwrap_or(RD_KAFKA_PARTITION_UA)
+    number.and_then(|it| i32::try_from(it).ok()).unwrap_or(PARTITION_UA)
 }
 
 /// Headers of librdkafka, with copies of these.

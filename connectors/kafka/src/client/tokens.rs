@@ -67,7 +67,7 @@ impl Tokens<'_> {
         if self.partitions(&self.consumer("read_committed")?).is_err() {
             let made = wait_for(admin.create_topics([&topic], &options)).map_err(|error| self.failed(error))?;
             match made.first() {
-                Some(Err((code, _))) if *code != RDKafkaErrorCode::TopicAlreadyExists => {
+                Some(Err((_, code))) if *code != RDKafkaErrorCode::TopicAlreadyExists => {
                     return Err(Failure::of(*code, code.to_string()).diagnose(&self.doing("make")));
                 }
                 _ => tracing::info!("made the topic '{}' for the tokens of transactions", self.topic),
@@ -216,7 +216,7 @@ impl Tokens<'_> {
 
 /// Waits a little.
 pub(crate) fn pause() {
-    drop(crossbeam_channel::never::<()>().recv_timeout(PAUSE));
+    let _ = crossbeam_channel::never::<()>().recv_timeout(PAUSE);
 }
 
 struct Unpark(std::thread::Thread);

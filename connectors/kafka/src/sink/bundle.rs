@@ -7,7 +7,7 @@
 //! ```
 
 use arrow::{
-    array::{Array, BooleanArray, Int8Array},
+    array::{BooleanArray, Int8Array},
     compute::filter_record_batch,
     record_batch::RecordBatch,
 };

@@ -113,7 +113,9 @@ impl KafkaDecider {
     /// `Internal` before the fence. `TransactionLost`: the producer was given up.
     pub(crate) fn producer(&self) -> Result<Arc<dyn Producer>> {
         let open = self.lock().open.as_ref().map(|open| open.producer.clone());
-        open.ok_or_else(|| Diagnostic::error(Code::TransactionLost, "there is no open transaction").that_may_pass())
+        open.ok_or_else(|| {
+            Diagnostic::error(Code::TransactionLost, "there is no open transaction").that_may_pass()
+        })
     }
     /// What may go into its transaction.
     pub(crate) fn gate(&self) -> Arc<Gate> {
@@ -130,7 +132,8 @@ impl KafkaDecider {
     }
     fn send_token(&self, open: &Open, number: u64) -> Result<()> {
         let value = json!({"token": number, "transactional-id": self.id}).to_string();
-        let lost = || Diagnostic::error(Code::TransactionLost, "the token couldn't be written").that_may_pass();
+        let lost =
+            || Diagnostic::error(Code::TransactionLost, "the token couldn't be written").that_may_pass();
         let bundle = bundle::single(self.id.as_bytes(), value.as_bytes(), open.tokens).ok_or_else(lost)?;
         match open.producer.produce(&bundle.outgoing(None), 0, open.ledger)? {
             1 => Ok(()),
@@ -143,7 +146,8 @@ impl KafkaDecider {
             let value: Option<Value> = serde_json::from_slice(&value).ok();
             return value.as_ref().and_then(|it| it.get("token")).and_then(Value::as_u64).ok_or_else(|| {
                 let (topic, id) = (&self.token_topic, &self.id);
-                let message = format!("the token of '{id}' in the topic '{topic}' is none that Flott has written");
+                let message =
+                    format!("the token of '{id}' in the topic '{topic}' is none that Flott has written");
                 Diagnostic::error(Code::CheckpointUnusable, message)
             });
         }
@@ -157,7 +161,8 @@ impl KafkaDecider {
     }
     fn uncertain(&self, number: u64, text: &str) -> Box<Diagnostic> {
         let id = &self.id;
-        let message = format!("whether checkpoint {number} of '{id}' was committed to Kafka is unknown ({text})");
+        let message =
+            format!("whether checkpoint {number} of '{id}' was committed to Kafka is unknown ({text})");
         Diagnostic::error(Code::TransactionLost, message)
             .help("the next start asks the cluster, and neither loses nor doubles a row")
             .help("with a restart strategy ('restart-strategy.type') that is done at once")
@@ -178,7 +183,8 @@ fn apart(first: &TableDescription, other: &TableDescription) -> Box<Diagnostic> 
 
 impl Decider for KafkaDecider {
     fn fence(&self) -> Result<()> {
-        let tokens = Tokens { settings: &self.client, topic: &self.token_topic, clock: &self.clock, wait: WAIT };
+        let tokens =
+            Tokens { settings: &self.client, topic: &self.token_topic, clock: &self.clock, wait: WAIT };
         tokens.ensure()?;
         let producer = Arc::new(self.connect()?);
         producer.init_transactions(WAIT).map_err(|failure| self.failed(&failure, "begin"))?;
@@ -192,7 +198,9 @@ impl Decider for KafkaDecider {
         Ok(self.lock().token)
     }
     fn commit(&self, number: u64, epoch: u64) -> Result<Outcome> {
-        let Some(open) = self.lock().open.clone() else { return Err(Diagnostic::error(Code::Internal, "no fence yet")) };
+        let Some(open) = self.lock().open.clone() else {
+            return Err(Diagnostic::error(Code::Internal, "no fence yet"));
+        };
         self.send_token(&open, number)?;
         let Err(failure) = open.producer.commit(WAIT) else {
             if let Err(failure) = open.producer.begin() {
@@ -216,7 +224,11 @@ impl Decider for KafkaDecider {
         self.gate.close();
         let Some(open) = self.lock().open.take() else { return };
         if let Err(failure) = open.producer.abort(ABORT_WAIT) {
-            tracing::debug!("the open transaction of '{}' isn't aborted, it expires: {}", self.id, failure.text);
+            tracing::debug!(
+                "the open transaction of '{}' isn't aborted, it expires: {}",
+                self.id,
+                failure.text
+            );
         }
     }
     fn as_any(&self) -> &dyn Any {

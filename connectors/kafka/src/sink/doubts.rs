@@ -18,7 +18,9 @@ pub(crate) fn of(table: &TableDescription) -> Vec<Doubt> {
     let acks = table.options.get("properties.acks").map(str::trim);
     if let Some(acks @ ("0" | "1")) = acks {
         doubts.push(Doubt {
-            what: format!("'properties.acks' = '{acks}' takes rows for written that a lost broker takes along"),
+            what: format!(
+                "'properties.acks' = '{acks}' takes rows for written that a lost broker takes along"
+            ),
             way_out: "'properties.acks' = 'all'".into(),
             weight: Weight::Loses,
         });

@@ -47,14 +47,17 @@ pub(crate) fn check(table: &TableDescription, topics: &Topics) -> Result<()> {
     if topic || matches!(topics, Topics::One(_)) {
         return Ok(());
     }
-    let message = format!("table '{}' has several topics and no column that says which: metadata 'topic'", table.name);
+    let message =
+        format!("table '{}' has several topics and no column that says which: metadata 'topic'", table.name);
     Err(Diagnostic::error(Code::InvalidDefinition, message)
         .at(table.options.span(crate::options::TOPIC))
         .help("add `topic STRING METADATA`, or name one topic"))
 }
 
 fn refuse(message: String, span: flott_types::Span) -> Box<Diagnostic> {
-    Diagnostic::error(Code::InvalidDefinition, message).at(span).help("declare the column VIRTUAL: then it is only read")
+    Diagnostic::error(Code::InvalidDefinition, message)
+        .at(span)
+        .help("declare the column VIRTUAL: then it is only read")
 }
 
 fn internal(error: &dyn std::fmt::Display) -> Box<Diagnostic> {
@@ -68,7 +71,8 @@ pub(crate) fn timestamps(column: Option<&ArrayRef>, out: &mut Vec<i64>) -> Resul
         DataType::Timestamp(_, zone) => zone.clone(),
         _ => None,
     };
-    let millis = cast(column, &DataType::Timestamp(TimeUnit::Millisecond, zone)).map_err(|it| internal(&it))?;
+    let millis =
+        cast(column, &DataType::Timestamp(TimeUnit::Millisecond, zone)).map_err(|it| internal(&it))?;
     out.extend(millis.as_primitive::<TimestampMillisecondType>().iter().map(Option::unwrap_or_default));
     Ok(())
 }

@@ -11,11 +11,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use arrow::{
-    array::Int8Array,
-    compute::interleave_record_batch,
-    record_batch::RecordBatch,
-};
+use arrow::{array::Int8Array, compute::interleave_record_batch, record_batch::RecordBatch};
 use flott_connector::Slices;
 use flott_types::{Code, Diagnostic, Result};
 

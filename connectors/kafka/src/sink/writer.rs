@@ -40,7 +40,10 @@ const SPARE: usize = 4;
 enum Queued {
     Rows(Bundle),
     /// The end of an epoch; `noted`: its ledger is closed.
-    End { epoch: u64, noted: bool },
+    End {
+        epoch: u64,
+        noted: bool,
+    },
 }
 
 /// Where a row goes.
@@ -150,7 +153,11 @@ impl KafkaWriter {
 
     fn flush_due(&mut self) -> Result<()> {
         let now = self.parts.clock.monotonic();
-        if self.parts.buffer.as_ref().is_some_and(|buffer| buffer.is_due(now)) { self.flush_buffer() } else { Ok(()) }
+        if self.parts.buffer.as_ref().is_some_and(|buffer| buffer.is_due(now)) {
+            self.flush_buffer()
+        } else {
+            Ok(())
+        }
     }
 
     fn enqueue(&mut self, batch: &RecordBatch, kinds: Option<&Int8Array>) -> Result<()> {

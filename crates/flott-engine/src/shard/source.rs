@@ -154,6 +154,7 @@ impl SourceTask {
         match chunk.payload {
             Payload::Bytes(bytes) => buffers.give(bytes),
             Payload::Blocks(blocks) => buffers.give(blocks.bytes),
+            Payload::Messages(messages) => buffers.give(messages.values.into_buffer()),
             _ => {}
         }
         Ok(())

@@ -1,0 +1,122 @@
+//! What librdkafka tells and asks beside messages: logs, lost brokers, tokens, answers to commits.
+
+use std::{
+    error::Error,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use flott_connector::{Clock, SystemClock};
+use rdkafka::{
+    ClientContext, TopicPartitionList,
+    client::OAuthToken,
+    config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+};
+
+use crate::{oauth::TokenSource, options::client::ClientSettings};
+
+/// What a client's brokers are like, for whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct Brokers {
+    /// No broker can be reached.
+    down: AtomicBool,
+    /// Why not, or what else is wrong.
+    trouble: Mutex<Option<String>>,
+}
+
+impl Brokers {
+    /// Messages come: there are brokers. True: there were none before.
+    pub(crate) fn are_back(&self) -> bool {
+        self.down.load(Ordering::Relaxed) && self.down.swap(false, Ordering::Relaxed)
+    }
+    /// What is wrong, while no broker can be reached.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let trouble = || self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.down.load(Ordering::Relaxed).then(|| trouble().unwrap_or_else(|| "no answer".into()))
+    }
+    /// The last thing that went wrong.
+    pub(crate) fn last_trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// True: there were brokers before.
+    fn are_lost(&self) -> bool {
+        !self.down.swap(true, Ordering::Relaxed)
+    }
+    fn say(&self, reason: &str) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_string());
+    }
+}
+
+/// Of one client.
+#[derive(Clone)]
+pub(crate) struct Context {
+    oauth: Option<TokenSource>,
+    clock: Arc<dyn Clock>,
+    servers: String,
+    /// What its brokers are like.
+    pub brokers: Arc<Brokers>,
+}
+
+impl Context {
+    pub(crate) fn new(settings: &ClientSettings) -> Self {
+        Self {
+            oauth: settings.oauth.clone(),
+            clock: Arc::new(SystemClock::new()),
+            servers: settings.servers.clone(),
+            brokers: Arc::default(),
+        }
+    }
+}
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // What matters comes as an error, too: a broker that is away would fill the log.
+        match level {
+            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+                tracing::trace!("librdkafka: {facility} {message}");
+            }
+            _ => tracing::debug!("librdkafka: {facility} {message}"),
+        }
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            if self.brokers.are_lost() {
+                let last = self.brokers.last_trouble();
+                let why = last.map(|it| format!(": {it}")).unwrap_or_default();
+                tracing::warn!("no Kafka broker of '{}' can be reached, waiting for one{why}", self.servers);
+            }
+        } else {
+            self.brokers.say(reason);
+            tracing::debug!("Kafka: {reason}");
+        }
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        let source = self.oauth.as_ref().ok_or("no token endpoint is set")?;
+        source.token(&self.clock).map_err(|why| {
+            self.brokers.say(&why);
+            tracing::warn!("no OAUTHBEARER token for '{}': {why}", self.servers);
+            why.into()
+        })
+    }
+}
+
+impl ConsumerContext for Context {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::warn!(
+                "offsets weren't committed to Kafka ({error}); the job's own checkpoint isn't concerned"
+            );
+        }
+    }
+}

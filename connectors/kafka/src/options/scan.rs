@@ -1,0 +1,278 @@
+//! What is read: topics, where each partition begins and where it ends.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use flott_connector::TableDescription;
+use flott_types::{Code, Diagnostic, Options, Result};
+use regex::Regex;
+
+use super::{
+    BOUNDED_MODE, BOUNDED_OFFSETS, BOUNDED_TIMESTAMP, DISCOVERY_INTERVAL, IDLE_TIMEOUT, LOST_OFFSETS,
+    STARTUP_MODE, STARTUP_OFFSETS, STARTUP_TIMESTAMP, TOPIC, TOPIC_PATTERN,
+};
+
+/// How often new partitions are looked for, unless the table says otherwise.
+const DISCOVERY_DEFAULT: Duration = Duration::from_secs(300);
+
+/// Offsets by partition.
+pub(crate) type Offsets = BTreeMap<i32, i64>;
+
+/// Which topics.
+#[derive(Debug, Clone)]
+pub(crate) enum Topics {
+    /// Those named.
+    Named(Vec<String>),
+    /// Those whose whole names match.
+    Matching(Regex),
+}
+
+/// What a group's reader does where the group has no offset (`properties.auto.offset.reset`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reset {
+    Earliest,
+    Latest,
+    Fail,
+}
+
+/// Where reading begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Startup {
+    Earliest,
+    Latest,
+    Group(Reset),
+    Timestamp(i64),
+    /// Partitions that aren't named begin where the group is, or at their beginning.
+    Offsets(Offsets),
+}
+
+/// Where reading ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Bounded {
+    Never,
+    Latest,
+    Group,
+    Timestamp(i64),
+    /// Partitions that aren't named aren't read.
+    Offsets(Offsets),
+}
+
+/// What a source does.
+#[derive(Debug, Clone)]
+pub(crate) struct ScanSettings {
+    pub topics: Topics,
+    pub startup: Startup,
+    pub bounded: Bounded,
+    /// How often to look for new partitions; none: never.
+    pub discovery: Option<Duration>,
+    /// Instead of the job's.
+    pub idle_timeout: Option<Duration>,
+    /// Whether to go on where messages are lost.
+    pub continue_when_lost: bool,
+    /// `properties.group.id`
+    pub group: Option<String>,
+}
+
+impl ScanSettings {
+    /// # Errors
+    /// `InvalidOption`, `MissingOption`
+    pub(crate) fn new(table: &TableDescription, upsert: bool) -> Result<Self> {
+        let options = &table.options;
+        let topics = topics(table)?;
+        let bounded = bounded(table, &topics)?;
+        let discovery = options.duration(DISCOVERY_INTERVAL)?.unwrap_or(DISCOVERY_DEFAULT);
+        Ok(Self {
+            startup: if upsert { Startup::Earliest } else { startup(table, &topics)? },
+            discovery: Some(discovery).filter(|it| !it.is_zero() && bounded == Bounded::Never),
+            topics,
+            bounded,
+            idle_timeout: options.duration(IDLE_TIMEOUT)?.filter(|it| !it.is_zero()),
+            continue_when_lost: options.get(LOST_OFFSETS) == Some("continue"),
+            group: options.get("properties.group.id").map(str::to_string),
+        })
+    }
+}
+
+fn word(options: &Options, key: &str) -> Option<String> {
+    options.get(key).map(str::to_ascii_lowercase)
+}
+
+/// Whether the table's input ends.
+pub(crate) fn is_bounded(options: &Options) -> bool {
+    word(options, BOUNDED_MODE).is_some_and(|mode| mode != "unbounded")
+}
+
+/// The names in a list such as `a;b`.
+pub(crate) fn list(text: &str) -> Vec<String> {
+    text.split(';').map(str::trim).filter(|name| !name.is_empty()).map(str::to_string).collect()
+}
+
+fn topics(table: &TableDescription) -> Result<Topics> {
+    let options = &table.options;
+    match (options.get(TOPIC), options.get(TOPIC_PATTERN)) {
+        (Some(_), Some(_)) => {
+            let message = format!("options '{TOPIC}' and '{TOPIC_PATTERN}' exclude each other");
+            Err(Diagnostic::error(Code::InvalidOption, message).at(options.span(TOPIC_PATTERN)))
+        }
+        (None, None) => {
+            let message = format!("table '{}' needs the option '{TOPIC}' or '{TOPIC_PATTERN}'", table.name);
+            Err(Diagnostic::error(Code::MissingOption, message).at(table.span))
+        }
+        (Some(names), None) => {
+            let mut names = list(names);
+            names.sort();
+            names.dedup();
+            if names.is_empty() {
+                let message = format!("option '{TOPIC}' names no topic");
+                return Err(Diagnostic::error(Code::InvalidOption, message).at(options.span(TOPIC)));
+            }
+            Ok(Topics::Named(names))
+        }
+        (None, Some(pattern)) => match Regex::new(&format!("^(?:{pattern})$")) {
+            Ok(pattern) => Ok(Topics::Matching(pattern)),
+            Err(_) => {
+                let why = Regex::new(pattern).err().map(|it| it.to_string()).unwrap_or_default();
+                let message = format!("option '{TOPIC_PATTERN}': {why}");
+                Err(Diagnostic::error(Code::InvalidOption, message)
+                    .at(options.span(TOPIC_PATTERN))
+                    .help("look-around and back-references of Java's expressions aren't supported"))
+            }
+        },
+    }
+}
+
+fn startup(table: &TableDescription, topics: &Topics) -> Result<Startup> {
+    let options = &table.options;
+    match word(options, STARTUP_MODE).as_deref() {
+        Some("earliest-offset") => Ok(Startup::Earliest),
+        Some("latest-offset") => Ok(Startup::Latest),
+        Some("timestamp") => {
+            Ok(Startup::Timestamp(needed_timestamp(table, STARTUP_TIMESTAMP, STARTUP_MODE)?))
+        }
+        Some("specific-offsets") => {
+            Ok(Startup::Offsets(needed_offsets(table, topics, STARTUP_OFFSETS, STARTUP_MODE)?))
+        }
+        _ => Ok(Startup::Group(reset(options)?)),
+    }
+}
+
+fn reset(options: &Options) -> Result<Reset> {
+    let parse = |text: &str| match text.to_ascii_lowercase().as_str() {
+        "earliest" | "smallest" | "beginning" => Ok(Reset::Earliest),
+        "latest" | "largest" | "end" => Ok(Reset::Latest),
+        "none" | "error" => Ok(Reset::Fail),
+        _ => Err("expected one of earliest, latest, none".to_string()),
+    };
+    Ok(options.parsed("properties.auto.offset.reset", parse)?.unwrap_or(Reset::Fail))
+}
+
+fn bounded(table: &TableDescription, topics: &Topics) -> Result<Bounded> {
+    match word(&table.options, BOUNDED_MODE).as_deref() {
+        Some("latest-offset") => Ok(Bounded::Latest),
+        Some("group-offsets") => Ok(Bounded::Group),
+        Some("timestamp") => {
+            Ok(Bounded::Timestamp(needed_timestamp(table, BOUNDED_TIMESTAMP, BOUNDED_MODE)?))
+        }
+        Some("specific-offsets") => {
+            Ok(Bounded::Offsets(needed_offsets(table, topics, BOUNDED_OFFSETS, BOUNDED_MODE)?))
+        }
+        _ => Ok(Bounded::Never),
+    }
+}
+
+fn missing(table: &TableDescription, key: &str, mode: &str) -> Box<Diagnostic> {
+    let value = table.options.get(mode).unwrap_or_default();
+    Diagnostic::error(Code::MissingOption, format!("'{mode}' = '{value}' needs the option '{key}'"))
+        .at(table.options.span(mode))
+}
+
+fn needed_timestamp(table: &TableDescription, key: &str, mode: &str) -> Result<i64> {
+    let parse = |text: &str| match text.trim().parse::<i64>() {
+        Ok(millis) if millis >= 0 => Ok(millis),
+        _ => Err("expected milliseconds since the epoch".to_string()),
+    };
+    table.options.parsed(key, parse)?.ok_or_else(|| missing(table, key, mode))
+}
+
+fn needed_offsets(table: &TableDescription, topics: &Topics, key: &str, mode: &str) -> Result<Offsets> {
+    if !matches!(topics, Topics::Named(names) if names.len() == 1) {
+        let message =
+            format!("'{mode}' = 'specific-offsets' needs exactly one topic: offsets don't name theirs");
+        return Err(Diagnostic::error(Code::InvalidOption, message).at(table.options.span(mode)));
+    }
+    table.options.parsed(key, parse_offsets)?.ok_or_else(|| missing(table, key, mode))
+}
+
+/// `partition:0,offset:42;partition:1,offset:300`
+fn parse_offsets(text: &str) -> Result<Offsets, String> {
+    let expected = || "expected 'partition:0,offset:42;partition:1,offset:300'".to_string();
+    let mut offsets = Offsets::new();
+    for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (partition, offset) = pair.split_once(',').ok_or_else(expected)?;
+        let number = |text: &str, name: &str| -> Option<i64> {
+            text.trim().strip_prefix(name)?.trim_start().strip_prefix(':')?.trim().parse().ok()
+        };
+        let partition = number(partition, "partition").and_then(|it| i32::try_from(it).ok());
+        let (partition, offset) = partition.zip(number(offset, "offset")).ok_or_else(expected)?;
+        if partition < 0 || offset < 0 {
+            return Err("partitions and offsets can't be negative".into());
+        }
+        if offsets.insert(partition, offset).is_some() {
+            return Err(format!("partition {partition} is named twice"));
+        }
+    }
+    if offsets.is_empty() { Err(expected()) } else { Ok(offsets) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(options: &[(&str, &str)]) -> Result<ScanSettings> {
+        let mut table = TableDescription { name: "t".into(), ..TableDescription::default() };
+        options.iter().for_each(|(key, value)| table.options.set(*key, *value));
+        ScanSettings::new(&table, false)
+    }
+
+    #[test]
+    fn offsets_are_read_as_flink_writes_them() {
+        let offsets = parse_offsets("partition:0,offset:42;partition:1,offset:300").unwrap();
+        assert_eq!(offsets, Offsets::from([(0, 42), (1, 300)]));
+        for bad in
+            ["", "0:42", "partition:0", "partition:0,offset:-1", "partition:0,offset:1;partition:0,offset:2"]
+        {
+            assert!(parse_offsets(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn modes_need_their_options() {
+        for (mode, missing) in [("timestamp", Code::MissingOption), ("specific-offsets", Code::MissingOption)]
+        {
+            assert_eq!(settings(&[("topic", "a"), (STARTUP_MODE, mode)]).unwrap_err().code, missing);
+            assert_eq!(settings(&[("topic", "a"), (BOUNDED_MODE, mode)]).unwrap_err().code, missing);
+        }
+        let two =
+            [("topic", "a;b"), (STARTUP_MODE, "specific-offsets"), (STARTUP_OFFSETS, "partition:0,offset:1")];
+        assert_eq!(settings(&two).unwrap_err().code, Code::InvalidOption);
+        assert_eq!(settings(&[]).unwrap_err().code, Code::MissingOption);
+        assert_eq!(
+            settings(&[("topic", "a"), ("topic-pattern", "b")]).unwrap_err().code,
+            Code::InvalidOption
+        );
+    }
+
+    #[test]
+    fn a_pattern_is_of_whole_names() {
+        let Topics::Matching(pattern) = settings(&[("topic-pattern", "a|b.*")]).unwrap().topics else {
+            panic!()
+        };
+        assert_eq!(["a", "ab", "bc"].map(|name| pattern.is_match(name)), [true, false, true]);
+    }
+
+    #[test]
+    fn a_bounded_table_looks_for_no_new_partitions() {
+        assert_eq!(settings(&[("topic", "a")]).unwrap().discovery, Some(DISCOVERY_DEFAULT));
+        assert_eq!(settings(&[("topic", "a"), (BOUNDED_MODE, "latest-offset")]).unwrap().discovery, None);
+        assert_eq!(settings(&[("topic", "a"), (DISCOVERY_INTERVAL, "0")]).unwrap().discovery, None);
+    }
+}

@@ -1,0 +1,152 @@
+//! What can be said about a table from its definition alone.
+
+use flott_connector::{Changelog, ColumnKind, Registry, TableColumn, TableDescription};
+use flott_expr::coerce::can_cast;
+use flott_types::{Code, Diagnostic, Result};
+
+use super::{
+    FORMAT, KEY_FORMAT, VALUE_FORMAT,
+    client::ClientSettings,
+    layout::{Layout, Part},
+    scan::ScanSettings,
+};
+use crate::decode::metadata::{KEYS, Key};
+
+/// Reports every problem.
+pub(crate) fn validate(
+    table: &TableDescription,
+    registry: &Registry,
+    upsert: bool,
+    errors: &mut Vec<Box<Diagnostic>>,
+) {
+    let first = errors.len();
+    ClientSettings::check(table, errors);
+    errors.extend(ScanSettings::new(table, upsert).err());
+    if !upsert && table.options.get(FORMAT).is_some() && table.options.get(VALUE_FORMAT).is_some() {
+        let message = format!("options '{FORMAT}' and '{VALUE_FORMAT}' mean the same");
+        errors.push(
+            Diagnostic::error(Code::InvalidOption, message)
+                .at(table.options.span(VALUE_FORMAT))
+                .help("leave one of them out"),
+        );
+    }
+    for column in &table.columns {
+        validate_metadata(column, errors);
+    }
+    // That a format is missing or unknown is said elsewhere.
+    let known = super::layout::formats(table).iter().all(|it| registry.format_by(table, it.option).is_ok());
+    if known {
+        match Layout::new(table, registry, upsert) {
+            Ok(layout) => validate_layout(table, &layout, upsert, errors),
+            Err(error) => errors.push(error),
+        }
+    }
+    say_once(errors, first);
+}
+
+fn validate_layout(
+    table: &TableDescription,
+    layout: &Layout,
+    upsert: bool,
+    errors: &mut Vec<Box<Diagnostic>>,
+) {
+    let value_option = if table.options.get(VALUE_FORMAT).is_some() { VALUE_FORMAT } else { FORMAT };
+    validate_part(table, &layout.value, value_option, errors);
+    if let Some(key) = &layout.key {
+        validate_part(table, key, KEY_FORMAT, errors);
+        insert_only(table, key, KEY_FORMAT, "of a key", errors);
+    }
+    if upsert {
+        insert_only(table, &layout.value, value_option, "with 'upsert-kafka'", errors);
+        if table.primary_key.is_empty() {
+            let message =
+                format!("table '{}' needs a PRIMARY KEY: 'upsert-kafka' keeps a row for each", table.name);
+            errors.push(
+                Diagnostic::error(Code::InvalidDefinition, message)
+                    .at(table.span)
+                    .help("add `PRIMARY KEY (…) NOT ENFORCED`: its columns stand in the messages' keys"),
+            );
+        }
+    } else if !table.primary_key.is_empty()
+        && changelog(&layout.value).is_ok_and(|it| it == Changelog::Append)
+    {
+        let format = layout.value.format.name();
+        let message = format!(
+            "table '{}' can't have a PRIMARY KEY: nothing in topics of format '{format}' keeps keys unique",
+            table.name
+        );
+        errors.push(
+            Diagnostic::error(Code::InvalidDefinition, message)
+                .at(table.span)
+                .help("use connector 'upsert-kafka', or leave the primary key out"),
+        );
+    }
+}
+
+fn changelog(part: &Part) -> Result<Changelog> {
+    part.format.changelog(&part.table.options)
+}
+
+fn insert_only(
+    table: &TableDescription,
+    part: &Part,
+    option: &str,
+    where_: &str,
+    errors: &mut Vec<Box<Diagnostic>>,
+) {
+    if changelog(part).is_ok_and(|it| it != Changelog::Append) {
+        let message =
+            format!("format '{}' can't be the format {where_}: its records are changes", part.format.name());
+        errors.push(Diagnostic::error(Code::InvalidOption, message).at(table.options.span(option)));
+    }
+}
+
+fn validate_part(table: &TableDescription, part: &Part, option: &str, errors: &mut Vec<Box<Diagnostic>>) {
+    if !part.format.has_messages() {
+        let what = format!("format '{}' in messages", part.format.name());
+        errors.push(Diagnostic::not_supported(what).at(table.options.span(option)));
+        return;
+    }
+    part.format.validate(&part.request(), errors);
+}
+
+fn validate_metadata(column: &TableColumn, errors: &mut Vec<Box<Diagnostic>>) {
+    let ColumnKind::Metadata { key, is_virtual } = &column.kind else { return };
+    let Some(known) = Key::of(key) else {
+        let message = format!("connector 'kafka' has no metadata '{key}'");
+        errors.push(
+            Diagnostic::error(Code::InvalidDefinition, message)
+                .at(column.span)
+                .did_you_mean(key, KEYS.iter().map(|(known, ..)| *known)),
+        );
+        return;
+    };
+    let natural = known.data_type();
+    if !can_cast(&natural, &column.data_type) || (!is_virtual && !can_cast(&column.data_type, &natural)) {
+        let sql = KEYS.iter().find(|(name, ..)| name == key).map_or("", |(_, sql, _)| *sql);
+        errors.push(
+            Diagnostic::error(
+                Code::TypeMismatch,
+                format!("metadata '{key}' cannot be read as {}", column.data_type),
+            )
+            .at(column.span)
+            .help(format!("declare the column as {sql}")),
+        );
+    }
+}
+
+/// A malformed value may be found on several ways.
+fn say_once(errors: &mut Vec<Box<Diagnostic>>, first: usize) {
+    let mut at = first;
+    while at < errors.len() {
+        let is_same = |other: &Box<Diagnostic>, it: &Diagnostic| {
+            (other.code, &other.message, other.span) == (it.code, &it.message, it.span)
+        };
+        let seen = errors.iter().take(at).any(|other| errors.get(at).is_some_and(|it| is_same(other, it)));
+        if seen {
+            errors.remove(at);
+        } else {
+            at += 1;
+        }
+    }
+}

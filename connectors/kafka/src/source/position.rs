@@ -1,0 +1,87 @@
+//! Where a reader of a log stands, as checkpoints keep it.
+//!
+//! ```text
+//!   "orders:0:3:1042:-"        topic, partition, number of the split, next offset, end (none)
+//!   "orders:1:4:900:900"       read to its end
+//! ```
+//!
+//! The end of a bounded table is part of it: what is written after the job began belongs to no run of it.
+//! Topics hold no colons.
+
+use flott_types::{Code, Diagnostic, Result};
+use serde_json::{Value, json};
+
+/// A place in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SplitPlace {
+    pub topic: String,
+    pub partition: i32,
+    /// Its number as a split.
+    pub number: u32,
+    /// The first offset not handed out.
+    pub next: i64,
+    /// Where it ends, if it does.
+    pub end: Option<i64>,
+}
+
+impl SplitPlace {
+    pub(crate) fn to_json(&self) -> Value {
+        let Self { topic, partition, number, next, end } = self;
+        let end = end.map_or_else(|| "-".to_string(), |end| end.to_string());
+        Value::String(format!("{topic}:{partition}:{number}:{next}:{end}"))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let topic = parts.next()?.to_string();
+        let partition = parts.next()?.parse().ok()?;
+        let number = parts.next()?.parse().ok()?;
+        let next = parts.next()?.parse().ok()?;
+        let end = match parts.next()? {
+            "-" => None,
+            end => Some(end.parse().ok()?),
+        };
+        parts.next().is_none().then_some(Self { topic, partition, number, next, end })
+    }
+}
+
+/// Where a reader stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Position {
+    pub splits: Vec<SplitPlace>,
+}
+
+impl Position {
+    pub(crate) fn empty() -> Value {
+        json!({"partitions": []})
+    }
+
+    /// # Errors
+    /// `CheckpointUnusable`
+    pub(crate) fn from_json(value: &Value) -> Result<Self> {
+        let parse = || -> Option<Self> {
+            let splits = value.get("partitions")?.as_array()?.iter();
+            Some(Self { splits: splits.map(|it| SplitPlace::parse(it.as_str()?)).collect::<Option<_>>()? })
+        };
+        parse().ok_or_else(|| unusable(format!("not a place in Kafka's topics: {value}")))
+    }
+}
+
+/// A position of something else.
+pub(crate) fn unusable(message: String) -> Box<Diagnostic> {
+    Diagnostic::error(Code::CheckpointUnusable, message).help("or start anew with `--resume never`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_comes_back_as_it_was() {
+        let place = |number, end| SplitPlace { topic: "a.b-c".into(), partition: 7, number, next: 42, end };
+        let splits = vec![place(0, None), place(1, Some(42))];
+        let json = json!({"partitions": splits.iter().map(SplitPlace::to_json).collect::<Vec<_>>()});
+        assert_eq!(Position::from_json(&json).unwrap(), Position { splits });
+        assert_eq!(Position::from_json(&json!({"offset": 1})).unwrap_err().code, Code::CheckpointUnusable);
+    }
+}

@@ -1,0 +1,99 @@
+//! One partition as it is read.
+
+use std::{ffi::CString, sync::Arc, time::Duration};
+
+use flott_connector::{BufferPool, Messages, Slices, SplitInfo};
+
+use super::{native::Fetched, position::SplitPlace};
+
+/// What of a message the table wants beside its value.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wants {
+    pub keys: bool,
+    pub timestamps: bool,
+    pub headers: bool,
+    pub leader_epochs: bool,
+}
+
+/// One partition as it is read.
+pub(crate) struct Split {
+    /// Where the reader stands for whoever resumes: behind the chunk handed out last.
+    pub place: SplitPlace,
+    pub info: Arc<SplitInfo>,
+    /// The topic for librdkafka.
+    pub topic: CString,
+    /// The next offset expected; those before it were fetched, or hold nothing to be read.
+    pub fetched: i64,
+    /// All that there is has been fetched, for now.
+    pub at_end: bool,
+    /// Nothing is to be read any more.
+    pub ended: bool,
+    /// A chunk has said so.
+    pub told_end: bool,
+    /// When something came last.
+    pub since: Duration,
+    pub idle: bool,
+    /// What will be the next chunk.
+    pub building: Option<Box<Messages>>,
+}
+
+impl Split {
+    pub(crate) fn new(place: SplitPlace, now: Duration) -> Self {
+        let name = format!("{}[{}]", place.topic, place.partition);
+        Self {
+            info: Arc::new(SplitInfo { name, ..SplitInfo::default() }),
+            // Names of topics hold no zero bytes: librdkafka gave this one, or it was checked.
+            topic: CString::new(place.topic.as_str()).unwrap_or_default(),
+            fetched: place.next,
+            at_end: false,
+            ended: place.end.is_some_and(|end| place.next >= end),
+            told_end: false,
+            since: now,
+            idle: false,
+            building: None,
+            place,
+        }
+    }
+
+    /// Whether an offset lies behind the end.
+    pub(crate) fn is_behind(&self, offset: i64) -> bool {
+        self.place.end.is_some_and(|end| offset >= end)
+    }
+
+    /// Takes a message over. False: there is no room any more, nothing was taken.
+    pub(crate) fn take(&mut self, message: &Fetched<'_>, wants: Wants, buffers: &BufferPool) -> bool {
+        let building = self.building.get_or_insert_with(|| {
+            Box::new(Messages { values: Slices::in_buffer(buffers.take()), ..Messages::default() })
+        });
+        let key = if wants.keys { message.key() } else { None };
+        let keys_fit = building.keys.bytes().len().checked_add(key.map_or(0, <[u8]>::len));
+        if keys_fit.is_none_or(|it| u32::try_from(it).is_err()) || !building.values.push(message.value()) {
+            return false;
+        }
+        if wants.keys {
+            // There is room: it was looked at above.
+            let _ = building.keys.push(key);
+        }
+        building.offsets.push(message.offset());
+        if wants.timestamps {
+            let (millis, kind) = message.timestamp();
+            building.timestamps.push(millis);
+            building.timestamp_types.push(kind);
+        }
+        if wants.headers {
+            building.headers.push(message.headers());
+        }
+        if wants.leader_epochs {
+            building.leader_epochs.push(message.leader_epoch());
+        }
+        self.fetched = message.offset().saturating_add(1);
+        true
+    }
+
+    /// Messages and bytes that wait.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        self.building
+            .as_ref()
+            .map_or((0, 0), |it| (it.offsets.len(), it.values.bytes().len() + it.keys.bytes().len()))
+    }
+}
