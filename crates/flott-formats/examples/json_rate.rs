@@ -4,7 +4,8 @@
 //!
 //! Without COLUMNS: the bids of the Nexmark benchmark, once the five columns of q0 and once the two
 //! of q2. Chunks of 1 MiB, as the engine makes them; rates count the bytes of the file (reading)
-//! and the bytes written (writing).
+//! and the bytes written (writing). The same lines are read once more as messages, and as changes the way
+//! Debezium writes them: every line as a row before and after an update.
 
 #![allow(clippy::disallowed_methods, reason = "a measurement looks at the clock")]
 
@@ -12,10 +13,11 @@ use std::{error::Error, hint::black_box, sync::Arc, time::Instant};
 
 use arrow::record_batch::RecordBatch;
 use flott_connector::{
-    Chunk, ColumnKind, Format, FormatRequest, Payload, ScanRequest, SplitInfo, TableColumn, TableDescription,
+    Chunk, ColumnKind, Format, FormatRequest, Payload, ScanRequest, Slices, SplitInfo, TableColumn,
+    TableDescription,
 };
 use flott_expr::EvalContext;
-use flott_formats::json::JsonFormat;
+use flott_formats::{cdc::CdcJsonFormat, json::JsonFormat};
 use flott_types::{DataType, Options, Span, TypeKind};
 
 const CHUNK_BYTES: usize = 1 << 20;
@@ -124,6 +126,12 @@ fn measure(columns: &str, chunks: &[Chunk], rounds: usize) -> Result<(), Box<dyn
         bytes as f64 / best / 1e6,
         best * 1e9 / rows as f64
     );
+    let plain = messages(chunks, b"", b"", 1);
+    messages_rate("messages", &JsonFormat, (&request, &scan, &context), &plain, rounds)?;
+    let source = br#","source":{"version":"3.0","connector":"mysql","ts_ms":1767261600123,"db":"shop","pos":154},"op":"u","ts_ms":1767261601000}"#;
+    let changes = messages(chunks, br#"{"before":"#, source, 2);
+    let debezium = CdcJsonFormat::debezium();
+    messages_rate("debezium", &debezium, (&request, &scan, &context), &changes, rounds)?;
     let mut out = Vec::new();
     let (mut best, mut written, mut rows) = (f64::MAX, 0, 0);
     for _ in 0..rounds {
@@ -140,5 +148,46 @@ fn measure(columns: &str, chunks: &[Chunk], rounds: usize) -> Result<(), Box<dyn
         best = best.min(start.elapsed().as_secs_f64());
     }
     println!("  encode {:7.0} MB/s  {:6.1} ns/row", written as f64 / best / 1e6, best * 1e9 / rows as f64);
+    Ok(())
+}
+
+/// Each line as a message, `times` times with `,"after":` between, and this around it.
+fn messages(chunks: &[Chunk], before: &[u8], behind: &[u8], times: usize) -> Vec<Slices> {
+    let of_chunk = |chunk: &Chunk| {
+        let Payload::Bytes(bytes) = &chunk.payload else { return Slices::default() };
+        let mut messages = Slices::default();
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let text = [before, &vec![line; times].join(&br#","after":"#[..]), behind].concat();
+            assert!(messages.push(Some(&text)));
+        }
+        messages
+    };
+    chunks.iter().map(of_chunk).collect()
+}
+
+fn messages_rate(
+    name: &str,
+    format: &dyn Format,
+    (request, scan, context): (&FormatRequest<'_>, &ScanRequest, &EvalContext),
+    all: &[Slices],
+    rounds: usize,
+) -> Result<(), Box<dyn Error>> {
+    let mut decoder = format.decoder(request, scan, Vec::new())?;
+    let chunk = Chunk::control(Arc::new(SplitInfo::default()), 0, Default::default());
+    let bytes: usize = all.iter().map(|messages| messages.bytes().len()).sum();
+    let (mut best, mut rows) = (f64::MAX, 0);
+    for _ in 0..rounds {
+        rows = 0;
+        let start = Instant::now();
+        for messages in all {
+            decoder.decode_messages(messages, &chunk, context, &mut |decoded| {
+                rows += black_box(&decoded).batch.num_rows() as u64;
+                Ok(())
+            })?;
+        }
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    let (rate, each) = (bytes as f64 / best / 1e6, best * 1e9 / rows as f64);
+    println!("  {name:8} {rate:5.0} MB/s  {each:6.1} ns/row  {rows} rows");
     Ok(())
 }
