@@ -1,0 +1,20 @@
+-- Avro, written.
+
+CREATE TABLE source (
+  id INT, b BOOLEAN, ti TINYINT, si SMALLINT, l BIGINT, f FLOAT, d DOUBLE, num DECIMAL(12, 3), s STRING, bin BYTES, dt DATE, tm TIME(0),
+  ts TIMESTAMP(3), tz TIMESTAMP_LTZ(3), arr ARRAY<STRING>, m MAP<STRING, INT>, r ROW<a INT, n ROW<c STRING>>
+) WITH (
+  'connector' = 'kafka', 'properties.bootstrap.servers' = '${BOOTSTRAP}', 'topic' = '${IN:types.ndjson}',
+  'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset',
+  'format' = 'json'
+);
+
+CREATE TABLE target (
+  id INT, b BOOLEAN, l BIGINT, f FLOAT, d DOUBLE, num DECIMAL(12, 3), s STRING, bin BYTES, dt DATE, tm TIME(0),
+  ts TIMESTAMP(3), arr ARRAY<STRING>, m MAP<STRING, INT>, r ROW<a INT, n ROW<c STRING>>
+) WITH (
+  'connector' = 'kafka', 'properties.bootstrap.servers' = '${BOOTSTRAP}', 'topic' = '${OUT}',
+  'format' = 'avro'
+);
+
+INSERT INTO target SELECT id, b, l, f, d, num, s, bin, dt, tm, ts, arr, m, r FROM source;

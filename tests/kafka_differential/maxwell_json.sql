@@ -1,0 +1,18 @@
+-- Changes in Maxwell's JSON, read and written.
+
+CREATE TABLE source (
+  id INT, name STRING, weight DOUBLE
+) WITH (
+  'connector' = 'kafka', 'properties.bootstrap.servers' = '${BOOTSTRAP}', 'topic' = '${IN:maxwell.ndjson}',
+  'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset',
+  'format' = 'maxwell-json'
+);
+
+CREATE TABLE target (
+  id INT, name STRING, weight DOUBLE
+) WITH (
+  'connector' = 'kafka', 'properties.bootstrap.servers' = '${BOOTSTRAP}', 'topic' = '${OUT}',
+  'format' = 'maxwell-json'
+);
+
+INSERT INTO target SELECT id, UPPER(name), weight FROM source;

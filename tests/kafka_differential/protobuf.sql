@@ -1,0 +1,18 @@
+-- Protobuf, written.
+
+CREATE TABLE source (
+  auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, `dateTime` BIGINT, extra STRING
+) WITH (
+  'connector' = 'kafka', 'properties.bootstrap.servers' = '${BOOTSTRAP}', 'topic' = '${IN:bids.ndjson}',
+  'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset',
+  'format' = 'json'
+);
+
+CREATE TABLE target (
+  auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, `dateTime` BIGINT, extra STRING
+) WITH (
+  'connector' = 'kafka', 'properties.bootstrap.servers' = '${BOOTSTRAP}', 'topic' = '${OUT}',
+  'format' = 'protobuf', 'protobuf.message-class-name' = 'flott.bench.Bid' /* flott */, 'protobuf.schema-file' = '${PROTO}', 'protobuf.message-name' = 'flott.bench.Bid' /* end */
+);
+
+INSERT INTO target SELECT auction, bidder, price, channel, url, `dateTime`, extra FROM source;
