@@ -77,6 +77,15 @@ impl Connector for FilesystemConnector {
     fn is_bounded(&self, table: &TableDescription) -> bool {
         table.options.get(settings::MONITOR_INTERVAL).is_none()
     }
+    fn once_only(&self, table: &TableDescription) -> Option<&'static str> {
+        let settings = settings::SourceSettings::new(table).ok()?;
+        settings.location.is_pipe().then_some(source::location::PIPE)
+    }
+    fn overlaps(&self, source: &TableDescription, sink: &TableDescription) -> bool {
+        let Ok(source) = settings::SourceSettings::new(source) else { return false };
+        let Ok(sink) = settings::local_path(&sink.options).map(std::path::absolute) else { return false };
+        sink.is_ok_and(|sink| source.location.may_read(&sink))
+    }
     fn sink_guarantee(&self, _: &TableDescription) -> flott_connector::SinkGuarantee {
         flott_connector::SinkGuarantee::Repeatable
     }

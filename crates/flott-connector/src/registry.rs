@@ -100,6 +100,18 @@ pub trait Connector: Send + Sync {
         let _ = table;
         true
     }
+    /// Looks at the outside: why the table can't be read again although its options don't show it (`a pipe,
+    /// whose bytes come once`).
+    fn once_only(&self, table: &TableDescription) -> Option<&'static str> {
+        let _ = table;
+        None
+    }
+    /// Whether what `INSERT OVERWRITE` into `sink` removes may be what `source` reads. Both are tables of this
+    /// connector. Looks at nothing outside the options.
+    fn overlaps(&self, source: &TableDescription, sink: &TableDescription) -> bool {
+        let _ = (source, sink);
+        false
+    }
     /// What the table can promise by itself when it is written. Looks at nothing outside the options.
     fn sink_guarantee(&self, table: &TableDescription) -> crate::SinkGuarantee {
         let _ = table;
@@ -207,6 +219,7 @@ pub trait Connector: Send + Sync {
 pub struct Registry {
     connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
     formats: BTreeMap<&'static str, Arc<dyn Format>>,
+    looks_outside: bool,
 }
 
 /// Options that every table knows, whatever its connector.
@@ -264,6 +277,24 @@ impl Registry {
     /// An empty registry.
     pub fn new() -> Self {
         Self::default()
+    }
+    /// One that also looks at what is there (is the path a pipe?), not only at what scripts say.
+    #[must_use]
+    pub fn looking_outside(mut self, looks: bool) -> Self {
+        self.looks_outside = looks;
+        self
+    }
+    /// Why the table can't be read again from where a run was; `None` if it can, as far as is known.
+    ///
+    /// # Errors
+    /// As [`Registry::connector_of`].
+    pub fn once_only(&self, table: &TableDescription) -> Result<Option<String>> {
+        let connector = self.connector_of(table)?;
+        if !connector.replays(table) {
+            return Ok(Some(format!("(connector '{}') can't be read again", connector.name())));
+        }
+        let found = if self.looks_outside { connector.once_only(table) } else { None };
+        Ok(found.map(|what| format!("is {what}")))
     }
     /// Adds a connector.
     pub fn add_connector(&mut self, connector: Arc<dyn Connector>) {

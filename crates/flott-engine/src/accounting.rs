@@ -184,6 +184,10 @@ pub struct SinkSummary {
     pub name: String,
     /// Rows written.
     pub written: u64,
+    /// Of a run that failed: how many of those readers see. The rest was hidden until a checkpoint, or the end of
+    /// the run, and the next run writes it again. Absent: all of them, or nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<u64>,
     /// Those by what they do, unless all are new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<ChangeCounts>,
@@ -211,7 +215,7 @@ impl SinkSummary {
         let changed = updates_before + updates_after + deletes;
         let inserts = written.saturating_sub(changed);
         let changes = ChangeCounts { inserts, updates_before, updates_after, deletes };
-        Self { name: name.to_string(), written, changes: (changed > 0).then_some(changes) }
+        Self { name: name.to_string(), written, published: None, changes: (changed > 0).then_some(changes) }
     }
 }
 
@@ -440,7 +444,11 @@ impl Counters {
 
     /// The counters as they stand.
     pub fn summary(&self, status: Status) -> Summary {
-        let counts = self.counts();
+        self.summary_of(&self.counts(), status)
+    }
+
+    /// The counters as they stood then.
+    pub(crate) fn summary_of(&self, counts: &Counts, status: Status) -> Summary {
         Summary {
             status,
             sources: self

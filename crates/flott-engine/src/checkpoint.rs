@@ -61,6 +61,9 @@ pub struct Checkpointing {
     pub timeout: Duration,
     /// `execution.checkpointing.min-pause`
     pub min_pause: Duration,
+    /// `execution.checkpointing.tolerable-failed-checkpoints`: what shards hand over waits in memory until a
+    /// checkpoint holds it, and not for ever.
+    pub tolerated: u32,
     /// `execution.checkpointing.num-retained`
     pub retained: usize,
     /// Where to start from.

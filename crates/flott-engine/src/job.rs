@@ -140,6 +140,10 @@ pub(crate) struct Run<J> {
     pub decider: Option<Arc<dyn Decider>>,
     /// Operators that have their state back.
     pub restored: Restored,
+    /// Without checkpoints: rows are being published, so that a part of them may be.
+    pub publishing: bool,
+    /// The run was stopped, and what was under way took too long: what is said of that.
+    pub gave_up: Option<String>,
 }
 
 impl<J: Deref<Target = Job>> Run<J> {
@@ -208,6 +212,8 @@ impl<J: Deref<Target = Job>> Run<J> {
             coordinator,
             decider,
             restored,
+            publishing: false,
+            gave_up: None,
         };
         run.build_sources()?;
         run.build_sinks()?;

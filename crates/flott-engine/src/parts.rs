@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 use flott_connector::{
-    BufferPool, Committable, Committer, DeadLetterQueue, Outcome, ReadContext, SourceReader,
+    BufferPool, Committable, Committer, DeadLetterQueue, Outcome, ReadContext, SinkGuarantee, SourceReader,
 };
-use flott_plan::Distribution;
+use flott_plan::{Distribution, SinkTarget};
 use flott_types::{Code, Diagnostic, Result};
 
 use crate::{
@@ -276,8 +276,9 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
             return Err(error);
         }
         if let Some(coordinator) = &mut self.coordinator {
-            coordinator.last(prepared, drained, &mut parts.hands())?;
+            coordinator.last(prepared, drained, &mut parts.hands(), &self.job.stop)?;
         } else {
+            self.publishing = true;
             if let Some(decider) = &self.decider {
                 // The only transaction of the run: rows of another try would come in addition.
                 match decider.commit(1, 1).map_err(Diagnostic::that_lasts)? {
@@ -364,14 +365,45 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
         Ok(readers)
     }
 
+    /// Of what a failed run has written readers see what a checkpoint made final, where a sink hides its rows.
+    fn say_what_is_published(&self, summary: &mut Summary) {
+        let counts = self.coordinator.as_ref().map(Coordinator::published_counts);
+        let nobody_knows = self.coordinator.is_none() && self.publishing;
+        for (at, (_, node)) in self.topology.sinks.iter().enumerate() {
+            let (SinkTarget::Table(table), Some(sink)) = (&node.target, summary.sinks.get_mut(at)) else {
+                continue;
+            };
+            let hides = self.job.registry.connector_of(table).is_ok_and(|it| {
+                matches!(it.sink_guarantee(table), SinkGuarantee::Repeatable | SinkGuarantee::Deciding)
+            });
+            if hides && !nobody_knows {
+                let published = counts.and_then(|it| it.sinks.get(at)).map_or(0, |[written, ..]| *written);
+                sink.published = Some(published).filter(|it| *it < sink.written);
+            }
+        }
+    }
+
     /// What the run has come to.
     pub(crate) fn summary(&self, outcome: Result<Status>) -> (Summary, Option<Box<Diagnostic>>) {
         let (status, error) = match outcome {
             Ok(status) => (status, None),
+            Err(error) if self.coordinator.is_some() && self.gave_up.as_ref() == Some(&error.message) => {
+                tracing::warn!("{}", error.message);
+                (Status::Stopped, None)
+            }
             Err(error) => (Status::Failed, Some(error)),
         };
         self.decider.iter().for_each(|it| it.close());
-        let mut summary = self.counters.summary(status);
+        let mut summary = match (status, &self.coordinator, &self.gave_up) {
+            // What came after the newest checkpoint was left half done, and is no part of what the job did.
+            (Status::Stopped, Some(coordinator), Some(_)) => {
+                self.counters.summary_of(coordinator.published_counts(), status)
+            }
+            _ => self.counters.summary(status),
+        };
+        if error.is_some() {
+            self.say_what_is_published(&mut summary);
+        }
         summary.checkpoints = self.coordinator.as_ref().map(Coordinator::summary);
         summary.lookups = self.lookup_summaries();
         (summary, error)

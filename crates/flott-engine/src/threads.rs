@@ -4,10 +4,11 @@ use std::{ops::Deref, time::Duration};
 
 use crossbeam_channel::RecvTimeoutError;
 use flott_connector::io;
-use flott_types::{Diagnostic, Result};
+use flott_types::{Code, Diagnostic, Result};
 
 use crate::{
     accounting::{Status, Summary},
+    checkpoint::Coordinator,
     failure::Alarm,
     job::{Job, Run},
     parts::{JobThread, OrderedEnd, Parts, Prepared},
@@ -15,6 +16,9 @@ use crate::{
 
 /// The job thread looks this often whether it is time for the next checkpoint.
 const TICK: Duration = Duration::from_millis(20);
+/// So long a run that is stopped may work off what is under way. Whoever stops it waits for that, and often kills
+/// it after ten seconds.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// It waits this long for a writer that makes its last files durable.
 const SINK_WAIT: Duration = Duration::from_micros(200);
 
@@ -59,6 +63,7 @@ impl<J: Deref<Target = Job>> Run<J> {
     /// Takes reports and checkpoints until all shards have come to their end, or the run has failed.
     fn watch(&mut self, parts: &mut Parts) -> Result<Prepared> {
         let mut watch = JobThread::new(self.coordinator.as_ref());
+        let mut stopped = None;
         while !watch.is_over(parts) {
             match parts.reports.recv_timeout(TICK) {
                 Ok(report) => watch.take(report, self.coordinator.as_mut()),
@@ -67,8 +72,31 @@ impl<J: Deref<Target = Job>> Run<J> {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             while watch.look(parts, self.coordinator.as_mut())? {}
+            if self.job.stop.is_stopped() {
+                let now = self.job.clock.monotonic();
+                if now.saturating_sub(*stopped.get_or_insert(now)) > PATIENCE {
+                    return Err(self.give_up());
+                }
+            }
         }
         Ok(watch.end(parts, self.coordinator.as_mut()))
+    }
+}
+
+impl<J: Deref<Target = Job>> Run<J> {
+    /// What is under way takes too long: it is left, as if the run had been killed, and nothing is lost.
+    fn give_up(&mut self) -> Box<Diagnostic> {
+        let seconds = PATIENCE.as_secs();
+        let what = format!("stopped, and what was under way was not done after {seconds} s");
+        let message = match self.coordinator.as_ref().map(Coordinator::summary) {
+            Some(it) if it.last.or(it.resumed_from).is_some() => {
+                let number = it.last.or(it.resumed_from).unwrap_or_default();
+                format!("{what}: the next run goes on from checkpoint {number}")
+            }
+            _ => format!("{what}: nothing of it is published"),
+        };
+        self.gave_up = Some(message.clone());
+        Diagnostic::error(Code::OutputFailed, message).help("run it again")
     }
 }
 

@@ -110,6 +110,7 @@ fn with_output<T>(
         unmatched: &mut unmatched,
         lane: &Cell::new(0),
         replayed: &mut Vec::new(),
+        given_up: &|| false,
     })
 }
 

@@ -251,6 +251,7 @@ fn call(
         unmatched: &mut unmatched,
         lane: &Cell::new(0),
         replayed: &mut replayed,
+        given_up: &|| false,
     };
     action(operator, &mut out)?;
     for it in replayed {

@@ -34,7 +34,8 @@ use arrow::error::ArrowError;
 use flott_types::{Code, Diagnostic};
 
 pub use operator::{
-    Context, Lookups, Operator, Output, ROWS_BEHIND, Replayed, Rows, Spilled, build, pre_aggregation,
+    Context, Lookups, Operator, Output, ROWS_BEHIND, Replayed, Rows, Spilled, build, given_up,
+    pre_aggregation,
 };
 pub use spill::{LaneKeys, MemoryBudget, SpillSettings, SpillingOperator};
 

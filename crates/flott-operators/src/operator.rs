@@ -75,6 +75,14 @@ pub struct Output<'a> {
     pub lane: &'a Cell<usize>,
     /// What became of rows that have waited, by their lane.
     pub replayed: &'a mut Vec<Replayed>,
+    /// Whether nobody wants the result any more: the run has failed, or must end now. Who may be long at one batch
+    /// looks now and then, and ends with [`given_up`].
+    pub given_up: &'a dyn Fn() -> bool,
+}
+
+/// What an operator says that has left its work half done because nobody wants it any more.
+pub fn given_up() -> Box<Diagnostic> {
+    Diagnostic::error(Code::Internal, "an operator was interrupted, and no reason was given")
 }
 
 /// Bytes put away on disk.

@@ -19,7 +19,7 @@ use flott_connector::{Connector, Doubt, Registry, Role, SinkGuarantee, Weight};
 use flott_expr::{Expr, ExprKind};
 use flott_types::{Code, Diagnostic, OptionValue, Options, Result, Span, TableDescription, TimeAttribute};
 
-use crate::{Node, NodeId, NodeKind, OperatorNode, SinkNode, SinkTarget, SourceInput, Step, StreamPlan};
+use crate::{Node, NodeId, NodeKind, OperatorNode, SinkTarget, SourceInput, Step, StreamPlan};
 
 /// A promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,6 +188,9 @@ pub fn of(target: &SinkTarget, name: &str, evidence: &Evidence<'_>) -> Result<Gu
     let unrepeatable = unrepeatable(&behind, evidence.registry)?;
     let connector = evidence.registry.connector_of(table)?;
     let mut obstacles: Vec<Obstacle> = unrepeatable;
+    if evidence.overwrite {
+        obstacles.extend(overwritten_inputs(table, connector.as_ref(), &behind));
+    }
     let replays = obstacles.is_empty();
     let checkpoints = has_checkpoints(evidence.options);
     let mut doubts = connector.doubts(table, Role::Sink, evidence.options);
@@ -232,7 +235,7 @@ pub fn of(target: &SinkTarget, name: &str, evidence: &Evidence<'_>) -> Result<Gu
         && !asked.is_held_by(promise)
     {
         let against = guarantee.obstacles.iter().filter(|it| asked == Asked::ExactlyOnce || it.loses);
-        return Err(refusal(name, asked, span, evidence.span, &mut against.cloned()));
+        return Err(refusal((name, &table.name), asked, span, evidence.span, &mut against.cloned()));
     }
     Ok(guarantee)
 }
@@ -246,18 +249,23 @@ impl StreamPlan {
             let inputs = self.nodes.get(id).map(|it| it.inputs.as_slice()).unwrap_or_default();
             ids_behind(self, inputs).contains(&source)
         };
-        let asks = |(id, sink): (NodeId, &SinkNode)| {
-            let (asked, span) = sink.guarantee.asked?;
-            reaches(id).then(|| (sink.name.clone(), asked, span, sink.span))
-        };
-        let (sink, asked, span, at) = self.sinks().find_map(asks)?;
         let what = format!("source '{}' is a pipe, whose bytes come once", node.name);
-        Some(refusal(&sink, asked, span, at, &mut std::iter::once(once_only(what))))
+        for (id, sink) in self.sinks() {
+            if let Some((asked, span)) = sink.guarantee.asked
+                && let SinkTarget::Table(table) = &sink.target
+                && reaches(id)
+            {
+                let against = &mut std::iter::once(once_only(what));
+                return Some(refusal((&sink.name, &table.name), asked, span, sink.span, against));
+            }
+        }
+        None
     }
 }
 
+/// `sink`: its name, and its table's.
 fn refusal(
-    sink: &str,
+    (sink, table): (&str, &str),
     asked: Asked,
     span: Span,
     at: Span,
@@ -270,7 +278,7 @@ fn refusal(
         error = error.at(span).label("asked for here").related(at, "written here");
     }
     error = ways.into_iter().fold(error.at(at), |error, way_out| error.help(way_out));
-    error.help(format!("'sink.guarantee' = 'none' in the WITH of '{sink}' takes it out of what is asked"))
+    error.help(format!("'sink.guarantee' = 'none' in the WITH of '{table}' takes it out of what is asked"))
 }
 
 /// What a sink is asked for: by its own option, else by the job's.
@@ -360,12 +368,8 @@ fn behind<'a>(plan: &'a StreamPlan, inputs: &[NodeId]) -> Vec<&'a Node> {
 /// Sources that can't be read again from where they were.
 fn unrepeatable(behind: &[&Node], registry: &Registry) -> Result<Vec<Obstacle>> {
     let mut out = Vec::new();
-    for (table, connector) in tables_read(behind, registry)? {
-        if !connector.replays(table) {
-            let (source, connector) = (&table.name, connector.name());
-            let what = format!("source '{source}' (connector '{connector}') can't be read again");
-            out.push(once_only(what));
-        }
+    for (table, _) in tables_read(behind, registry)? {
+        out.extend(registry.once_only(table)?.map(|why| once_only(format!("source '{}' {why}", table.name))));
     }
     Ok(out)
 }
@@ -383,6 +387,28 @@ fn tables_read<'a>(
         _ => None,
     };
     behind.iter().filter_map(table).map(|table| Ok((table, registry.connector_of(table)?))).collect()
+}
+
+/// Sources that read what the sink replaces: once it is replaced, they give something else.
+fn overwritten_inputs(sink: &TableDescription, connector: &dyn Connector, behind: &[&Node]) -> Vec<Obstacle> {
+    let mut out = Vec::new();
+    for node in behind {
+        let (name, table) = match &node.kind {
+            NodeKind::Source(source) => match &source.input {
+                SourceInput::Table { table, .. } => (&source.name, table),
+                SourceInput::Values(_) => continue,
+            },
+            NodeKind::Operator(OperatorNode::LookupJoin(join)) => (&join.table.name, &join.table),
+            NodeKind::Operator(_) | NodeKind::Calc(_) | NodeKind::Sink(_) => continue,
+        };
+        if table.options.get("connector") == sink.options.get("connector") && connector.overlaps(table, sink)
+        {
+            let what = format!("INSERT OVERWRITE replaces what source '{name}' reads");
+            let way_out = "write to another path, and put it in place once the run has ended".to_string();
+            out.push(Obstacle { what, way_out, loses: true });
+        }
+    }
+    out
 }
 
 fn are_bounded(behind: &[&Node]) -> bool {

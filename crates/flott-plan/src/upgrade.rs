@@ -54,6 +54,8 @@ pub struct Read {
     pub place: Option<String>,
     /// How many rows had been read, if that is known.
     pub rows: Option<u64>,
+    /// Its input had no end. Older checkpoints don't say.
+    pub endless: bool,
 }
 
 /// What a sink had.
@@ -72,6 +74,8 @@ pub struct After {
     pub shape: PlanShape,
     /// Where each source's table is.
     pub sources: BTreeMap<String, String>,
+    /// Sources whose input ends.
+    pub bounded: BTreeSet<String>,
     /// Where each sink's table is.
     pub sinks: BTreeMap<String, String>,
 }
@@ -243,10 +247,18 @@ fn sources(before: &Before, after: &After) -> Vec<Verdict> {
                 };
                 Verdict { loses: true, ..verdict(Subject::Source, name, Fate::Dropped, reason) }
             }
-            Some(Read { rows: Some(read), .. }) => {
-                verdict(Subject::Source, name, Fate::Kept, format!("goes on behind {}", rows(*read)))
+            Some(Read { rows: read, endless, .. }) => {
+                let behind = read.map_or("where it stood".into(), |read| format!("behind {}", rows(read)));
+                let mut kept = verdict(Subject::Source, name, Fate::Kept, format!("goes on {behind}"));
+                if *endless && after.bounded.contains(name) {
+                    kept.reasons.push(
+                        "its input had no end and has one now: what was known at the checkpoint is read to its end, \
+                         what came since isn't"
+                            .into(),
+                    );
+                }
+                kept
             }
-            Some(_) => verdict(Subject::Source, name, Fate::Kept, "goes on where it stood"),
         });
     }
     for (name, read) in before.sources.iter().filter(|(name, _)| !after.shape.sources.contains(name)) {

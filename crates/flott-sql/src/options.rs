@@ -169,11 +169,11 @@ pub const OPTIONS: &[SessionOption] = &[
         "1",
         "How many checkpoints may be under way.",
     ),
-    accepted(
+    used(
         "execution.checkpointing.tolerable-failed-checkpoints",
         Integer,
-        "0",
-        "How many checkpoints may fail in a row.",
+        "29",
+        "How many checkpoints may fail in a row before the run does; what they would have held waits for the next one.",
     ),
     accepted(
         "execution.checkpointing.unaligned.enabled",

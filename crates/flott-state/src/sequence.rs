@@ -407,6 +407,11 @@ impl Incarnation {
             let number = last_number(storage.as_ref())? + 1;
             if let Some(after) = claimant.after {
                 let newest = newest_claim(storage.as_ref())?;
+                if newest.as_ref().map_or(0, |claim| claim.generation) < after {
+                    let message = format!("the claim of run {after} is gone, and its checkpoints with it");
+                    return Err(Diagnostic::error(Code::CheckpointUnusable, message)
+                        .help("put the directory back as it was, or run the job again to begin anew"));
+                }
                 // One of its own, of which it has had no answer, is no newer run's.
                 let others = newest.filter(|claim| !is_of(claim, claimant.holder.as_ref()));
                 if let Some(newer) = others.filter(|claim| claim.generation > after) {
@@ -575,6 +580,21 @@ impl Incarnation {
         }
     }
 
+    /// That this run's claim lies where it was put. Without it nothing fences this run, and a checkpoint beside it
+    /// would name state that isn't there: whoever writes one looks first.
+    ///
+    /// # Errors
+    /// `CheckpointFailed`, of a kind that a restart doesn't mend: it would find no checkpoint, and begin anew.
+    pub fn check_place(&self) -> Result<()> {
+        if is_claimed(self.storage.as_ref(), self.generation)? {
+            return Ok(());
+        }
+        let message =
+            "the run's claim is gone: the checkpoint directory was removed, or its disk isn't there";
+        Err(Diagnostic::error(Code::CheckpointFailed, message)
+            .help("put the directory back as it was: the run goes on, and has lost nothing"))
+    }
+
     /// Publishes a checkpoint. All it names is durable by now. Gives its number.
     ///
     /// # Errors
@@ -684,6 +704,14 @@ impl Incarnation {
 fn needed_by(manifests: &BTreeMap<u64, Manifest>) -> BTreeMap<u64, BTreeSet<String>> {
     let segments = |manifest: &Manifest| manifest.segments().map(str::to_owned).collect();
     manifests.iter().map(|(number, manifest)| (*number, segments(manifest))).collect()
+}
+
+/// Whether a run of this generation has a claim here.
+///
+/// # Errors
+/// When the storage cannot be read.
+pub fn is_claimed(storage: &dyn Storage, generation: u64) -> Result<bool, StorageError> {
+    Ok(storage.read_range(&object_name(generation), 0, 1)?.is_some())
 }
 
 /// The claim under a number; `None` if something else lies there, or nothing.

@@ -114,6 +114,8 @@ pub enum Code {
     AlreadyRunning,
     /// FLT-2105: a changed script would lose what a checkpoint holds.
     StateLost,
+    /// FLT-2106: no run of the job answers.
+    NotRunning,
     /// FLT-2107: state beyond memory could not be written to `state.dir`, or read back.
     StateSpillFailed,
     /// FLT-2201: a topic isn't there, or not any more.
@@ -166,6 +168,7 @@ impl Code {
         Code::Superseded,
         Code::AlreadyRunning,
         Code::StateLost,
+        Code::NotRunning,
         Code::StateSpillFailed,
         Code::TopicMissing,
         Code::BrokerUnreachable,
@@ -211,6 +214,7 @@ impl Code {
             Code::Superseded => "FLT-2103",
             Code::AlreadyRunning => "FLT-2104",
             Code::StateLost => "FLT-2105",
+            Code::NotRunning => "FLT-2106",
             Code::StateSpillFailed => "FLT-2107",
             Code::TopicMissing => "FLT-2201",
             Code::BrokerUnreachable => "FLT-2202",

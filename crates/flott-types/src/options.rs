@@ -111,10 +111,29 @@ pub fn parse_boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-fn number_and_unit(text: &str) -> Result<(u64, String), String> {
+/// What is wrong with a number and its unit.
+enum Malformed {
+    NoNumber,
+    Fraction,
+}
+
+impl Malformed {
+    /// In words, with an example of what would be right, and one of a fraction without one.
+    fn say(self, example: &str, exact: &str) -> String {
+        match self {
+            Self::NoNumber => format!("expected {example}"),
+            Self::Fraction => format!("only whole numbers are taken: a smaller unit says it, as in {exact}"),
+        }
+    }
+}
+
+fn number_and_unit(text: &str) -> Result<(u64, String), Malformed> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number = text[..digits].parse().map_err(|_| "expected a whole number and a unit".to_string())?;
+    let number = text[..digits].parse().map_err(|_| Malformed::NoNumber)?;
+    if text[digits..].starts_with(['.', ',']) {
+        return Err(Malformed::Fraction);
+    }
     Ok((number, text[digits..].trim().to_ascii_lowercase()))
 }
 
@@ -124,7 +143,7 @@ fn number_and_unit(text: &str) -> Result<(u64, String), String> {
 /// What was expected.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) =
-        number_and_unit(text).map_err(|_| "expected a duration such as '10 s'".to_string())?;
+        number_and_unit(text).map_err(|it| it.say("a duration such as '10 s'", "'1500 ms' for 1.5 s"))?;
     let nanos: u64 = match unit.as_str() {
         "ns" | "nano" | "nanos" | "nanosecond" | "nanoseconds" => 1,
         "µs" | "us" | "micro" | "micros" | "microsecond" | "microseconds" => 1_000,
@@ -143,7 +162,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// What was expected.
 pub fn parse_memory_size(text: &str) -> Result<u64, String> {
-    let (number, unit) = number_and_unit(text).map_err(|_| "expected a size such as '128 mb'".to_string())?;
+    let (number, unit) =
+        number_and_unit(text).map_err(|it| it.say("a size such as '128 mb'", "'1536 mb' for 1.5 gb"))?;
     let factor: u64 = match unit.as_str() {
         "" | "b" | "bytes" => 1,
         "k" | "kb" | "kibibytes" => 1 << 10,
@@ -207,6 +227,7 @@ mod tests {
     fn sizes_are_powers_of_1024() {
         assert_eq!(parse_memory_size("128 mb"), Ok(128 << 20));
         assert_eq!(parse_memory_size("7"), Ok(7));
+        assert!(parse_memory_size("1.5 gb").unwrap_err().contains("only whole numbers are taken"));
     }
 
     #[test]

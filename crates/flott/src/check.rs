@@ -1,4 +1,5 @@
-//! `flott validate`: everything that can be checked without running, all errors at once.
+//! `flott validate`: everything that can be checked without running, all errors at once. And what other
+//! commands begin with: a script in which no error was found ([`Sound`]).
 
 use std::{
     path::{Path, PathBuf},
@@ -6,8 +7,9 @@ use std::{
 };
 
 use flott_connector::Registry;
-use flott_plan::{Guarantee, SinkTarget, SourceInput, plan};
-use flott_types::{Diagnostic, Severity};
+use flott_plan::{Guarantee, Pipeline, SinkTarget, SourceInput, plan};
+use flott_sql::Session;
+use flott_types::{Diagnostic, Options, Result, Severity};
 
 use crate::{
     cli::{ScriptArguments, Validate},
@@ -22,7 +24,7 @@ pub fn command(arguments: &Validate) -> ExitCode {
         Ok(script) => script,
         Err((error, source)) => return diagnostics::show(&[error], source.as_ref()),
     };
-    let registry = connectors::registry();
+    let registry = connectors::registry().looking_outside(!arguments.offline);
     let checked = check_all(&script, &arguments.script, &registry, !arguments.offline);
     let errors = &checked.diagnostics;
     let code = diagnostics::show(errors, Some(&script.source));
@@ -41,6 +43,47 @@ pub fn command(arguments: &Validate) -> ExitCode {
         _ => console::out(format_args!("{name}: {count} errors\n")),
     }
     code
+}
+
+/// A script in which no error was found, for commands that look at its pipelines.
+pub struct Sound {
+    /// The script.
+    pub script: Script,
+    registry: Registry,
+    session: Session,
+}
+
+impl Sound {
+    /// Loads the script that the arguments name. `outside`: promises go by what is there, too. Shows what is
+    /// wrong with it; if that is an error, the exit code.
+    pub fn load(arguments: &ScriptArguments, outside: bool) -> Result<Self, ExitCode> {
+        let script = script::load(arguments)
+            .map_err(|(error, source)| diagnostics::show(&[error], source.as_ref()))?;
+        let registry = connectors::registry().looking_outside(outside);
+        let errors = check(&script, arguments, &registry, false);
+        let code = diagnostics::show(&errors, Some(&script.source));
+        if errors.iter().any(|it| it.severity == Severity::Error) {
+            return Err(code);
+        }
+        let session = script::session(arguments).map_err(|errors| diagnostics::show(&errors, None))?;
+        Ok(Self { script, registry, session })
+    }
+
+    /// Gives each pipeline, with connectors and the options as they stand there. An error is shown, and ends it.
+    pub fn each_pipeline(
+        &mut self,
+        each: &mut dyn FnMut(&Pipeline, &Registry, &Options) -> Result<()>,
+    ) -> Result<(), ExitCode> {
+        let Self { script, registry, session } = self;
+        for statement in &script.statements {
+            let done = session.execute(&script.source, statement).and_then(|outcome| {
+                let pipeline = run::pipeline_of(outcome);
+                pipeline.map_or(Ok(()), |pipeline| each(&pipeline, registry, &session.options))
+            });
+            done.map_err(|error| diagnostics::show(&[error], Some(&script.source)))?;
+        }
+        Ok(())
+    }
 }
 
 /// What was found out about a script.
@@ -109,10 +152,7 @@ fn check_all(script: &Script, arguments: &ScriptArguments, registry: &Registry, 
     for table in session.tables() {
         found.extend(registry.validate(&table.description));
     }
-    let clock = flott_connector::SystemClock::new();
-    if let Err(error) = settings::job_settings(&session.options, &script.default_name, &clock) {
-        found.push(error);
-    }
+    found.extend(settings::check(&session.options, &script.default_name));
     let mut unique: Vec<Box<Diagnostic>> = Vec::new();
     for diagnostic in found {
         let same = |it: &Box<Diagnostic>| it.message == diagnostic.message && it.span == diagnostic.span;

@@ -14,21 +14,24 @@ use std::{
     io::{BufRead, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
+use flott_connector::SystemClock;
 use flott_state::{
     LocalStorage, Manifest,
     manifest::{BlockRef, TableEntry},
     segment::verify_block,
     sequence::{Contents, contents, delete_all, is_ours},
 };
-use flott_types::{Code, Diagnostic, Result};
+use flott_types::{Code, Diagnostic, Options, Result};
 use serde_json::{Value, json};
 
 use crate::{
     cli::Checkpoint,
     console, diagnostics,
     report::{grouped, size},
+    settings, standby,
 };
 
 /// The file that marks a job's folder.
@@ -42,7 +45,7 @@ pub fn command(arguments: &Checkpoint) -> ExitCode {
         Checkpoint::List { directory, json } => list(directory, *json),
         Checkpoint::Show { directory, json } => show(directory, *json),
         Checkpoint::Verify { directory, json } => verify(directory, *json),
-        Checkpoint::Delete { directory, yes, json } => delete(directory, *yes, *json),
+        Checkpoint::Delete { directory, yes, force, json } => delete(directory, *yes, *force, *json),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -201,6 +204,24 @@ impl JobFolder {
         damaged.map(|it| it.what.clone()).collect()
     }
 
+    /// Why the checkpoint of this number, or any, can't be read.
+    pub fn no_checkpoint(&self, number: Option<u64>) -> Box<Diagnostic> {
+        let (path, numbers) = (self.path.display(), self.numbers());
+        let Some(number) = number.or_else(|| numbers.last().copied()) else {
+            return unusable(format!("no checkpoint has been taken yet in '{path}'"));
+        };
+        if let Some(damage) = self.damage(number).pop() {
+            return unusable(damage);
+        }
+        let error = unusable(format!("there is no checkpoint {number} in '{path}'"));
+        let there: Vec<String> = numbers.iter().map(u64::to_string).collect();
+        match there.len() {
+            0 => error.help("no checkpoint has been taken there yet"),
+            1 => error.help(format!("the only one there is {}", there.concat())),
+            _ => error.help(format!("there are {}", there.join(", "))),
+        }
+    }
+
     /// Numbers of checkpoints, readable or not.
     fn numbers(&self) -> BTreeSet<u64> {
         let damaged = self.contents.damaged.iter().map(|it| it.number);
@@ -301,14 +322,7 @@ fn show(directory: &Path, json: bool) -> Result<()> {
     let number = place.number.or_else(|| job.contents.manifests.keys().next_back().copied());
     let manifest = number.and_then(|number| job.contents.manifests.get(&number));
     let Some(manifest) = manifest else {
-        let what = match number.or_else(|| job.numbers().last().copied()) {
-            None => format!("no checkpoint has been taken yet in '{}'", job.path.display()),
-            Some(number) => job
-                .damage(number)
-                .pop()
-                .unwrap_or_else(|| format!("there is no checkpoint {number} in '{}'", job.path.display())),
-        };
-        return Err(unusable(what));
+        return Err(job.no_checkpoint(number));
     };
     if json {
         console::out(format_args!("{}\n", details(&job, manifest)));
@@ -520,7 +534,7 @@ fn finding_text(finding: &Finding) {
 }
 
 /// Removes a job's folder, so that its next run begins anew.
-fn delete(directory: &Path, yes: bool, json: bool) -> Result<()> {
+fn delete(directory: &Path, yes: bool, force: bool, json: bool) -> Result<()> {
     let place = Place::of(directory)?;
     if place.number.is_some() {
         return Err(wrong_argument("single checkpoints can't be deleted, only all of a job".into())
@@ -533,6 +547,9 @@ fn delete(directory: &Path, yes: bool, json: bool) -> Result<()> {
         return Err(wrong_argument(message).help(format!("name a job's folder: {help}")));
     }
     let job = JobFolder::read(&place.path)?;
+    if !force {
+        refuse_if_alive(&job)?;
+    }
     if !yes && !confirmed(&job)? {
         console::out("nothing was deleted\n");
         return Ok(());
@@ -546,6 +563,18 @@ fn delete(directory: &Path, yes: bool, json: bool) -> Result<()> {
         console::out(format_args!("deleted {deleted} files in {}\n", place.path.display()));
     }
     Ok(())
+}
+
+/// A run whose checkpoints are gone has nothing to go on from, and can't publish what it has.
+fn refuse_if_alive(job: &JobFolder) -> Result<()> {
+    let terms = settings::lease_terms(&Options::new())?;
+    let Some(holder) = standby::alive(Arc::new(job.storage.clone()), terms, &SystemClock::new())? else {
+        return Ok(());
+    };
+    let message = format!("{} runs '{}', and is alive", standby::who(Some(&holder)), job.name());
+    Err(Diagnostic::error(Code::AlreadyRunning, message)
+        .help("stop it first: what it has read since its last checkpoint is not published yet")
+        .help("--force deletes its checkpoints all the same; the run fails then"))
 }
 
 /// Asks whoever sits at the terminal.

@@ -198,6 +198,9 @@ pub struct Explain {
     /// As --format json
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
+    /// Touch nothing outside the script: guarantees go by its text alone
+    #[arg(long)]
+    pub offline: bool,
     /// Instead of a script: the job whose checkpoints are in DIR, as it runs now, with rows, shares of time,
     /// state and watermarks at every part of its plan
     #[arg(long, value_name = "DIR", conflicts_with_all = ["script", "execute", "define", "variables"])]
@@ -334,6 +337,9 @@ pub enum Checkpoint {
         /// Don't ask
         #[arg(short, long)]
         yes: bool,
+        /// Even if a run of the job is alive: it can publish nothing more, and fails
+        #[arg(long)]
+        force: bool,
         /// One JSON object
         #[arg(long)]
         json: bool,

@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 
 use flott_plan::{ExplainFormat, explain, plan};
-use flott_types::Severity;
 
 use crate::{
-    check,
+    check::Sound,
     cli::{Explain, PlanFormat},
-    connectors, console, diagnostics, run, script,
+    console, diagnostics, run,
     why::live,
 };
 
@@ -22,43 +21,33 @@ pub fn command(arguments: &Explain) -> ExitCode {
         }
         return live::command(directory, json);
     }
-    let script = match script::load(&arguments.script) {
-        Ok(script) => script,
-        Err((error, source)) => return diagnostics::show(&[error], source.as_ref()),
-    };
-    let registry = connectors::registry();
-    let errors = check::check(&script, &arguments.script, &registry, false);
-    let code = diagnostics::show(&errors, Some(&script.source));
-    if errors.iter().any(|it| it.severity == Severity::Error) {
-        return code;
-    }
-    let mut session = match script::session(&arguments.script) {
-        Ok(session) => session,
-        Err(errors) => return diagnostics::show(&errors, None),
-    };
     let format = match arguments.format {
         _ if json => ExplainFormat::Json,
         PlanFormat::Text => ExplainFormat::Text,
         PlanFormat::Json => ExplainFormat::Json,
         PlanFormat::Mermaid => ExplainFormat::Mermaid,
     };
+    match plans(arguments, format) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(code) => code,
+    }
+}
+
+fn plans(arguments: &Explain, format: ExplainFormat) -> Result<(), ExitCode> {
+    let mut sound = Sound::load(&arguments.script, !arguments.offline)?;
     let mut plans = Vec::new();
-    for statement in &script.statements {
-        let planned = session.execute(&script.source, statement).and_then(|outcome| {
-            run::pipeline_of(outcome).map(|pipeline| plan(&pipeline, &registry, &session.options)).transpose()
-        });
-        match planned {
-            Ok(Some(plan)) => plans.push(script.source.mask(&explain(&plan, format))),
-            Ok(None) => {}
-            Err(error) => return diagnostics::show(&[error], Some(&script.source)),
-        }
-    }
+    sound.each_pipeline(&mut |pipeline, registry, options| {
+        plans.push(explain(&plan(pipeline, registry, options)?, format));
+        Ok(())
+    })?;
+    let source = &sound.script.source;
     if plans.is_empty() {
-        console::err(format_args!("{}: no INSERT and no query to explain\n", script.source.name));
+        console::err(format_args!("{}: no INSERT and no query to explain\n", source.name));
     }
+    let plans: Vec<String> = plans.iter().map(|plan| source.mask(plan)).collect();
     match format {
         ExplainFormat::Json => console::out(format_args!("[{}]\n", plans.join(",\n"))),
         ExplainFormat::Text | ExplainFormat::Mermaid => console::out(plans.join("\n")),
     }
-    ExitCode::SUCCESS
+    Ok(())
 }

@@ -17,7 +17,8 @@ use std::{
 };
 
 use flott_connector::{Clock, StopSignal, io};
-use flott_state::{Holder, Lease, LeaseState, Storage, lease};
+use flott_state::{Holder, Lease, LeaseState, Storage, lease, sequence::is_claimed};
+use flott_types::{Code, Diagnostic, Result};
 
 use crate::process;
 
@@ -101,7 +102,9 @@ impl Keeper {
         if let Some((storage, mut lease)) = held {
             lease.state = state;
             lease.beat += 1;
-            if let Err(error) = lease.write(storage.as_ref()) {
+            // In a directory that was removed, a lease alone would only be in the way of its return.
+            let there = is_claimed(storage.as_ref(), lease.generation).unwrap_or(true);
+            if let Err(error) = if there { lease.write(storage.as_ref()) } else { Ok(()) } {
                 tracing::warn!("the end of the run could not be told to standbys: {}", error.message);
             }
         }
@@ -149,6 +152,14 @@ impl flott_engine::Keeper for Keeper {
     }
 }
 
+/// A lease alone, in a directory that was removed, would only be in the way of its return.
+fn still_claimed(storage: &dyn Storage, generation: u64) -> Result<()> {
+    if is_claimed(storage, generation)? {
+        return Ok(());
+    }
+    Err(Diagnostic::error(Code::CheckpointFailed, "the run's claim is gone"))
+}
+
 /// Renews the lease until the run has ended.
 fn renew(held: &Held, interval: Duration, stop: &StopSignal) {
     let mut failing = false;
@@ -162,7 +173,8 @@ fn renew(held: &Held, interval: Duration, stop: &StopSignal) {
             (storage.clone(), lease.clone())
         };
         let (storage, lease) = current;
-        let renewed = lease.write(storage.as_ref()).and_then(|()| {
+        let renewed = still_claimed(storage.as_ref(), lease.generation).and_then(|()| {
+            lease.write(storage.as_ref())?;
             if tidied < lease.generation {
                 lease::forget_older(storage.as_ref(), lease.generation)?;
                 tidied = lease.generation;

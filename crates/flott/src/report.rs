@@ -52,7 +52,13 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
     }
     for sink in &summary.sinks {
         let changes = sink.changes.map_or(String::new(), |it| changes(&it));
-        let _ = writeln!(out, "  written  {:>14}  to {}{changes}", grouped(sink.written), sink.name);
+        let published = match sink.published {
+            None => String::new(),
+            Some(0) => ", none of them published".to_string(),
+            Some(count) => format!(", {} of them published", grouped(count)),
+        };
+        let _ =
+            writeln!(out, "  written  {:>14}  to {}{changes}{published}", grouped(sink.written), sink.name);
     }
     for lookup in &summary.lookups {
         let failed = match lookup.failed_loads {
@@ -72,13 +78,13 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
         );
     }
     for state in summary.state.iter().filter(|it| it.spilled_peak > 0) {
-        let _ = writeln!(
-            out,
-            "  state of {}: up to {} in memory, {} on disk",
-            state.operator,
-            size(state.memory_peak),
-            size(state.spilled_peak)
-        );
+        // Memory is measured now and then: a short run may have put away all it had before that.
+        let in_memory = match state.memory_peak {
+            0 => String::new(),
+            bytes => format!("up to {} in memory, ", size(bytes)),
+        };
+        let _ =
+            writeln!(out, "  state of {}: {in_memory}{} on disk", state.operator, size(state.spilled_peak));
     }
     if summary.restarts > 0 {
         let _ = writeln!(out, "  restarts     {:>10}  after failures that passed", grouped(summary.restarts));

@@ -65,33 +65,46 @@ impl Strategy {
             let key = format!("restart-strategy.{key}");
             Ok::<_, Box<Diagnostic>>(options.duration(&key)?.unwrap_or(Duration::from_millis(default)))
         };
-        let count = |key: &str, default: u64| options.parsed(key, whole).map(|it| it.unwrap_or(default));
+        let count = |key: &str, least: u64, default: u64| {
+            options.parsed(key, |text| whole(text, least)).map(|it| it.unwrap_or(default))
+        };
         Ok(match name.replace('-', "").as_str() {
             "fixeddelay" => Self::Fixed {
-                attempts: count("restart-strategy.fixed-delay.attempts", 1)?,
+                attempts: count("restart-strategy.fixed-delay.attempts", 0, 1)?,
                 delay: duration("fixed-delay.delay", 1_000)?,
             },
             "failurerate" => Self::Rate {
-                failures: count("restart-strategy.failure-rate.max-failures-per-interval", 1)?,
+                failures: count("restart-strategy.failure-rate.max-failures-per-interval", 1, 1)?,
                 interval: duration("failure-rate.failure-rate-interval", 60_000)?,
                 delay: duration("failure-rate.delay", 1_000)?,
             },
             "exponentialdelay" => {
-                let number = |key: &str, least: f64, default: f64| {
+                let number = |key: &str, range: std::ops::RangeInclusive<f64>, default: f64| {
+                    let key = format!("restart-strategy.exponential-delay.{key}");
                     let parse = |text: &str| match text.trim().parse::<f64>() {
-                        Ok(number) if number >= least && number.is_finite() => Ok(number),
-                        _ => Err(format!("expected a number of at least {least}")),
+                        Ok(number) if range.contains(&number) => Ok(number),
+                        _ if *range.end() == f64::MAX => {
+                            Err(format!("expected a number of at least {}", range.start()))
+                        }
+                        _ => Err(format!("expected a number from {} to {}", range.start(), range.end())),
                     };
-                    options.parsed(key, parse).map(|it| it.unwrap_or(default))
+                    options.parsed(&key, parse).map(|it| it.unwrap_or(default))
                 };
+                let (initial, max) =
+                    (duration("exponential-delay.initial-backoff", 1_000)?, duration(MAX_BACKOFF, 60_000)?);
+                if initial > max {
+                    return Err(backoff_too_long(options));
+                }
                 Self::Exponential {
-                    initial: duration("exponential-delay.initial-backoff", 1_000)?,
-                    max: duration("exponential-delay.max-backoff", 60_000)?,
-                    multiplier: number("restart-strategy.exponential-delay.backoff-multiplier", 1.0, 1.5)?,
+                    initial,
+                    max,
+                    multiplier: number("backoff-multiplier", 1.0..=f64::MAX, 1.5)?,
                     reset: duration("exponential-delay.reset-backoff-threshold", 3_600_000)?,
-                    jitter: number("restart-strategy.exponential-delay.jitter-factor", 0.0, 0.1)?.min(1.0),
-                    attempts: options
-                        .parsed("restart-strategy.exponential-delay.attempts-before-reset-backoff", whole)?,
+                    jitter: number("jitter-factor", 0.0..=1.0, 0.1)?,
+                    attempts: options.parsed(
+                        "restart-strategy.exponential-delay.attempts-before-reset-backoff",
+                        |text| whole(text, 1),
+                    )?,
                 }
             }
             _ => Self::None,
@@ -99,8 +112,62 @@ impl Strategy {
     }
 }
 
-fn whole(text: &str) -> Result<u64, String> {
-    text.trim().parse().map_err(|_| "expected a whole number".to_string())
+const MAX_BACKOFF: &str = "exponential-delay.max-backoff";
+
+fn backoff_too_long(options: &Options) -> Box<Diagnostic> {
+    let key = |name: &str| format!("restart-strategy.exponential-delay.{name}-backoff");
+    let (initial, max) = (key("initial"), key("max"));
+    let set = if options.get(&initial).is_some() { &initial } else { &max };
+    let shown = |key: &str, default: &'static str| options.get(key).unwrap_or(default).to_string();
+    let message = format!(
+        "the first wait before a restart ('{initial}', {}) is longer than the longest ('{max}', {})",
+        shown(&initial, "1 s"),
+        shown(&max, "1 min")
+    );
+    Diagnostic::error(Code::InvalidOption, message).at(options.span(set)).help(format!("set '{max}', too"))
+}
+
+/// A whole number of at least this.
+fn whole(text: &str, least: u64) -> Result<u64, String> {
+    let number = text.trim().parse().ok().filter(|it| *it >= least);
+    number.ok_or_else(|| format!("expected a whole number from {least} on"))
+}
+
+impl Strategy {
+    /// The group of options that it goes by.
+    fn group(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Fixed { .. } => "fixed-delay",
+            Self::Rate { .. } => "failure-rate",
+            Self::Exponential { .. } => "exponential-delay",
+        }
+    }
+
+    /// Options that are set and change nothing, and a strategy that can only begin anew.
+    pub fn without_effect(&self, options: &Options, has_checkpoints: bool) -> Option<Box<Diagnostic>> {
+        let (prefix, group) = ("restart-strategy.", self.group());
+        let is_used = |key: &str| {
+            let rest = key.strip_prefix(prefix).unwrap_or_default();
+            rest == "type" || rest.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let directory = "SET 'execution.checkpointing.dir' = '/a/directory' says where checkpoints are kept";
+        if let Some((key, _)) = options.iter().find(|(key, _)| key.starts_with(prefix) && !is_used(key)) {
+            let message = format!("option '{key}' has no effect: the restart strategy is '{group}'");
+            let warning = Diagnostic::warning(Code::InvalidOption, message).at(options.span(key));
+            return Some(if has_checkpoints || options.get("restart-strategy.type").is_some() {
+                warning.help("'restart-strategy.type' chooses it")
+            } else {
+                warning.help(format!("without checkpoints a job isn't restarted: {directory}"))
+            });
+        }
+        if has_checkpoints || *self == Self::None {
+            return None;
+        }
+        let message = "without checkpoints a run that fails is restarted from the beginning";
+        let span = options.span("restart-strategy.type");
+        Some(Diagnostic::warning(Code::InvalidOption, message).at(span).help(directory))
+    }
 }
 
 /// The restarts of a run so far.

@@ -46,7 +46,7 @@ pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) 
         Ok(script) => script,
         Err((error, source)) => return (fail(arguments, &[error], source.as_ref()), false),
     };
-    let registry = connectors::registry();
+    let registry = connectors::registry().looking_outside(true);
     let errors = check::check(&script, &arguments.script, &registry, false);
     if !errors.is_empty() {
         let code = diagnostics::show(&errors, Some(&script.source));
@@ -193,7 +193,7 @@ impl<'a> Runner<'a> {
         let plan = plan(&pipeline, &self.registry, &self.session.options)?;
         let mut settings =
             settings::job_settings(&self.session.options, &self.default_name, self.clock.as_ref())?;
-        crate::state::sweep(&self.session.options)?;
+        crate::state::prepare(&self.session.options)?;
         self.pipelines += 1;
         if let Some(checkpointing) = &mut settings.checkpointing {
             checkpointing.job = job_name(std::mem::take(&mut checkpointing.job), self.pipelines);

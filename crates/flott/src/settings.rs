@@ -2,12 +2,12 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use flott_connector::Clock;
+use flott_connector::{Clock, SystemClock};
 use flott_engine::{Checkpointing, JobSettings, MiniBatch, Resume};
 use flott_state::LocalStores;
 use flott_types::{Code, Diagnostic, Options, Result};
 
-use crate::lease;
+use crate::{lease, restarts::Strategy};
 
 /// Rows in a batch: large enough to make per-batch work vanish, small enough for the cache.
 const BATCH_ROWS: usize = 8192;
@@ -60,6 +60,42 @@ pub fn job_settings(options: &Options, default_name: &str, clock: &dyn Clock) ->
         run_id,
         options: options.clone(),
     })
+}
+
+/// All that is wrong with the job's options, and what of them has no effect, said as warnings.
+pub fn check(options: &Options, default_name: &str) -> Vec<Box<Diagnostic>> {
+    let has_checkpoints =
+        !is_batch(options) && options.get("execution.checkpointing.dir").is_some_and(|it| !it.is_empty());
+    let mut found: Vec<Box<Diagnostic>> = Vec::new();
+    found.extend(job_settings(options, default_name, &SystemClock::new()).err());
+    found.extend(lease_terms(options).err());
+    match Strategy::of(options, has_checkpoints) {
+        Ok(strategy) => found.extend(strategy.without_effect(options, has_checkpoints)),
+        Err(error) => found.push(error),
+    }
+    found.extend(state_backend(options));
+    found
+}
+
+/// Flink's state backends have no counterpart to choose.
+fn state_backend(options: &Options) -> Option<Box<Diagnostic>> {
+    let key = "state.backend.type";
+    let name = options.get(key).filter(|it| !it.eq_ignore_ascii_case("hashmap"))?;
+    let message = format!("option '{key}' = '{name}' has no effect: there is one way in which state is held");
+    let diagnostic = Diagnostic::warning(Code::InvalidOption, message).at(options.span(key)).help(
+        "state is held in memory, and what is more than 'state.memory.budget' goes to 'state.dir' by itself",
+    );
+    Some(diagnostic)
+}
+
+/// A duration that must not be zero.
+fn positive_duration(options: &Options, key: &str, default: Duration) -> Result<Duration> {
+    let span = options.duration(key)?.unwrap_or(default);
+    if span.is_zero() {
+        let message = format!("option '{key}' = '{}': more than 0 ms", options.get(key).unwrap_or_default());
+        return Err(Diagnostic::error(Code::InvalidOption, message).at(options.span(key)));
+    }
+    Ok(span)
 }
 
 /// How long changes are gathered: as long as buffers wait; not at all if the job says so, as in Flink
@@ -142,8 +178,12 @@ fn checkpointing(options: &Options, pipeline_name: &str) -> Result<Option<Checkp
         directory: local.into(),
         job: pipeline_name.to_string(),
         retry_pause: millis(200),
-        interval: options.duration("execution.checkpointing.interval")?.unwrap_or(millis(10_000)),
-        timeout: options.duration("execution.checkpointing.timeout")?.unwrap_or(millis(600_000)),
+        interval: positive_duration(options, "execution.checkpointing.interval", millis(10_000))
+            .map_err(|error| error.help("without 'execution.checkpointing.dir' there are no checkpoints"))?,
+        timeout: positive_duration(options, "execution.checkpointing.timeout", millis(600_000))?,
+        tolerated: options
+            .parsed("execution.checkpointing.tolerable-failed-checkpoints", tolerable)?
+            .unwrap_or(TOLERATED),
         min_pause: options.duration("execution.checkpointing.min-pause")?.unwrap_or(millis(0)),
         retained: options.parsed("execution.checkpointing.num-retained", positive)?.unwrap_or(RETAINED),
         resume,
@@ -160,7 +200,8 @@ pub fn lease_terms(options: &Options) -> Result<lease::Terms> {
     let millis = |key: &str, default: u64| {
         let span = options.duration(key)?.unwrap_or(Duration::from_millis(default));
         if span < Duration::from_millis(10) {
-            let message = format!("option '{key}': at least 10 ms");
+            let message =
+                format!("option '{key}' = '{}': at least 10 ms", options.get(key).unwrap_or_default());
             return Err(Diagnostic::error(Code::InvalidOption, message).at(options.span(key)));
         }
         Ok(span)
@@ -180,6 +221,14 @@ pub fn lease_terms(options: &Options) -> Result<lease::Terms> {
 /// Checkpoints kept, unless the job says otherwise: should the newest one turn out damaged, there is
 /// one before it.
 const RETAINED: usize = 2;
+
+/// Checkpoints that may fail in a row, unless the job says otherwise: what they would have held waits in
+/// memory for the next one, and not for ever.
+const TOLERATED: u32 = 29;
+
+fn tolerable(text: &str) -> Result<u32, String> {
+    text.trim().parse().map_err(|_| "expected a whole number from 0 on".to_string())
+}
 
 /// `--resume`
 pub fn resume(text: &str) -> Resume {

@@ -118,33 +118,8 @@ impl Gate<'_> {
         }
     }
 
-    /// What is to be done. A job that nobody has ever run, or that ended, is free; a standby gives whoever
-    /// else is being started at this moment the time `grace`.
     fn verdict(&self, sight: &Sight, grace: Duration) -> Verdict {
-        let Some(claim) = &sight.claim else {
-            return if sight.silent >= grace {
-                Verdict::Free("nobody runs the job".into())
-            } else {
-                Verdict::Wait
-            };
-        };
-        let held = |state| matches!(state, LeaseState::Held);
-        if sight.lease.as_ref().is_some_and(|lease| !held(lease.state)) {
-            return Verdict::Free("the last run has ended".into());
-        }
-        let Some(holder) = sight.holder() else {
-            // Of a build that kept no leases: it can't be told from a dead one, and is fenced.
-            return Verdict::Free(format!("run {} keeps no lease", claim.generation));
-        };
-        if process::is_gone(holder) {
-            return Verdict::Free(format!("{} is gone", who(Some(holder))));
-        }
-        let silence = self.terms.silence(sight.lease.as_ref());
-        if sight.silent >= silence {
-            let silent = sight.silent.as_secs_f64();
-            return Verdict::Free(format!("{} has been silent for {silent:.1} s", who(Some(holder))));
-        }
-        if sight.alive { Verdict::Held } else { Verdict::Wait }
+        verdict(self.terms, sight, grace)
     }
 
     fn standby(&self) -> Result<Admission> {
@@ -284,6 +259,54 @@ impl Gate<'_> {
     fn say(&self, what: impl std::fmt::Display) {
         if self.tell {
             console::err(format_args!("standby: {what}\n"));
+        }
+    }
+}
+
+/// What is to be done. A job that nobody has ever run, or that ended, is free; a standby gives whoever
+/// else is being started at this moment the time `grace`.
+fn verdict(terms: Terms, sight: &Sight, grace: Duration) -> Verdict {
+    let Some(claim) = &sight.claim else {
+        return if sight.silent >= grace {
+            Verdict::Free("nobody runs the job".into())
+        } else {
+            Verdict::Wait
+        };
+    };
+    let held = |state| matches!(state, LeaseState::Held);
+    if sight.lease.as_ref().is_some_and(|lease| !held(lease.state)) {
+        return Verdict::Free("the last run has ended".into());
+    }
+    let Some(holder) = sight.holder() else {
+        // Of a build that kept no leases: it can't be told from a dead one, and is fenced.
+        return Verdict::Free(format!("run {} keeps no lease", claim.generation));
+    };
+    if process::is_gone(holder) {
+        return Verdict::Free(format!("{} is gone", who(Some(holder))));
+    }
+    let silence = terms.silence(sight.lease.as_ref());
+    if sight.silent >= silence {
+        let silent = sight.silent.as_secs_f64();
+        return Verdict::Free(format!("{} has been silent for {silent:.1} s", who(Some(holder))));
+    }
+    if sight.alive { Verdict::Held } else { Verdict::Wait }
+}
+
+/// The process that runs a job; `None` if nobody does. Takes as long as it takes to be sure.
+///
+/// # Errors
+/// What a store says that can't be read.
+pub fn alive(storage: Arc<dyn Storage>, terms: Terms, clock: &dyn Clock) -> Result<Option<Holder>> {
+    let mut watch = Watch::new(storage, LOOK * 4);
+    let pause = StopSignal::new();
+    loop {
+        let sight = watch.look(clock.monotonic())?;
+        match verdict(terms, &sight, Duration::ZERO) {
+            Verdict::Free(_) => return Ok(None),
+            Verdict::Held => return Ok(sight.holder().cloned()),
+            Verdict::Wait => {
+                pause.wait(LOOK);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How much memory a run's state may take, and where the rest of it goes.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,17 +33,35 @@ pub fn settings(options: &Options, run_id: &str) -> Result<StateSettings> {
     })
 }
 
-/// Removes what killed runs left in `state.dir`.
+/// Removes what killed runs left in `state.dir`, and sees whether anything can be written there: a run that learns of
+/// it with its first spill has worked for nothing.
 ///
 /// # Errors
-/// As [`settings`].
-pub fn sweep(options: &Options) -> Result<()> {
+/// As [`settings`]; `StateSpillFailed`.
+pub fn prepare(options: &Options) -> Result<()> {
     let directory = directory(options)?;
+    if options.get("state.dir").is_some_and(|it| !it.is_empty()) {
+        probe(&directory).map_err(|error| {
+            let message =
+                format!("state can't be written to '{}' ('state.dir'): {error}", directory.display());
+            Diagnostic::error(Code::StateSpillFailed, message)
+                .at(options.span("state.dir"))
+                .help("give the user that runs flott the right to write there, or name another directory")
+        })?;
+    }
     let swept = sweep_scratch(&directory);
     if swept > 0 {
         tracing::info!(runs = swept, directory = %directory.display(), "removed state that killed runs left");
     }
     Ok(())
+}
+
+/// Makes the directory, and a file in it.
+fn probe(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let file = directory.join(format!(".flott-probe-{}", std::process::id()));
+    fs::write(&file, b"flott")?;
+    fs::remove_file(&file)
 }
 
 fn directory(options: &Options) -> Result<PathBuf> {

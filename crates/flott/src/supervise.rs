@@ -55,6 +55,13 @@ impl Supervisor {
     /// `InvalidOption`; `Arguments` for a standby without checkpoints.
     pub fn of(job: &Job, manner: Manner, tell: bool) -> Result<Self> {
         let has_checkpoints = has_checkpoints(job);
+        if manner == Manner::Standby && job.collect.is_some() {
+            let message =
+                "--standby is for pipelines that write: nobody can take over a query, whose rows go here";
+            return Err(
+                argument_error(message).help("INSERT INTO a table, or run the query without --standby")
+            );
+        }
         if manner == Manner::Standby && !has_checkpoints {
             return Err(argument_error("--standby needs 'execution.checkpointing.dir'")
                 .help("it takes over from the newest checkpoint there"));
@@ -223,7 +230,7 @@ fn can_be_read_again(job: &Job) -> Result<bool> {
     for node in &job.plan.nodes {
         if let NodeKind::Source(source) = &node.kind
             && let SourceInput::Table { table, .. } = &source.input
-            && !job.registry.connector_of(table)?.replays(table)
+            && job.registry.once_only(table)?.is_some()
         {
             return Ok(false);
         }

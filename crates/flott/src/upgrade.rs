@@ -8,22 +8,22 @@
 //! Reads only: claims nothing, writes nothing. Exit code 0: nothing is lost; 1: a run would refuse it; 2: the
 //! script or an argument is wrong.
 
-use std::{fmt::Write as _, process::ExitCode, sync::Arc};
+use std::{fmt::Write as _, process::ExitCode};
 
-use flott_connector::{Clock, SystemClock};
+use flott_connector::SystemClock;
 use flott_plan::{
     Pipeline, StreamPlan, plan,
     upgrade::{Fate, Subject, Upgrade as Plan, Verdict},
 };
 use flott_state::Manifest;
-use flott_types::{Code, Diagnostic, Result, Severity};
+use flott_types::{Code, Diagnostic, Result};
 use serde_json::json;
 
 use crate::{
-    check,
+    check::Sound,
     checkpoints::{JobFolder, Place},
     cli::Upgrade,
-    connectors, console, diagnostics, run, script, settings,
+    console, diagnostics, run, settings,
 };
 
 /// A pipeline of the script.
@@ -36,44 +36,32 @@ struct Planned {
 
 /// Says what the arguments ask for.
 pub fn command(arguments: &Upgrade) -> ExitCode {
-    let script = match script::load(&arguments.script) {
-        Ok(script) => script,
-        Err((error, source)) => return diagnostics::show(&[error], source.as_ref()),
-    };
-    let registry = connectors::registry();
-    let errors = check::check(&script, &arguments.script, &registry, false);
-    let code = diagnostics::show(&errors, Some(&script.source));
-    if errors.iter().any(|it| it.severity == Severity::Error) {
-        return code;
+    match planned(arguments) {
+        Ok((sound, planned)) => match compare(arguments, &planned) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => diagnostics::show(&[error], Some(&sound.script.source)),
+        },
+        Err(code) => code,
     }
-    let mut session = match script::session(&arguments.script) {
-        Ok(session) => session,
-        Err(errors) => return diagnostics::show(&errors, None),
-    };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let mut planned: Vec<Planned> = Vec::new();
-    let mut pipelines = 0;
-    for statement in &script.statements {
-        let outcome = session.execute(&script.source, statement).and_then(|outcome| {
-            let Some(pipeline) = run::pipeline_of(outcome) else { return Ok(()) };
-            pipelines += 1;
-            let settings = settings::job_settings(&session.options, &script.default_name, clock.as_ref())?;
-            let job = run::job_name(settings.pipeline_name, pipelines);
-            if matches!(pipeline, Pipeline::Inserts(_)) {
-                let plan = plan(&pipeline, &registry, &session.options)?;
-                planned.push(Planned { job, key_groups: settings.key_groups, plan });
-            }
-            Ok(())
-        });
-        if let Err(error) = outcome {
-            return diagnostics::show(&[error], Some(&script.source));
+}
+
+/// The script's pipelines that have checkpoints.
+fn planned(arguments: &Upgrade) -> Result<(Sound, Vec<Planned>), ExitCode> {
+    let mut sound = Sound::load(&arguments.script, false)?;
+    let (clock, default_name) = (SystemClock::new(), sound.script.default_name.clone());
+    let (mut planned, mut pipelines) = (Vec::new(), 0);
+    sound.each_pipeline(&mut |pipeline, registry, options| {
+        pipelines += 1;
+        let settings = settings::job_settings(options, &default_name, &clock)?;
+        let job = run::job_name(settings.pipeline_name, pipelines);
+        if matches!(pipeline, Pipeline::Inserts(_)) {
+            let plan = plan(pipeline, registry, options)?;
+            planned.push(Planned { job, key_groups: settings.key_groups, plan });
         }
-    }
-    match compare(arguments, &planned) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => diagnostics::show(&[error], Some(&script.source)),
-    }
+        Ok(())
+    })?;
+    Ok((sound, planned))
 }
 
 /// Whether nothing is lost.
@@ -96,9 +84,7 @@ fn compare(arguments: &Upgrade, planned: &[Planned]) -> Result<bool> {
         let number = place.number.or_else(|| job.contents.manifests.keys().next_back().copied());
         let manifest = number.and_then(|number| job.contents.manifests.get(&number));
         let Some(manifest) = manifest else {
-            let what = number.and_then(|number| job.damage(number).pop());
-            let what = what.unwrap_or_else(|| format!("no checkpoint in '{}'", job.path.display()));
-            return Err(Diagnostic::error(Code::CheckpointUnusable, what));
+            return Err(job.no_checkpoint(number));
         };
         let confirmed = job.is_confirmed(manifest.number);
         let upgrade = flott_engine::upgrade(&pipeline.plan, manifest, pipeline.key_groups, confirmed);

@@ -33,6 +33,9 @@ pub(crate) struct Glob {
     pub matcher: GlobMatcher,
 }
 
+/// What stands against reading such a place again.
+pub(crate) const PIPE: &str = "a pipe, whose bytes come once";
+
 /// What a location turned out to be.
 pub(crate) enum Place<'a> {
     /// A file, or something that can be read like one.
@@ -73,6 +76,17 @@ impl Location {
             },
             (Err(error), None) => Err(failed(&self.path, &error).at(self.span)),
         }
+    }
+
+    /// Whether it is something that gives its bytes once. Says no if nothing is there.
+    pub(crate) fn is_pipe(&self) -> bool {
+        matches!(self.place(), Ok(Place::File(found)) if !found.is_file())
+    }
+
+    /// Whether files in this directory may be among those that are read. Both paths are absolute.
+    pub(crate) fn may_read(&self, directory: &Path) -> bool {
+        let base = self.glob.as_ref().map_or(&self.path, |glob| &glob.base);
+        base.starts_with(directory) || directory.starts_with(base)
     }
 
     /// Whether it can be read at all; opens a single file to see. Not a pipe: who opens one waits for its

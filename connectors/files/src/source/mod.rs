@@ -76,8 +76,7 @@ impl Source for FileSource {
         true
     }
     fn replays(&self) -> bool {
-        // A pipe gives its bytes once.
-        !matches!(self.settings.location.place(), Ok(location::Place::File(found)) if !found.is_file())
+        !self.settings.location.is_pipe()
     }
     fn reader(&self, resume: Option<&serde_json::Value>) -> Result<Box<dyn SourceReader>> {
         let framing = self.format.framing(&self.table.options)?;

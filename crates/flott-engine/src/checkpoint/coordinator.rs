@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use flott_connector::{Clock, Committable, Committer, DeadLetterQueue, Decider, Outcome};
+use flott_connector::{Clock, Committable, Committer, DeadLetterQueue, Decider, Outcome, StopSignal};
 use flott_plan::upgrade::Upgrade;
 use flott_state::{Incarnation, Manifest, Storage, chain, manifest::OperatorEntry};
 use flott_types::{
@@ -32,6 +32,7 @@ pub struct Identity {
 }
 
 /// A checkpoint on its way.
+#[derive(Clone)]
 pub(super) struct UnderWay {
     pub(super) epoch: u64,
     pub(super) since: Duration,
@@ -113,14 +114,21 @@ pub struct Coordinator {
     pub(super) last_epoch: u64,
     /// What the run is doing, for whoever asks.
     pub(super) activity: Arc<Activity>,
+    /// What had been counted up to this run's newest checkpoint.
+    pub(super) published: Counts,
     /// Checkpoints that have failed since the last complete one.
     pub(super) failed_in_a_row: u32,
-    /// The last of them came of something that may pass.
-    pub(super) failure_may_pass: bool,
 }
 
-/// What shards hand over waits in memory until a checkpoint holds it: not for ever.
-const FAILURES_MAX: u32 = 30;
+/// How often the last checkpoint is tried: with the pauses in between, about a minute. All it holds is in memory,
+/// so that nothing has to be read again meanwhile.
+const LAST_TRIES: u32 = 10;
+
+/// The same for a run that was stopped: whoever stops it waits for its end.
+const LAST_TRIES_STOPPED: u32 = 5;
+
+/// The longest pause between two of these tries, in that before the first.
+const PAUSE_MAX: u32 = 50;
 
 /// What the job thread has at hand while shards run.
 pub(crate) struct Hands<'a> {
@@ -204,7 +212,9 @@ impl Coordinator {
         let now = self.clock.monotonic();
         let all = hands.shards;
         if let Some(it) = rounds.under_way.take_if(|it| it.passed == all && it.prepared == all) {
-            self.complete(it, hands, false)?;
+            if let Err(error) = self.complete(it, hands, false)? {
+                self.tolerate(error)?;
+            }
             rounds.last_end = self.clock.monotonic();
             return Ok(true);
         }
@@ -267,11 +277,12 @@ impl Coordinator {
         prepared: Vec<(usize, Vec<Committable>)>,
         drained: bool,
         hands: &mut Hands<'_>,
+        stop: &StopSignal,
     ) -> Result<()> {
         self.pending.committables(prepared);
         let (positions, bytes): (Vec<Value>, Vec<u64>) = hands.queues.iter().map(|it| it.position()).unzip();
         let sources = self.sources.iter().cloned().zip(positions).collect();
-        let last = UnderWay {
+        let mut last = UnderWay {
             epoch: self.last_epoch,
             since: self.clock.monotonic(),
             sources,
@@ -281,19 +292,62 @@ impl Coordinator {
             counts: std::mem::take(&mut self.last_counts),
             late: false,
         };
-        let before = self.summary.failed;
-        self.complete(last, hands, drained)?;
-        if self.summary.failed > before {
-            let message = "the last checkpoint could not be written: what came after the one before it is not published";
-            let error = Diagnostic::error(Code::CheckpointFailed, message)
-                .help("make room and run the job again: it goes on from the checkpoint before");
-            return Err(if self.failure_may_pass { error.that_may_pass() } else { error });
+        let tries = if stop.is_stopped() { LAST_TRIES_STOPPED } else { LAST_TRIES };
+        let mut pause = self.settings.retry_pause;
+        for tried in 1.. {
+            let Err(error) = self.complete(last.clone(), hands, drained)? else { break };
+            if tried >= tries || (tries == LAST_TRIES && stop.is_stopped()) {
+                return Err(self.last_failed(&error));
+            }
+            if tried == 1 {
+                tracing::warn!("the last checkpoint could not be written, trying again: {}", error.message);
+            }
+            // A run that was stopped before waits all the same.
+            let wait = if tries == LAST_TRIES { stop.clone() } else { StopSignal::new() };
+            wait.wait(pause);
+            pause = (pause * 2).min(self.settings.retry_pause * PAUSE_MAX);
+            // Names of segments are never used twice.
+            last.epoch += 1;
         }
         Ok(())
     }
 
-    /// Everybody has reported: makes the checkpoint final.
-    fn complete(&mut self, it: UnderWay, hands: &mut Hands<'_>, finished: bool) -> Result<()> {
+    /// A restart would read again all that this run has read, to come to the same place.
+    fn last_failed(&self, error: &Diagnostic) -> Box<Diagnostic> {
+        let message = format!(
+            "the last checkpoint could not be written, so what came after the one before it is not published: {}",
+            error.message
+        );
+        error.help.iter().fold(
+            Diagnostic::error(Code::CheckpointFailed, message)
+                .help("see to that and run the job again: it goes on from the checkpoint before"),
+            |all, help| all.help(help),
+        )
+    }
+
+    /// A checkpoint has failed: the run goes on, unless too many have.
+    fn tolerate(&mut self, error: Box<Diagnostic>) -> Result<()> {
+        let count = self.failed_in_a_row;
+        if count > self.settings.tolerated {
+            let key = "execution.checkpointing.tolerable-failed-checkpoints";
+            return Err(error.help(format!("{count} checkpoints in a row have failed (see '{key}')")));
+        }
+        if count.is_power_of_two() {
+            // The first, and then fewer and fewer: they say the same.
+            let times = if count > 1 { format!(" ({count} in a row)") } else { String::new() };
+            tracing::warn!("checkpoint failed, the run goes on{times}: {}", error.message);
+        }
+        Ok(())
+    }
+
+    /// Everybody has reported: makes the checkpoint final. Or says why it could not be written: then nothing is
+    /// lost, and the next one holds what this one would have held.
+    fn complete(
+        &mut self,
+        it: UnderWay,
+        hands: &mut Hands<'_>,
+        finished: bool,
+    ) -> Result<Result<(), Box<Diagnostic>>> {
         let Hands { shards, requests, committers, letters, .. } = hands;
         let shards = *shards;
         self.activity.checkpoint.comes_to(Phase::Writing);
@@ -305,23 +359,19 @@ impl Coordinator {
         }
         let (manifest, parts, bytes) = match self.write(&it, shards, requests, finished) {
             Ok(written) => written,
-            Err(error) if error.code == Code::CheckpointFailed => {
+            Err(mut error) if error.code == Code::CheckpointFailed => {
+                error.message += &format!(" (in '{}')", self.summary.directory);
                 self.summary.failed += 1;
                 self.activity.checkpoint.fails(&error.message);
                 self.failed_in_a_row += 1;
                 self.decider.iter().for_each(|decider| decider.goes_on(it.epoch));
-                self.failure_may_pass = error.passing;
                 if planted(Bug::CommittableLostOnAbort) {
                     self.pending.committables = vec![Vec::new(); self.sinks.len()];
                 }
                 if planted(Bug::SnapshotLostOnAbort) {
                     self.pending.snapshots = (0..shards).map(|_| BTreeMap::new()).collect();
                 }
-                if self.failed_in_a_row >= FAILURES_MAX {
-                    return Err(error.help(format!("{FAILURES_MAX} checkpoints in a row have failed")));
-                }
-                tracing::warn!(epoch = it.epoch, "checkpoint failed, the run goes on: {}", error.message);
-                return Ok(());
+                return Ok(Err(error));
             }
             Err(error) => return Err(error),
         };
@@ -347,7 +397,12 @@ impl Coordinator {
         let sinks = self.sinks.len();
         self.pending = Pending::new(shards, sinks);
         requests.plan(parts.iter().map(|part| chain::plan(&manifest.operators, part)).collect());
+        self.published = it.counts;
+        self.published.merge(&self.counts);
         self.summary.completed += 1;
+        if self.failed_in_a_row > 0 {
+            tracing::warn!(failed = self.failed_in_a_row, "checkpoints are written again");
+        }
         self.failed_in_a_row = 0;
         self.summary.last = Some(number);
         self.summary.state_bytes = manifest.state_bytes();
@@ -368,7 +423,7 @@ impl Coordinator {
             // What could not be removed is removed next time.
             tracing::warn!("old checkpoints could not be removed: {}", error.message);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// The commit that decides a checkpoint whose manifest is pending, if there is one.

@@ -10,10 +10,10 @@
 //! - Counts add up as they did: an edge that is still there has its counts, a new one counts the rows that
 //!   its source had read before it as [earlier](crate::accounting::EdgeSummary::earlier).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flott_plan::{
-    PlanShape, SinkTarget, SourceInput, StreamPlan,
+    PlanShape, SinkTarget, SourceInput, SourceNode, StreamPlan,
     upgrade::{After, Before, Fate, Held, Read, StateSource, Subject, Upgrade, Written},
 };
 use flott_state::{ColumnFrom, Manifest, OperatorSnapshot, Reshape, TableFrom};
@@ -38,12 +38,19 @@ pub(super) struct Script {
     edge_ids: Vec<[String; 2]>,
     /// Where each table is that is read or written: connector and path.
     tables: BTreeMap<String, String>,
+    /// Sources whose input has no end.
+    endless: BTreeSet<String>,
     /// A number that changes with anything in the plan.
     all: Value,
     /// What keeps state, and what that means.
     shape: PlanShape,
     /// The number of each sink that the job ever had: names of files hold it, and must go on in order.
     sink_numbers: BTreeMap<String, usize>,
+}
+
+fn names_of(topology: &Topology, which: impl Fn(&SourceNode) -> bool) -> BTreeSet<String> {
+    let sources = topology.sources.iter().filter(|(_, source)| which(source));
+    sources.map(|(_, source)| source.name.clone()).collect()
 }
 
 impl Script {
@@ -85,6 +92,7 @@ impl Script {
             edges,
             edge_ids: topology.edges.iter().map(ids).collect(),
             tables,
+            endless: names_of(topology, |source| !source.bounded),
             all: format!("{:016x}", nonce(&all)).into(),
             sink_numbers: shape.sinks.iter().cloned().zip(0..).collect(),
             shape,
@@ -143,6 +151,7 @@ impl Script {
             "edges": self.edges,
             "edge_ids": self.edge_ids,
             "tables": self.tables,
+            "endless": self.endless,
             "script": self.all,
             "shape": self.shape,
             "sink_numbers": self.sink_numbers,
@@ -156,7 +165,9 @@ impl Script {
                 |(name, place): (&String, &String)| Some((name.strip_prefix(kind)?.into(), place.clone()));
             self.tables.iter().filter_map(of).collect()
         };
-        After { shape: self.shape.clone(), sources: places("read "), sinks: places("written ") }
+        let (shape, endless) = (self.shape.clone(), &self.endless);
+        let bounded = shape.sources.iter().filter(|it| !endless.contains(*it)).cloned().collect();
+        After { shape, bounded, sources: places("read "), sinks: places("written ") }
     }
 
     /// What becomes of a checkpoint under this script. `confirmed`: its rows are published.
@@ -285,7 +296,12 @@ fn before(manifest: &Manifest, confirmed: bool) -> Before {
         let at = shape.as_ref()?.sources.iter().position(|it| it == name)?;
         manifest.counters.get("counts")?.get("sources")?.get(at)?.get(0)?.as_u64()
     };
-    let source = |name: &String| (name.clone(), Read { place: place("read", name), rows: read(name) });
+    let endless: Option<BTreeSet<String>> =
+        manifest.counters.get("endless").and_then(|it| serde_json::from_value(it.clone()).ok());
+    let source = |name: &String| {
+        let endless = endless.as_ref().is_some_and(|it| it.contains(name));
+        (name.clone(), Read { place: place("read", name), rows: read(name), endless })
+    };
     let sink = |(name, rows): (&String, &Vec<Value>)| {
         let pending = !confirmed && !rows.is_empty();
         (name.clone(), Written { place: place("written", name), pending })

@@ -144,7 +144,7 @@ impl Coordinator {
             last_counts: Counts::default(),
             last_epoch: 0,
             failed_in_a_row: 0,
-            failure_may_pass: false,
+            published: Counts::default(),
             activity: Arc::default(),
             summary: CheckpointSummary {
                 directory: directory.display().to_string(),
@@ -234,6 +234,12 @@ impl Coordinator {
     /// What the job had counted.
     pub fn restored_counts(&self) -> Counts {
         self.counts.clone()
+    }
+
+    /// What had been counted up to the newest checkpoint whose rows are published; of a run that hasn't come to
+    /// one, up to where it began.
+    pub fn published_counts(&self) -> &Counts {
+        if self.summary.completed > 0 { &self.published } else { &self.counts }
     }
 
     /// Where a source goes on.

@@ -86,6 +86,7 @@ impl Coordinator {
         finished: bool,
         written: &mut Vec<String>,
     ) -> Result<(Manifest, Vec<ShardPart>, u64)> {
+        self.incarnation.check_place()?;
         let (mut parts, mut all, mut bytes, mut late) = (Vec::new(), Vec::new(), 0, Vec::new());
         for shard in 0..shards {
             let name = self.incarnation.segment_name(it.epoch, shard);

@@ -257,6 +257,8 @@ fn drive(
         unmatched: &mut unmatched,
         lane: &Cell::new(0),
         replayed: &mut Vec::new(),
+        // It takes rows one after the other, never with others.
+        given_up: &|| false,
     };
     call(operator, &mut out)?;
     add(&counters.edges[edge].late, late_partial);

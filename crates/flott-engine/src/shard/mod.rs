@@ -232,8 +232,8 @@ impl Shard {
     /// There is nothing else to do: what waits for state that was put away is worked off.
     fn use_spare_time(&mut self, now: Duration) -> Result<bool> {
         let aligning = self.barrier.is_some();
-        let Self { operators, edges, sinks, counters, .. } = self;
-        let mut around = Around { edges, sinks, counters, now };
+        let Self { operators, edges, sinks, counters, failure, .. } = self;
+        let mut around = Around { edges, sinks, counters, now, failure };
         for operator in operators.iter_mut().rev() {
             if operator.ended || (aligning && operator.passed) || operator.is_blocked(&mut around) {
                 continue;
@@ -250,13 +250,13 @@ impl Shard {
         // What is behind a barrier belongs to the next epoch: an operator that has let it through waits
         // until the others on this shard have too, and the sinks have ended the epoch.
         let aligning = self.barrier.is_some();
-        let Self { operators, edges, sinks, counters, activity, clock, .. } = self;
+        let Self { operators, edges, sinks, counters, activity, clock, failure, .. } = self;
         for sink in sinks.iter_mut() {
             if !sink.is_ready() {
                 activity.sinks[sink.index].not_ready.add(since);
             }
         }
-        let mut around = Around { edges, sinks, counters, now };
+        let mut around = Around { edges, sinks, counters, now, failure };
         let (mut busy, mut began) = (false, now);
         for operator in operators.iter_mut().rev() {
             if operator.ended || (aligning && operator.passed) {
@@ -381,10 +381,10 @@ impl Shard {
             barrier.since = self.clock.monotonic();
             busy = true;
         }
-        let Self { number, operators, edges, sinks, counters, activity, .. } = self;
+        let Self { number, operators, edges, sinks, counters, activity, failure, .. } = self;
         let number = *number;
         let now = barrier.since;
-        let mut around = Around { edges, sinks, counters, now };
+        let mut around = Around { edges, sinks, counters, now, failure };
         for operator in operators.iter_mut() {
             let start = |id: &str| barrier.request.snapshot_of(number, id);
             match operator.barrier(epoch, start, &mut around)? {

@@ -34,6 +34,7 @@ use crate::{
     accounting::{Counters, add},
     activity::OperatorActivity,
     exchange::{LaneReader, Taken},
+    failure::Failure,
     job::MiniBatch,
     progress::{END_OF_TIME, NO_WATERMARK},
     sink::SinkTask,
@@ -155,6 +156,8 @@ pub struct Around<'a> {
     pub counters: &'a Arc<Counters>,
     /// The clock's reading, for how long rows are gathered.
     pub now: Duration,
+    /// Ends long work, once it is set.
+    pub failure: &'a Failure,
 }
 
 impl OperatorTask {
@@ -501,7 +504,8 @@ impl Around<'_> {
         from: Option<usize>,
         call: impl FnOnce(&mut Output<'_>) -> Result<()>,
     ) -> Result<()> {
-        let Self { edges, sinks, counters, .. } = self;
+        let Self { edges, sinks, counters, failure, .. } = self;
+        let given_up = || failure.is_set();
         let (lane, mut replayed) = (Cell::new(from.unwrap_or(usize::MAX)), Vec::new());
         let mut given = Replayed::default();
         let mut emit = |rows: Rows| {
@@ -532,6 +536,7 @@ impl Around<'_> {
             unmatched: &mut given.unmatched,
             lane: &lane,
             replayed: &mut replayed,
+            given_up: &given_up,
         };
         call(&mut output)?;
         replayed.extend(from.map(|lane| Replayed { lane, ..given }));

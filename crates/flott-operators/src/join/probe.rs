@@ -22,7 +22,7 @@ use super::part::Part;
 use super::side::{Note, Side};
 use super::{Change, JoinOperator};
 use crate::arrow_failed;
-use crate::operator::{Context, Output};
+use crate::operator::{Context, Output, given_up};
 use crate::window::{batch, positional_schema, take_all};
 
 /// What makes a pair.
@@ -194,6 +194,9 @@ impl JoinOperator {
             let mut cursor = Cursor::default();
             let mut done = false;
             while !done {
+                if (out.given_up)() {
+                    return Err(given_up());
+                }
                 let limit = self.context.batch_rows.max(1);
                 let mut pairs = (Vec::new(), Vec::new());
                 let Some(log) = self.sides.get_mut(1 - input).and_then(|it| it.logs.get_mut(bucket)) else {

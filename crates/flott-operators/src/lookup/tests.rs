@@ -160,6 +160,7 @@ impl Alone {
             unmatched: &mut unmatched,
             lane: &Cell::new(0),
             replayed: &mut Vec::new(),
+            given_up: &|| false,
         };
         action(&mut self.operator, &mut out)
     }

@@ -22,6 +22,7 @@
 //! An operator whose rows don't go by a key can't be cut. It is measured and stays in memory.
 
 mod budget;
+mod bytes;
 mod slice;
 mod slices;
 #[cfg(test)]
@@ -31,13 +32,13 @@ mod waiting;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use flott_plan::OperatorNode;
 use flott_state::{KeyGroups, OperatorSnapshot, OperatorState, Storage};
 use flott_types::{Result, Schema};
 
 pub use budget::MemoryBudget;
 use budget::{Entry, Meter};
+use bytes::bytes_of;
 use slices::Slices;
 use waiting::Moment;
 
@@ -188,11 +189,6 @@ impl SpillingOperator {
         self.entry.cut();
         Ok(())
     }
-}
-
-/// Bytes of a batch's rows, about: a batch may be a small part of larger arrays.
-fn bytes_of(batch: &RecordBatch) -> usize {
-    batch.get_array_memory_size().min(batch.num_rows().saturating_mul(1 << 10))
 }
 
 impl Operator for SpillingOperator {

@@ -359,6 +359,7 @@ impl Slice {
                 between: &mut counted.between,
                 lane: out.lane,
                 replayed: &mut *out.replayed,
+                given_up: out.given_up,
             };
             self.rows(origin.input, part, &mut output)?;
             if counted.late_partial + counted.unmatched + counted.between > 0 {

@@ -25,7 +25,11 @@ fn before(operators: &[OperatorShape]) -> Before {
     Before {
         shape: Some(shape),
         operators: operators.iter().map(held).collect(),
-        sources: [("t".to_string(), Read { place: Some("files in".into()), rows: Some(1234) })].into(),
+        sources: [(
+            "t".to_string(),
+            Read { place: Some("files in".into()), rows: Some(1234), ..Read::default() },
+        )]
+        .into(),
         sinks: [("s".to_string(), Written::default())].into(),
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use flott_engine::activity::{OperatorSample, Place, Sample, SourceSample};
-use flott_types::Result;
+use flott_types::{Code, Diagnostic, Result};
 use serde_json::{Value, json};
 
 use super::{
@@ -13,7 +13,6 @@ use super::{
 use crate::{
     checkpoints, console, diagnostics,
     report::{grouped, size},
-    run::argument_error,
     socket::{ShownPlan, client},
 };
 
@@ -30,7 +29,8 @@ fn show(directory: &std::path::Path, json: bool) -> Result<()> {
     let job = place.job()?;
     let Some(run) = client::find(job) else {
         let message = format!("no run of the job in '{}' answers on this machine", job.display());
-        return Err(argument_error(message).help("`flott why` says how far it came; `flott run` starts it"));
+        return Err(Diagnostic::error(Code::NotRunning, message)
+            .help("`flott why` says how far it came; `flott run` starts it"));
     };
     let plan = run.plan()?;
     let (first, second) = run.two_samples()?;
