@@ -27,11 +27,11 @@ use flott_types::{Code, Diagnostic, Result};
 use rdkafka::{
     ClientContext, IntoOpaque, Message,
     bindings::{
-        RD_KAFKA_MSG_F_COPY, rd_kafka_error_code, rd_kafka_error_destroy,
-        rd_kafka_error_string, rd_kafka_header_add, rd_kafka_headers_destroy, rd_kafka_headers_new,
-        rd_kafka_message_t, rd_kafka_produce_batch, rd_kafka_produceva, rd_kafka_resp_err_t,
-        rd_kafka_topic_destroy, rd_kafka_topic_new, rd_kafka_topic_t, rd_kafka_vtype_t, rd_kafka_vu_s,
-        rd_kafka_vu_s__bindgen_ty_1, rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1,
+        RD_KAFKA_MSG_F_COPY, rd_kafka_error_code, rd_kafka_error_destroy, rd_kafka_error_string,
+        rd_kafka_header_add, rd_kafka_headers_destroy, rd_kafka_headers_new, rd_kafka_message_t,
+        rd_kafka_produce_batch, rd_kafka_produceva, rd_kafka_resp_err_t, rd_kafka_topic_destroy,
+        rd_kafka_topic_new, rd_kafka_topic_t, rd_kafka_vtype_t, rd_kafka_vu_s, rd_kafka_vu_s__bindgen_ty_1,
+        rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1,
     },
     client::OAuthToken,
     config::RDKafkaLogLevel,
@@ -178,7 +178,10 @@ impl Librdkafka {
         }
         let client: BaseProducer<Deliveries> =
             config.create_with_context(Deliveries::new(settings)).map_err(|error| {
-                Diagnostic::error(Code::InvalidOption, format!("kafka's client doesn't take its settings: {error}"))
+                Diagnostic::error(
+                    Code::InvalidOption,
+                    format!("kafka's client doesn't take its settings: {error}"),
+                )
             })?;
         let (client, stop) = (Arc::new(client), Arc::new(AtomicBool::new(false)));
         let (polled, stopped) = (client.clone(), stop.clone());
@@ -191,7 +194,13 @@ impl Librdkafka {
     }
 
     /// The error of a message that wasn't taken.
-    fn untaken(&self, code: RDKafkaErrorCode, topic: &str, messages: &Outgoing<'_>, at: usize) -> Box<Diagnostic> {
+    fn untaken(
+        &self,
+        code: RDKafkaErrorCode,
+        topic: &str,
+        messages: &Outgoing<'_>,
+        at: usize,
+    ) -> Box<Diagnostic> {
         let fatal = self.client.client().fatal_error();
         let failure = match fatal.filter(|_| code != RDKafkaErrorCode::MessageSizeTooLarge) {
             Some((code, text)) => Failure::of(code, text),
@@ -285,7 +294,8 @@ impl Librdkafka {
         if !headers.is_null() {
             fields.push((Tag::RD_KAFKA_VTYPE_HEADERS, rd_kafka_vu_s__bindgen_ty_1 { headers }));
         }
-        let fields: Vec<rd_kafka_vu_s> = fields.into_iter().map(|(vtype, u)| rd_kafka_vu_s { vtype, u }).collect();
+        let fields: Vec<rd_kafka_vu_s> =
+            fields.into_iter().map(|(vtype, u)| rd_kafka_vu_s { vtype, u }).collect();
         self.count(ledger, |it| it.add(1));
         // SAFETY: every field has the member of the union that its tag names; the rest as in `batch`. Headers
         // are librdkafka's if the message is taken, and still ours if it isn't.
@@ -351,10 +361,12 @@ impl Producer for Librdkafka {
         if let Some(at) = topics.iter().position(|it| it.name == name) {
             return Ok(TopicId(at));
         }
-        let invalid = || Diagnostic::error(Code::TopicMissing, format!("'{name}' can't be the name of a topic"));
+        let invalid =
+            || Diagnostic::error(Code::TopicMissing, format!("'{name}' can't be the name of a topic"));
         let native = CString::new(name).map_err(|_| invalid())?;
         // SAFETY: the client is alive, the name ends with a zero. No settings of its own: the client's.
-        let handle = unsafe { rd_kafka_topic_new(self.client.client().native_ptr(), native.as_ptr(), null_mut()) };
+        let handle =
+            unsafe { rd_kafka_topic_new(self.client.client().native_ptr(), native.as_ptr(), null_mut()) };
         if handle.is_null() {
             return Err(invalid());
         }

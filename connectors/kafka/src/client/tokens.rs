@@ -65,7 +65,8 @@ impl Tokens<'_> {
             .set("cleanup.policy", "compact")
             .set("segment.bytes", SEGMENT_BYTES);
         if self.partitions(&self.consumer("read_committed")?).is_err() {
-            let made = wait_for(admin.create_topics([&topic], &options)).map_err(|error| self.failed(error))?;
+            let made =
+                wait_for(admin.create_topics([&topic], &options)).map_err(|error| self.failed(error))?;
             match made.first() {
                 Some(Err((_, code))) if *code != RDKafkaErrorCode::TopicAlreadyExists => {
                     return Err(Failure::of(*code, code.to_string()).diagnose(&self.doing("make")));
@@ -88,7 +89,8 @@ impl Tokens<'_> {
 
     fn forgets(&self, policy: &str) -> Box<Diagnostic> {
         let topic = self.topic;
-        let message = format!("the topic of tokens '{topic}' has 'cleanup.policy' = '{policy}': it would forget them");
+        let message =
+            format!("the topic of tokens '{topic}' has 'cleanup.policy' = '{policy}': it would forget them");
         Diagnostic::error(Code::InvalidOption, message)
             .help(format!("kafka-configs.sh --alter --topic {topic} --add-config cleanup.policy=compact"))
             .help("or name another topic with 'sink.token-topic': it is made as it must be")
@@ -163,7 +165,8 @@ impl Tokens<'_> {
         if let Some(code) = code {
             return Err(Failure::of(code, code.to_string()));
         }
-        let partitions: Vec<i32> = found.into_iter().flat_map(|it| it.partitions()).map(|it| it.id()).collect();
+        let partitions: Vec<i32> =
+            found.into_iter().flat_map(|it| it.partitions()).map(|it| it.id()).collect();
         if partitions.is_empty() {
             return Err(Failure::of(RDKafkaErrorCode::UnknownTopicOrPartition, "it has no partitions"));
         }

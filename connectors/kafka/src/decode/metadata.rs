@@ -79,37 +79,60 @@ impl Key {
     }
 }
 
+/// Makes a column of its natural type one of the type that the table declares.
+#[derive(Debug, Clone)]
+pub(crate) struct Cast {
+    program: Program,
+    natural: Arc<ArrowSchema>,
+}
+
+impl Cast {
+    pub(crate) fn new(natural: DataType, target: &DataType) -> Self {
+        let schema = Arc::new(ArrowSchema::new(vec![natural.arrow_field("")]));
+        let column = Expr::column(0, "", natural);
+        let program = Program::new(vec![flott_expr::coerce::cast_expr(column, target, CastMode::Strict)]);
+        Self { program, natural: schema }
+    }
+
+    /// `what` names the column for users.
+    pub(crate) fn apply(
+        &self,
+        natural: ArrayRef,
+        context: &EvalContext,
+        what: impl FnOnce() -> String,
+    ) -> Result<ArrayRef> {
+        let internal = |why: String| Diagnostic::error(Code::Internal, why);
+        let options = RecordBatchOptions::new().with_row_count(Some(natural.len()));
+        let batch = RecordBatch::try_new_with_options(self.natural.clone(), vec![natural], &options)
+            .map_err(|error| internal(error.to_string()))?;
+        let cast = self.program.evaluate(&batch, context).map_err(|error| {
+            let message =
+                format!("metadata '{}' can't be read as the column's type: {}", what(), error.message);
+            Diagnostic::error(Code::InputUnreadable, message).that_lasts()
+        })?;
+        cast.into_iter().next().ok_or_else(|| internal("a cast without a result".into()))
+    }
+}
+
 /// A metadata column of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
     pub key: Key,
     /// To the column's type.
-    cast: Program,
-    natural: Arc<ArrowSchema>,
+    cast: Cast,
 }
 
 impl Column {
     pub(crate) fn new(key: Key, target: &DataType) -> Self {
-        let natural = key.data_type();
-        let schema = Arc::new(ArrowSchema::new(vec![natural.arrow_field("")]));
-        let column = Expr::column(0, "", natural);
-        let cast = Program::new(vec![flott_expr::coerce::cast_expr(column, target, CastMode::Strict)]);
-        Self { key, cast, natural: schema }
+        Self { key, cast: Cast::new(key.data_type(), target) }
     }
 
     /// The column for these records of the chunk.
     pub(crate) fn fill(&self, place: &Place<'_>, records: &[u32], context: &EvalContext) -> Result<ArrayRef> {
-        let internal = |why: String| Diagnostic::error(Code::Internal, why);
-        let natural = place.natural(self.key, records).map_err(|error| internal(error.to_string()))?;
-        let options = RecordBatchOptions::new().with_row_count(Some(records.len()));
-        let batch = RecordBatch::try_new_with_options(self.natural.clone(), vec![natural], &options)
-            .map_err(|error| internal(error.to_string()))?;
-        let cast = self.cast.evaluate(&batch, context).map_err(|error| {
-            let message =
-                format!("metadata '{:?}' can't be read as the column's type: {}", self.key, error.message);
-            Diagnostic::error(Code::InputUnreadable, message).that_lasts()
-        })?;
-        cast.into_iter().next().ok_or_else(|| internal("a cast without a result".into()))
+        let natural = place
+            .natural(self.key, records)
+            .map_err(|error| Diagnostic::error(Code::Internal, error.to_string()))?;
+        self.cast.apply(natural, context, || format!("{:?}", self.key))
     }
 }
 

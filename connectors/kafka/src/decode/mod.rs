@@ -254,7 +254,10 @@ impl Rows<'_> {
         for (from, field) in self.plan.columns.iter().zip(self.schema.fields()) {
             columns.push(match (from, values) {
                 (From::Value(at), Some(values)) => column(values, *at)?,
-                (From::Value(_), None) => new_null_array(field.data_type(), rows),
+                (From::Beside(at, cast), Some(values)) => {
+                    cast.apply(column(values, *at)?, self.context, || field.name().clone())?
+                }
+                (From::Value(_) | From::Beside(..), None) => new_null_array(field.data_type(), rows),
                 (From::Metadata(metadata), _) => metadata.fill(&self.place, records, self.context)?,
                 (From::Key(at), _) => {
                     let Some(keys) = &self.keys else { return Err(internal("a key's column without keys")) };

@@ -25,6 +25,8 @@ pub(crate) enum From {
     /// Column of what the key's decoder gives.
     Key(usize),
     Metadata(metadata::Column),
+    /// Column of what the value's decoder gives: metadata, to be cast.
+    Beside(usize, metadata::Cast),
 }
 
 /// What of a part is decoded.
@@ -60,6 +62,15 @@ impl Plan {
         for at in &request.projection {
             let in_key = layout.key.as_ref().and_then(|key| key.columns.iter().position(|it| it == at));
             let in_value = layout.value.columns.iter().position(|it| it == at);
+            let beside = in_value
+                .and_then(|it| layout.value.table.columns.get(it))
+                .filter(|it| it.kind != ColumnKind::Physical);
+            if let (Some(at_value), Some(natural), Some(column)) = (in_value, beside, table.columns.get(*at))
+            {
+                let cast = metadata::Cast::new(natural.data_type.clone(), &column.data_type);
+                columns.push(From::Beside(place(&mut values, at_value), cast));
+                continue;
+            }
             columns.push(match (in_value, in_key) {
                 (Some(column), None) => From::Value(place(&mut values, column)),
                 (Some(column), Some(_)) if !upsert => From::Value(place(&mut values, column)),

@@ -4,13 +4,13 @@
 //!   columns   k_id   name   at           'key.fields' = 'k_id', 'key.fields-prefix' = 'k_'
 //!   key       id                         its format sees `id` and options without `key.`
 //!   value            name                (k_id too, with 'value.fields-include' = 'ALL' and no prefix)
-//!   metadata                timestamp
+//!   metadata                timestamp    (keys with `value.` are the value format's to read)
 //! ```
 
 use std::sync::Arc;
 
 use flott_connector::{
-    ColumnKind, Format, FormatRequest, FormatUse, Registry, TableColumn, TableDescription,
+    ColumnKind, Format, FormatMetadata, FormatRequest, FormatUse, Registry, TableColumn, TableDescription,
 };
 use flott_types::{Code, Diagnostic, Result};
 
@@ -68,20 +68,45 @@ impl Layout {
             table.options.get(FIELDS_INCLUDE).is_some_and(|it| it.eq_ignore_ascii_case("EXCEPT_KEY"));
         check_prefix(table, &keys, prefix, except_key)?;
         let physical = |at: &usize| table.columns.get(*at).is_some_and(|it| it.kind == ColumnKind::Physical);
-        let values: Vec<usize> = (0..table.columns.len())
+        let mut values: Vec<usize> = (0..table.columns.len())
             .filter(physical)
             .filter(|at| !except_key || !keys.contains(at))
             .collect();
         let value_use = formats(table).first().copied().unwrap_or(WHOLE);
-        let value = part(table, registry, value_use, values, "")?;
+        let beside = beside(table, registry.format_by(table, value_use.option)?.as_ref());
+        values.extend(beside.iter().map(|(at, _)| at));
+        let mut value = part(table, registry, value_use, values, "")?;
+        for (column, at) in value.table.columns.iter_mut().zip(&value.columns) {
+            if let Some((_, it)) = beside.iter().find(|(beside, _)| beside == at) {
+                column.data_type = it.data_type.clone();
+                column.kind = ColumnKind::Metadata { key: it.key.to_string(), is_virtual: true };
+            }
+        }
         let has_key = table.options.get(KEY_FORMAT).is_some();
         let key = if has_key { Some(part(table, registry, KEY, keys, prefix)?) } else { None };
         let metadata = table.columns.iter().enumerate().filter_map(|(at, column)| match &column.kind {
+            ColumnKind::Metadata { .. } if beside.iter().any(|(beside, _)| *beside == at) => None,
             ColumnKind::Metadata { key, .. } => Some((at, key.clone())),
             ColumnKind::Physical => None,
         });
         Ok(Self { value, key, metadata: metadata.collect() })
     }
+}
+
+/// What keys of metadata begin with that the value's format knows.
+pub(crate) const BESIDE: &str = "value.";
+
+/// Columns of metadata that the value's format reads, and what it knows of them.
+fn beside(table: &TableDescription, format: &dyn Format) -> Vec<(usize, FormatMetadata)> {
+    let known = format.metadata();
+    let of = |(at, column): (usize, &TableColumn)| match &column.kind {
+        ColumnKind::Metadata { key, .. } => {
+            let key = key.strip_prefix(BESIDE)?;
+            known.iter().find(|it| it.key == key).map(|it| (at, it.clone()))
+        }
+        ColumnKind::Physical => None,
+    };
+    table.columns.iter().enumerate().filter_map(of).collect()
 }
 
 fn part(

@@ -1,8 +1,8 @@
 //! What can be said about a table from its definition alone.
 
-use flott_connector::{Changelog, ColumnKind, Registry, TableColumn, TableDescription};
+use flott_connector::{Changelog, ColumnKind, FormatMetadata, Registry, TableColumn, TableDescription};
 use flott_expr::coerce::can_cast;
-use flott_types::{Code, Diagnostic, Result};
+use flott_types::{Code, DataType, Diagnostic, Result};
 
 use super::{
     FORMAT, KEY_FORMAT, VALUE_FORMAT,
@@ -31,7 +31,7 @@ pub(crate) fn validate(
         );
     }
     for column in &table.columns {
-        validate_metadata(column, errors);
+        validate_metadata(table, registry, column, errors);
     }
     // That a format is missing or unknown is said elsewhere.
     let known = super::layout::formats(table).iter().all(|it| registry.format_by(table, it.option).is_ok());
@@ -110,29 +110,48 @@ fn validate_part(table: &TableDescription, part: &Part, option: &str, errors: &m
     part.format.validate(&part.request(), errors);
 }
 
-fn validate_metadata(column: &TableColumn, errors: &mut Vec<Box<Diagnostic>>) {
+fn validate_metadata(
+    table: &TableDescription,
+    registry: &Registry,
+    column: &TableColumn,
+    errors: &mut Vec<Box<Diagnostic>>,
+) {
     let ColumnKind::Metadata { key, is_virtual } = &column.kind else { return };
-    let Some(known) = Key::of(key) else {
+    let beside = beside(table, registry);
+    let own = Key::of(key).map(|known| (known.data_type(), true));
+    let of_format = || beside.iter().find(|(known, _)| known == key).map(|(_, it)| (it.clone(), false));
+    let Some((natural, written)) = own.or_else(of_format) else {
         let message = format!("connector 'kafka' has no metadata '{key}'");
-        errors.push(
-            Diagnostic::error(Code::InvalidDefinition, message)
-                .at(column.span)
-                .did_you_mean(key, KEYS.iter().map(|(known, ..)| *known)),
-        );
+        let all = KEYS.iter().map(|(known, ..)| *known).chain(beside.iter().map(|(known, _)| known.as_str()));
+        errors
+            .push(Diagnostic::error(Code::InvalidDefinition, message).at(column.span).did_you_mean(key, all));
         return;
     };
-    let natural = known.data_type();
-    if !can_cast(&natural, &column.data_type) || (!is_virtual && !can_cast(&column.data_type, &natural)) {
-        let sql = KEYS.iter().find(|(name, ..)| name == key).map_or("", |(_, sql, _)| *sql);
+    if !written && !is_virtual {
+        let message = format!("metadata '{key}' can only be read");
+        let help = "write VIRTUAL behind it, so that it isn't a column of what is written";
+        errors.push(Diagnostic::error(Code::InvalidDefinition, message).at(column.span).help(help));
+    }
+    if !can_cast(&natural, &column.data_type)
+        || (written && !is_virtual && !can_cast(&column.data_type, &natural))
+    {
         errors.push(
             Diagnostic::error(
                 Code::TypeMismatch,
                 format!("metadata '{key}' cannot be read as {}", column.data_type),
             )
             .at(column.span)
-            .help(format!("declare the column as {sql}")),
+            .help(format!("declare the column as {natural}")),
         );
     }
+}
+
+/// What the value's format knows beside rows, by the keys that tables use.
+fn beside(table: &TableDescription, registry: &Registry) -> Vec<(String, DataType)> {
+    let Some(it) = super::layout::formats(table).into_iter().next() else { return Vec::new() };
+    let Ok(format) = registry.format_by(table, it.option) else { return Vec::new() };
+    let entry = |it: FormatMetadata| (format!("{}{}", super::layout::BESIDE, it.key), it.data_type);
+    format.metadata().into_iter().map(entry).collect()
 }
 
 /// A malformed value may be found on several ways.

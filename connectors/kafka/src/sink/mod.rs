@@ -31,8 +31,8 @@ use std::{
 };
 
 use flott_connector::{
-    Changelog, Clock, Committer, Decider, Registry, Sink, SinkGuarantee, SinkRequest,
-    SinkWriter, TableDescription, sink::NothingToCommit,
+    Changelog, Clock, Committer, Decider, Registry, Sink, SinkGuarantee, SinkRequest, SinkWriter,
+    TableDescription, sink::NothingToCommit,
 };
 use flott_expr::EvalContext;
 use flott_types::{Code, Diagnostic, Result};
