@@ -35,6 +35,7 @@ pub fn all() -> Vec<Arc<dyn Format>> {
         Arc::new(csv::Csv),
         Arc::new(parquet::Parquet),
         Arc::new(protobuf::Protobuf),
+        Arc::new(protobuf::ProtobufConfluent),
         Arc::new(raw::RawFormat),
         Arc::new(avro::Avro),
         Arc::new(avro::AvroConfluent),

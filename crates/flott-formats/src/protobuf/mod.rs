@@ -11,6 +11,8 @@
 //!   batch   ─► writer.rs ─► message
 //! ```
 //!
+//! `protobuf-confluent` (confluent.rs) has the id of a schema in a registry before each message.
+//!
 //! No code is generated: readers and writers are tables made from the descriptor and the columns. Only the
 //! columns that the plan reads are built; other fields are stepped over. A bad message is rejected as a whole
 //! and never harms its neighbours.
@@ -19,6 +21,7 @@
 //! UTF-8 is rejected, also in proto2; messages that no column reads are stepped over unchecked.
 
 mod column;
+mod confluent;
 mod decoder;
 mod failure;
 mod plan;
@@ -37,6 +40,7 @@ use flott_connector::{
 use flott_expr::EvalContext;
 use flott_types::{Code, Diagnostic, Options, Result};
 
+pub use confluent::ProtobufConfluent;
 use plan::MessagePlan;
 use reader::MessageReader;
 use schema::Settings;
@@ -50,25 +54,25 @@ const PREFIX: &str = "protobuf";
 
 const OPTIONS: &[OptionDef] = &[
     OptionDef::optional(
-        schema::SCHEMA_FILE,
+        "protobuf.schema-file",
         OptionKind::Text,
         "",
         "The schema: a `.proto` file, or a set of descriptors (`protoc --include_imports --descriptor_set_out`).",
     ),
     OptionDef::optional(
-        schema::IMPORT_PATHS,
+        "protobuf.import-paths",
         OptionKind::Text,
         "",
         "Directories that imports are looked for in, with `;` between; the schema file's own one counts anyway.",
     ),
     OptionDef::optional(
-        schema::MESSAGE_NAME,
+        "protobuf.message-name",
         OptionKind::Text,
         "",
         "The message, with its package; may be left out if the schema file has one message alone.",
     ),
     OptionDef::optional(
-        schema::MESSAGE_CLASS_NAME,
+        "protobuf.message-class-name",
         OptionKind::Text,
         "",
         "Flink's name of the message: its Java class. Its last part is looked for in the schema file.",
@@ -108,7 +112,7 @@ impl Format for Protobuf {
     }
     fn validate(&self, request: &FormatRequest<'_>, errors: &mut Vec<Box<Diagnostic>>) {
         errors.extend(Settings::of(&request.table.options, PREFIX).err());
-        let plan = schema::message(&request.table.options)
+        let plan = schema::message(&request.table.options, PREFIX)
             .and_then(|message| schema::plan(request, &message).map(drop));
         errors.extend(plan.err());
     }
@@ -125,7 +129,7 @@ impl Format for Protobuf {
         extra: Vec<ExtraColumn>,
     ) -> Result<Box<dyn Decoder>> {
         let settings = Settings::of(&request.table.options, PREFIX)?;
-        let message = schema::message(&request.table.options)?;
+        let message = schema::message(&request.table.options, PREFIX)?;
         let own = (0..scan.schema.len()).filter(|at| extra.iter().all(|it| it.position != *at));
         let schema = scan.schema.project(&own.collect::<Vec<_>>());
         let plan = schema::plan(&FormatRequest { table: request.table, schema }, &message)?;
@@ -134,7 +138,7 @@ impl Format for Protobuf {
     }
     fn encoder(&self, request: &FormatRequest<'_>, _: &EvalContext) -> Result<Box<dyn Encoder>> {
         let settings = Settings::of(&request.table.options, PREFIX)?;
-        let message = schema::message(&request.table.options)?;
+        let message = schema::message(&request.table.options, PREFIX)?;
         let plan = schema::plan(request, &message)?;
         Ok(Box::new(ProtobufEncoder::new(&plan, settings.null_literal, Vec::new())?))
     }

@@ -11,15 +11,6 @@ use super::{
     reader::Defaults,
 };
 
-/// The schema file.
-pub(super) const SCHEMA_FILE: &str = "protobuf.schema-file";
-/// Where its imports are looked for.
-pub(super) const IMPORT_PATHS: &str = "protobuf.import-paths";
-/// The message.
-pub(super) const MESSAGE_NAME: &str = "protobuf.message-name";
-/// Flink's way to name the message.
-pub(super) const MESSAGE_CLASS_NAME: &str = "protobuf.message-class-name";
-
 /// The options that aren't about the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
@@ -52,10 +43,35 @@ impl Settings {
 ///
 /// # Errors
 /// `MissingOption`, `InvalidOption`.
-pub(super) fn message(options: &Options) -> Result<MessageDescriptor> {
-    let Some(file) = options.get(SCHEMA_FILE) else { return Err(no_schema(options)) };
-    let pool = load(Path::new(file), options)?;
-    find(&pool, options)
+pub(super) fn message(options: &Options, prefix: &str) -> Result<MessageDescriptor> {
+    let keys = Keys::of(prefix);
+    let Some(file) = options.get(&keys.schema_file) else { return Err(no_schema(options, &keys)) };
+    let pool = load(Path::new(file), options, &keys)?;
+    find(&pool, options, &keys)
+}
+
+/// The options that are about the schema.
+struct Keys {
+    /// The schema file.
+    schema_file: String,
+    /// Where its imports are looked for.
+    import_paths: String,
+    /// The message.
+    message_name: String,
+    /// Flink's way to name the message.
+    message_class_name: String,
+}
+
+impl Keys {
+    fn of(prefix: &str) -> Self {
+        let key = |name: &str| format!("{prefix}.{name}");
+        Self {
+            schema_file: key("schema-file"),
+            import_paths: key("import-paths"),
+            message_name: key("message-name"),
+            message_class_name: key("message-class-name"),
+        }
+    }
 }
 
 /// The columns matched with the message.
@@ -76,8 +92,8 @@ fn refused(request: &FormatRequest<'_>, misfit: &Misfit) -> Box<Diagnostic> {
         .help("columns are matched with the message's fields by name; case counts")
 }
 
-fn no_schema(options: &Options) -> Box<Diagnostic> {
-    let class = options.entry(MESSAGE_CLASS_NAME);
+fn no_schema(options: &Options, keys: &Keys) -> Box<Diagnostic> {
+    let class = options.entry(&keys.message_class_name);
     let error = match class {
         Some(class) => {
             let message = format!(
@@ -86,21 +102,31 @@ fn no_schema(options: &Options) -> Box<Diagnostic> {
             );
             Diagnostic::error(Code::MissingOption, message).at(class.key_span)
         }
-        None => Diagnostic::error(Code::MissingOption, format!("the protobuf format needs '{SCHEMA_FILE}'")),
+        None => Diagnostic::error(
+            Code::MissingOption,
+            format!("the protobuf format needs '{}'", keys.schema_file),
+        ),
     };
     error
-        .help(format!("add '{SCHEMA_FILE}' = 'path/to/file.proto', or a set of descriptors made by protoc"))
-        .help(format!("and '{MESSAGE_NAME}' = 'package.Message', unless the file has one message alone"))
+        .help(format!(
+            "add '{}' = 'path/to/file.proto', or a set of descriptors made by protoc",
+            keys.schema_file
+        ))
+        .help(format!(
+            "and '{}' = 'package.Message', unless the file has one message alone",
+            keys.message_name
+        ))
 }
 
 /// Reads the schema file.
-fn load(path: &Path, options: &Options) -> Result<DescriptorPool> {
+fn load(path: &Path, options: &Options, keys: &Keys) -> Result<DescriptorPool> {
     let refuse = |why: String| {
         Diagnostic::error(Code::InvalidOption, format!("the schema file '{}': {why}", path.display()))
-            .at(options.span(SCHEMA_FILE))
+            .at(options.span(&keys.schema_file))
     };
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("proto")) {
-        let compiler = compile(path, options).map_err(|error| refuse(error.to_string()));
+        let compiler =
+            compile(path, options.get(&keys.import_paths)).map_err(|error| refuse(error.to_string()));
         return compiler.map(|compiler| compiler.descriptor_pool());
     }
     let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
@@ -110,9 +136,8 @@ fn load(path: &Path, options: &Options) -> Result<DescriptorPool> {
     })
 }
 
-fn compile(path: &Path, options: &Options) -> std::result::Result<protox::Compiler, protox::Error> {
-    let mut includes: Vec<PathBuf> = options
-        .get(IMPORT_PATHS)
+fn compile(path: &Path, imports: Option<&str>) -> std::result::Result<protox::Compiler, protox::Error> {
+    let mut includes: Vec<PathBuf> = imports
         .unwrap_or_default()
         .split(';')
         .map(str::trim)
@@ -128,11 +153,11 @@ fn compile(path: &Path, options: &Options) -> std::result::Result<protox::Compil
     Ok(compiler)
 }
 
-fn find(pool: &DescriptorPool, options: &Options) -> Result<MessageDescriptor> {
-    let (key, wanted) = match (options.get(MESSAGE_NAME), options.get(MESSAGE_CLASS_NAME)) {
-        (Some(name), _) => (MESSAGE_NAME, name),
-        (None, Some(class)) => (MESSAGE_CLASS_NAME, class),
-        (None, None) => return only(pool),
+fn find(pool: &DescriptorPool, options: &Options, keys: &Keys) -> Result<MessageDescriptor> {
+    let (key, wanted) = match (options.get(&keys.message_name), options.get(&keys.message_class_name)) {
+        (Some(name), _) => (&keys.message_name, name),
+        (None, Some(class)) => (&keys.message_class_name, class),
+        (None, None) => return only(pool, keys),
     };
     if let Some(message) = pool.get_message_by_name(wanted) {
         return Ok(message);
@@ -141,7 +166,7 @@ fn find(pool: &DescriptorPool, options: &Options) -> Result<MessageDescriptor> {
     let simple = wanted.rsplit(['.', '$']).next().unwrap_or(wanted);
     let mut found = own_messages(pool).filter(|message| message.name() == simple);
     match (found.next(), found.next()) {
-        (Some(message), None) if key == MESSAGE_CLASS_NAME || simple == wanted => Ok(message),
+        (Some(message), None) if *key == keys.message_class_name || simple == wanted => Ok(message),
         (first, _) => {
             let what = if first.is_some() { "several messages" } else { "no message" };
             let error = Diagnostic::error(
@@ -150,24 +175,26 @@ fn find(pool: &DescriptorPool, options: &Options) -> Result<MessageDescriptor> {
             );
             let names: Vec<String> =
                 own_messages(pool).map(|message| message.full_name().to_string()).collect();
-            Err(error
-                .at(options.span(key))
-                .did_you_mean(wanted, names.iter().map(String::as_str))
-                .help(format!("give '{MESSAGE_NAME}' with its package; the file has {}", listed(&names))))
+            Err(error.at(options.span(key)).did_you_mean(wanted, names.iter().map(String::as_str)).help(
+                format!("give '{}' with its package; the file has {}", keys.message_name, listed(&names)),
+            ))
         }
     }
 }
 
 /// The only message of the file.
-fn only(pool: &DescriptorPool) -> Result<MessageDescriptor> {
+fn only(pool: &DescriptorPool, keys: &Keys) -> Result<MessageDescriptor> {
     let mut top = own_messages(pool).filter(|message| message.parent_message().is_none());
     match (top.next(), top.next()) {
         (Some(message), None) => Ok(message),
         _ => {
             let names: Vec<String> =
                 own_messages(pool).map(|message| message.full_name().to_string()).collect();
-            Err(Diagnostic::error(Code::MissingOption, format!("the protobuf format needs '{MESSAGE_NAME}'"))
-                .help(format!("the schema file has {}", listed(&names))))
+            Err(Diagnostic::error(
+                Code::MissingOption,
+                format!("the protobuf format needs '{}'", keys.message_name),
+            )
+            .help(format!("the schema file has {}", listed(&names))))
         }
     }
 }

@@ -1,1 +1,224 @@
-//! What Java's Protobuf and Flink answer is what these tests expect.
+//! What Flink 2.3 answered for the same bytes is what these tests expect.
+//!
+//! `fixtures/flink.tsv` has, for messages of `flink2.proto` and `flink3.proto`: the syntax, whether
+//! `read-default-values` was set, the message, the row that Flink read (as JSON, or `FAILS`), and the message
+//! that it made of that row again.
+
+use std::path::PathBuf;
+
+use arrow::record_batch::RecordBatch;
+use flott_connector::{ColumnKind, FormatRequest, Slices, TableColumn, TableDescription};
+use flott_types::{DataType, Span, TypeKind};
+
+use super::*;
+use crate::{
+    conformance::{Case, Outcome},
+    json::JsonFormat,
+};
+
+const FLINK: &str = include_str!("fixtures/flink.tsv");
+
+fn columns() -> Vec<(&'static str, DataType)> {
+    let inner = DataType::row([
+        ("a", DataType::bigint()),
+        ("b", DataType::string()),
+        ("c", DataType::array(DataType::int())),
+    ]);
+    vec![
+        ("i", DataType::int()),
+        ("l", DataType::bigint()),
+        ("s", DataType::string()),
+        ("b", DataType::boolean()),
+        ("d", DataType::double()),
+        ("e", DataType::string()),
+        ("en", DataType::int()),
+        ("m", inner.clone()),
+        ("r", DataType::array(DataType::int())),
+        ("mp", DataType::map(DataType::string(), DataType::bigint())),
+        ("mm", DataType::map(DataType::int(), inner.clone())),
+        ("oi", DataType::int()),
+        ("c1", DataType::int()),
+        ("c2", DataType::string()),
+        ("u", DataType::int()),
+        ("by", DataType::bytes()),
+        ("rs", DataType::array(DataType::string())),
+        ("rm", DataType::array(inner)),
+        ("os", DataType::string()),
+        ("f", TypeKind::Float.into()),
+    ]
+}
+
+fn file(name: &str) -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/protobuf/fixtures");
+    folder.join(name).to_string_lossy().into_owned()
+}
+
+fn table(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> TableDescription {
+    let mut table = TableDescription::default();
+    for (name, data_type) in columns {
+        let (name, data_type, kind) = (name.to_string(), data_type.clone(), ColumnKind::Physical);
+        table.columns.push(TableColumn { name, data_type, kind, span: Span::default() });
+    }
+    for (key, value) in options {
+        table.options.set(format!("protobuf.{key}"), *value);
+    }
+    table
+}
+
+fn case(table: TableDescription) -> Case {
+    let context = crate::json::test_context();
+    Case { name: "protobuf".into(), format: std::sync::Arc::new(Protobuf), table, context }
+}
+
+fn flink_case(syntax: &str, defaults: &str) -> Case {
+    let (schema, message) = match syntax {
+        "proto3" => (file("flink3.proto"), "t.P3"),
+        _ => (file("flink2.proto"), "t2.P2"),
+    };
+    let options = [
+        ("schema-file", schema.as_str()),
+        ("message-name", message),
+        ("read-default-values", defaults),
+        ("write-null-string-literal", "nul"),
+    ];
+    case(table(&columns(), &options))
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len() / 2).map(|at| digit(2 * at)).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn decode(case: &Case, message: &[u8]) -> Outcome {
+    let mut messages = Slices::default();
+    assert!(messages.push(Some(message)));
+    case.decode(&messages).unwrap()
+}
+
+/// The rows as JSON. Keys of maps are text there.
+fn json(case: &Case, outcome: &Outcome) -> String {
+    let mut shown = columns();
+    for (_, data_type) in &mut shown {
+        if let TypeKind::Map(key, _) = &mut data_type.kind {
+            **key = DataType::string();
+        }
+    }
+    let table = table(&shown, &[]);
+    let schema = table.physical_schema();
+    let arrays = outcome.columns.iter().zip(&schema.fields);
+    let arrays = arrays.map(|(it, field)| arrow::compute::cast(it, &field.data_type.arrow_type()).unwrap());
+    let batch = RecordBatch::try_new(schema.arrow_schema(), arrays.collect()).unwrap();
+    let request = FormatRequest { table: &table, schema };
+    let mut out = Vec::new();
+    JsonFormat.encoder(&request, &case.context).unwrap().encode(&batch, &mut out).unwrap();
+    String::from_utf8(out).unwrap().trim_end().to_string()
+}
+
+#[test]
+fn reads_and_writes_as_flink_does() {
+    let mut compared = 0;
+    for line in FLINK.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let &[syntax, defaults, message, row, again] = fields.as_slice() else { continue };
+        let case = flink_case(syntax, defaults);
+        let bytes = from_hex(message);
+        let outcome = decode(&case, &bytes);
+        match (row, message) {
+            // Known differences: Flink refuses unknown numbers of an open enum, and replaces bytes that are
+            // no text.
+            (_, "30633863") if syntax == "proto3" => assert!(json(&case, &outcome).contains("\"en\":99")),
+            (_, "1a02c328") => assert_eq!(outcome.rejected.len(), 1),
+            ("FAILS", _) => assert_eq!(outcome.rejected.len(), 1, "{line}"),
+            _ => {
+                assert_eq!(outcome.rejected, [], "{line}");
+                assert_eq!(json(&case, &outcome), row, "{line}");
+                let batch =
+                    RecordBatch::try_new(case.schema().arrow_schema(), outcome.columns.clone()).unwrap();
+                let written = case.encode(&batch, None).unwrap();
+                assert_eq!(hex(written.get(0).unwrap()), again, "{line}");
+            }
+        }
+        let mut messages = Slices::default();
+        assert!(messages.push(Some(&bytes)));
+        case.cut_off(&messages).unwrap();
+        compared += 1;
+    }
+    assert_eq!(compared, 100);
+}
+
+#[test]
+fn null_in_arrays_and_values_that_enums_lack_are_written_as_flink_does() {
+    let row = r#"{"i":0,"l":0,"s":"","e":"NOPE","en":99,"r":[1,null,-1],"mp":{"k":null},"oi":0,"c1":4,"c2":"two",
+        "rs":["x",null],"rm":[null,{"a":5}],"f":-0.0}"#;
+    for line in FLINK.lines().filter(|line| line.starts_with("write")) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let case = flink_case(fields[1], "false");
+        // JSON has no maps from numbers.
+        let kept: Vec<_> = columns().into_iter().filter(|(name, _)| *name != "mm").collect();
+        let options = case.table.options.clone();
+        let case = Case { table: TableDescription { options, ..table(&kept, &[]) }, ..case };
+        let json = Case {
+            name: "json".into(),
+            format: std::sync::Arc::new(JsonFormat),
+            table: table(&kept, &[]),
+            context: crate::json::test_context(),
+        };
+        let rows = decode(&json, row.replace('\n', "").as_bytes());
+        let batch = RecordBatch::try_new(json.schema().arrow_schema(), rows.columns).unwrap();
+        assert_eq!(hex(case.encode(&batch, None).unwrap().get(0).unwrap()), fields[2], "{line}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_record_is_said_with_its_place() {
+    let case = flink_case("proto3", "false");
+    let said = |bytes: &str| decode(&case, &from_hex(bytes)).rejected.remove(0).1;
+    assert_eq!(said("080108"), "malformed protobuf at byte 3 of the record: a number is cut off");
+    assert_eq!(
+        said("1a0561"),
+        "malformed protobuf at byte 1 of the record: a length of 5 bytes where 1 are left"
+    );
+    assert_eq!(said("1a02c328"), "field 's': the text is not valid UTF-8");
+    assert_eq!(
+        said("42020a05"),
+        "field 'm': malformed protobuf at byte 3 of the record: a length of 5 bytes where 0 are left"
+    );
+    let deep = "fb07".repeat(200);
+    assert_eq!(said(&deep), "malformed protobuf at byte 200 of the record: groups are nested too deeply");
+}
+
+fn refused(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> String {
+    let table = table(columns, options);
+    let mut errors = Vec::new();
+    Protobuf.validate(&FormatRequest { table: &table, schema: table.physical_schema() }, &mut errors);
+    errors.first().map_or("fine".into(), |error| format!("{}: {}", error.message, error.help.join("; ")))
+}
+
+#[test]
+fn schemas_that_are_missing_or_dont_fit() {
+    let schema = file("flink3.proto");
+    let file = ("schema-file", schema.as_str());
+    let int = [("i", DataType::int())];
+    assert_eq!(refused(&int, &[file, ("message-name", "t.P3")]), "fine");
+    assert_eq!(refused(&int, &[file, ("message-class-name", "com.example.Outer$P3")]), "fine");
+    assert!(refused(&int, &[("message-class-name", "com.example.P3")]).contains(
+        "the class 'com.example.P3' can't be loaded: there is no Java here, and the class's schema is needed \
+         instead: add 'protobuf.schema-file' = "
+    ));
+    assert!(refused(&int, &[file]).contains("needs 'protobuf.message-name': the schema file has t.In, t.P3"));
+    assert!(refused(&int, &[file, ("message-name", "t.P4")]).contains("the schema file has no message"));
+    assert!(refused(&int, &[("schema-file", "nowhere.proto")]).contains("the schema file 'nowhere.proto'"));
+    let said = |name, data_type| refused(&[(name, data_type)], &[file, ("message-name", "t.P3")]);
+    assert!(said("x", DataType::int()).contains("column 'x': the message t.P3 has no field of this name"));
+    assert!(
+        said("i", DataType::bigint())
+            .contains("column 'i': the field is a int32, which is no BIGINT: it must be INT")
+    );
+    assert!(
+        said("m", DataType::row([("a", DataType::int())])).contains("column 'm.a': the field is a int64")
+    );
+}
