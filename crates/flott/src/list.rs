@@ -94,6 +94,9 @@ fn format_entries() -> Vec<Entry> {
     let registry = connectors::registry();
     let entry = |format: &std::sync::Arc<dyn flott_connector::Format>| {
         let mut entry = Entry::new("", format.name(), format.doc());
+        for it in format.metadata() {
+            entry.facts.push(("Metadata", format!("`value.{}` {}: {}", it.key, it.data_type, it.doc)));
+        }
         entry.options = format.options().to_vec();
         entry
     };

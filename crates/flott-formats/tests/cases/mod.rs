@@ -7,7 +7,14 @@ use std::sync::Arc;
 use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_connector::{ColumnKind, Format, TableColumn, TableDescription};
 use flott_expr::EvalContext;
-use flott_formats::{conformance::Case, csv::Csv, json::JsonFormat, protobuf::Protobuf, raw::RawFormat};
+use flott_formats::{
+    cdc::CdcJsonFormat,
+    conformance::Case,
+    csv::Csv,
+    json::{ChangelogJsonFormat, JsonFormat},
+    protobuf::Protobuf,
+    raw::RawFormat,
+};
 use flott_types::{DataType, Span, TypeKind};
 use samples::Kinds;
 
@@ -116,6 +123,19 @@ pub fn all() -> Vec<Sample> {
     let mut out = Vec::new();
     let both: Vec<_> = simple().into_iter().chain(nested()).collect();
     out.push(plain(case("json", Arc::new(JsonFormat), &both, &[]), ANY));
+
+    // Each kind twice; captured changes are written as deletions and insertions.
+    let all_kinds = vec![0, 1, 2, 3, 1, 2, 3, 0];
+    let split: Vec<i8> = all_kinds.iter().map(|kind| if kind % 2 == 1 { 3 } else { 0 }).collect();
+    let mut changes = |name, format: Arc<dyn Format>, read: &[i8]| {
+        let case = case(name, format, &both, &[]);
+        out.push(Sample { case, kinds: ANY, changes: Some((all_kinds.clone(), read.to_vec())) });
+    };
+    changes("changelog-json", Arc::new(ChangelogJsonFormat), &all_kinds);
+    changes("debezium-json", Arc::new(CdcJsonFormat::debezium()), &split);
+    changes("canal-json", Arc::new(CdcJsonFormat::canal()), &split);
+    changes("maxwell-json", Arc::new(CdcJsonFormat::maxwell()), &split);
+    changes("ogg-json", Arc::new(CdcJsonFormat::ogg()), &split);
 
     let mut columns = simple();
     columns.push(("texts", DataType::array(DataType::string())));
