@@ -2,12 +2,15 @@
 //!
 //! librdkafka asks for a token in time before the old one ends; until it has one, it doesn't connect.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use flott_connector::Clock;
 use rdkafka::client::OAuthToken;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// How long a token lives that nobody signs.
 const UNSECURED_LIFETIME_SECONDS: i64 = 3600;
@@ -58,7 +61,75 @@ impl TokenSource {
                 let token = format!("{}.{}.", part(json!({"alg": "none"})), part(claims));
                 Ok(OAuthToken { token, principal_name: subject.clone(), lifetime_ms: end * 1000 })
             }
-            TokenSource::Endpoint { .. } => Err("not yet".into()),
+            TokenSource::Endpoint { url, id, secret, scope } => {
+                let answer = ask(url, id, secret, scope.as_deref())?;
+                read(&answer, id, now).ok_or_else(|| format!("{url} gives no token: 'access_token' is missing"))
+            }
         }
+    }
+}
+
+/// How long the server may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a token lives whose server doesn't say.
+const LIFETIME_DEFAULT_SECONDS: i64 = 300;
+
+/// The server's answer to the client-credentials grant.
+fn ask(url: &str, id: &str, secret: &str, scope: Option<&str>) -> Result<Value, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ureq::tls::TlsConfig::builder().unversioned_rustls_crypto_provider(provider).build();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(PATIENCE))
+        .http_status_as_error(false)
+        .tls_config(tls)
+        .build()
+        .into();
+    let mut form = vec![("grant_type", "client_credentials")];
+    form.extend(scope.map(|scope| ("scope", scope)));
+    let login = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
+    let request = agent.post(url).header("Accept", "application/json").header("Authorization", login);
+    let mut response = request.send_form(form).map_err(|error| format!("{url}: {error}"))?;
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().map_err(|error| format!("{url}: {error}"))?;
+    if status != 200 {
+        return Err(format!("{url} answers with status {status}"));
+    }
+    serde_json::from_str(&text).map_err(|_| format!("{url} gives no token: its answer isn't JSON"))
+}
+
+fn read(answer: &Value, id: &str, now: i64) -> Option<OAuthToken> {
+    let token = answer.get("access_token")?.as_str()?.to_string();
+    let lifetime = answer.get("expires_in").and_then(Value::as_i64).unwrap_or(LIFETIME_DEFAULT_SECONDS);
+    // Whom the broker takes it for stands in the token; what stands here is for logs.
+    let principal_name = claim(&token, "sub").unwrap_or_else(|| id.to_string());
+    Some(OAuthToken { token, principal_name, lifetime_ms: now.saturating_add(lifetime).saturating_mul(1000) })
+}
+
+/// A claim of a JSON web token.
+fn claim(token: &str, name: &str) -> Option<String> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice::<Value>(&claims).ok()?.get(name)?.as_str().map(str::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use flott_connector::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn an_unsecured_token_says_who_and_until_when() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(10_000_000));
+        let token = TokenSource::Unsecured { subject: "alice".into() }.token(&clock).unwrap();
+        assert_eq!(claim(&token.token, "sub").as_deref(), Some("alice"));
+        assert_eq!(token.lifetime_ms, (10 + UNSECURED_LIFETIME_SECONDS) * 1000);
+        assert!(token.token.ends_with('.'), "nobody signs it");
+    }
+
+    #[test]
+    fn an_answer_is_a_token_or_is_not() {
+        let token = read(&json!({"access_token": "opaque", "expires_in": 60}), "me", 100).unwrap();
+        assert_eq!((token.principal_name.as_str(), token.lifetime_ms), ("me", 160_000));
+        assert!(read(&json!({"error": "invalid_client"}), "me", 100).is_none());
     }
 }

@@ -17,6 +17,7 @@
 //!   once it is through, if need be one without records.
 
 use std::{
+    fmt,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -264,6 +265,29 @@ pub trait Decoder: Send {
     }
 }
 
+/// How far a reader is behind in a split.
+#[derive(Debug, Clone)]
+pub struct SplitLag {
+    /// The split's number.
+    pub split_number: u32,
+    /// The split.
+    pub split: Arc<SplitInfo>,
+    /// Records that are there and not handed out yet.
+    pub records: u64,
+}
+
+/// What a reader can be asked while it reads, by any thread.
+pub trait ReaderFigures: Send + Sync + fmt::Debug {
+    /// How far it is behind; splits of which that isn't known are left out.
+    fn lag(&self) -> Vec<SplitLag> {
+        Vec::new()
+    }
+    /// What keeps it from reading, in words: half a sentence.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+}
+
 /// Gives out chunks, in order. Runs on an I/O thread and may block there.
 pub trait SourceReader: Send {
     /// The next chunk; `None` at the end of a bounded input, or when the stop signal was given.
@@ -276,6 +300,11 @@ pub trait SourceReader: Send {
     /// [`Source::reader`]. JSON; the engine asks after every chunk and keeps the answer at a
     /// barrier, so it should be cheap.
     fn position(&self) -> serde_json::Value;
+
+    /// For whoever asks what a run is doing. Asked once, before the first chunk.
+    fn figures(&self) -> Option<Arc<dyn ReaderFigures>> {
+        None
+    }
 
     /// Bytes in all, when known: for progress.
     fn total_bytes(&self) -> Option<u64> {

@@ -3,7 +3,8 @@
 //! ```text
 //!   split 0  ──10──25──31─┐
 //!   split 1  ──12──18─────┼─ min ─► 18      a finished split doesn't hold anybody back,
-//!   split 2  (not opened) ┘                 a known one that isn't opened yet holds everybody
+//!   split 2  (not opened) ┘                 a known one that isn't opened yet holds everybody;
+//!   split 3  ──4── (idle)                   an idle one counts again from its next chunk on
 //! ```
 //!
 //! Invariants
@@ -12,7 +13,7 @@
 //!   take a source's chunks in order of their sequence agree on what is late, whatever the
 //!   parallelism.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flott_connector::SplitTime;
 use serde::{Deserialize, Serialize};
@@ -40,11 +41,20 @@ pub struct Progress {
     watermark: i64,
     /// Nothing comes for now: nobody should wait for this source.
     idle: bool,
+    /// Open splits that bring nothing for now.
+    #[serde(default)]
+    idle_splits: BTreeSet<u32>,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { splits: BTreeMap::new(), unopened: false, watermark: NO_WATERMARK, idle: false }
+        Self {
+            splits: BTreeMap::new(),
+            unopened: false,
+            watermark: NO_WATERMARK,
+            idle: false,
+            idle_splits: BTreeSet::new(),
+        }
     }
 }
 
@@ -55,24 +65,34 @@ impl Progress {
         if self.idle {
             return self.watermark;
         }
-        let split = self.splits.entry(time.split.split_number).or_insert(NO_WATERMARK);
+        let number = time.split.split_number;
+        let split = self.splits.entry(number).or_insert(NO_WATERMARK);
         if let Some(watermark) = time.watermark {
             *split = watermark.max(*split);
+        }
+        if time.split.split_idle {
+            self.idle_splits.insert(number);
+        } else {
+            self.idle_splits.remove(&number);
         }
         self.unopened = time.split.unopened;
         self.advance();
         if time.split.finished {
             // Its own rows have counted: a watched directory of small files moves on with each of them.
-            self.splits.remove(&time.split.split_number);
+            self.splits.remove(&number);
+            self.idle_splits.remove(&number);
             self.advance();
         }
+        // One that waits for none of its splits is itself not to be waited for.
+        self.idle = !self.idle_splits.is_empty() && self.idle_splits.len() == self.splits.len();
         self.watermark
     }
 
     /// The slowest open split counts, once all that are known have been opened.
     fn advance(&mut self) {
         if !self.unopened {
-            let open = self.splits.values().min().copied().unwrap_or(NO_WATERMARK);
+            let counts = self.splits.iter().filter(|(number, _)| !self.idle_splits.contains(number));
+            let open = counts.map(|(_, watermark)| *watermark).min().unwrap_or(NO_WATERMARK);
             self.watermark = self.watermark.max(open);
         }
     }
@@ -122,6 +142,23 @@ mod tests {
         let mut whole = time(0, Some(10));
         whole.split.finished = true;
         assert_eq!(progress.apply(&whole), 10);
+    }
+
+    #[test]
+    fn an_idle_split_holds_nobody_back_until_it_wakes() {
+        let idle = |split_number| {
+            let split = SplitTime { split_number, split_idle: true, ..SplitTime::default() };
+            ChunkTime { split, watermark: None }
+        };
+        let mut progress = Progress::default();
+        progress.apply(&time(0, None));
+        progress.apply(&time(1, Some(50)));
+        assert_eq!(progress.watermark(), NO_WATERMARK, "the empty split holds back");
+        assert_eq!((progress.apply(&idle(0)), progress.is_idle()), (50, false));
+        assert_eq!((progress.apply(&idle(1)), progress.is_idle()), (50, true), "all are idle");
+        assert_eq!((progress.apply(&time(0, Some(20))), progress.is_idle()), (50, false), "awake, behind");
+        assert_eq!(progress.apply(&time(1, Some(70))), 50, "the one that woke counts again");
+        assert_eq!(progress.apply(&time(0, Some(60))), 60);
     }
 
     #[test]

@@ -223,7 +223,7 @@ impl ChunkQueue {
             splits: open
                 .iter()
                 .take(splits)
-                .map(|(time, at)| SplitSample { number: *at, name: name(at), watermark: Some(*time) })
+                .map(|(time, at)| SplitSample { number: *at, name: name(at), watermark: Some(*time), lag: None })
                 .collect(),
         }
     }

@@ -50,6 +50,7 @@ impl ReaderTask {
 
     /// To be called once, before the first step.
     pub fn begin(&self) {
+        self.activity().begins(self.reader.figures());
         if let Some(total) = self.reader.total_bytes() {
             self.counters.sources[self.index].total_bytes.store(total, Ordering::Relaxed);
         }

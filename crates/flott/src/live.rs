@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use flott_connector::{Clock, StopSignal, io};
+use flott_connector::{Clock, SplitLag, StopSignal, io};
 use flott_engine::{Counters, Status};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -60,7 +60,8 @@ pub fn start(counters: Arc<Counters>, clock: Arc<dyn Clock>) -> Option<LiveView>
 fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
     let mut out = Vec::new();
     let summary = counters.summary(Status::Finished);
-    for (source, counts) in counters.sources.iter().zip(&summary.sources) {
+    let lag = counters.lag();
+    for (at, (source, counts)) in counters.sources.iter().zip(&summary.sources).enumerate() {
         let (read, bytes, total) = (counts.read, counts.bytes, source.total_bytes.load(Relaxed));
         let mut text = format!(
             "{}: {} rows, {} rows/s",
@@ -79,6 +80,9 @@ fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
         let late = from_here.map(|edge| edge.late).max().unwrap_or(0);
         if let Some(watermark) = source.watermark() {
             text += &format!(", watermark {}", instant(watermark));
+        }
+        if let Some(lag) = lag.get(at).filter(|lag| !lag.is_empty()) {
+            text += &behind(lag);
         }
         if late > 0 {
             text += &format!(", {} late", grouped(late));
@@ -113,6 +117,14 @@ fn texts(counters: &Counters, seconds: f64) -> Vec<String> {
 
 /// Less state isn't worth a word.
 const SHOWN_STATE: u64 = 1 << 20;
+
+/// How far a log's reader is behind, and in which partition most of all.
+fn behind(lag: &[SplitLag]) -> String {
+    let all = lag.iter().fold(0_u64, |sum, it| sum.saturating_add(it.records));
+    let most = lag.iter().max_by_key(|it| it.records).filter(|it| lag.len() > 1 && it.records > 0);
+    let most = most.map(|it| format!(", {} of them in '{}'", grouped(it.records), it.split.name));
+    format!(", {} behind{}", grouped(all), most.unwrap_or_default())
+}
 
 /// A watermark as people read it: UTC, to the second.
 fn instant(millis: i64) -> String {

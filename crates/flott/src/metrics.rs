@@ -97,6 +97,13 @@ impl Collector for Exposed {
             sources.iter().map(|(l, s)| (l.clone(), s.read)),
         )?;
         family(&mut encoder, "read_bytes", "Bytes read", sources.iter().map(|(l, s)| (l.clone(), s.bytes)))?;
+        let lag = summary.sources.iter().zip(counters.lag()).flat_map(|(source, lag)| {
+            lag.into_iter().map(|it| {
+                let labels = vec![("source", source.name.clone()), ("split", it.split.name.clone())];
+                (labels, it.records)
+            })
+        });
+        gauges(&mut encoder, "source_lag_records", "Records of a log that are there and aren't read yet", lag)?;
         let sinks = summary.sinks.iter().map(|s| (vec![("sink", s.name.clone())], s.written));
         family(&mut encoder, "written_rows", "Rows written", sinks)?;
         let changes = summary.sinks.iter().flat_map(|sink| {

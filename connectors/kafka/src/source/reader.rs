@@ -13,11 +13,11 @@ use std::{
     collections::{HashMap, VecDeque},
     ffi::CString,
     hash::{BuildHasherDefault, DefaultHasher},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use flott_connector::{Chunk, Payload, ReadContext, SourceReader, SplitTime};
+use flott_connector::{Chunk, Payload, ReadContext, ReaderFigures, SourceReader, SplitLag, SplitTime};
 use flott_types::{Code, Diagnostic, Result};
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
@@ -34,7 +34,7 @@ use super::{
     split::{Split, Wants},
 };
 use crate::{
-    context::Context,
+    context::{Brokers, Context},
     options::{
         client::ClientSettings,
         scan::{ScanSettings, Topics},
@@ -72,7 +72,32 @@ pub(crate) struct KafkaReader {
     position: Value,
     /// When new partitions are looked for.
     discovery: Option<Duration>,
-    started: bool,
+    /// When a chunk was handed out last.
+    left: Duration,
+    figures: Arc<Figures>,
+    /// When the figures were told last.
+    told: Duration,
+}
+
+/// How often the figures are told.
+const TELL_EVERY: Duration = Duration::from_millis(250);
+
+/// For whoever asks what a run is doing.
+#[derive(Debug)]
+struct Figures {
+    brokers: Arc<Brokers>,
+    servers: String,
+    lag: Mutex<Vec<SplitLag>>,
+}
+
+impl ReaderFigures for Figures {
+    fn lag(&self) -> Vec<SplitLag> {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    fn trouble(&self) -> Option<String> {
+        let why = self.brokers.trouble()?;
+        Some(format!("no Kafka broker of '{}' can be reached ({why})", self.servers))
+    }
 }
 
 impl KafkaReader {
@@ -85,7 +110,14 @@ impl KafkaReader {
         wants: Wants,
         resume: Option<&Value>,
     ) -> Result<Self> {
+        let figures = Arc::new(Figures {
+            brokers: consumer.context().brokers.clone(),
+            servers: client.servers.clone(),
+            lag: Mutex::default(),
+        });
         let mut reader = Self {
+            figures,
+            told: Duration::ZERO,
             fetcher: Fetcher::new(consumer),
             client,
             scan,
@@ -98,7 +130,7 @@ impl KafkaReader {
             sequence: 0,
             position: Position::empty(),
             discovery: None,
-            started: false,
+            left: Duration::ZERO,
         };
         let places = match resume {
             None => begin::places(&reader.cluster(PATIENCE), &reader.scan)?,
@@ -149,6 +181,9 @@ impl KafkaReader {
         assigned.map_err(|error| failure::failed(&self.client, "read from", &error))?;
         self.position = self.whole_position();
         for index in first..self.splits.len() {
+            if let Some(split) = self.splits.get_mut(index).filter(|split| split.ended) {
+                split.topic = CString::default();
+            }
             self.control(index, SplitTime::default());
         }
         Ok(())
@@ -367,10 +402,12 @@ impl KafkaReader {
     }
 
     /// Tells splits that have become idle.
-    fn notice_idle(&mut self, now: Duration, timeout: Duration) {
+    fn notice_idle(&mut self, now: Duration, timeout: Duration, came: bool) {
         for index in 0..self.splits.len() {
             let Some(split) = self.splits.get_mut(index) else { return };
-            if !split.ended && !split.idle && now.saturating_sub(split.since) >= timeout {
+            // While messages come, those of this split may still be on their way: unless its end was seen.
+            let is_silent = split.at_end || !came;
+            if is_silent && !split.ended && !split.idle && now.saturating_sub(split.since) >= timeout {
                 split.idle = true;
                 self.control(index, SplitTime { split_idle: true, ..SplitTime::default() });
             }
@@ -380,16 +417,15 @@ impl KafkaReader {
 
 impl SourceReader for KafkaReader {
     fn next_chunk(&mut self, context: &ReadContext) -> Result<Option<Chunk>> {
-        if !self.started {
-            self.started = true;
-            let now = context.clock.monotonic();
-            self.splits.iter_mut().for_each(|split| split.since = now);
-        }
+        // While nobody took chunks nothing could come.
+        let away = context.clock.monotonic().saturating_sub(self.left);
+        self.splits.iter_mut().for_each(|split| split.since = split.since.saturating_add(away));
         loop {
             if context.stop.is_stopped() {
                 return Ok(None);
             }
             if let Some(chunk) = self.hand_out() {
+                self.left = context.clock.monotonic();
                 return Ok(Some(chunk));
             }
             if self.scan.discovery.is_none()
@@ -402,11 +438,16 @@ impl SourceReader for KafkaReader {
             let wait = idle_timeout.map_or(WAIT_MAX, |it| it.min(WAIT_MAX));
             let came = self.fetch(wait, context)?;
             let now = context.clock.monotonic();
-            if let Some(timeout) = idle_timeout.filter(|_| !came) {
-                self.notice_idle(now, timeout);
+            if let Some(timeout) = idle_timeout {
+                self.notice_idle(now, timeout, came);
             }
             self.discover_in_time(now);
+            self.tell(now);
         }
+    }
+
+    fn figures(&self) -> Option<Arc<dyn ReaderFigures>> {
+        Some(self.figures.clone())
     }
 
     fn position(&self) -> Value {
@@ -415,6 +456,22 @@ impl SourceReader for KafkaReader {
 }
 
 impl KafkaReader {
+    fn tell(&mut self, now: Duration) {
+        if now.saturating_sub(self.told) < TELL_EVERY {
+            return;
+        }
+        self.told = now;
+        let behind = |split: &Split| {
+            let end = self.fetcher.known_end(&split.topic, split.place.partition)?;
+            let end = split.place.end.map_or(end, |it| it.min(end));
+            // Ends of transactions are no messages, but have offsets.
+            let lag = if split.at_end || split.ended { split.fetched } else { end }.saturating_sub(split.place.next);
+            let records = u64::try_from(lag).unwrap_or(0);
+            Some(SplitLag { split_number: split.place.number, split: split.info.clone(), records })
+        };
+        *self.figures.lag.lock().unwrap_or_else(PoisonError::into_inner) =
+            self.splits.iter().filter_map(behind).collect();
+    }
     fn is_bounded(&self) -> bool {
         self.scan.bounded != crate::options::scan::Bounded::Never
     }

@@ -20,12 +20,13 @@ mod sampling;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use flott_connector::ReaderFigures;
 use flott_operators::Spilled;
 use serde::Serialize;
 
@@ -176,12 +177,21 @@ pub(crate) struct ReaderActivity {
     doing: Doing,
     /// When the source gave something last; 0: never.
     gave: AtomicU64,
+    /// What else it can be asked.
+    figures: OnceLock<Arc<dyn ReaderFigures>>,
 }
 
 const READING: u64 = 1;
 const HELD: u64 = 2;
 
 impl ReaderActivity {
+    /// What its reader can be asked.
+    pub(crate) fn begins(&self, figures: Option<Arc<dyn ReaderFigures>>) {
+        if let Some(figures) = figures {
+            // A reader begins once.
+            let _ = self.figures.set(figures);
+        }
+    }
     /// Asks the source for its next chunk.
     pub(crate) fn reads(&self, now: Duration) {
         let since = self.doing.since.load(Relaxed);

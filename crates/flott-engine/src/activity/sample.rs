@@ -90,6 +90,10 @@ pub struct SourceSample {
     pub splits: Vec<SplitSample>,
     /// The newest watermark of an open split.
     pub newest: Option<i64>,
+    /// Records that are there and aren't read yet; absent: not known.
+    pub lag: Option<u64>,
+    /// What keeps it from being read.
+    pub trouble: Option<String>,
     /// Decoding and what is done before the next operator, per shard.
     pub work: Vec<WorkSample>,
 }
@@ -104,6 +108,8 @@ pub struct SplitSample {
     pub name: String,
     /// Its watermark.
     pub watermark: Option<i64>,
+    /// Records of it that are there and aren't read yet; absent: not known.
+    pub lag: Option<u64>,
 }
 
 /// How a shard spent its time.

@@ -2,7 +2,7 @@
 
 use std::{sync::Weak, time::Duration};
 
-use flott_connector::Clock;
+use flott_connector::{Clock, SplitLag};
 
 use super::{
     Activity, BarrierSample, BarrierStage, CheckpointSample, EdgeSample, HELD, OPERATOR, OperatorSample,
@@ -42,6 +42,12 @@ impl Counters {
         }
     }
 
+    /// How far each source is behind in each of its splits, where that is known; in the order of the sources.
+    pub fn lag(&self) -> Vec<Vec<SplitLag>> {
+        let of = |reader: &super::ReaderActivity| reader.figures.get().map(|it| it.lag()).unwrap_or_default();
+        self.activity.readers.iter().map(of).collect()
+    }
+
     fn source_samples(&self, counts: &Counts, now: Duration) -> Vec<SourceSample> {
         let activity = &self.activity;
         let queues = lock(&activity.probes).queues.clone();
@@ -67,6 +73,10 @@ impl Counters {
             }
             if let Some(queue) = queues.get(at).and_then(Weak::upgrade) {
                 fill(&mut sample, &queue);
+            }
+            if let Some(figures) = activity.readers.get(at).and_then(|it| it.figures.get()) {
+                sample.trouble = figures.trouble();
+                fill_lag(&mut sample, &figures.lag());
             }
             let work = |shard: &std::sync::Arc<super::ShardActivity>| {
                 let Some(work) = shard.sources.get(at) else { return WorkSample::default() };
@@ -151,6 +161,13 @@ fn fill(sample: &mut SourceSample, queue: &ChunkQueue) {
     sample.splits = look.splits;
     for split in &mut sample.splits {
         split.watermark = split.watermark.and_then(told);
+    }
+}
+
+fn fill_lag(sample: &mut SourceSample, lag: &[SplitLag]) {
+    sample.lag = (!lag.is_empty()).then(|| lag.iter().fold(0_u64, |sum, it| sum.saturating_add(it.records)));
+    for split in &mut sample.splits {
+        split.lag = lag.iter().find(|it| it.split_number == split.number).map(|it| it.records);
     }
 }
 

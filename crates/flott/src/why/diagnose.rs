@@ -20,7 +20,7 @@ use flott_engine::activity::{
 use serde::Serialize;
 
 use super::between::{Between, instant, peak, percent, rows_a_second, span, span_of_millis};
-use crate::report::size;
+use crate::report::{grouped, size};
 
 /// What a cause is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,6 +30,8 @@ pub enum Kind {
     CheckpointStuck,
     /// The last checkpoint could not be written.
     CheckpointFails,
+    /// A source can't be reached.
+    SourceUnreachable,
     /// The oldest split's time stands still, or lies far behind.
     OldSplit,
     /// A sink wants no rows.
@@ -114,6 +116,7 @@ pub fn diagnose(first: &Sample, second: &Sample) -> Vec<Cause> {
     let between = Between { first, second };
     let mut causes = Vec::new();
     causes.extend(checkpoint(&between));
+    causes.extend(unreachable(&between));
     causes.extend(old_split(&between));
     causes.extend(sinks(&between));
     causes.extend(answers(&between));
@@ -494,6 +497,17 @@ fn crowd(between: &Between<'_>, operator: usize, shard: usize) -> String {
     }
 }
 
+// --- a source that can't be reached ---------------------------------------------------------------
+
+fn unreachable(between: &Between<'_>) -> Vec<Cause> {
+    let troubled = |(at, source): (usize, &SourceSample)| {
+        let trouble = source.trouble.as_ref().filter(|_| !source.ended)?;
+        let sentence = format!("source '{}' waits: {trouble}", source.name);
+        Some(Cause::new(Kind::SourceUnreachable, 2.0, sentence).of(Place::Source(at), &source.name))
+    };
+    between.second.sources.iter().enumerate().filter_map(troubled).collect()
+}
+
 // --- nothing ------------------------------------------------------------------------------------
 
 fn fine(between: &Between<'_>) -> Cause {
@@ -518,7 +532,9 @@ fn fine(between: &Between<'_>) -> Cause {
         };
     }
     let said = |(at, source): (usize, &SourceSample)| {
-        format!("source '{}' gives ({})", source.name, rows_a_second(between.rows(Place::Source(at))))
+        let lag = source.lag.filter(|it| *it > 0).map(|it| format!(", {} behind", grouped(it)));
+        let rows = rows_a_second(between.rows(Place::Source(at)));
+        format!("source '{}' gives ({rows}{})", source.name, lag.unwrap_or_default())
     };
     let all: Vec<String> = open.map(said).collect();
     let waiting: f64 = places(sample).map(|place| peak(&between.busy(place)).1).fold(0.0, f64::max);

@@ -116,7 +116,7 @@ fn answers_from_outside() {
 }
 
 fn split(number: u32, name: &str, watermark: Option<i64>) -> SplitSample {
-    SplitSample { number, name: name.into(), watermark }
+    SplitSample { number, name: name.into(), watermark, lag: None }
 }
 
 #[test]

@@ -1,0 +1,258 @@
+//! Kafka as a source, on a real broker: which messages are read, what becomes of them, what is said when they
+//! are gone.
+//!
+//! ```text
+//!   console producer ─► topic ─► flott ─► rows (CSV on standard output, or files with checkpoints)
+//! ```
+
+use flott_testkit::{
+    need,
+    services::{self, Broker},
+};
+
+use crate::support::{Lab, wait_until};
+
+const END: &str = "'scan.bounded.mode' = 'latest-offset'";
+const ALL: &str = "'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset'";
+
+/// A table `t` of this topic.
+fn table(kafka: &Broker, columns: &str, topic: &str, options: &str) -> String {
+    format!(
+        "CREATE TABLE t ({columns}) WITH ('connector' = 'kafka', 'topic' = '{topic}',
+         'properties.bootstrap.servers' = '{}', {options});\n",
+        kafka.bootstrap()
+    )
+}
+
+fn sorted(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_row_is_made_of_key_value_and_metadata() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-parts", 1).unwrap();
+    let properties = ["parse.key=true", "key.separator=|", "parse.headers=true", "headers.delimiter=#"];
+    let lines = [r#"a:1,b:2,a:3#{"id":7}|{"name":"x"}"#, r#"a:9#{"id":8}|{"name":"y","id":0}"#];
+    kafka.produce_with("source-parts", &lines, &properties).unwrap();
+    let columns = "k_id BIGINT, name STRING, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL,
+         topic STRING METADATA VIRTUAL, kind STRING METADATA FROM 'timestamp-type' VIRTUAL,
+         ts TIMESTAMP(3) METADATA FROM 'timestamp', h MAP<STRING, BYTES> METADATA FROM 'headers',
+         epoch INT METADATA FROM 'leader-epoch' VIRTUAL";
+    let options = format!(
+        "'key.format' = 'json', 'key.fields' = 'k_id', 'key.fields-prefix' = 'k_', 'value.format' = 'json',
+         'value.fields-include' = 'EXCEPT_KEY', {ALL}"
+    );
+    let table = table(&kafka, columns, "source-parts", &options);
+    let rows = lab.query(&format!(
+        "{table} SELECT k_id, name, `partition`, `offset`, topic, kind, DECODE(h['a'], 'UTF-8'), CARDINALITY(h), epoch,
+         ts > TIMESTAMP '2020-01-01 00:00:00' FROM t"
+    ));
+    assert_eq!(rows, ["7,x,0,0,source-parts,CreateTime,3,2,0,true", "8,y,0,1,source-parts,CreateTime,9,1,0,true"]);
+    let filtered = lab.query(&format!("{table} SELECT name FROM t WHERE k_id = 8 AND `offset` > 0"));
+    assert_eq!(filtered, ["y"]);
+}
+
+#[test]
+fn every_way_to_begin_and_to_end() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-modes", 2).unwrap();
+    let properties = ["parse.key=true", "key.separator=|"];
+    let lines: Vec<String> = (0..20).map(|n| format!("{n}|{n}")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    kafka.produce_with("source-modes", &lines, &properties).unwrap();
+    let count = |options: &str| -> usize {
+        let table = table(&kafka, "n INT", "source-modes", &format!("'format' = 'csv', {options}"));
+        lab.query(&format!("{table} SELECT n FROM t")).len()
+    };
+    assert_eq!(count(ALL), 20);
+    assert_eq!(count(&format!("'scan.startup.mode' = 'latest-offset', {END}")), 0);
+    let offsets = "'scan.startup.mode' = 'specific-offsets',
+         'scan.startup.specific-offsets' = 'partition:0,offset:2;partition:1,offset:3'";
+    assert_eq!(count(&format!("{offsets}, {END}")), 15);
+    let ends = "'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'specific-offsets',
+         'scan.bounded.specific-offsets' = 'partition:1,offset:3'";
+    assert_eq!(count(ends), 3, "a partition without an end isn't read");
+    assert_eq!(count(&format!("'scan.startup.mode' = 'timestamp', 'scan.startup.timestamp-millis' = '0', {END}")), 20);
+    let late = "'scan.startup.mode' = 'timestamp', 'scan.startup.timestamp-millis' = '4102444800000'";
+    assert_eq!(count(&format!("{late}, {END}")), 0, "no message is of that time: the end");
+    let until = "'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'timestamp',
+         'scan.bounded.timestamp-millis' = '0'";
+    assert_eq!(count(until), 0);
+    let group = "'properties.group.id' = 'nobody', 'scan.startup.mode' = 'group-offsets'";
+    assert_eq!(count(&format!("{group}, 'properties.auto.offset.reset' = 'earliest', {END}")), 20);
+    let table = table(&kafka, "n INT", "source-modes", &format!("'format' = 'csv', {group}, {END}"));
+    let said = lab.fails(1, &format!("{table} SELECT n FROM t"));
+    assert!(said.contains("'nobody' has committed no offset") && said.contains("auto.offset.reset"), "{said}");
+}
+
+#[test]
+fn several_topics_and_patterns() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    for (topic, text) in [("source-many-a", "a"), ("source-many-b", "b"), ("source-many-bc", "c")] {
+        kafka.create_topic(topic, 1).unwrap();
+        kafka.produce(topic, &[text]).unwrap();
+    }
+    let rows = |table: &str| sorted(lab.query(&format!("{table} SELECT x FROM t")));
+    let raw = format!("'format' = 'raw', {ALL}");
+    assert_eq!(rows(&table(&kafka, "x STRING", "source-many-a;source-many-b", &raw)), ["a", "b"]);
+    let pattern = table(&kafka, "x STRING", "", &raw).replace("'topic' = ''", "'topic-pattern' = 'source-many-b.*'");
+    assert_eq!(rows(&pattern), ["b", "c"]);
+    let said = lab.fails(1, &format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-many-x", &raw)));
+    assert!(said.contains("FLT-2201") && said.contains("did you mean 'source-many-"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_read_is_a_dead_letter_of_its_partition_and_offset() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-bad", 1).unwrap();
+    let properties = ["parse.key=true", "key.separator=|"];
+    let lines = [r#"{"k":1}|{"v":1}"#, r#"{"k":2}|no json"#, r#"no key|{"v":3}"#, r#"{"k":4}|{"v":4}"#];
+    kafka.produce_with("source-bad", &lines, &properties).unwrap();
+    let options = format!("'key.format' = 'json', 'key.fields' = 'k', 'value.format' = 'json',
+         'value.fields-include' = 'EXCEPT_KEY', {ALL}");
+    let table = table(&kafka, "k INT, v INT", "source-bad", &options);
+    assert_eq!(lab.query(&format!("{table} SELECT k, v FROM t")), ["1,1", "4,4"]);
+    let letters: Vec<(String, u64)> = lab.letters().into_iter().map(|it| (it.split, it.offset)).collect();
+    assert_eq!(letters, [("source-bad[0]".to_string(), 1), ("source-bad[0]".to_string(), 2)]);
+}
+
+#[test]
+fn upserts_are_rows_of_their_keys_and_null_deletes() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-upserts", 1).unwrap();
+    let properties = ["parse.key=true", "key.separator=|", "null.marker=gone"];
+    let lines = [r#"a|{"n":1}"#, r#"b|{"n":1}"#, r#"a|{"n":2}"#, "b|gone", "c|gone", r#"b|{"n":5}"#, r#"d|{"n":6}"#, "d|gone"];
+    kafka.produce_with("source-upserts", &lines, &properties).unwrap();
+    let table = format!(
+        "CREATE TABLE t (word STRING, n BIGINT, PRIMARY KEY (word) NOT ENFORCED) WITH ('connector' = 'upsert-kafka',
+         'topic' = 'source-upserts', 'properties.bootstrap.servers' = '{}', 'key.format' = 'raw',
+         'value.format' = 'json', 'value.fields-include' = 'EXCEPT_KEY', {END});",
+        kafka.bootstrap()
+    );
+    lab.run(&format!(
+        "{table} CREATE TABLE o (n BIGINT, s BIGINT) WITH ('connector' = 'filesystem', 'path' = 'o',
+         'format' = 'changelog-json'); INSERT INTO o SELECT COUNT(*), SUM(n) FROM t"
+    ));
+    let last = lab.lines("o");
+    assert!(last.iter().any(|line| line.contains(r#""n":2,"s":7"#)), "{last:?}");
+}
+
+#[test]
+fn a_job_goes_on_where_it_was_and_tells_the_group() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-resume", 2).unwrap();
+    let job = format!(
+        "SET 'execution.checkpointing.dir' = 'ckpt'; SET 'execution.checkpointing.interval' = '100 ms';
+         SET 'pipeline.name' = 'job'; {}
+         CREATE TABLE o (x STRING) WITH ('connector' = 'filesystem', 'path' = 'o', 'format' = 'raw');
+         INSERT INTO o SELECT x FROM t",
+        table(
+            &kafka,
+            "x STRING",
+            "source-resume",
+            "'format' = 'raw', 'scan.startup.mode' = 'earliest-offset', 'properties.group.id' = 'resume',
+             'scan.topic-partition-discovery.interval' = '200 ms'"
+        )
+    );
+    let lines: Vec<String> = (0..100).map(|n| format!("{n:03}")).collect();
+    let part = |from: usize, to: usize| lines[from..to].iter().map(String::as_str).collect::<Vec<_>>();
+    kafka.produce("source-resume", &part(0, 40)).unwrap();
+    let run = lab.start(&job);
+    wait_until("the first rows", || lab.lines("o").len() == 40);
+    run.signal("KILL");
+    run.outcome();
+    kafka.produce("source-resume", &part(40, 70)).unwrap();
+    let run = lab.start(&job);
+    wait_until("those behind them", || lab.lines("o").len() == 70);
+    kafka.create_partitions("source-resume", 3).unwrap();
+    kafka.produce_with("source-resume", &part(70, 100), &["parse.key=false"]).unwrap();
+    wait_until("those of the new partition too", || lab.lines("o").len() == 100);
+    run.signal("TERM");
+    assert_eq!(run.outcome().status, Some(0));
+    assert_eq!(lab.lines("o"), lines);
+    // Another reader begins where the group is: behind everything.
+    let other = table(
+        &kafka,
+        "x STRING",
+        "source-resume",
+        &format!("'format' = 'raw', 'properties.group.id' = 'resume', 'properties.auto.offset.reset' = 'earliest', {END}"),
+    );
+    assert_eq!(lab.query(&format!("{other} SELECT x FROM t")), Vec::<String>::new());
+}
+
+#[test]
+fn messages_that_are_gone_are_counted() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-lost", 1).unwrap();
+    kafka.produce("source-lost", &["a", "b", "c", "d"]).unwrap();
+    kafka.delete_records("source-lost", 0, 3).unwrap();
+    let at = "'format' = 'raw', 'scan.startup.mode' = 'specific-offsets',
+         'scan.startup.specific-offsets' = 'partition:0,offset:1', 'scan.bounded.mode' = 'latest-offset'";
+    let said = lab.fails(1, &format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", at)));
+    assert!(said.contains("2 messages of 'source-lost[0]' are lost") && said.contains("scan.lost-offsets"), "{said}");
+    let on = format!("{at}, 'scan.lost-offsets' = 'continue'");
+    assert_eq!(lab.query(&format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", &on))), ["d"]);
+}
+
+#[test]
+fn an_empty_partition_holds_time_back_only_until_it_is_idle() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-idle", 2).unwrap();
+    let properties = ["parse.key=true", "key.separator=|"];
+    let lines: Vec<String> = (1..6).map(|n| format!(r#"one|{{"ts":"2026-01-01 00:00:0{n}"}}"#)).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    kafka.produce_with("source-idle", &lines, &properties).unwrap();
+    let job = format!(
+        "SET 'execution.checkpointing.dir' = 'ckpt'; SET 'execution.checkpointing.interval' = '100 ms';
+         SET 'pipeline.name' = 'job'; {}
+         CREATE TABLE o (n BIGINT) WITH ('connector' = 'filesystem', 'path' = 'o', 'format' = 'csv');
+         INSERT INTO o SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' SECOND))
+         GROUP BY window_start, window_end",
+        table(
+            &kafka,
+            "ts TIMESTAMP(3), WATERMARK FOR ts AS ts",
+            "source-idle",
+            "'format' = 'json', 'scan.startup.mode' = 'earliest-offset', 'scan.watermark.idle-timeout' = '1 s'"
+        )
+    );
+    let run = lab.start(&job);
+    wait_until("windows that are closed", || lab.lines("o").len() == 4);
+    run.signal("TERM");
+    assert_eq!(run.outcome().status, Some(0));
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    let lab = Lab::new();
+    let refused = |columns: &str, options: &str, words: &str| {
+        let sql = format!(
+            "CREATE TABLE t ({columns}) WITH ('connector' = 'kafka', 'properties.bootstrap.servers' = 'localhost:1',
+             {options}); SELECT 1 FROM t"
+        );
+        let said = lab.fails(2, &sql);
+        assert!(said.contains(words), "{options}: {said}");
+    };
+    let json = |options: &str| format!("'topic' = 'x', 'format' = 'json', {options}");
+    refused("a INT", "'format' = 'json'", "needs the option 'topic' or 'topic-pattern'");
+    refused("a INT", &json("'scan.startup.mode' = 'timestamp'"), "scan.startup.timestamp-millis");
+    refused("a INT", &json("'key.format' = 'raw'"), "needs 'key.fields'");
+    refused("a INT", &json("'key.format' = 'raw', 'key.fields' = 'b'"), "no physical column 'b'");
+    refused("a INT", &json("'key.format' = 'json', 'key.fields' = 'a', 'key.json.x' = 'y'"), "has no option 'json.x'");
+    refused("a INT", &json("'properties.fetch.min.byte' = '1'"), "did you mean 'fetch.min.bytes'");
+    refused("a INT", &json("'properties.ssl.truststore.location' = '/x/trust.jks'"), "keytool -importkeystore");
+    refused("a INT, o INT METADATA FROM 'ofset'", &json("'scan.parallelism' = '2'"), "did you mean 'offset'");
+    refused("a INT, PRIMARY KEY (a) NOT ENFORCED", &json("'scan.parallelism' = '2'"), "use connector 'upsert-kafka'");
+    let jaas = "'properties.security.protocol' = 'SASL_PLAINTEXT', 'properties.sasl.mechanism' = 'PLAIN',
+         'properties.sasl.jaas.config' = 'x.ScramLoginModule required username=\"u\" password=\"geheim\";'";
+    refused("a INT", &json(jaas), "ScramLoginModule isn't for 'sasl.mechanism' = 'PLAIN'");
+}
