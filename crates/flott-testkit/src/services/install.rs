@@ -146,11 +146,24 @@ fn download(artifacts: &[&Artifact], directory: &Path) -> Result<(), String> {
     }
     let mirror = mirror();
     let mut curl = Command::new("curl");
-    curl.args(["--fail", "--silent", "--show-error", "--location", "--retry", "3", "--parallel"]);
+    curl.args(["--fail", "--silent", "--show-error", "--location", "--retry", "3", "--fail-early"]);
+    curl.arg("--parallel");
     for artifact in artifacts {
         curl.args(["--output", &artifact.name, &format!("{mirror}/{}", artifact.path)]);
     }
-    run(curl.current_dir(directory))
+    let told = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => "there is no program 'curl'".to_string(),
+        _ => error.to_string(),
+    };
+    let ended = curl.current_dir(directory).output().map_err(told)?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    // Between its messages it draws how far it is.
+    let said = String::from_utf8_lossy(&ended.stderr);
+    let why =
+        said.lines().find_map(|line| Some(line.split_once("curl: ")?.1.trim())).unwrap_or("curl failed");
+    Err(format!("{mirror}: {why}"))
 }
 
 /// The Maven repository to ask.
