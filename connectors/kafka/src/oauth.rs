@@ -63,7 +63,8 @@ impl TokenSource {
             }
             TokenSource::Endpoint { url, id, secret, scope } => {
                 let answer = ask(url, id, secret, scope.as_deref())?;
-                read(&answer, id, now).ok_or_else(|| format!("{url} gives no token: 'access_token' is missing"))
+                read(&answer, id, now)
+                    .ok_or_else(|| format!("{url} gives no token: 'access_token' is missing"))
             }
         }
     }

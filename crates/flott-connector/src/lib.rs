@@ -47,6 +47,6 @@ pub use option::{OptionDef, OptionKind};
 pub use registry::{Changelog, Connector, Doubt, FormatUse, Registry, Role, Weight};
 pub use sink::{Committable, Committer, Sink, SinkGuarantee, SinkRequest, SinkWriter, WriterFigures};
 pub use source::{
-    Blocks, BufferPool, Chunk, Decoded, Decoder, Idleness, OnError, Origin, Payload, ReadContext, ReaderFigures, Reject,
-    ScanRequest, Source, SourceReader, SplitInfo, SplitLag, SplitTime,
+    Blocks, BufferPool, Chunk, Decoded, Decoder, Idleness, OnError, Origin, Payload, ReadContext,
+    ReaderFigures, Reject, ScanRequest, Source, SourceReader, SplitInfo, SplitLag, SplitTime,
 };

@@ -223,7 +223,12 @@ impl ChunkQueue {
             splits: open
                 .iter()
                 .take(splits)
-                .map(|(time, at)| SplitSample { number: *at, name: name(at), watermark: Some(*time), lag: None })
+                .map(|(time, at)| SplitSample {
+                    number: *at,
+                    name: name(at),
+                    watermark: Some(*time),
+                    lag: None,
+                })
                 .collect(),
         }
     }

@@ -103,7 +103,12 @@ impl Collector for Exposed {
                 (labels, it.records)
             })
         });
-        gauges(&mut encoder, "source_lag_records", "Records of a log that are there and aren't read yet", lag)?;
+        gauges(
+            &mut encoder,
+            "source_lag_records",
+            "Records of a log that are there and aren't read yet",
+            lag,
+        )?;
         let sinks = summary.sinks.iter().map(|s| (vec![("sink", s.name.clone())], s.written));
         family(&mut encoder, "written_rows", "Rows written", sinks)?;
         let changes = summary.sinks.iter().flat_map(|sink| {

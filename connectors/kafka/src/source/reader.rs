@@ -465,7 +465,8 @@ impl KafkaReader {
             let end = self.fetcher.known_end(&split.topic, split.place.partition)?;
             let end = split.place.end.map_or(end, |it| it.min(end));
             // Ends of transactions are no messages, but have offsets.
-            let lag = if split.at_end || split.ended { split.fetched } else { end }.saturating_sub(split.place.next);
+            let lag = if split.at_end || split.ended { split.fetched } else { end }
+                .saturating_sub(split.place.next);
             let records = u64::try_from(lag).unwrap_or(0);
             Some(SplitLag { split_number: split.place.number, split: split.info.clone(), records })
         };

@@ -37,7 +37,8 @@ fn a_row_is_made_of_key_value_and_metadata() {
     let properties = ["parse.key=true", "key.separator=|", "parse.headers=true", "headers.delimiter=#"];
     let lines = [r#"a:1,b:2,a:3#{"id":7}|{"name":"x"}"#, r#"a:9#{"id":8}|{"name":"y","id":0}"#];
     kafka.produce_with("source-parts", &lines, &properties).unwrap();
-    let columns = "k_id BIGINT, name STRING, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL,
+    let columns =
+        "k_id BIGINT, name STRING, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL,
          topic STRING METADATA VIRTUAL, kind STRING METADATA FROM 'timestamp-type' VIRTUAL,
          ts TIMESTAMP(3) METADATA FROM 'timestamp', h MAP<STRING, BYTES> METADATA FROM 'headers',
          epoch INT METADATA FROM 'leader-epoch' VIRTUAL";
@@ -50,7 +51,10 @@ fn a_row_is_made_of_key_value_and_metadata() {
         "{table} SELECT k_id, name, `partition`, `offset`, topic, kind, DECODE(h['a'], 'UTF-8'), CARDINALITY(h), epoch,
          ts > TIMESTAMP '2020-01-01 00:00:00' FROM t"
     ));
-    assert_eq!(rows, ["7,x,0,0,source-parts,CreateTime,3,2,0,true", "8,y,0,1,source-parts,CreateTime,9,1,0,true"]);
+    assert_eq!(
+        rows,
+        ["7,x,0,0,source-parts,CreateTime,3,2,0,true", "8,y,0,1,source-parts,CreateTime,9,1,0,true"]
+    );
     let filtered = lab.query(&format!("{table} SELECT name FROM t WHERE k_id = 8 AND `offset` > 0"));
     assert_eq!(filtered, ["y"]);
 }
@@ -76,7 +80,10 @@ fn every_way_to_begin_and_to_end() {
     let ends = "'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'specific-offsets',
          'scan.bounded.specific-offsets' = 'partition:1,offset:3'";
     assert_eq!(count(ends), 3, "a partition without an end isn't read");
-    assert_eq!(count(&format!("'scan.startup.mode' = 'timestamp', 'scan.startup.timestamp-millis' = '0', {END}")), 20);
+    assert_eq!(
+        count(&format!("'scan.startup.mode' = 'timestamp', 'scan.startup.timestamp-millis' = '0', {END}")),
+        20
+    );
     let late = "'scan.startup.mode' = 'timestamp', 'scan.startup.timestamp-millis' = '4102444800000'";
     assert_eq!(count(&format!("{late}, {END}")), 0, "no message is of that time: the end");
     let until = "'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'timestamp',
@@ -86,7 +93,10 @@ fn every_way_to_begin_and_to_end() {
     assert_eq!(count(&format!("{group}, 'properties.auto.offset.reset' = 'earliest', {END}")), 20);
     let table = table(&kafka, "n INT", "source-modes", &format!("'format' = 'csv', {group}, {END}"));
     let said = lab.fails(1, &format!("{table} SELECT n FROM t"));
-    assert!(said.contains("'nobody' has committed no offset") && said.contains("auto.offset.reset"), "{said}");
+    assert!(
+        said.contains("'nobody' has committed no offset") && said.contains("auto.offset.reset"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -100,7 +110,8 @@ fn several_topics_and_patterns() {
     let rows = |table: &str| sorted(lab.query(&format!("{table} SELECT x FROM t")));
     let raw = format!("'format' = 'raw', {ALL}");
     assert_eq!(rows(&table(&kafka, "x STRING", "source-many-a;source-many-b", &raw)), ["a", "b"]);
-    let pattern = table(&kafka, "x STRING", "", &raw).replace("'topic' = ''", "'topic-pattern' = 'source-many-b.*'");
+    let pattern =
+        table(&kafka, "x STRING", "", &raw).replace("'topic' = ''", "'topic-pattern' = 'source-many-b.*'");
     assert_eq!(rows(&pattern), ["b", "c"]);
     let said = lab.fails(1, &format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-many-x", &raw)));
     assert!(said.contains("FLT-2201") && said.contains("did you mean 'source-many-"), "{said}");
@@ -114,8 +125,10 @@ fn what_cannot_be_read_is_a_dead_letter_of_its_partition_and_offset() {
     let properties = ["parse.key=true", "key.separator=|"];
     let lines = [r#"{"k":1}|{"v":1}"#, r#"{"k":2}|no json"#, r#"no key|{"v":3}"#, r#"{"k":4}|{"v":4}"#];
     kafka.produce_with("source-bad", &lines, &properties).unwrap();
-    let options = format!("'key.format' = 'json', 'key.fields' = 'k', 'value.format' = 'json',
-         'value.fields-include' = 'EXCEPT_KEY', {ALL}");
+    let options = format!(
+        "'key.format' = 'json', 'key.fields' = 'k', 'value.format' = 'json',
+         'value.fields-include' = 'EXCEPT_KEY', {ALL}"
+    );
     let table = table(&kafka, "k INT, v INT", "source-bad", &options);
     assert_eq!(lab.query(&format!("{table} SELECT k, v FROM t")), ["1,1", "4,4"]);
     let letters: Vec<(String, u64)> = lab.letters().into_iter().map(|it| (it.split, it.offset)).collect();
@@ -128,7 +141,16 @@ fn upserts_are_rows_of_their_keys_and_null_deletes() {
     let lab = Lab::new();
     kafka.create_topic("source-upserts", 1).unwrap();
     let properties = ["parse.key=true", "key.separator=|", "null.marker=gone"];
-    let lines = [r#"a|{"n":1}"#, r#"b|{"n":1}"#, r#"a|{"n":2}"#, "b|gone", "c|gone", r#"b|{"n":5}"#, r#"d|{"n":6}"#, "d|gone"];
+    let lines = [
+        r#"a|{"n":1}"#,
+        r#"b|{"n":1}"#,
+        r#"a|{"n":2}"#,
+        "b|gone",
+        "c|gone",
+        r#"b|{"n":5}"#,
+        r#"d|{"n":6}"#,
+        "d|gone",
+    ];
     kafka.produce_with("source-upserts", &lines, &properties).unwrap();
     let table = format!(
         "CREATE TABLE t (word STRING, n BIGINT, PRIMARY KEY (word) NOT ENFORCED) WITH ('connector' = 'upsert-kafka',
@@ -183,7 +205,9 @@ fn a_job_goes_on_where_it_was_and_tells_the_group() {
         &kafka,
         "x STRING",
         "source-resume",
-        &format!("'format' = 'raw', 'properties.group.id' = 'resume', 'properties.auto.offset.reset' = 'earliest', {END}"),
+        &format!(
+            "'format' = 'raw', 'properties.group.id' = 'resume', 'properties.auto.offset.reset' = 'earliest', {END}"
+        ),
     );
     assert_eq!(lab.query(&format!("{other} SELECT x FROM t")), Vec::<String>::new());
 }
@@ -198,9 +222,15 @@ fn messages_that_are_gone_are_counted() {
     let at = "'format' = 'raw', 'scan.startup.mode' = 'specific-offsets',
          'scan.startup.specific-offsets' = 'partition:0,offset:1', 'scan.bounded.mode' = 'latest-offset'";
     let said = lab.fails(1, &format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", at)));
-    assert!(said.contains("2 messages of 'source-lost[0]' are lost") && said.contains("scan.lost-offsets"), "{said}");
+    assert!(
+        said.contains("2 messages of 'source-lost[0]' are lost") && said.contains("scan.lost-offsets"),
+        "{said}"
+    );
     let on = format!("{at}, 'scan.lost-offsets' = 'continue'");
-    assert_eq!(lab.query(&format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", &on))), ["d"]);
+    assert_eq!(
+        lab.query(&format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", &on))),
+        ["d"]
+    );
 }
 
 #[test]
@@ -247,11 +277,23 @@ fn options_that_make_no_sense_are_refused() {
     refused("a INT", &json("'scan.startup.mode' = 'timestamp'"), "scan.startup.timestamp-millis");
     refused("a INT", &json("'key.format' = 'raw'"), "needs 'key.fields'");
     refused("a INT", &json("'key.format' = 'raw', 'key.fields' = 'b'"), "no physical column 'b'");
-    refused("a INT", &json("'key.format' = 'json', 'key.fields' = 'a', 'key.json.x' = 'y'"), "has no option 'json.x'");
+    refused(
+        "a INT",
+        &json("'key.format' = 'json', 'key.fields' = 'a', 'key.json.x' = 'y'"),
+        "has no option 'json.x'",
+    );
     refused("a INT", &json("'properties.fetch.min.byte' = '1'"), "did you mean 'fetch.min.bytes'");
-    refused("a INT", &json("'properties.ssl.truststore.location' = '/x/trust.jks'"), "keytool -importkeystore");
+    refused(
+        "a INT",
+        &json("'properties.ssl.truststore.location' = '/x/trust.jks'"),
+        "keytool -importkeystore",
+    );
     refused("a INT, o INT METADATA FROM 'ofset'", &json("'scan.parallelism' = '2'"), "did you mean 'offset'");
-    refused("a INT, PRIMARY KEY (a) NOT ENFORCED", &json("'scan.parallelism' = '2'"), "use connector 'upsert-kafka'");
+    refused(
+        "a INT, PRIMARY KEY (a) NOT ENFORCED",
+        &json("'scan.parallelism' = '2'"),
+        "use connector 'upsert-kafka'",
+    );
     let jaas = "'properties.security.protocol' = 'SASL_PLAINTEXT', 'properties.sasl.mechanism' = 'PLAIN',
          'properties.sasl.jaas.config' = 'x.ScramLoginModule required username=\"u\" password=\"geheim\";'";
     refused("a INT", &json(jaas), "ScramLoginModule isn't for 'sasl.mechanism' = 'PLAIN'");
