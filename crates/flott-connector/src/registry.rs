@@ -284,6 +284,18 @@ impl Registry {
         self.looks_outside = looks;
         self
     }
+    /// What weakens the promise of a pipeline that uses this table so, as far as is known.
+    ///
+    /// # Errors
+    /// As [`Registry::connector_of`].
+    pub fn doubts(&self, table: &TableDescription, role: Role, job_options: &Options) -> Result<Vec<Doubt>> {
+        let connector = self.connector_of(table)?;
+        let mut doubts = connector.doubts(table, role, job_options);
+        if self.looks_outside {
+            doubts.extend(connector.doubts_outside(table, role, job_options));
+        }
+        Ok(doubts)
+    }
     /// Why the table can't be read again from where a run was; `None` if it can, as far as is known.
     ///
     /// # Errors

@@ -188,6 +188,9 @@ fn properties(plan: &StreamPlan, id: usize) -> Vec<(&'static str, String)> {
             for note in &sink.guarantee.notes {
                 out.push(("computed again", note.clone()));
             }
+            for advice in &sink.guarantee.advice {
+                out.push(("to know", advice.clone()));
+            }
         }
     }
     out.push(("schema", node.schema.to_string()));

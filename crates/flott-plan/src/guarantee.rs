@@ -142,6 +142,8 @@ pub struct Guarantee {
     pub obstacles: Vec<Obstacle>,
     /// What is good to know all the same.
     pub notes: Vec<String>,
+    /// What an operator should know of servers and settings; the promise stands.
+    pub advice: Vec<String>,
     /// What the script asks for, and where it says so.
     asked: Option<(Asked, Span)>,
 }
@@ -182,7 +184,13 @@ pub struct Evidence<'a> {
 pub fn of(target: &SinkTarget, name: &str, evidence: &Evidence<'_>) -> Result<Guarantee> {
     let SinkTarget::Table(table) = target else {
         let promise = Promise::AtLeastOnceImmediate;
-        return Ok(Guarantee { promise, obstacles: Vec::new(), notes: Vec::new(), asked: None });
+        return Ok(Guarantee {
+            promise,
+            obstacles: Vec::new(),
+            notes: Vec::new(),
+            advice: Vec::new(),
+            asked: None,
+        });
     };
     let behind = behind(evidence.plan, evidence.inputs);
     let unrepeatable = unrepeatable(&behind, evidence.registry)?;
@@ -193,9 +201,12 @@ pub fn of(target: &SinkTarget, name: &str, evidence: &Evidence<'_>) -> Result<Gu
     }
     let replays = obstacles.is_empty();
     let checkpoints = has_checkpoints(evidence.options);
-    let mut doubts = connector.doubts(table, Role::Sink, evidence.options);
-    for (table, connector) in tables_read(&behind, evidence.registry)? {
-        doubts.extend(connector.doubts(table, Role::Source, evidence.options));
+    let mut doubts = evidence.registry.doubts(table, Role::Sink, evidence.options)?;
+    for table in tables_read(&behind) {
+        doubts.extend(evidence.registry.doubts(table, Role::Source, evidence.options)?);
+    }
+    if connector.sink_guarantee(table) == SinkGuarantee::Deciding {
+        in_one_transaction(table, connector, evidence)?;
     }
     let promise = match connector.sink_guarantee(table) {
         SinkGuarantee::Discards => {
@@ -220,17 +231,17 @@ pub fn of(target: &SinkTarget, name: &str, evidence: &Evidence<'_>) -> Result<Gu
         }
     };
     let promise = doubts.iter().fold(promise, |promise, doubt| promise.less(doubt.weight));
-    let mut notes = notes(&behind);
+    let (notes, mut advice) = (notes(&behind), Vec::new());
     for Doubt { what, way_out, weight } in doubts {
         match weight {
-            Weight::Note => notes.push(what),
+            Weight::Note => advice.push(format!("{what}: {way_out}")),
             Weight::Doubles | Weight::Loses => {
                 obstacles.push(Obstacle { what, way_out, loses: weight == Weight::Loses });
             }
         }
     }
     let asked = asked(table, evidence.options)?;
-    let guarantee = Guarantee { promise, obstacles, notes, asked };
+    let guarantee = Guarantee { promise, obstacles, notes, advice, asked };
     if let Some((asked, span)) = asked
         && !asked.is_held_by(promise)
     {
@@ -261,6 +272,33 @@ impl StreamPlan {
         }
         None
     }
+}
+
+/// A job has one transaction: its deciding tables must all be written in the same.
+fn in_one_transaction(
+    table: &TableDescription,
+    connector: &Arc<dyn Connector>,
+    evidence: &Evidence<'_>,
+) -> Result<()> {
+    for (_, sink) in evidence.plan.sinks() {
+        let SinkTarget::Table(other) = &sink.target else { continue };
+        let theirs = evidence.registry.connector_of(other)?;
+        if theirs.sink_guarantee(other) != SinkGuarantee::Deciding {
+            continue;
+        }
+        let (one, two) = (theirs.transaction(other), connector.transaction(table));
+        if one != two {
+            let message = format!(
+                "'{}' and '{}' can't be written exactly once in one job, as no transaction spans both: {one}; {two}",
+                other.name, table.name
+            );
+            return Err(Diagnostic::error(Code::UnsupportedUse, message)
+                .at(evidence.span)
+                .related(sink.span, "the other one")
+                .help("write them in two jobs, or one of them at least once"));
+        }
+    }
+    Ok(())
 }
 
 /// `sink`: its name, and its table's.
@@ -368,17 +406,14 @@ fn behind<'a>(plan: &'a StreamPlan, inputs: &[NodeId]) -> Vec<&'a Node> {
 /// Sources that can't be read again from where they were.
 fn unrepeatable(behind: &[&Node], registry: &Registry) -> Result<Vec<Obstacle>> {
     let mut out = Vec::new();
-    for (table, _) in tables_read(behind, registry)? {
+    for table in tables_read(behind) {
         out.extend(registry.once_only(table)?.map(|why| once_only(format!("source '{}' {why}", table.name))));
     }
     Ok(out)
 }
 
 /// The tables that these nodes read.
-fn tables_read<'a>(
-    behind: &[&'a Node],
-    registry: &'a Registry,
-) -> Result<Vec<(&'a TableDescription, &'a Arc<dyn Connector>)>> {
+fn tables_read<'a>(behind: &[&'a Node]) -> Vec<&'a TableDescription> {
     let table = |node: &&'a Node| match &node.kind {
         NodeKind::Source(source) => match &source.input {
             SourceInput::Table { table, .. } => Some(table),
@@ -386,7 +421,7 @@ fn tables_read<'a>(
         },
         _ => None,
     };
-    behind.iter().filter_map(table).map(|table| Ok((table, registry.connector_of(table)?))).collect()
+    behind.iter().filter_map(table).collect()
 }
 
 /// Sources that read what the sink replaces: once it is replaced, they give something else.

@@ -108,6 +108,9 @@ fn promises(checked: &Checked) -> String {
         for note in &guarantee.notes {
             out += &format!("  {:width$}    computed again after a failure, {note}\n", "");
         }
+        for advice in &guarantee.advice {
+            out += &format!("  {:width$}    {advice}\n", "");
+        }
     }
     if let Some(place) = &checked.in_memory {
         let place = place.display();
