@@ -168,6 +168,14 @@ impl Settings {
         option(options, prefix, "subject").map(|(_, it)| it.value.as_str())
     }
 
+    /// Names the subject of a sink that doesn't, as Confluent's serializers do: `<topic>-key`, `<topic>-value`.
+    pub fn complete_subject(options: &mut Options, prefix: &str, topic: &str, is_key: bool) {
+        if Self::subject(options, prefix).is_none() {
+            let side = if is_key { "key" } else { "value" };
+            options.set(format!("{prefix}.subject"), format!("{topic}-{side}"));
+        }
+    }
+
     /// Whether a sink registers its schema.
     ///
     /// # Errors

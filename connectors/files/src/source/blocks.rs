@@ -194,3 +194,72 @@ impl BlockFile {
 fn unreadable(path: &std::path::Path, why: &str) -> Box<Diagnostic> {
     Diagnostic::error(Code::InputUnreadable, format!("cannot read '{}' as avro: {why}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str) -> PathBuf {
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/avro")).join(name)
+    }
+
+    fn open(name: &str, chunk_bytes: usize, place: Place) -> Result<BlockFile> {
+        let path = file(name);
+        let size = std::fs::metadata(&path).ok().map(|it| it.len());
+        BlockFile::open(path, Arc::new(SplitInfo { size, ..SplitInfo::default() }), chunk_bytes, place)
+    }
+
+    /// The text of all chunks, and the place behind each.
+    fn read(mut file: BlockFile) -> (Vec<u8>, Vec<(usize, Place)>) {
+        let (mut text, mut places) = (Vec::new(), Vec::new());
+        let start = file.place().tail.bytes;
+        while let Some(cut) = file.next(&BufferPool::default()).unwrap() {
+            assert_eq!(cut.offset, start + text.len() as u64);
+            text.extend(cut.blocks.bytes);
+            places.push((text.len(), cut.end));
+        }
+        assert!(file.is_ended());
+        (text, places)
+    }
+
+    #[test]
+    fn reading_goes_on_at_every_block() {
+        let (plain, _) = read(open("fastavro-null.avro", 1, Place::default()).unwrap());
+        for name in
+            ["fastavro-null.avro", "fastavro-deflate.avro", "fastavro-snappy.avro", "fastavro-zstandard.avro"]
+        {
+            let (text, places) = read(open(name, 1, Place::default()).unwrap());
+            assert_eq!(text, plain, "{name}");
+            assert!(places.len() > 3);
+            for (length, place) in &places {
+                let (rest, _) = read(open(name, 7000, *place).unwrap());
+                assert_eq!(rest, text[*length..], "{name} at {length}");
+            }
+        }
+        let (_, places) = read(open("fastavro-null.avro", 1, Place::default()).unwrap());
+        let error = open("apache.avro", 1, places[0].1).map(|_| ()).unwrap_err();
+        assert_eq!(error.code, Code::CheckpointUnusable);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_is_an_error() {
+        let bytes = std::fs::read(file("fastavro-snappy.avro")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cut.avro");
+        let outcome = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            let mut file = BlockFile::open(path.clone(), Arc::default(), 1, Place::default())?;
+            while file.next(&BufferPool::default())?.is_some() {}
+            Ok::<(), Box<Diagnostic>>(())
+        };
+        assert!(outcome(&bytes).is_ok());
+        for cut in [2, 100, bytes.len() - 1, bytes.len() - 20] {
+            let error = outcome(&bytes[..cut]).unwrap_err();
+            assert!(error.code == Code::InputUnreadable && error.message.contains("cut.avro"), "{error}");
+        }
+        let mut damaged = bytes.clone();
+        let last = damaged.len() - 40;
+        damaged[last] ^= 1;
+        assert!(outcome(&damaged).unwrap_err().message.contains("(at byte "));
+    }
+}

@@ -1,0 +1,166 @@
+//! Messages that name their schema, and envelopes, with a registry of a few lines.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    sync::Mutex,
+};
+
+use arrow::array::AsArray;
+use flott_types::{Code, RowKind};
+
+use super::*;
+use crate::avro::{AvroConfluent, DebeziumAvroConfluent};
+
+/// A registry that gives every schema the next id; its URL.
+#[allow(clippy::disallowed_methods, reason = "a server of a test ends with the test")]
+fn registry() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let schemas: Arc<Mutex<Vec<String>>> = Arc::default();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let (mut first, mut length) = (String::new(), 0);
+            reader.read_line(&mut first).unwrap();
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let path = first.split_whitespace().nth(1).unwrap();
+            let mut schemas = schemas.lock().unwrap();
+            let (status, answer) = if let Some(id) = path.strip_prefix("/schemas/ids/") {
+                match schemas.get(id.parse::<usize>().unwrap()) {
+                    Some(schema) => (200, serde_json::json!({"schema": schema})),
+                    None => (404, serde_json::json!({"error_code": 40403})),
+                }
+            } else {
+                let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                schemas.push(body["schema"].as_str().unwrap().to_string());
+                (200, serde_json::json!({"id": schemas.len() - 1}))
+            };
+            let answer = answer.to_string();
+            let head = format!(
+                "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                answer.len()
+            );
+            reader.get_mut().write_all(format!("{head}{answer}").as_bytes()).unwrap();
+        }
+    });
+    url
+}
+
+fn registered(
+    prefix: &str,
+    url: &str,
+    columns: &[(&str, DataType)],
+    more: &[(&str, &str)],
+) -> TableDescription {
+    let mut table = table(columns, &[]);
+    table.options.set(format!("{prefix}.url"), url);
+    table.options.set(format!("{prefix}.subject"), "t-value");
+    more.iter().for_each(|(key, value)| table.options.set(format!("{prefix}.{key}"), *value));
+    table
+}
+
+#[test]
+fn each_message_is_read_in_the_schema_it_names() {
+    let url = registry();
+    let writer = |columns: &[(&str, DataType)], line: &str| {
+        let table = registered("avro-confluent", &url, columns, &[]);
+        encode(&AvroConfluent, &table, &rows(&table, line), None).unwrap().get(0).unwrap().to_vec()
+    };
+    let old = writer(&[("id", DataType::int()), ("gone", DataType::string())], r#"{"id":1,"gone":"x"}"#);
+    let new = writer(&[("n", DataType::string()), ("id", DataType::bigint())], r#"{"id":2,"n":"b"}"#);
+    let other = writer(&[("id", DataType::string())], r#"{"id":"three"}"#);
+    assert_eq!((&old[..5], &new[..5]), (&[0, 0, 0, 0, 0][..], &[0, 0, 0, 0, 1][..]));
+    let columns = [("id", DataType::bigint()), ("n", DataType::string())];
+    let table = registered("avro-confluent", &url, &columns, &[]);
+    let unknown = [0, 0, 0, 0, 99, 2];
+    let longer = [new.clone(), vec![0]].concat();
+    let all: [&[u8]; 7] = [&old, &new, &unknown, &other, b"{}", &longer, &old];
+    let decoded = decode(&AvroConfluent, &table, &[0, 1], messages(all.map(Some))).unwrap();
+    let expected = rows(&table, "{\"id\":1}\n{\"id\":2,\"n\":\"b\"}\n{\"id\":1}");
+    assert_eq!(decoded.batch, expected);
+    let problems: Vec<&str> = decoded.rejected.iter().map(|it| it.message.as_str()).collect();
+    assert!(problems[0].ends_with("has no schema 99"), "{problems:?}");
+    assert_eq!(problems[1], "schema 2 of the registry: field 'id': 'string' can't be read as BIGINT");
+    assert_eq!(problems[2], "2 bytes are too few for the id of a schema");
+    assert_eq!(problems[3], "1 bytes are left behind the record");
+}
+
+#[test]
+fn a_schema_that_is_given_is_registered_and_written() {
+    let url = registry();
+    let schema = r#"{"type":"record","name":"r","fields":[
+        {"name":"e","type":[{"type":"enum","name":"e","symbols":["A","B"]},"null"]},
+        {"name":"id","type":"long"}]}"#;
+    let columns = [("id", DataType::bigint().not_null()), ("e", DataType::string())];
+    let table = registered("avro-confluent", &url, &columns, &[("schema", schema)]);
+    let batch = rows(&table, "{\"id\":1,\"e\":\"B\"}\n{\"id\":2}");
+    let written = encode(&AvroConfluent, &table, &batch, None).unwrap();
+    assert_eq!(written.get(0).unwrap()[5..], [0, 2, 2]);
+    assert_eq!(written.get(1).unwrap()[5..], [2, 4]);
+    let decoded = decode(&AvroConfluent, &table, &[0, 1], messages(written.iter())).unwrap();
+    assert_eq!(decoded.batch, batch);
+    let wrong = rows(&table, "{\"id\":1,\"e\":\"C\"}");
+    let error = encode(&AvroConfluent, &table, &wrong, None).unwrap_err();
+    assert_eq!(error.message, "column 'e': 'C' is no symbol of the enum");
+}
+
+#[test]
+fn changes_in_their_envelopes() {
+    let url = registry();
+    let columns = [("id", DataType::bigint().not_null()), ("n", DataType::string())];
+    let table = registered("debezium-avro-confluent", &url, &columns, &[]);
+    let format = DebeziumAvroConfluent;
+    let batch =
+        rows(&table, "{\"id\":1,\"n\":\"a\"}\n{\"id\":1,\"n\":\"a\"}\n{\"id\":1,\"n\":\"b\"}\n{\"id\":1}");
+    let kinds = Int8Array::from(RowKind::ALL.map(RowKind::number).to_vec());
+    let written = encode(&format, &table, &batch, Some(&kinds)).unwrap();
+    // Union with the record, no row before, a row after it, op.
+    assert_eq!(written.get(0).unwrap()[5..], [2, 0, 2, 2, 2, 2, b'a', 2, 2, b'c']);
+    // An update as a database tells it, in the schema that has just been registered.
+    let update = [0, 0, 0, 0, 0, 2, 2, 2, 0, 2, 2, 2, 2, b'z', 2, 2, b'u'];
+    let no_before = [0, 0, 0, 0, 0, 2, 0, 2, 2, 0, 2, 2, b'u'];
+    let odd = [0, 0, 0, 0, 0, 2, 0, 0, 2, 2, b'x'];
+    let all = written.iter().chain([Some(&update[..]), Some(&no_before), Some(&[]), None, Some(&odd)]);
+    let decoded = decode(&format, &table, &[1, 0], messages(all)).unwrap();
+    let kinds: Vec<&str> =
+        decoded.kinds.iter().flat_map(|it| it.values()).map(|it| RowKind::of(*it).unwrap().short()).collect();
+    assert_eq!(kinds, ["+I", "-D", "+I", "-D", "-U", "+U"]);
+    let names: Vec<Option<&str>> = first_column(&decoded).as_string::<i32>().iter().collect();
+    assert_eq!(names, [Some("a"), Some("a"), Some("b"), None, None, Some("z")]);
+    assert_eq!(decoded.rows, [0..0, 1..1, 2..2, 3..3, 4..4, 4..4]);
+    assert_eq!(decoded.skipped, 2);
+    let problems: Vec<&str> = decoded.rejected.iter().map(|it| it.message.as_str()).collect();
+    assert!(problems[0].contains("REPLICA IDENTITY"), "{problems:?}");
+    assert_eq!(problems[1], "field 'op': 'x' is none of c, r, u, d");
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let columns = [("id", DataType::bigint())];
+    let mut errors = Vec::new();
+    let bare = table(&columns, &[]);
+    AvroConfluent.validate(&FormatRequest { table: &bare, schema: bare.schema() }, &mut errors);
+    assert_eq!(errors.iter().map(|it| it.code).collect::<Vec<_>>(), [Code::MissingOption]);
+    let timestamps = registered("avro-confluent", "http://x", &[("t", of(TypeKind::Timestamp(6)))], &[]);
+    errors.clear();
+    AvroConfluent.validate(&FormatRequest { table: &timestamps, schema: timestamps.schema() }, &mut errors);
+    assert_eq!(errors[0].help, ["set 'avro-confluent.timestamp_mapping.legacy' = 'false'"]);
+    let schema = [("schema", r#"{"type":"record","name":"r","fields":[{"name":"id","type":"string"}]}"#)];
+    let unfit = registered("avro-confluent", "http://x", &columns, &schema);
+    errors.clear();
+    AvroConfluent.validate(&FormatRequest { table: &unfit, schema: unfit.schema() }, &mut errors);
+    assert!(errors[0].message.contains("'string' can't be read as BIGINT"), "{errors:?}");
+    assert!(AvroConfluent.framing(&Options::new()).is_err());
+}
