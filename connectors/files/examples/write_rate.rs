@@ -87,6 +87,7 @@ fn measure(path: String, megabytes: usize) -> Result<()> {
         job_id: String::new(),
         sink_number: 0,
         first_epoch: 0,
+        decider: None,
     };
     let batch = lines();
     let batches = (megabytes << 20) / batch.get_array_memory_size().max(1);

@@ -68,6 +68,7 @@ fn write(table: &TableDescription, batch: &RecordBatch, kinds: Option<&Int8Array
         job_id: String::new(),
         sink_number: 0,
         first_epoch: 0,
+        decider: None,
     };
     let sink = FilesystemConnector.sink(table, &job, &registry()).unwrap();
     let (mut committer, mut writer) = (sink.committer().unwrap(), sink.writer(0, 1).unwrap());

@@ -118,7 +118,7 @@ fn legacy_timestamps(options: &Options, prefix: &str) -> Result<bool> {
 /// The schema that the option gives, if it does.
 fn given_schema(options: &Options, prefix: &str) -> Result<Option<(String, Arc<Schema>)>> {
     let parse = |text: &str| Schema::parse(text).map(|it| (text.to_string(), Arc::new(it)));
-    Ok(options.parsed(&format!("{prefix}.schema"), parse)?)
+    options.parsed(&format!("{prefix}.schema"), parse)
 }
 
 /// The columns of a record: those of the table, or of the envelope around them.

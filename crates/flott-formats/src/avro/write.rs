@@ -257,7 +257,7 @@ impl Unfit {
         Box::new(Self { why: why.into(), path: Vec::new() })
     }
     #[cold]
-    fn diagnostic(mut self: Box<Self>, name: &str) -> Box<Diagnostic> {
+    fn diagnostic(mut self, name: &str) -> Box<Diagnostic> {
         self.path.push(name.to_string());
         self.path.reverse();
         let message = format!("column '{}': {}", self.path.join("."), self.why);
