@@ -150,5 +150,6 @@ pub(crate) fn job(run_id: &str) -> SinkRequest {
         job_id: String::new(),
         sink_number: 0,
         first_epoch: 0,
+        decider: None,
     }
 }

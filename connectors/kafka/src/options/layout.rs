@@ -56,7 +56,8 @@ const VALUE: FormatUse = FormatUse { option: VALUE_FORMAT, prefix: "value." };
 const KEY: FormatUse = FormatUse { option: KEY_FORMAT, prefix: "key." };
 
 /// Formats that write under a subject of their registry, which Flink derives from the topic.
-const SUBJECTS: [&str; 2] = ["avro-confluent.subject", "debezium-avro-confluent.subject"];
+const SUBJECTS: [&str; 3] =
+    ["avro-confluent.subject", "debezium-avro-confluent.subject", "protobuf-confluent.subject"];
 
 impl Layout {
     /// # Errors
@@ -131,7 +132,7 @@ fn part(
             options.insert(key, value.clone());
         }
     }
-    if let (Some(topic), true) = (table.options.get(TOPIC), format.name().ends_with("avro-confluent"))
+    if let (Some(topic), true) = (table.options.get(TOPIC), format.name().ends_with("-confluent"))
         && let [topic] = list(topic).as_slice()
     {
         let role = if it.option == KEY_FORMAT { "key" } else { "value" };

@@ -3,6 +3,7 @@
 mod changes;
 mod evolution;
 mod files;
+mod flink;
 
 use std::sync::Arc;
 

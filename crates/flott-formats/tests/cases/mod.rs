@@ -8,6 +8,7 @@ use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_connector::{ColumnKind, Format, TableColumn, TableDescription};
 use flott_expr::EvalContext;
 use flott_formats::{
+    avro::Avro,
     cdc::CdcJsonFormat,
     conformance::Case,
     csv::Csv,
@@ -136,6 +137,9 @@ pub fn all() -> Vec<Sample> {
     changes("canal-json", Arc::new(CdcJsonFormat::canal()), &split);
     changes("maxwell-json", Arc::new(CdcJsonFormat::maxwell()), &split);
     changes("ogg-json", Arc::new(CdcJsonFormat::ogg()), &split);
+
+    let options = [("avro.timestamp_mapping.legacy", "false")];
+    out.push(plain(case("avro", Arc::new(Avro), &both, &options), ANY));
 
     let mut columns = simple();
     columns.push(("texts", DataType::array(DataType::string())));
