@@ -19,6 +19,8 @@ FLOTT names the binary, FLOTT_FLINK_PYTHON a Python with apache-flink. Linux onl
 """
 import argparse, glob, json, os, shutil, signal, statistics, subprocess, sys, tempfile, time
 
+from flink_job import work
+
 QUERY = """SELECT * FROM (SELECT k, COUNT(*) AS n, SUM(v) AS total, MIN(v) AS least, MAX(v) AS most,
  MAX(note) AS note FROM readings GROUP BY k) WHERE n > 1"""
 
@@ -232,21 +234,6 @@ class FlinkCluster(Flink):
         self.kill(self.working)
 
 ENGINES = {"flott": Flott, "flott-standby": FlottStandby, "flink": Flink, "flink-cluster": FlinkCluster}
-
-def work(place):
-    """The process with Flink's client, and with its mini-cluster."""
-    from pyflink.common import Configuration
-    from pyflink.table import EnvironmentSettings, TableEnvironment
-    with open(f"{place}/job.json") as file:
-        job = json.load(file)
-    configuration = Configuration()
-    for name, value in job["options"].items():
-        configuration.set_string(name, value)
-    settings = EnvironmentSettings.new_instance().with_configuration(configuration).in_streaming_mode().build()
-    table = TableEnvironment.create(settings)
-    for statement in job["statements"][:-1]:
-        table.execute_sql(statement)
-    table.execute_sql(job["statements"][-1]).wait()
 
 def main():
     if sys.argv[1:2] == ["--work"]:

@@ -18,6 +18,8 @@ Linux only; standard library only.
 """
 import argparse, json, os, re, shutil, statistics, subprocess, sys, tempfile
 
+from flink_job import work
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 PART = 9973
 
@@ -116,20 +118,6 @@ def measure(engine, root, budget):
         sys.exit(f"{engine} failed: {place}/out")
     shutil.rmtree(place)
     return found
-
-def work(place):
-    from pyflink.common import Configuration
-    from pyflink.table import EnvironmentSettings, TableEnvironment
-    with open(f"{place}/job.json") as file:
-        job = json.load(file)
-    configuration = Configuration()
-    for name, value in job["options"].items():
-        configuration.set_string(name, value)
-    settings = EnvironmentSettings.new_instance().with_configuration(configuration).in_streaming_mode().build()
-    table = TableEnvironment.create(settings)
-    for statement in job["statements"][:-1]:
-        table.execute_sql(statement)
-    table.execute_sql(job["statements"][-1]).wait()
 
 def main():
     if sys.argv[1:2] == ["--work-at"]:

@@ -15,6 +15,8 @@
 //!   standby        two processes, one job: who runs it, who takes over, who is shut out
 //!   event_time     clocks that go back, rows from the future, late rows, silence, crowds
 //!   parallelism    the same rows at any parallelism
+//!   mishaps        directories full, gone or not to be written to; commands at the wrong moment
+//!   promises       promises that go by what is there, options out of range or without effect
 //!   why            what holds a run back, what it promises
 //!   cli            arguments, output formats, exit codes, metrics
 //!   values_text    values of every type as text
@@ -34,7 +36,9 @@ mod formats;
 mod kafka_source;
 mod kills;
 mod lookups;
+mod mishaps;
 mod parallelism;
+mod promises;
 mod replay;
 mod secrets;
 mod spill;
