@@ -3,6 +3,7 @@
 
 use crate::support::{Lab, table};
 
+const BATCH: &str = "SET 'execution.runtime-mode' = 'batch';\n";
 const STORE: &str = "SET 'execution.checkpointing.dir' = 'ckpt';\n";
 
 #[test]
@@ -27,7 +28,8 @@ fn a_table_that_replaces_its_own_input_is_not_exactly_once() {
     let lab = Lab::new();
     lab.write("t/a", "{\"a\":1}\n");
     let script = |path: &str| {
-        table("t", "a INT", "t", "json", &[])
+        BATCH.to_string()
+            + &table("t", "a INT", "t", "json", &[])
             + &table("u", "a INT", path, "json", &[])
             + "INSERT OVERWRITE u SELECT a FROM t"
     };
@@ -45,9 +47,10 @@ fn a_table_that_replaces_its_own_input_is_not_exactly_once() {
 #[test]
 fn the_way_out_names_the_table_and_not_the_second_insert_into_it() {
     let lab = Lab::new();
-    let sql = "SET 'sink.guarantee' = 'exactly-once';\n".to_string()
+    let sql = format!("{STORE}SET 'sink.guarantee' = 'exactly-once';\n")
+        + "CREATE TABLE lines (a INT) WITH ('connector' = 'stdin', 'format' = 'json');\n"
         + &table("f", "a INT", "f", "json", &[])
-        + "EXECUTE STATEMENT SET BEGIN INSERT OVERWRITE f SELECT 1; INSERT INTO f SELECT 2; END;\n";
+        + "EXECUTE STATEMENT SET BEGIN INSERT INTO f SELECT 1; INSERT INTO f SELECT a FROM lines; END;\n";
     let said = lab.fails(2, &sql);
     assert!(said.contains("sink 'f#2'") && said.contains("in the WITH of 'f' "), "{said}");
 }
