@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 use flott_connector::{
-    BufferPool, Committable, Committer, DeadLetterQueue, Outcome, ReadContext, SinkGuarantee, SourceReader,
+    BufferPool, Committable, Committer, DeadLetterQueue, Outcome, ReadContext, SinkGuarantee, Source,
+    SourceReader,
 };
 use flott_plan::{Distribution, SinkTarget};
 use flott_types::{Code, Diagnostic, Result};
@@ -49,6 +50,8 @@ pub(crate) struct Parts {
     pub wakers: Arc<Wakers>,
     pub requests: Arc<Requests>,
     pub queues: Vec<Arc<ChunkQueue>>,
+    /// To be told of checkpoints.
+    pub sources: Vec<Arc<dyn Source>>,
     /// To be driven.
     pub readers: Vec<ReaderTask>,
     /// To be driven.
@@ -129,6 +132,7 @@ impl Parts {
         Hands {
             shards: self.count,
             queues: &self.queues,
+            sources: &self.sources,
             requests: &self.requests,
             wakers: &self.wakers,
             committers: &mut self.committers,
@@ -226,6 +230,7 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
         let shards = builder.shards(count, &sender)?;
         Ok(Some(Parts {
             count,
+            sources: self.sources.iter().map(|ready| ready.source.clone()).collect(),
             committers,
             letters,
             failure,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use flott_connector::{Clock, Committable, Committer, DeadLetterQueue, Decider, Outcome, StopSignal};
+use flott_connector::{Clock, Committable, Committer, DeadLetterQueue, Decider, Outcome, Source, StopSignal};
 use flott_plan::upgrade::Upgrade;
 use flott_state::{Incarnation, Manifest, Storage, chain, manifest::OperatorEntry};
 use flott_types::{
@@ -134,6 +134,7 @@ const PAUSE_MAX: u32 = 50;
 pub(crate) struct Hands<'a> {
     pub shards: usize,
     pub queues: &'a [Arc<ChunkQueue>],
+    pub sources: &'a [Arc<dyn Source>],
     pub requests: &'a Requests,
     pub wakers: &'a Wakers,
     pub committers: &'a mut [Box<dyn Committer>],
@@ -348,7 +349,7 @@ impl Coordinator {
         hands: &mut Hands<'_>,
         finished: bool,
     ) -> Result<Result<(), Box<Diagnostic>>> {
-        let Hands { shards, requests, committers, letters, .. } = hands;
+        let Hands { shards, requests, committers, letters, sources, .. } = hands;
         let shards = *shards;
         self.activity.checkpoint.comes_to(Phase::Writing);
         self.pending.letters.extend(letters.prepare(it.epoch)?);
@@ -394,6 +395,11 @@ impl Coordinator {
             self.decide(number, manifest.epoch)?;
         }
         self.incarnation.confirm()?;
+        for (source, name) in sources.iter().zip(&self.sources) {
+            if let Some(position) = manifest.sources.get(name) {
+                source.confirmed(position);
+            }
+        }
         let sinks = self.sinks.len();
         self.pending = Pending::new(shards, sinks);
         requests.plan(parts.iter().map(|part| chain::plan(&manifest.operators, part)).collect());

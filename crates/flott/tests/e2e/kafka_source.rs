@@ -53,7 +53,7 @@ fn a_row_is_made_of_key_value_and_metadata() {
     ));
     assert_eq!(
         rows,
-        ["7,x,0,0,source-parts,CreateTime,3,2,0,true", "8,y,0,1,source-parts,CreateTime,9,1,0,true"]
+        ["7,x,0,0,source-parts,CreateTime,3,2,0,TRUE", "8,y,0,1,source-parts,CreateTime,9,1,0,TRUE"]
     );
     let filtered = lab.query(&format!("{table} SELECT name FROM t WHERE k_id = 8 AND `offset` > 0"));
     assert_eq!(filtered, ["y"]);
