@@ -10,7 +10,7 @@ use std::{error::Error, hint::black_box, sync::Arc, time::Instant};
 
 use arrow::record_batch::RecordBatch;
 use flott_connector::{
-    Chunk, ColumnKind, Format, FormatRequest, Messages, Payload, ScanRequest, Slices, SplitInfo, TableColumn,
+    Chunk, ColumnKind, Format, FormatRequest, Payload, ScanRequest, Slices, SplitInfo, TableColumn,
     TableDescription,
 };
 use flott_expr::EvalContext;
@@ -102,7 +102,7 @@ fn decode(
         split: Arc::new(SplitInfo::default()),
         sequence: 0,
         offset: 0,
-        payload: Payload::Messages(Box::new(Messages::default())),
+        payload: Payload::Messages(Box::default()),
         bytes_in: 0,
         time: Default::default(),
     };

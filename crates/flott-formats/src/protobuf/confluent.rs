@@ -197,7 +197,7 @@ fn own_schema(request: &FormatRequest<'_>) -> Result<(String, MessageDescriptor)
         return Ok((text, message));
     }
     let text = schema_text(request)?;
-    let message = compile(text.clone(), Vec::new()).map_err(|why| super::column::internal(why))?;
+    let message = compile(text.clone(), Vec::new()).map_err(super::column::internal)?;
     let message = message.get_message_by_name("flott.Record");
     Ok((text, message.ok_or_else(|| super::column::internal("the schema made has no message"))?))
 }

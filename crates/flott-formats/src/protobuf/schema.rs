@@ -124,6 +124,7 @@ fn load(path: &Path, options: &Options, keys: &Keys) -> Result<DescriptorPool> {
         Diagnostic::error(Code::InvalidOption, format!("the schema file '{}': {why}", path.display()))
             .at(options.span(&keys.schema_file))
     };
+    std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("proto")) {
         let compiler =
             compile(path, options.get(&keys.import_paths)).map_err(|error| refuse(error.to_string()));

@@ -164,5 +164,9 @@ pub fn all() -> Vec<Sample> {
     // Maps and arrays that are empty can't be told from NULL, elements can't be NULL.
     let kinds = Kinds { nulls: true, inner_nulls: false, wild_text: true, not_finite: true };
     out.push(plain(case("protobuf", Arc::new(Protobuf), &protobuf(), &options), kinds));
+
+    let finite = Kinds { not_finite: false, ..ANY };
+    let options = [("avro.timestamp_mapping.legacy", "false")];
+    out.push(plain(case("avro", Arc::new(Avro), &both, &options), finite));
     out
 }

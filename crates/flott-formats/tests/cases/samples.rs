@@ -1,5 +1,7 @@
 //! Values of all types, made up from a seed.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "samples are made for tests")]
+
 use std::sync::Arc;
 
 use arrow::{
