@@ -1,4 +1,4 @@
-//! Record formats: `json`, `changelog-json`, `csv`, `raw`, `parquet`, `protobuf`.
+//! Record formats: `json`, `changelog-json`, `csv`, `raw`, `parquet`, `avro`, `protobuf`.
 //!
 //! ```text
 //!   Chunk (whole records) ──► Decoder ──► RecordBatch        RecordBatch ──► Encoder ──► bytes
