@@ -28,11 +28,12 @@ use std::{
 };
 
 use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
+    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseProducer, BaseRecord, Producer},
+    message::DeliveryResult,
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 use serde_json::{Value, json};
 
@@ -55,14 +56,27 @@ fn main() {
     }
     let (direct, behind) = (option("--direct", "127.0.0.1:29192"), option("--behind", "127.0.0.1:29194"));
     let port: u16 = option("--proxy", "29195").parse().unwrap();
-    parent(
-        &store,
-        &topic,
-        &direct,
-        behind,
-        port,
-        option("--kills", "1000").parse().unwrap(),
-        option("--seed", "1").parse().unwrap(),
+    let number = |name: &str, default: &str| -> u64 { option(name, default).parse().unwrap() };
+    let (jobs, kills, seed) = (number("--jobs", "3"), number("--kills", "1000"), number("--seed", "1"));
+    let (start, faults) = (Instant::now(), Arc::new(Faults::default()));
+    faults.seed.store(seed << 32, SeqCst);
+    proxy(port, behind, &faults, start);
+    let job = |number: u64| {
+        let (store, topic, direct) =
+            (store.join(number.to_string()), format!("{topic}-{number}"), direct.clone());
+        thread::spawn(move || parent(&store, &topic, &direct, port, kills / jobs + 1, seed + number))
+    };
+    let running: Vec<_> = (0..jobs).map(job).collect();
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for job in running {
+        job.join().unwrap().into_iter().for_each(|(name, count)| *counts.entry(name).or_default() += count);
+    }
+    println!("{:?}: {counts:#?}", start.elapsed());
+    let [before, after, late, swallowed, outages] =
+        [&faults.cut_before, &faults.cut_after, &faults.late, &faults.swallowed, &faults.outages]
+            .map(|it| it.load(SeqCst));
+    println!(
+        "EndTxn: {before} cut before, {after} cut after, {late} late, {swallowed} swallowed; {outages} outages"
     );
 }
 
@@ -99,6 +113,31 @@ enum Ended {
     /// What decides the last epoch is unknown: fence again and ask.
     Uncertain,
 }
+
+/// Counts the answers to ends of transactions, which librdkafka tells of with `debug=eos`. It sends the
+/// request again when a connection breaks; the first one may arrive later, and would end the next
+/// transaction, which has the same producer id and epoch.
+#[derive(Default)]
+struct Watch {
+    clear: AtomicU64,
+    unclear: AtomicU64,
+}
+
+impl ClientContext for Watch {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "ENDTXN" {
+            let clear = message.contains("EndTxn returned NO_ERROR");
+            (if clear { &self.clear } else { &self.unclear }).fetch_add(1, SeqCst);
+        }
+    }
+}
+
+impl ProducerContext for Watch {
+    type DeliveryOpaque = ();
+    fn delivery(&self, _: &DeliveryResult<'_>, _: ()) {}
+}
+
+type Sender = BaseProducer<Watch>;
 
 fn say(what: &str) {
     let mut out = std::io::stdout().lock();
@@ -161,14 +200,16 @@ impl Job {
         }
     }
     /// Initialises a producer with the job's one transactional id.
-    fn fence(&self) -> BaseProducer {
+    fn fence(&self) -> Sender {
         loop {
-            let made: Result<BaseProducer, _> = client(&self.bootstrap)
+            let made: Result<Sender, _> = client(&self.bootstrap)
                 .set("transactional.id", format!("{}-txn", self.topic))
                 .set("transaction.timeout.ms", "20000")
                 .set("message.timeout.ms", "8000")
+                .set("debug", "eos")
+                .set_log_level(RDKafkaLogLevel::Debug)
                 .set("linger.ms", "0")
-                .create();
+                .create_with_context(Watch::default());
             let producer = made.unwrap();
             match producer.init_transactions(Duration::from_secs(10)) {
                 Ok(()) => return producer,
@@ -217,7 +258,7 @@ impl Job {
         say("refused");
         if self.newer_claim(claim) { Ended::Replaced } else { Ended::Uncertain }
     }
-    fn write_token(&self, producer: &BaseProducer, number: u64, claim: u64) -> Result<(), Ended> {
+    fn write_token(&self, producer: &Sender, number: u64, claim: u64) -> Result<(), Ended> {
         let (topic, value) = (format!("{}-tokens", self.topic), json!({"token": number}).to_string());
         producer
             .send(BaseRecord::to(&topic).key("job").partition(0).payload(&value))
@@ -238,7 +279,7 @@ impl Job {
 
     /// Fences, decides, and goes on until told to stop, or until a commit is uncertain.
     fn incarnation(&mut self, claim: u64, last: &mut u64) -> Result<(), Ended> {
-        let producer = self.fence();
+        let mut producer = self.fence();
         say("fenced");
         let mut token = self.token();
         if token.is_none() {
@@ -248,7 +289,7 @@ impl Job {
             }
             producer.begin_transaction().map_err(|_| Ended::Uncertain)?;
             self.write_token(&producer, 0, claim)?;
-            self.commit(&producer, claim)?;
+            self.commit(&mut producer, claim)?;
             token = Some(0);
         }
         say("token");
@@ -270,7 +311,7 @@ impl Job {
             *last = number;
             say("pending");
             self.write_token(&producer, number, claim)?;
-            self.commit(&producer, claim)?;
+            self.commit(&mut producer, claim)?;
             say("committed");
             self.confirm(number, tip.number);
             tip = Tip { number, end };
@@ -278,9 +319,17 @@ impl Job {
         }
         Ok(())
     }
-    fn commit(&self, producer: &BaseProducer, claim: u64) -> Result<(), Ended> {
+    fn commit(&self, producer: &mut Sender, claim: u64) -> Result<(), Ended> {
         say("committing");
-        let Err(error) = producer.commit_transaction(Duration::from_millis(1500)) else { return Ok(()) };
+        let watch = producer.context();
+        (watch.clear.store(0, SeqCst), watch.unclear.store(0, SeqCst));
+        let Err(error) = producer.commit_transaction(Duration::from_millis(1500)) else {
+            if (watch.clear.load(SeqCst), watch.unclear.load(SeqCst)) != (1, 0) {
+                say("repeated");
+                *producer = self.fence();
+            }
+            return Ok(());
+        };
         if let KafkaError::Transaction(it) = &error
             && [
                 RDKafkaErrorCode::Fenced,
@@ -336,7 +385,6 @@ struct Faults {
     seed: AtomicU64,
     /// No connection holds before this moment, milliseconds since the start.
     down_until: AtomicU64,
-    off: AtomicBool,
     cut_before: AtomicU64,
     cut_after: AtomicU64,
     late: AtomicU64,
@@ -399,7 +447,7 @@ fn up(
         frame.resize(u32::from_be_bytes(length) as usize, 0);
         client.read_exact(&mut frame)?;
         let mut random = Random(faults.seed.fetch_add(1, SeqCst));
-        let fault = if frame[..2] == END_TXN && !faults.off.load(SeqCst) { random.below(100) } else { 100 };
+        let fault = if frame[..2] == END_TXN { random.below(100) } else { 100 };
         if fault < 12 && random.below(3) == 0 {
             // Longer than the commit is waited for.
             faults.outages.fetch_add(1, SeqCst);
@@ -499,13 +547,17 @@ fn count(line: &str, counts: &mut BTreeMap<String, u64>) {
 const STEPS: [&str; 9] =
     ["claimed", "fenced", "token", "prepared", "pending", "pending", "committing", "committed", "confirmed"];
 
-fn parent(store: &Path, topic: &str, direct: &str, behind: String, port: u16, kills: u64, seed: u64) {
+fn parent(
+    store: &Path,
+    topic: &str,
+    direct: &str,
+    port: u16,
+    kills: u64,
+    seed: u64,
+) -> BTreeMap<String, u64> {
     fs::create_dir_all(store).unwrap();
-    let (start, mut random) = (Instant::now(), Random(seed));
-    let faults = Arc::new(Faults::default());
-    faults.seed.store(seed << 32, SeqCst);
-    proxy(port, behind, &faults, start);
-    let (mut counts, mut killed, mut stopped, mut at) = (BTreeMap::new(), 0, 0, BTreeMap::<&str, u64>::new());
+    let mut random = Random(seed);
+    let (mut counts, mut killed, mut stopped) = (BTreeMap::new(), 0, 0);
     let mut zombie: Option<Run> = None;
     while killed < kills {
         let mut run = Run::start(store, topic, port);
@@ -517,7 +569,7 @@ fn parent(store: &Path, topic: &str, direct: &str, behind: String, port: u16, ki
         let times = if STEPS[..3].contains(&step) { 1 } else { 1 + random.below(6) };
         run.until(step, times, &mut counts);
         thread::sleep(Duration::from_micros(random.below(4000)));
-        *at.entry(step).or_default() += 1;
+        *counts.entry(format!("at {step}")).or_default() += 1;
         if let Some(zombie) = zombie.take() {
             killed += u64::from(zombie.end(&mut counts));
         }
@@ -529,29 +581,23 @@ fn parent(store: &Path, topic: &str, direct: &str, behind: String, port: u16, ki
             killed += u64::from(run.end(&mut counts));
         }
         if random.below(50) == 0 {
-            println!("{killed} kills, {:?}", start.elapsed());
+            println!("{topic}: {killed} kills");
         }
     }
     if let Some(zombie) = zombie.take() {
         zombie.end(&mut counts);
     }
-    faults.off.store(true, SeqCst);
     fs::write(store.join("stop"), "").unwrap();
     let mut last = Run::start(store, topic, port);
     last.until("no such step", 1, &mut counts);
     assert_eq!(last.child.wait().unwrap().code(), Some(0));
     let job = Job { store: store.to_owned(), topic: topic.to_owned(), bootstrap: direct.to_owned(), random };
-    let (objects, _) = job.list();
-    let end = objects.values().flatten().filter_map(|it| it["end"].as_u64()).max().unwrap();
-    println!("{:?}; {killed} kills, {stopped} stops; steps {at:?}", start.elapsed());
-    println!("{counts:#?}");
-    let [before, after, late, swallowed, outages] =
-        [&faults.cut_before, &faults.cut_after, &faults.late, &faults.swallowed, &faults.outages]
-            .map(|it| it.load(SeqCst));
-    println!(
-        "EndTxn: {before} cut before, {after} cut after, {late} late, {swallowed} swallowed; {outages} outages"
-    );
-    check(topic, direct, end);
+    let (objects, confirmed) = job.list();
+    let tip = objects.get(&confirmed).and_then(Option::as_ref);
+    check(topic, direct, tip.map_or(0, |it| it["end"].as_u64().unwrap()));
+    counts.insert("kills".into(), killed);
+    counts.insert("stops".into(), stopped);
+    counts
 }
 
 fn check(topic: &str, direct: &str, end: u64) {

@@ -11,6 +11,7 @@
 //! - A message counts in its ledger until it is delivered or given up.
 //! - Whatever isn't a clear refusal of a commit counts as uncertain.
 
+pub(crate) mod admin;
 pub(crate) mod failure;
 pub(crate) mod librdkafka;
 pub(crate) mod tokens;
@@ -85,6 +86,16 @@ impl Outgoing<'_> {
     }
 }
 
+/// A transaction is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// It was asked for once.
+    Once,
+    /// It may have been asked for more than once: a request may still be on its way. It would commit the
+    /// next transaction of this producer, in the middle.
+    PerhapsAgain,
+}
+
 /// A producer. Shared by the writers of a table, or of all tables in one transaction.
 pub(crate) trait Producer: Send + Sync {
     /// A new ledger. They are few, and live as long as the producer.
@@ -107,7 +118,7 @@ pub(crate) trait Producer: Send + Sync {
     /// Begins a transaction. No I/O.
     fn begin(&self) -> Result<(), Failure>;
     /// Commits it.
-    fn commit(&self, wait: Duration) -> Result<(), Failure>;
+    fn commit(&self, wait: Duration) -> Result<Committed, Failure>;
     /// Aborts it.
     fn abort(&self, wait: Duration) -> Result<(), Failure>;
 }

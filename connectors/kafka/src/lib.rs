@@ -81,8 +81,14 @@ impl Connector for KafkaConnector {
     fn sink_guarantee(&self, table: &TableDescription) -> SinkGuarantee {
         sink::guarantee(table)
     }
-    fn doubts(&self, table: &TableDescription, role: Role, _: &Options) -> Vec<Doubt> {
-        if role == Role::Sink { sink::doubts::of(table) } else { Vec::new() }
+    fn transaction(&self, table: &TableDescription) -> String {
+        sink::settings::transaction(table)
+    }
+    fn doubts(&self, table: &TableDescription, role: Role, job_options: &Options) -> Vec<Doubt> {
+        if role == Role::Sink { sink::doubts::of(table, job_options) } else { Vec::new() }
+    }
+    fn doubts_outside(&self, table: &TableDescription, role: Role, _: &Options) -> Vec<Doubt> {
+        if role == Role::Sink { sink::doubts::outside(table) } else { Vec::new() }
     }
     fn decider(&self, tables: &[&TableDescription], request: &DeciderRequest) -> Result<Arc<dyn Decider>> {
         sink::decider(tables, request)

@@ -3,8 +3,11 @@
 //! ```text
 //!   source:  read ─ position ─ read …      open at each position: the rest must be the same
 //!   sink:    write ─ prepare ─ ✗ crash ─ commit ─ commit ─ ✗ ─ sweep …   readers see each row once
+//!   sink:    fence ─ write ─ prepare ─ commit ─ ✗ ─ fence …              that decides by its commit
 //!   lookup:  ask, ask, ask ─ poll …        each request has one answer, of the rows of its keys
 //! ```
+
+pub mod deciding;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -13,11 +13,12 @@
 //! - Keys and values are copied while a call lasts (`RD_KAFKA_MSG_F_COPY`), headers too.
 
 use std::{
+    collections::HashMap,
     ffi::{CString, c_char, c_int, c_void},
     ptr::null_mut,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -41,29 +42,73 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use super::{Failure, Kind, Ledger, LedgerId, Outgoing, Producer, TopicId};
+use super::{Committed, Failure, Kind, Ledger, LedgerId, Outgoing, Producer, TopicId};
 use crate::{context::Context, options::client::ClientSettings};
 
 /// Messages handed over in one call.
 const BATCH: usize = 512;
 /// How long the thread that takes deliveries waits for one.
 const POLL_WAIT: Duration = Duration::from_millis(50);
+/// On unless the user says otherwise.
+const IDEMPOTENCE: &str = "enable.idempotence";
 /// Bytes of a key that a message about it shows.
 const SHOWN_KEY: usize = 100;
+
+/// What a producer and those that follow it have in common: ids stay what they are.
+#[derive(Default)]
+pub(crate) struct Shared {
+    /// With the number of their partitions, once asked for.
+    names: RwLock<Vec<(String, Arc<AtomicUsize>)>>,
+    ledgers: RwLock<Vec<Arc<Ledger>>>,
+}
+
+/// What came of the requests to end a transaction.
+///
+/// librdkafka sends such a request again when the connection breaks before its answer comes, and the first one
+/// may still arrive, when the next transaction is open: with the same producer id and epoch, so it would
+/// commit that one in the middle. (Brokers tell them apart only with clients that raise the epoch with every
+/// transaction, which librdkafka doesn't.) Each answer, and each lost one, is told with `debug=eos`.
+#[derive(Default)]
+struct Ends {
+    clear: AtomicU32,
+    unclear: AtomicU32,
+}
+
+/// What its lines are called.
+const END_LINES: &str = "ENDTXN";
+const END_IS_CLEAR: &str = "EndTxn returned NO_ERROR";
+
+impl Ends {
+    fn begin(&self) {
+        self.clear.store(0, Ordering::Release);
+        self.unclear.store(0, Ordering::Release);
+    }
+    fn tell(&self, line: &str) {
+        let count = if line.contains(END_IS_CLEAR) { &self.clear } else { &self.unclear };
+        count.fetch_add(1, Ordering::AcqRel);
+    }
+    /// One answer, a good one. Should the lines ever be called something else, nothing is clear.
+    fn committed(&self) -> Committed {
+        let seen = (self.clear.load(Ordering::Acquire), self.unclear.load(Ordering::Acquire));
+        if seen == (1, 0) { Committed::Once } else { Committed::PerhapsAgain }
+    }
+}
 
 /// What librdkafka tells a producer's owner.
 pub(crate) struct Deliveries {
     client: Context,
-    ledgers: RwLock<Vec<Arc<Ledger>>>,
+    shared: Arc<Shared>,
+    ends: Ends,
     failure: Mutex<Option<Box<Diagnostic>>>,
     failed: AtomicBool,
 }
 
 impl Deliveries {
-    fn new(settings: &ClientSettings) -> Self {
+    fn new(settings: &ClientSettings, shared: Arc<Shared>) -> Self {
         Self {
             client: Context::new(settings),
-            ledgers: RwLock::default(),
+            shared,
+            ends: Ends::default(),
             failure: Mutex::default(),
             failed: AtomicBool::new(false),
         }
@@ -79,6 +124,9 @@ impl ClientContext for Deliveries {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == END_LINES {
+            self.ends.tell(message);
+        }
         self.client.log(level, facility, message);
     }
     fn stats_raw(&self, _: &[u8]) {}
@@ -117,7 +165,7 @@ impl ProducerContext for Deliveries {
                 self.fail(undelivered(&failure, message.topic(), message.key(), message.payload_len()));
             }
         }
-        // SAFETY: only `Librdkafka::produce` makes messages, with ledgers that `self.ledgers` keeps.
+        // SAFETY: only `Librdkafka::produce` makes messages, with ledgers that `self.shared` keeps.
         if let Some(ledger) = unsafe { ledger.0.as_ref() } {
             ledger.remove(1);
         }
@@ -139,8 +187,8 @@ fn undelivered(failure: &Failure, topic: &str, key: Option<&[u8]>, bytes: usize)
 struct Topic {
     name: String,
     handle: *mut rd_kafka_topic_t,
-    /// Once asked for.
-    partitions: usize,
+    /// 0: not known.
+    partitions: Arc<AtomicUsize>,
 }
 
 // SAFETY: librdkafka's handles may be used by every thread.
@@ -148,10 +196,20 @@ unsafe impl Send for Topic {}
 // SAFETY: as above.
 unsafe impl Sync for Topic {}
 
+/// How a producer was made, for the next one.
+#[derive(Clone)]
+struct Make {
+    settings: ClientSettings,
+    wanted: Vec<(&'static str, String)>,
+    defaults: &'static [(&'static str, &'static str)],
+    transactional: bool,
+}
+
 /// A producer of librdkafka.
 pub(crate) struct Librdkafka {
     client: Arc<BaseProducer<Deliveries>>,
-    topics: RwLock<Vec<Topic>>,
+    topics: RwLock<HashMap<usize, Arc<Topic>>>,
+    make: Make,
     stop: Arc<AtomicBool>,
     /// Takes deliveries.
     poll: Option<io::Thread>,
@@ -164,24 +222,42 @@ impl Librdkafka {
     /// `InvalidOption`: librdkafka doesn't take the settings.
     pub(crate) fn new(
         settings: &ClientSettings,
-        wanted: &[(&str, String)],
-        defaults: &[(&str, &str)],
+        wanted: &[(&'static str, String)],
+        defaults: &'static [(&'static str, &'static str)],
     ) -> Result<Self> {
-        let mut config = settings.config();
-        for (name, value) in defaults {
-            if settings.get(name).is_none() {
+        let transactional = wanted.iter().any(|(name, _)| *name == "transactional.id");
+        let make = Make { settings: settings.clone(), wanted: wanted.to_vec(), defaults, transactional };
+        Self::made(make, Arc::default())
+    }
+
+    /// Another one with the same settings, for the same topics and ledgers.
+    ///
+    /// # Errors
+    /// As [`Librdkafka::new`].
+    pub(crate) fn successor(&self) -> Result<Self> {
+        Self::made(self.make.clone(), self.client.context().shared.clone())
+    }
+
+    fn made(make: Make, shared: Arc<Shared>) -> Result<Self> {
+        let mut config = make.settings.config();
+        for (name, value) in make.defaults {
+            if make.settings.get(name).is_none()
+                && !(*name == IDEMPOTENCE && rules_out_idempotence(&make.settings))
+            {
                 config.set(*name, *value);
             }
         }
-        for (name, value) in wanted {
+        for (name, value) in &make.wanted {
             config.set(*name, value);
         }
+        if make.transactional {
+            let more = make.settings.get("debug").map(|it| format!(",{it}")).unwrap_or_default();
+            config.set("debug", format!("eos{more}")).set_log_level(RDKafkaLogLevel::Debug);
+        }
         let client: BaseProducer<Deliveries> =
-            config.create_with_context(Deliveries::new(settings)).map_err(|error| {
-                Diagnostic::error(
-                    Code::InvalidOption,
-                    format!("kafka's client doesn't take its settings: {error}"),
-                )
+            config.create_with_context(Deliveries::new(&make.settings, shared)).map_err(|error| {
+                let message = format!("kafka's client doesn't take its settings: {error}");
+                Diagnostic::error(Code::InvalidOption, message)
             })?;
         let (client, stop) = (Arc::new(client), Arc::new(AtomicBool::new(false)));
         let (polled, stopped) = (client.clone(), stop.clone());
@@ -190,7 +266,33 @@ impl Librdkafka {
                 polled.poll(POLL_WAIT);
             }
         })?;
-        Ok(Self { client, topics: RwLock::default(), stop, poll: Some(poll) })
+        Ok(Self { client, topics: RwLock::default(), make, stop, poll: Some(poll) })
+    }
+
+    /// The handle of a topic, made when it is first used.
+    fn handle(&self, id: TopicId) -> Result<Arc<Topic>> {
+        if let Some(topic) = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(&id.0) {
+            return Ok(topic.clone());
+        }
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(topic) = topics.get(&id.0) {
+            return Ok(topic.clone());
+        }
+        let names = self.client.context().shared.names.read().unwrap_or_else(PoisonError::into_inner);
+        let unknown = || Diagnostic::error(Code::Internal, "a message without a topic");
+        let (name, partitions) = names.get(id.0).ok_or_else(unknown)?.clone();
+        let invalid =
+            || Diagnostic::error(Code::TopicMissing, format!("'{name}' can't be the name of a topic"));
+        let native = CString::new(name.as_str()).map_err(|_| invalid())?;
+        // SAFETY: the client is alive, the name ends with a zero. No settings of its own: the client's.
+        let handle =
+            unsafe { rd_kafka_topic_new(self.client.client().native_ptr(), native.as_ptr(), null_mut()) };
+        if handle.is_null() {
+            return Err(invalid());
+        }
+        let topic = Arc::new(Topic { name, handle, partitions });
+        topics.insert(id.0, topic.clone());
+        Ok(topic)
     }
 
     /// The error of a message that wasn't taken.
@@ -214,12 +316,12 @@ impl Librdkafka {
     }
 
     fn address(&self, ledger: LedgerId) -> *const Ledger {
-        let ledgers = self.client.context().ledgers.read().unwrap_or_else(PoisonError::into_inner);
+        let ledgers = self.client.context().shared.ledgers.read().unwrap_or_else(PoisonError::into_inner);
         ledgers.get(ledger.0).map_or(std::ptr::null(), Arc::as_ptr)
     }
 
     fn count(&self, ledger: LedgerId, change: impl FnOnce(&Ledger)) {
-        let ledgers = self.client.context().ledgers.read().unwrap_or_else(PoisonError::into_inner);
+        let ledgers = self.client.context().shared.ledgers.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(ledger) = ledgers.get(ledger.0) {
             change(ledger);
         }
@@ -320,13 +422,22 @@ impl Librdkafka {
     }
 }
 
+/// Whether the user's settings don't go with idempotence; then it is off, as in Kafka's own client.
+fn rules_out_idempotence(settings: &ClientSettings) -> bool {
+    let number = |name| settings.get(name).and_then(|it| it.trim().parse::<i64>().ok());
+    matches!(settings.get("acks"), Some("0" | "1"))
+        || number("retries") == Some(0)
+        || number("max.in.flight.requests.per.connection").is_some_and(|it| it > 5)
+}
+
 /// Address and length; null for none.
 fn raw(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
     bytes.map_or((null_mut(), 0), |bytes| (bytes.as_ptr().cast_mut().cast(), bytes.len()))
 }
 
 fn partition(topic: &Topic, messages: &Outgoing<'_>) -> i32 {
-    let number = messages.fixed.and_then(|number| number.checked_rem(topic.partitions));
+    let number =
+        messages.fixed.and_then(|number| number.checked_rem(topic.partitions.load(Ordering::Acquire)));
     number.and_then(|it| i32::try_from(it).ok()).unwrap_or(PARTITION_UA)
 }
 
@@ -347,7 +458,8 @@ fn native_headers(headers: &[Header]) -> *mut rdkafka::bindings::rd_kafka_header
 
 impl Producer for Librdkafka {
     fn ledger(&self) -> LedgerId {
-        let mut ledgers = self.client.context().ledgers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut ledgers =
+            self.client.context().shared.ledgers.write().unwrap_or_else(PoisonError::into_inner);
         ledgers.push(Arc::default());
         LedgerId(ledgers.len() - 1)
     }
@@ -357,27 +469,16 @@ impl Producer for Librdkafka {
         settled
     }
     fn topic(&self, name: &str) -> Result<TopicId> {
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = topics.iter().position(|it| it.name == name) {
+        let mut names = self.client.context().shared.names.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = names.iter().position(|(it, _)| it == name) {
             return Ok(TopicId(at));
         }
-        let invalid =
-            || Diagnostic::error(Code::TopicMissing, format!("'{name}' can't be the name of a topic"));
-        let native = CString::new(name).map_err(|_| invalid())?;
-        // SAFETY: the client is alive, the name ends with a zero. No settings of its own: the client's.
-        let handle =
-            unsafe { rd_kafka_topic_new(self.client.client().native_ptr(), native.as_ptr(), null_mut()) };
-        if handle.is_null() {
-            return Err(invalid());
-        }
-        topics.push(Topic { name: name.to_string(), handle, partitions: 0 });
-        Ok(TopicId(topics.len() - 1))
+        names.push((name.to_string(), Arc::default()));
+        Ok(TopicId(names.len() - 1))
     }
     fn partitions(&self, topic: TopicId, wait: Duration) -> Result<usize, Failure> {
-        let name = {
-            let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-            topics.get(topic.0).map(|it| it.name.clone()).unwrap_or_default()
-        };
+        let topic = self.handle(topic).map_err(|error| Failure { kind: Kind::Other, text: error.message })?;
+        let name = topic.name.clone();
         let metadata = self.client.client().fetch_metadata(Some(&name), wait).map_err(Failure::from)?;
         let found = metadata.topics().iter().find(|it| it.name() == name);
         if let Some(error) = found.and_then(|it| it.error()) {
@@ -388,28 +489,26 @@ impl Producer for Librdkafka {
         if partitions == 0 {
             return Err(Failure { kind: Kind::TopicMissing, text: "it has no partitions".into() });
         }
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        topics.get_mut(topic.0).into_iter().for_each(|it| it.partitions = partitions);
+        topic.partitions.store(partitions, Ordering::Release);
         Ok(partitions)
     }
     fn produce(&self, messages: &Outgoing<'_>, from: usize, ledger: LedgerId) -> Result<usize> {
         if let Some(error) = self.failure() {
             return Err(error);
         }
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         let topic = |at: usize| {
             let id = messages.topics.get(if messages.topics.len() == 1 { 0 } else { at });
             let unknown = || Diagnostic::error(Code::Internal, "a message without a topic");
-            id.and_then(|id| topics.get(id.0)).ok_or_else(unknown)
+            self.handle(*id.ok_or_else(unknown)?)
         };
         let alike =
             messages.topics.len() == 1 && messages.headers.is_empty() && messages.timestamps.is_empty();
         let mut at = from;
         while at < messages.count {
             let taken = if alike {
-                self.batch(topic(at)?, messages, at, ledger)?
+                self.batch(&*topic(at)?, messages, at, ledger)?
             } else {
-                usize::from(self.single(topic(at)?, messages, at, ledger)?)
+                usize::from(self.single(&*topic(at)?, messages, at, ledger)?)
             };
             at += taken;
             if taken == 0 || (alike && taken < BATCH) {
@@ -431,8 +530,11 @@ impl Producer for Librdkafka {
     fn begin(&self) -> Result<(), Failure> {
         self.client.begin_transaction().map_err(Failure::from)
     }
-    fn commit(&self, wait: Duration) -> Result<(), Failure> {
-        self.client.commit_transaction(wait).map_err(Failure::from)
+    fn commit(&self, wait: Duration) -> Result<Committed, Failure> {
+        let ends = &self.client.context().ends;
+        ends.begin();
+        self.client.commit_transaction(wait).map_err(Failure::from)?;
+        Ok(ends.committed())
     }
     fn abort(&self, wait: Duration) -> Result<(), Failure> {
         self.client.abort_transaction(wait).map_err(Failure::from)
@@ -443,9 +545,68 @@ impl Drop for Librdkafka {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         drop(self.poll.take());
-        for topic in self.topics.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for (_, topic) in self.topics.get_mut().unwrap_or_else(PoisonError::into_inner).drain() {
             // SAFETY: made by `rd_kafka_topic_new`, destroyed once, before the client.
             unsafe { rd_kafka_topic_destroy(topic.handle) };
         }
+    }
+}
+
+/// Producers of one transactional id, one after the other. Nothing must be under way when one follows.
+pub(crate) struct Succession {
+    current: RwLock<Arc<Librdkafka>>,
+}
+
+impl Succession {
+    pub(crate) fn new(first: Librdkafka) -> Self {
+        Self { current: RwLock::new(Arc::new(first)) }
+    }
+    fn current(&self) -> Arc<Librdkafka> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// Another producer in place of the current one, whose requests nobody heeds any more.
+    ///
+    /// # Errors
+    /// It can't be had in time.
+    pub(crate) fn renew(&self, wait: Duration) -> Result<Result<(), Failure>> {
+        let next = self.current().successor()?;
+        let began = next.init_transactions(wait);
+        if began.is_ok() {
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        }
+        Ok(began)
+    }
+}
+
+impl Producer for Succession {
+    fn ledger(&self) -> LedgerId {
+        self.current().ledger()
+    }
+    fn is_settled(&self, ledger: LedgerId) -> bool {
+        self.current().is_settled(ledger)
+    }
+    fn topic(&self, name: &str) -> Result<TopicId> {
+        self.current().topic(name)
+    }
+    fn partitions(&self, topic: TopicId, wait: Duration) -> Result<usize, Failure> {
+        self.current().partitions(topic, wait)
+    }
+    fn produce(&self, messages: &Outgoing<'_>, from: usize, ledger: LedgerId) -> Result<usize> {
+        self.current().produce(messages, from, ledger)
+    }
+    fn failure(&self) -> Option<Box<Diagnostic>> {
+        self.current().failure()
+    }
+    fn init_transactions(&self, wait: Duration) -> Result<(), Failure> {
+        self.current().init_transactions(wait)
+    }
+    fn begin(&self) -> Result<(), Failure> {
+        self.current().begin()
+    }
+    fn commit(&self, wait: Duration) -> Result<Committed, Failure> {
+        self.current().commit(wait)
+    }
+    fn abort(&self, wait: Duration) -> Result<(), Failure> {
+        self.current().abort(wait)
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! Invariants: those of [`flott_connector::Decider`]; and
 //! - A producer whose commit wasn't answered is never used again: what it committed late would be half an
-//!   epoch.
+//!   epoch. So is one whose commit succeeded after it had been asked for again: see
+//!   [`crate::client::Committed`]. Another one takes its place, which keeps out what is still on its way.
 
 use std::{
     any::Any,
@@ -26,7 +27,11 @@ use super::{
     settings::{GUARANTEE, ID_PREFIX, SinkSettings, token_topic, transaction},
 };
 use crate::{
-    client::{Failure, Kind, LedgerId, Producer, TopicId, librdkafka::Librdkafka, tokens::Tokens},
+    client::{
+        Committed, Failure, Kind, LedgerId, Producer, TopicId,
+        librdkafka::{Librdkafka, Succession},
+        tokens::Tokens,
+    },
     options::client::ClientSettings,
 };
 
@@ -63,7 +68,7 @@ struct State {
 
 #[derive(Clone)]
 struct Open {
-    producer: Arc<dyn Producer>,
+    producer: Arc<Succession>,
     tokens: TopicId,
     ledger: LedgerId,
 }
@@ -112,7 +117,7 @@ impl KafkaDecider {
     /// # Errors
     /// `Internal` before the fence. `TransactionLost`: the producer was given up.
     pub(crate) fn producer(&self) -> Result<Arc<dyn Producer>> {
-        let open = self.lock().open.as_ref().map(|open| open.producer.clone());
+        let open = self.lock().open.as_ref().map(|open| open.producer.clone() as Arc<dyn Producer>);
         open.ok_or_else(|| {
             Diagnostic::error(Code::TransactionLost, "there is no open transaction").that_may_pass()
         })
@@ -153,8 +158,41 @@ impl KafkaDecider {
         }
         open.producer.begin().map_err(|failure| self.failed(&failure, "begin"))?;
         self.send_token(open, 0)?;
-        open.producer.commit(WAIT).map_err(|failure| self.failed(&failure, "write the first token of"))?;
+        let committed = open.producer.commit(WAIT);
+        match committed.map_err(|failure| self.failed(&failure, "write the first token of"))? {
+            Committed::Once => {}
+            Committed::PerhapsAgain => {
+                open.producer.renew(WAIT)?.map_err(|failure| self.failed(&failure, "begin"))?;
+            }
+        }
         Ok(0)
+    }
+    /// An epoch is committed: begins the next transaction. What keeps it from beginning is told to whoever
+    /// writes into it.
+    fn next_transaction(&self, open: &Open, committed: Committed, epoch: u64) {
+        let renewed = match committed {
+            Committed::Once => Ok(()),
+            Committed::PerhapsAgain => {
+                tracing::info!(
+                    "the end of a transaction of '{}' was asked for again: another producer",
+                    self.id
+                );
+                open.producer.renew(WAIT).and_then(|it| it.map_err(|failure| self.failed(&failure, "renew")))
+            }
+        };
+        let begun =
+            renewed.and_then(|()| open.producer.begin().map_err(|failure| self.failed(&failure, "begin")));
+        match begun {
+            Ok(()) => self.gate.open(epoch),
+            Err(error) => {
+                tracing::warn!("no next transaction of '{}': {}", self.id, error.message);
+                self.give_up();
+            }
+        }
+    }
+    fn give_up(&self) {
+        self.gate.close();
+        self.lock().open = None;
     }
     fn failed(&self, failure: &Failure, doing: &str) -> Box<Diagnostic> {
         failure.diagnose(&format!("{doing} transactions of '{}'", self.id))
@@ -186,7 +224,7 @@ impl Decider for KafkaDecider {
         let tokens =
             Tokens { settings: &self.client, topic: &self.token_topic, clock: &self.clock, wait: WAIT };
         tokens.ensure()?;
-        let producer = Arc::new(self.connect()?);
+        let producer = Arc::new(Succession::new(self.connect()?));
         producer.init_transactions(WAIT).map_err(|failure| self.failed(&failure, "begin"))?;
         let open = Open { tokens: producer.topic(&self.token_topic)?, ledger: producer.ledger(), producer };
         let token = self.find_token(&open, &tokens)?;
@@ -202,16 +240,14 @@ impl Decider for KafkaDecider {
             return Err(Diagnostic::error(Code::Internal, "no fence yet"));
         };
         self.send_token(&open, number)?;
-        let Err(failure) = open.producer.commit(WAIT) else {
-            if let Err(failure) = open.producer.begin() {
-                // This epoch is committed; the next one finds out.
-                tracing::warn!("no next transaction of '{}': {}", self.id, failure.text);
+        let failure = match open.producer.commit(WAIT) {
+            Ok(committed) => {
+                self.next_transaction(&open, committed, epoch);
+                return Ok(Outcome::Committed);
             }
-            self.gate.open(epoch);
-            return Ok(Outcome::Committed);
+            Err(failure) => failure,
         };
-        self.gate.close();
-        self.lock().open = None;
+        self.give_up();
         Ok(match failure.kind {
             Kind::Fenced => Outcome::Fenced(self.failed(&failure, &format!("commit checkpoint {number} in"))),
             _ => Outcome::Uncertain(self.uncertain(number, &failure.text)),
