@@ -158,7 +158,7 @@ fn beside(table: &TableDescription, registry: &Registry) -> Vec<(String, DataTyp
 fn say_once(errors: &mut Vec<Box<Diagnostic>>, first: usize) {
     let mut at = first;
     while at < errors.len() {
-        let is_same = |other: &Box<Diagnostic>, it: &Diagnostic| {
+        let is_same = |other: &Diagnostic, it: &Diagnostic| {
             (other.code, &other.message, other.span) == (it.code, &it.message, it.span)
         };
         let seen = errors.iter().take(at).any(|other| errors.get(at).is_some_and(|it| is_same(other, it)));

@@ -18,6 +18,8 @@ pub(crate) mod native;
 pub(crate) mod position;
 pub(crate) mod reader;
 pub(crate) mod split;
+#[allow(unsafe_code, reason = "the safe wrapper doesn't tell ids of topics")]
+pub(crate) mod topic_ids;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -8,6 +8,8 @@
 //! The end of a bounded table is part of it: what is written after the job began belongs to no run of it.
 //! Topics hold no colons.
 
+use std::collections::BTreeMap;
+
 use flott_types::{Code, Diagnostic, Result};
 use serde_json::{Value, json};
 
@@ -49,6 +51,8 @@ impl SplitPlace {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Position {
     pub splits: Vec<SplitPlace>,
+    /// Which topics these were: their ids, where brokers tell them.
+    pub topics: BTreeMap<String, String>,
 }
 
 impl Position {
@@ -61,7 +65,13 @@ impl Position {
     pub(crate) fn from_json(value: &Value) -> Result<Self> {
         let parse = || -> Option<Self> {
             let splits = value.get("partitions")?.as_array()?.iter();
-            Some(Self { splits: splits.map(|it| SplitPlace::parse(it.as_str()?)).collect::<Option<_>>()? })
+            let topics = value.get("topics").and_then(Value::as_object).into_iter().flatten();
+            Some(Self {
+                splits: splits.map(|it| SplitPlace::parse(it.as_str()?)).collect::<Option<_>>()?,
+                topics: topics
+                    .filter_map(|(name, id)| Some((name.clone(), id.as_str()?.to_string())))
+                    .collect(),
+            })
         };
         parse().ok_or_else(|| unusable(format!("not a place in Kafka's topics: {value}")))
     }
@@ -80,8 +90,10 @@ mod tests {
     fn a_position_comes_back_as_it_was() {
         let place = |number, end| SplitPlace { topic: "a.b-c".into(), partition: 7, number, next: 42, end };
         let splits = vec![place(0, None), place(1, Some(42))];
-        let json = json!({"partitions": splits.iter().map(SplitPlace::to_json).collect::<Vec<_>>()});
-        assert_eq!(Position::from_json(&json).unwrap(), Position { splits });
+        let topics = BTreeMap::from([("a.b-c".to_string(), "id".to_string())]);
+        let partitions: Vec<Value> = splits.iter().map(SplitPlace::to_json).collect();
+        let json = json!({"partitions": partitions, "topics": topics});
+        assert_eq!(Position::from_json(&json).unwrap(), Position { splits, topics });
         assert_eq!(Position::from_json(&json!({"offset": 1})).unwrap_err().code, Code::CheckpointUnusable);
     }
 }

@@ -10,7 +10,7 @@
 //! full (`queued.max.messages.kbytes`), then asks the brokers for nothing more.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ffi::CString,
     hash::{BuildHasherDefault, DefaultHasher},
     sync::{Arc, Mutex, PoisonError},
@@ -32,6 +32,7 @@ use super::{
     native::{BATCH, Fetched, Fetcher},
     position::{Position, SplitPlace, unusable},
     split::{Split, Wants},
+    topic_ids,
 };
 use crate::{
     context::{Brokers, Context},
@@ -63,6 +64,10 @@ pub(crate) struct KafkaReader {
     /// The number of the next split.
     next_split: u32,
     by_number: ByNumber,
+    /// Which topics the names stand for.
+    topic_ids: BTreeMap<String, String>,
+    /// When that was checked last.
+    checked: Duration,
     /// Chunks that are cut and not handed out: the split, the next offset behind it.
     ready: VecDeque<(usize, i64, Chunk)>,
     /// Bytes that wait to become chunks.
@@ -78,6 +83,9 @@ pub(crate) struct KafkaReader {
     /// When the figures were told last.
     told: Duration,
 }
+
+/// How often to look whether topics are still the same.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the figures are told.
 const TELL_EVERY: Duration = Duration::from_millis(250);
@@ -125,6 +133,8 @@ impl KafkaReader {
             splits: Vec::new(),
             next_split: 0,
             by_number: ByNumber::default(),
+            topic_ids: BTreeMap::new(),
+            checked: Duration::ZERO,
             ready: VecDeque::new(),
             waiting: 0,
             sequence: 0,
@@ -135,12 +145,14 @@ impl KafkaReader {
         let places = match resume {
             None => begin::places(&reader.cluster(PATIENCE), &reader.scan)?,
             Some(value) => {
-                let places = Position::from_json(value)?.splits;
-                reader.check_topics(&places)?;
-                places
+                let Position { splits, topics } = Position::from_json(value)?;
+                reader.check_topics(&splits)?;
+                reader.topic_ids = topics;
+                splits
             }
         };
         reader.open(places, Duration::ZERO)?;
+        reader.check_ids(SHORT_PATIENCE)?;
         if resume.is_some() && reader.scan.discovery.is_some() {
             reader.discover(PATIENCE, Duration::ZERO)?;
         }
@@ -190,7 +202,8 @@ impl KafkaReader {
     }
 
     fn whole_position(&self) -> Value {
-        json!({"partitions": self.splits.iter().map(|split| split.place.to_json()).collect::<Vec<_>>()})
+        let partitions: Vec<Value> = self.splits.iter().map(|split| split.place.to_json()).collect();
+        json!({"partitions": partitions, "topics": self.topic_ids})
     }
 
     /// Looks for partitions that have come since; they are read from their beginning.
@@ -233,7 +246,8 @@ impl KafkaReader {
         split.told_end |= finished;
         let time = SplitTime { split_number: split.place.number, finished, ..time };
         let chunk = Chunk::control(split.info.clone(), 0, time);
-        self.ready.push_back((index, split.place.next, chunk));
+        let next = if split.building.is_none() { split.fetched } else { split.place.next };
+        self.ready.push_back((index, next, chunk));
     }
 
     /// What has come together of a split becomes a chunk.
@@ -388,16 +402,69 @@ impl KafkaReader {
             return Err(Diagnostic::error(Code::InputMissing, what).that_lasts().help(help));
         }
         tracing::warn!("{what}; going on at {low}");
+        self.go_on_at(index, low)
+    }
+
+    /// Reads on elsewhere.
+    fn go_on_at(&mut self, index: usize, offset: i64) -> Result<()> {
         self.by_number.clear();
-        let [(topic, partition)] = partition;
+        let Some(split) = self.splits.get(index) else { return Ok(()) };
+        let (topic, partition) = (split.place.topic.clone(), split.place.partition);
         let again = self.fetcher.unassign(&topic, partition);
-        let again = again.and_then(|()| self.fetcher.assign([(topic.as_str(), partition, low)].into_iter()));
+        let again =
+            again.and_then(|()| self.fetcher.assign([(topic.as_str(), partition, offset)].into_iter()));
         again.map_err(|error| failure::failed(&self.client, "read from", &error))?;
         self.cut(index);
         if let Some(split) = self.splits.get_mut(index) {
-            split.fetched = low;
-            split.ended = split.is_behind(low);
+            split.fetched = offset;
+            split.ended = split.is_behind(offset);
         }
+        // Behind what is cut: from here on the position is the new one.
+        self.control(index, SplitTime::default());
+        Ok(())
+    }
+
+    fn check_ids_in_time(&mut self, now: Duration) -> Result<()> {
+        if now.saturating_sub(self.checked) < CHECK_EVERY {
+            return Ok(());
+        }
+        self.checked = now;
+        self.check_ids(WAIT_MAX * 2)
+    }
+
+    /// Whether the topics are those that were read: a name may stand for another one by now.
+    fn check_ids(&mut self, wait: Duration) -> Result<()> {
+        let open = self.splits.iter().filter(|split| !split.ended);
+        let names: BTreeSet<&str> = open.map(|split| split.place.topic.as_str()).collect();
+        for (topic, id) in topic_ids::ask(self.fetcher.consumer(), names, wait) {
+            match self.topic_ids.insert(topic.clone(), id.clone()) {
+                Some(before) if before != id => self.made_anew(&topic)?,
+                Some(_) => {}
+                None => self.position = self.whole_position(),
+            }
+        }
+        Ok(())
+    }
+
+    fn made_anew(&mut self, topic: &str) -> Result<()> {
+        let what = format!(
+            "the topic '{topic}' was deleted and made anew: what was not read of the old one is lost"
+        );
+        if !self.scan.continue_when_lost {
+            let help = "'scan.lost-offsets' = 'continue' reads the new one from its beginning, as does a job that \
+                        starts anew with `--resume never`";
+            return Err(Diagnostic::error(Code::TopicMissing, what).that_lasts().help(help));
+        }
+        tracing::warn!("{what}; reading the new one from its beginning");
+        for index in 0..self.splits.len() {
+            let Some(split) = self.splits.get(index).filter(|it| it.place.topic == topic && !it.ended) else {
+                continue;
+            };
+            let partition = [(split.place.topic.clone(), split.place.partition)];
+            let start = begin::earliest(&self.cluster(PATIENCE), &partition)?.first().copied().unwrap_or(0);
+            self.go_on_at(index, start)?;
+        }
+        self.position = self.whole_position();
         Ok(())
     }
 
@@ -442,6 +509,7 @@ impl SourceReader for KafkaReader {
                 self.notice_idle(now, timeout, came);
             }
             self.discover_in_time(now);
+            self.check_ids_in_time(now)?;
             self.tell(now);
         }
     }
@@ -456,11 +524,25 @@ impl SourceReader for KafkaReader {
 }
 
 impl KafkaReader {
+    /// Brokers that are back may have nothing new to say.
+    fn look_for_brokers(&self) {
+        let consumer = self.fetcher.consumer();
+        let Some(split) = self.splits.first().filter(|_| consumer.context().brokers.trouble().is_some())
+        else {
+            return;
+        };
+        let asked = consumer.fetch_metadata(Some(&split.place.topic), WAIT_MAX);
+        if asked.is_ok() && consumer.context().brokers.are_back() {
+            tracing::info!("Kafka at '{}' answers again", self.client.servers);
+        }
+    }
+
     fn tell(&mut self, now: Duration) {
         if now.saturating_sub(self.told) < TELL_EVERY {
             return;
         }
         self.told = now;
+        self.look_for_brokers();
         let behind = |split: &Split| {
             let end = self.fetcher.known_end(&split.topic, split.place.partition)?;
             let end = split.place.end.map_or(end, |it| it.min(end));

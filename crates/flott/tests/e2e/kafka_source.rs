@@ -234,6 +234,43 @@ fn messages_that_are_gone_are_counted() {
 }
 
 #[test]
+fn a_topic_made_anew_is_another_one() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-anew", 1).unwrap();
+    kafka.produce("source-anew", &["a", "b"]).unwrap();
+    let job = |options: &str| {
+        format!(
+            "SET 'execution.checkpointing.dir' = 'ckpt'; SET 'execution.checkpointing.interval' = '100 ms';
+             SET 'pipeline.name' = 'job'; {}
+             CREATE TABLE o (x STRING) WITH ('connector' = 'filesystem', 'path' = 'o', 'format' = 'raw');
+             INSERT INTO o SELECT x FROM t",
+            table(
+                &kafka,
+                "x STRING",
+                "source-anew",
+                &format!("'format' = 'raw', 'scan.startup.mode' = 'earliest-offset'{options}")
+            )
+        )
+    };
+    let run = lab.start(&job(""));
+    wait_until("the first rows", || lab.lines("o").len() == 2);
+    run.signal("KILL");
+    run.outcome();
+    kafka.delete_topic("source-anew").unwrap();
+    wait_until("a new topic", || kafka.create_topic("source-anew", 1).is_ok());
+    // As long as the old one was, and longer: offsets alone tell nothing.
+    kafka.produce("source-anew", &["c", "d", "e"]).unwrap();
+    let said = lab.fails(1, &job(""));
+    assert!(said.contains("FLT-2201") && said.contains("deleted and made anew"), "{said}");
+    let run = lab.start(&job(", 'scan.lost-offsets' = 'continue'"));
+    wait_until("all of the new one", || lab.lines("o").len() == 5);
+    run.signal("TERM");
+    assert_eq!(run.outcome().status, Some(0));
+    assert_eq!(lab.lines("o"), ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
 fn an_empty_partition_holds_time_back_only_until_it_is_idle() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
