@@ -8,7 +8,7 @@ usage: run.py fill    [--events 10000000]                 fills the topic `bids`
        run.py catchup [--rate 50000] [--pause 60]         a job is away, comes back: seconds until it has caught up
        run.py bare    [--seconds 20]                      a consumer of the same client that throws the bytes away
 
---bootstrap ADDRESS names the broker (or KAFKA_BOOTSTRAP; without: the one that `cargo xtask services up` tells),
+--bootstrap ADDRESS names the broker (or KAFKA_BOOTSTRAP_SERVERS; without: the one that `cargo xtask services up` tells),
 --engines flott,flink, --runs N, --work DIR (checkpoints and logs), --topic NAME, --format json|avro|protobuf,
 --checkpoints '10 s'.
 
@@ -244,7 +244,7 @@ def do_bare(given, broker):
 def main():
     arguments = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
     arguments.add_argument("what", choices=["fill", "convert", "steady", "check", "catchup", "bare"])
-    arguments.add_argument("--bootstrap", default=os.environ.get("KAFKA_BOOTSTRAP", "127.0.0.1:9092"))
+    arguments.add_argument("--bootstrap", default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092"))
     arguments.add_argument("--engines", default="flott,flink")
     arguments.add_argument("--queries")
     arguments.add_argument("--events", type=int)

@@ -224,7 +224,7 @@ def judge(script, right, found):
 def main():
     arguments = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
     arguments.add_argument("filter", nargs="*")
-    arguments.add_argument("--bootstrap", default=os.environ.get("KAFKA_BOOTSTRAP", "127.0.0.1:9092"))
+    arguments.add_argument("--bootstrap", default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092"))
     arguments.add_argument("--registry", default=os.environ.get("SCHEMA_REGISTRY_URL"))
     arguments.add_argument("--record", action="store_true")
     arguments.add_argument("--work", default=None)

@@ -1,9 +1,10 @@
 //! What a developer runs: `cargo xtask docs`, `cargo xtask differential`, `cargo xtask conformance`,
-//! `cargo xtask chaos`, `cargo xtask simulate`, `cargo xtask services`.
+//! `cargo xtask chaos`, `cargo xtask simulate`, `cargo xtask services`, `cargo xtask example`.
 //!
 //! Each command finds the project's root by itself and says what it does.
 
 mod chaos;
+mod example;
 mod services;
 
 use std::{
@@ -90,6 +91,14 @@ enum Task {
         #[command(subcommand)]
         action: services::Action,
     },
+    /// Run an example that needs a server, with the server
+    Example {
+        /// Which one
+        name: ExampleName,
+        /// The binary to run it with; default: a release build
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+    },
     /// Measure rows per second and core, and print them as a table
     Speed {
         /// What to measure
@@ -103,6 +112,13 @@ enum Task {
         /// Only functions whose name contains this
         filter: Option<String>,
     },
+}
+
+/// What `example` runs.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ExampleName {
+    /// From topic to topic: examples/kafka
+    Kafka,
 }
 
 /// What `speed` measures.
@@ -150,6 +166,9 @@ fn main() -> ExitCode {
         }
         Task::Simulate { seeds, seed, plant } => simulate(seeds, seed, plant),
         Task::Services { action } => services::run(&action),
+        Task::Example { name: ExampleName::Kafka, binary } => binary
+            .map_or_else(release_build, Ok)
+            .and_then(|binary| example::Example { root: root(), binary }.kafka()),
         Task::Speed { set: SpeedSet::Functions, flink, jobs, filter } => {
             speed_of_functions(flink, jobs, filter)
         }
