@@ -11,7 +11,8 @@ has written for NAME.sql; `${OUT}` is the script's own; `${REGISTRY}`, `${BOOTST
 What Flink writes is recorded in expected/NAME.ndjson (--record runs it, with FLOTT_FLINK_PYTHON: a Python with
 apache-flink and the connector's jars, see benchmarks/setup.sh); without --record only Flott runs, FLOTT names the
 binary. Messages are held one against another: keys, values, headers, in their order, bytes first; where these differ,
-JSON by what it means. `-- compare: latest` in a script: the last value of each key. An id of a registry stands for
+JSON by what it means. `-- compare: latest` in a script: the last value of each key; `-- compare: table`: what changes
+with before and after come to (Flott may leave out what is undone at once). An id of a registry stands for
 its schema. Runs with a Python that has confluent-kafka. The exit code says whether all are equal.
 """
 import argparse, glob, json, os, re, subprocess, sys, tempfile, urllib.request
@@ -93,7 +94,7 @@ class Script:
         self.name = os.path.basename(path)[:-4]
         with open(path, encoding="utf-8") as file:
             self.text = file.read()
-        self.latest = "-- compare: latest" in self.text
+        self.compare = latest if "-- compare: latest" in self.text else table if "-- compare: table" in self.text else None
         self.framed = "${REGISTRY}" in self.text
         self.says = self.text.splitlines()[0][3:].rstrip(".")
         self.reads = re.findall(r"\$\{FLINK:(\w+)\}", self.text)
@@ -206,13 +207,25 @@ def meaning(line):
     return {name: parsed(it) if name in ("key", "value") else it for name, it in line.items()}
 
 def latest(lines):
-    return sorted(({json.dumps(it["key"]): it for it in lines}).values(), key=lambda it: json.dumps(it["key"]))
+    """The table that upserts come to."""
+    last = {json.dumps(it["key"]): it for it in lines}
+    return [last[key] for key in sorted(last) if last[key]["value"] is not None]
+
+def table(lines):
+    """The rows that changes with before and after come to."""
+    rows = []
+    for change in (json.loads(it["value"]) for it in lines):
+        if change["before"] is not None:
+            rows.remove(change["before"])
+        if change["after"] is not None:
+            rows.append(change["after"])
+    return [{"key": None, "value": it} for it in sorted(json.dumps(it) for it in rows)]
 
 def judge(script, right, found):
-    if script.latest:
-        right, found = latest(right), latest(found)
+    if script.compare:
+        right, found = script.compare(right), script.compare(found)
     if right == found:
-        return "equal, byte for byte", []
+        return ("equal results" if script.compare else "equal, byte for byte"), []
     right_means, found_means = [meaning(it) for it in right], [meaning(it) for it in found]
     if right_means == found_means:
         return "equal JSON", []

@@ -1,4 +1,5 @@
 -- Upserts become changes with before and after.
+-- compare: table
 
 CREATE TABLE source (
   id INT, word STRING, n INT, PRIMARY KEY (id) NOT ENFORCED
