@@ -233,9 +233,8 @@ def json_schema_read(world):
     schema = {"title": "Order", "type": "object", "properties": {"id": {"type": "integer"}, "name": {"type": "string"}}}
     serializer, context = JSONSerializer(json.dumps(schema), world.registry), SerializationContext(topic, MessageField.VALUE)
     world.send(topic, [(None, serializer({"id": 1, "name": "scooter"}, context))])
-    # There is no format for it, in Flink neither: the five bytes are cut off in SQL.
-    found = world.rows(topic, "m STRING", "'format'='raw','raw.charset'='ISO-8859-1'",
-                       "CAST(JSON_VALUE(SUBSTRING(m FROM 6), '$.id') AS INT) AS id")
+    # There is no format for it, in Flink neither: the five bytes are cut off in SQL. (Ids of a fresh registry are text.)
+    found = world.rows(topic, "m STRING", "'format'='raw'", "CAST(JSON_VALUE(SUBSTRING(m FROM 6), '$.id') AS INT) AS id")
     same(found, inserts([{"id": 1}]))
 
 def debezium(world):

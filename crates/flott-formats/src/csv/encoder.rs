@@ -29,6 +29,8 @@ pub struct CsvEncoder {
     schema: Schema,
     /// `true` for every byte that asks for quotes.
     asks_for_quotes: [bool; 256],
+    /// Decimals keep the zeros at their ends: in messages, not in files, as in Flink.
+    keeps_zeros: bool,
     scratch: Vec<u8>,
 }
 
@@ -42,7 +44,7 @@ impl CsvEncoder {
                 *asks = byte <= safe_from || byte == b'\\' || Some(byte) == settings.escape;
             }
         }
-        Self { settings, schema: schema.clone(), asks_for_quotes, scratch: Vec::new() }
+        Self { settings, schema: schema.clone(), asks_for_quotes, keeps_zeros: false, scratch: Vec::new() }
     }
 
     fn field(&mut self, array: &ArrayRef, row: usize, data_type: &DataType, out: &mut Vec<u8>) -> Result<()> {
@@ -115,7 +117,11 @@ impl CsvEncoder {
             }
             TypeKind::Decimal(_, scale) => {
                 let unscaled = native::<Decimal128Type>(array, row).ok_or_else(wrong)?;
-                decimal(unscaled, *scale, self.settings.scientific, out);
+                let (digits, scale) = match self.keeps_zeros {
+                    true => (unscaled, i32::from(*scale)),
+                    false => without_zeros(unscaled, *scale),
+                };
+                decimal(digits, scale, self.settings.scientific, out);
             }
             TypeKind::Date => {
                 text::append_date(out, native::<Date32Type>(array, row).ok_or_else(wrong)?.into());
@@ -201,6 +207,7 @@ impl Encoder for CsvEncoder {
         _: Option<&Int8Array>,
         out: &mut Slices,
     ) -> Result<()> {
+        self.keeps_zeros = true;
         let schema = std::mem::take(&mut self.schema);
         let mut result = Ok(());
         for row in 0..batch.num_rows() {
@@ -259,17 +266,21 @@ fn timestamp(array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// Without zeros at the end, as Java's `BigDecimal` prints it: `1.5`, `1E+2`, `1E-7`.
-fn decimal(unscaled: i128, scale: u8, scientific: bool, out: &mut Vec<u8>) {
+/// The same number with a scale that leaves no zeros at its end.
+fn without_zeros(unscaled: i128, scale: u8) -> (i128, i32) {
     if unscaled == 0 {
-        out.push(b'0');
-        return;
+        return (0, 0);
     }
     let (mut digits, mut scale) = (unscaled, i32::from(scale));
     while digits % 10 == 0 {
         digits /= 10;
         scale -= 1;
     }
+    (digits, scale)
+}
+
+/// As Java's `BigDecimal` prints it: `1.5`, `1E+2`, `1E-7`.
+fn decimal(digits: i128, scale: i32, scientific: bool, out: &mut Vec<u8>) {
     if !scientific {
         let factor = text::POWERS_OF_TEN.get(scale.min(0).unsigned_abs() as usize).copied().unwrap_or(1);
         text::append_decimal(out, digits.saturating_mul(factor), scale.max(0) as u8);

@@ -12,6 +12,7 @@
 
 use std::{fmt::Write as _, path::Path, sync::Arc};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use flott_connector::{
     Decoder, Encoder, ExtraColumn, Format, FormatRequest, Framing, OptionDef, OptionKind, ScanRequest,
 };
@@ -20,7 +21,7 @@ use flott_schema_registry::{
     Fault, Kind, NewSchema, Registered, Registry, Settings as RegistrySettings, registry_options,
 };
 use flott_types::{Code, DataType, Diagnostic, Options, Result, TypeKind};
-use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost_reflect::{DescriptorPool, MessageDescriptor, prost::Message, prost_types::FileDescriptorProto};
 use protox::{
     Compiler,
     file::{ChainFileResolver, File, FileResolver, GoogleFileResolver},
@@ -293,10 +294,21 @@ struct Texts(Vec<(String, String)>);
 impl FileResolver for Texts {
     fn open_file(&self, name: &str) -> std::result::Result<File, protox::Error> {
         match self.0.iter().find(|(own, _)| own == name) {
-            Some((_, text)) => File::from_source(name, text),
+            Some((_, text)) => match descriptor(name, text) {
+                Some(file) => Ok(file),
+                None => File::from_source(name, text),
+            },
             None => Err(protox::Error::file_not_found(name)),
         }
     }
+}
+
+/// A file that stands in the registry as its descriptor in base64, which is how some clients register it.
+fn descriptor(name: &str, text: &str) -> Option<File> {
+    let bytes = STANDARD.decode(text.trim()).ok()?;
+    let mut file = FileDescriptorProto::decode(bytes.as_slice()).ok()?;
+    file.name = Some(name.to_string());
+    Some(File::from_file_descriptor_proto(file))
 }
 
 /// A schema's reader, or why there is none.
@@ -458,6 +470,9 @@ mod tests {
             assert_eq!(message_at(&pool, place).unwrap(), message);
         }
         assert!(message_at(&pool, &[2, 8]).is_none());
+        let file = pool.get_file_by_name(MAIN).unwrap();
+        let encoded = compile(STANDARD.encode(file.encode_to_vec()), Vec::new()).unwrap();
+        assert_eq!(message_at(&encoded, &[4, 2, 0]).unwrap().full_name(), "D.E");
         assert!(opened(&[1, 0, 0, 0, 7, 0]).is_err());
         assert!(opened(&[0, 0, 0, 0, 7, 200]).is_err());
     }
