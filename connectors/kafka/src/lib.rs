@@ -85,7 +85,10 @@ impl Connector for KafkaConnector {
         sink::settings::transaction(table)
     }
     fn doubts(&self, table: &TableDescription, role: Role, job_options: &Options) -> Vec<Doubt> {
-        if role == Role::Sink { sink::doubts::of(table, job_options) } else { Vec::new() }
+        match role {
+            Role::Source => source::doubts::of(table),
+            Role::Sink => sink::doubts::of(table, job_options),
+        }
     }
     fn doubts_outside(&self, table: &TableDescription, role: Role, _: &Options) -> Vec<Doubt> {
         if role == Role::Sink { sink::doubts::outside(table) } else { Vec::new() }

@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn a_module_with_options() {
-        let text = "org.apache.kafka.common.security.scram.ScramLoginModule required\n  username=\"al\\\"ice\" password='s;e=c' tokenauth=true ;";
+        let text = "org.apache.kafka.common.security.scram.ScramLoginModule required\n  username=\"al\\\"ice\" \
+                    password='s;e=c' tokenauth=true ;";
         let Ok(login) = Login::parse(text) else { panic!() };
         assert_eq!(login.module, "ScramLoginModule");
         assert_eq!(login.option("username"), Some("al\"ice"));

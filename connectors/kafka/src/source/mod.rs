@@ -12,6 +12,7 @@
 
 pub(crate) mod begin;
 pub(crate) mod cluster;
+pub(crate) mod doubts;
 pub(crate) mod failure;
 #[allow(unsafe_code, reason = "librdkafka's batch interface has no safe wrapper")]
 pub(crate) mod native;
