@@ -226,7 +226,8 @@ impl Case {
                 .collect();
             ensure(own.len() == out.numbers.len(), || {
                 let (alone, together) = (out.numbers.len(), own.len());
-                format!("message {number}: {alone} rows alone, {together} among others")
+                let shown = String::from_utf8_lossy(message.unwrap_or_default());
+                format!("message {number}: {alone} rows alone, {together} among others: {shown}")
             })?;
             for (column, other) in out.columns.iter().zip(&whole.columns) {
                 let other = take(other, &UInt32Array::from(own.clone()), None).map_err(bug)?;

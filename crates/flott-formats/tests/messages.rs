@@ -54,3 +54,16 @@ fn messages_of_nothing_and_of_null() {
         }
     }
 }
+
+#[test]
+fn blanks_in_json_may_come_and_go_from_one_message_to_the_next() {
+    let sample = cases::all().into_iter().find(|sample| sample.case.name == "json").unwrap();
+    let mut messages = Slices::default();
+    for message in
+        ["{\"int\":1,\"text\":\"a\"}", "{\"int\": 2,\"text\":\t\"b\"}", "{ \"int\":3 , \"text\":\"c\"}"]
+    {
+        assert!(messages.push(Some(message.as_bytes())));
+    }
+    let out = sample.case.decode(&messages).unwrap();
+    assert_eq!((out.numbers, out.rejected), (vec![0, 1, 2], Vec::new()));
+}

@@ -64,6 +64,12 @@ impl Pattern {
         Some(Self { head, mask, len: between.len() as u32, column, bytes })
     }
 
+    /// Whether it stands here and the value right behind it: there may be more blanks than last time.
+    #[inline(always)]
+    fn leads_to_value(&self, bytes: &[u8], at: usize) -> bool {
+        self.stands_at(bytes, at) && bytes.get(at + self.len as usize).is_none_or(|byte| *byte > b' ')
+    }
+
     #[inline(always)]
     fn stands_at(&self, bytes: &[u8], at: usize) -> bool {
         let Some(rest) = bytes.get(at..) else { return false };
@@ -199,7 +205,7 @@ impl Keys {
     #[inline(always)]
     pub fn next(&mut self, bytes: &[u8], at: usize, number: usize) -> Result<Next, Fail> {
         match self.patterns.get(number) {
-            Some(pattern) if pattern.stands_at(bytes, at) => {
+            Some(pattern) if pattern.leads_to_value(bytes, at) => {
                 Ok(Next::Value(pattern.column, at + pattern.len as usize))
             }
             _ => self.next_key(bytes, at, number),
