@@ -51,7 +51,7 @@ impl Prepared {
 /// Where a message's schema comes from.
 enum Writer {
     /// It is the table's own.
-    Own(Arc<Prepared>),
+    Own(Box<Prepared>),
     Registry(Box<Plans>),
 }
 
@@ -98,7 +98,7 @@ impl AvroDecoder {
         let (fields, building) = Building::new(scan, extra, false)?;
         let prepared = Prepared::new(schema.as_ref().clone(), &fields, None).map_err(internal)?;
         Ok(Self {
-            writer: Writer::Own(Arc::new(prepared)),
+            writer: Writer::Own(Box::new(prepared)),
             fields,
             is_envelope: false,
             // As in Flink: who writes more than the table has goes on being read.
@@ -135,34 +135,31 @@ impl AvroDecoder {
     /// Reads one message.
     #[inline]
     fn message(&mut self, bytes: &[u8], place: Range<u32>) -> Result<()> {
-        let (prepared, start) = match &mut self.writer {
-            Writer::Own(prepared) => (prepared.clone(), 0),
+        let Self { writer, fields, building, is_exact, .. } = self;
+        let (prepared, start) = match writer {
+            Writer::Own(prepared) => (&**prepared, 0),
             Writer::Registry(plans) => {
-                let id = match id_of(bytes) {
-                    Ok(id) => id,
-                    Err(why) => {
-                        self.building.reject(place, why);
-                        return Ok(());
-                    }
+                let found = match id_of(bytes) {
+                    Ok(id) => plans.get(id, fields)?,
+                    Err(why) => Err(why),
                 };
-                match plans.get(id, &self.fields)? {
+                match found {
                     Ok(prepared) => (prepared, HEAD_BYTES),
                     Err(why) => {
-                        self.building.reject(place, why);
+                        building.reject(place, why);
                         return Ok(());
                     }
                 }
             }
         };
         let mut input = Input::new(bytes, start);
-        let read = read_row(&prepared.plan, &prepared.schema, &mut self.building.columns, &mut input);
-        match read {
-            Ok(()) if self.is_exact && input.left() > 0 => {
+        match read_row(&prepared.plan, &prepared.schema, &mut building.columns, &mut input) {
+            Ok(()) if *is_exact && input.left() > 0 => {
                 let message = format!("{} bytes are left behind the record", input.left());
-                self.building.undo(place, message);
+                building.undo(place, message);
             }
-            Ok(()) => self.building.rows.push(place),
-            Err(fail) => self.building.undo(place, fail.message(0)),
+            Ok(()) => building.add(place),
+            Err(fail) => building.undo(place, fail.message(0)),
         }
         Ok(())
     }

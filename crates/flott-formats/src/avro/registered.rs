@@ -58,35 +58,33 @@ impl Plans {
     /// # Errors
     /// The registry doesn't answer.
     #[inline]
-    pub fn get(&mut self, id: u32, columns: &[Field]) -> Result<std::result::Result<Arc<Prepared>, String>> {
-        match &self.last {
-            Some((last, prepared)) if *last == id => Ok(Ok(prepared.clone())),
-            _ => self.find(id, columns),
+    pub fn get(&mut self, id: u32, columns: &[Field]) -> Result<std::result::Result<&Prepared, String>> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
+            match self.find(id, columns)? {
+                Ok(prepared) => self.last = Some((id, prepared)),
+                Err(why) => return Ok(Err(why)),
+            }
         }
+        Ok(self.last.as_ref().map(|(_, prepared)| prepared.as_ref()).ok_or_else(String::new))
     }
 
     #[cold]
     fn find(&mut self, id: u32, columns: &[Field]) -> Result<std::result::Result<Arc<Prepared>, String>> {
-        let found = match self.known.get(&id) {
-            Some(known) => known.clone(),
-            None => {
-                let fetched = match self.fetch(id) {
-                    Ok(fetched) => fetched,
-                    // It may be there later.
-                    Err(Fault::Unknown(why)) => return Ok(Err(why)),
-                    Err(Fault::Failed(error)) => return Err(error),
-                };
-                let prepared = fetched
-                    .and_then(|schema| Prepared::new(schema, columns, self.reader.as_ref()))
-                    .map_err(|why| format!("schema {id} of the registry: {why}"));
-                self.known.insert(id, prepared.clone().map(Arc::new));
-                prepared.map(Arc::new)
-            }
-        };
-        if let Ok(prepared) = &found {
-            self.last = Some((id, prepared.clone()));
+        if let Some(known) = self.known.get(&id) {
+            return Ok(known.clone());
         }
-        Ok(found)
+        let fetched = match self.fetch(id) {
+            Ok(fetched) => fetched,
+            // It may be there later.
+            Err(Fault::Unknown(why)) => return Ok(Err(why)),
+            Err(Fault::Failed(error)) => return Err(error),
+        };
+        let prepared = fetched
+            .and_then(|schema| Prepared::new(schema, columns, self.reader.as_ref()))
+            .map(Arc::new)
+            .map_err(|why| format!("schema {id} of the registry: {why}"));
+        self.known.insert(id, prepared.clone());
+        Ok(prepared)
     }
 
     fn fetch(&self, id: u32) -> std::result::Result<Result<Schema, String>, Fault> {
