@@ -1,6 +1,6 @@
 //! The sink against a real broker: what every deciding sink holds to.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests end the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests end the test")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -37,6 +37,7 @@ const QUEUE_BYTES: usize = 16 << 20;
 /// Bundles kept for their buffers.
 const SPARE: usize = 4;
 
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are rows")]
 enum Queued {
     Rows(Bundle),
     /// The end of an epoch; `noted`: its ledger is closed.
