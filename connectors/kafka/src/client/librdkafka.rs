@@ -17,8 +17,8 @@ use std::{
     ffi::{CString, c_char, c_int, c_void},
     ptr::null_mut,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+        Arc, Condvar, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -67,29 +67,37 @@ pub(crate) struct Shared {
 /// librdkafka sends such a request again when the connection breaks before its answer comes, and the first one
 /// may still arrive, when the next transaction is open: with the same producer id and epoch, so it would
 /// commit that one in the middle. (Brokers tell them apart only with clients that raise the epoch with every
-/// transaction, which librdkafka doesn't.) Each answer, and each lost one, is told with `debug=eos`.
+/// transaction, which librdkafka doesn't.) Each answer, and each lost one, is told with `debug=eos`, in their
+/// order and before the commit returns; but the lines come through the queue that our thread polls, so the last
+/// one, the good answer, may still be on its way then.
 #[derive(Default)]
 struct Ends {
-    clear: AtomicU32,
-    unclear: AtomicU32,
+    /// Good answers, and others.
+    seen: Mutex<(u32, u32)>,
+    told: Condvar,
 }
 
+/// How long the line of an answer that has come may be on its way.
+const LINES_WAIT: Duration = Duration::from_millis(500);
 /// What its lines are called.
 const END_LINES: &str = "ENDTXN";
 const END_IS_CLEAR: &str = "EndTxn returned NO_ERROR";
 
 impl Ends {
     fn begin(&self) {
-        self.clear.store(0, Ordering::Release);
-        self.unclear.store(0, Ordering::Release);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = (0, 0);
     }
     fn tell(&self, line: &str) {
-        let count = if line.contains(END_IS_CLEAR) { &self.clear } else { &self.unclear };
-        count.fetch_add(1, Ordering::AcqRel);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = if line.contains(END_IS_CLEAR) { &mut seen.0 } else { &mut seen.1 };
+        *count = count.saturating_add(1);
+        self.told.notify_all();
     }
     /// One answer, a good one. Should the lines ever be called something else, nothing is clear.
     fn committed(&self) -> Committed {
-        let seen = (self.clear.load(Ordering::Acquire), self.unclear.load(Ordering::Acquire));
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.told.wait_timeout_while(seen, LINES_WAIT, |seen| seen.0 == 0);
+        let seen = *waited.unwrap_or_else(PoisonError::into_inner).0;
         if seen == (1, 0) { Committed::Once } else { Committed::PerhapsAgain }
     }
 }

@@ -33,6 +33,7 @@ mod event_time;
 mod files;
 mod flights;
 mod formats;
+mod kafka_sink;
 mod kafka_source;
 mod kills;
 mod lookups;

@@ -1,0 +1,264 @@
+//! Kafka as a sink, on a real broker: what stands in messages, what a kill and a cut connection leave behind,
+//! what is said when brokers refuse.
+//!
+//! ```text
+//!   g  0 1 2 … ─► kafka, exactly once ─► a reader of committed transactions sees each number once
+//!                  ▲ kill -9 at any moment; the end of a transaction goes, its answer never comes
+//! ```
+
+use std::time::Duration;
+
+use flott_testkit::{
+    need,
+    services::{self, Broker, Proxy, proxy::Moment, wire::Request},
+};
+
+use crate::support::{Lab, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+const NUMBERS: usize = 20_000;
+
+/// A table of this topic, with further options.
+fn kafka_table(
+    connector: &str,
+    name: &str,
+    columns: &str,
+    topic: &str,
+    bootstrap: &str,
+    options: &str,
+) -> String {
+    format!(
+        "CREATE TABLE {name} ({columns}) WITH ('connector' = '{connector}', 'topic' = '{topic}',
+         'properties.bootstrap.servers' = '{bootstrap}', {options});\n"
+    )
+}
+
+/// Numbers that come in two seconds, written exactly once, with a checkpoint every 50 ms.
+fn numbers(topic: &str, bootstrap: &str) -> String {
+    let last = NUMBERS - 1;
+    let table = kafka_table(
+        "kafka",
+        "k",
+        "id BIGINT",
+        topic,
+        bootstrap,
+        &format!(
+            "'format' = 'csv', 'sink.delivery-guarantee' = 'exactly-once', 'sink.transactional-id-prefix' = '{topic}'"
+        ),
+    );
+    format!(
+        "SET 'execution.checkpointing.dir' = 'ckpt'; SET 'execution.checkpointing.interval' = '50 ms';
+         SET 'pipeline.name' = 'job'; SET 'parallelism.default' = '2';
+         CREATE TABLE g (a BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '10000',
+         'fields.a.kind' = 'sequence', 'fields.a.start' = '0', 'fields.a.end' = '{last}');
+         {table} INSERT INTO k SELECT a FROM g"
+    )
+}
+
+fn confirmed(lab: &Lab) -> usize {
+    let entries = std::fs::read_dir(lab.path("ckpt/job/sequence")).into_iter().flatten().flatten();
+    entries.filter(|it| it.file_name().to_string_lossy().ends_with(".confirmed")).count()
+}
+
+/// The newest checkpoint's number: it only rises.
+fn newest(lab: &Lab) -> u64 {
+    let entries = std::fs::read_dir(lab.path("ckpt/job/sequence")).into_iter().flatten().flatten();
+    let number = |name: String| name.strip_suffix(".confirmed")?.parse().ok();
+    entries.filter_map(|it| number(it.file_name().into_string().ok()?)).max().unwrap_or(0)
+}
+
+fn each_once(broker: &Broker, topic: &str) {
+    let lines = broker.consume(topic, NUMBERS + 1, Duration::from_secs(5)).unwrap();
+    let mut read: Vec<usize> = lines.iter().map(|line| line.parse().unwrap()).collect();
+    read.sort_unstable();
+    assert_eq!(read.len(), NUMBERS);
+    assert!(read.into_iter().eq(0..NUMBERS));
+}
+
+#[test]
+fn a_message_has_key_value_headers_time_and_partition() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    // Brokers drop what is too old, and refuse what is of tomorrow.
+    kafka.create_topic_with("sink-parts", 3, 1, &[("retention.ms", "-1")]).unwrap();
+    let table = kafka_table(
+        "kafka",
+        "k",
+        "k_id BIGINT, name STRING, ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp', \
+         h MAP<STRING, BYTES> METADATA FROM 'headers'",
+        "sink-parts",
+        kafka.bootstrap(),
+        "'key.format' = 'json', 'key.fields' = 'k_id', 'key.fields-prefix' = 'k_', 'value.format' = 'json',
+         'value.fields-include' = 'EXCEPT_KEY', 'sink.partitioner' = 'fixed', 'sink.parallelism' = '2'",
+    );
+    lab.run(&format!(
+        "SET 'parallelism.default' = '1'; {table} INSERT INTO k VALUES
+         (1, 'a', TO_TIMESTAMP_LTZ(1767225600000, 3), MAP['x', ENCODE('y', 'UTF-8')]),
+         (2, CAST(NULL AS STRING), TO_TIMESTAMP_LTZ(1767225600001, 3), CAST(NULL AS MAP<STRING, BYTES>))"
+    ));
+    let properties = [
+        "print.key=true",
+        "print.headers=true",
+        "print.timestamp=true",
+        "print.partition=true",
+        "key.separator=|",
+    ];
+    let mut lines = kafka.consume_with("sink-parts", 2, PATIENCE, &properties).unwrap();
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            r#"CreateTime:1767225600000|Partition:0|x:y|{"id":1}|{"name":"a"}"#,
+            r#"CreateTime:1767225600001|Partition:0|NO_HEADERS|{"id":2}|{"name":null}"#,
+        ]
+    );
+}
+
+#[test]
+fn upserts_are_the_newest_rows_of_their_keys_and_tombstones() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("sink-upserts", 1).unwrap();
+    lab.write("changes.json", "{\"op\":\"+I\",\"k\":1,\"v\":10}\n");
+    let table = kafka_table(
+        "upsert-kafka",
+        "k",
+        "word STRING, n BIGINT, PRIMARY KEY (word) NOT ENFORCED",
+        "sink-upserts",
+        kafka.bootstrap(),
+        "'key.format' = 'raw', 'value.format' = 'json', 'value.fields-include' = 'EXCEPT_KEY',
+         'sink.buffer-flush.max-rows' = '1000', 'sink.buffer-flush.interval' = '1 h'",
+    );
+    // A count that comes and goes before anything is told is never heard of.
+    lab.run(&format!(
+        "SET 'parallelism.default' = '1'; {table}
+         INSERT INTO k SELECT word, n FROM (SELECT word, COUNT(*) AS n FROM (VALUES ('a'), ('b'), ('a'), ('c'))
+         AS t(word) GROUP BY word) WHERE n < 2"
+    ));
+    // What was told is deleted by a message without a value.
+    lab.run(&format!(
+        "SET 'parallelism.default' = '1'; SET 'table.exec.mini-batch.enabled' = 'false'; {table}
+         INSERT INTO k SELECT word, n FROM (SELECT word, COUNT(*) AS n FROM (VALUES ('d'), ('e'), ('d'))
+         AS t(word) GROUP BY word) WHERE n < 2"
+    ));
+    let properties = ["print.key=true", "key.separator=|", "null.literal=gone"];
+    let mut lines = kafka.consume_with("sink-upserts", 5, PATIENCE, &properties).unwrap();
+    lines.sort();
+    assert_eq!(lines, [r#"b|{"n":1}"#, r#"c|{"n":1}"#, "d|gone", r#"e|{"n":1}"#]);
+}
+
+#[test]
+fn killed_again_and_again_it_writes_each_row_once() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("sink-kills", 3).unwrap();
+    let job = numbers("sink-kills", kafka.bootstrap());
+    for round in 0..6 {
+        let before = newest(&lab);
+        let run = lab.start(&job);
+        wait_until("a checkpoint", || newest(&lab) > before + round % 3);
+        run.signal("KILL");
+        run.outcome();
+    }
+    lab.run(&job);
+    each_once(&kafka, "sink-kills");
+}
+
+#[test]
+fn a_commit_whose_answer_never_comes_is_neither_lost_nor_doubled() {
+    for moment in [Moment::Before(Request::EndTransaction), Moment::BeforeAnswer(Request::EndTransaction)] {
+        let proxy = need!(Proxy::start());
+        let broker = need!(Broker::behind(&proxy));
+        broker.create_topic("sink-cut", 2).unwrap();
+        let lab = Lab::new();
+        let job = numbers("sink-cut", broker.bootstrap());
+        let run = lab.start(&job);
+        wait_until("a checkpoint", || confirmed(&lab) > 0 && newest(&lab) > 3);
+        proxy.cut_at(moment);
+        assert!(proxy.wait_for_cut(PATIENCE));
+        run.signal("KILL");
+        run.outcome();
+        proxy.heal();
+        lab.run(&job);
+        each_once(&broker, "sink-cut");
+    }
+}
+
+#[test]
+fn a_commit_that_is_answered_at_once_keeps_its_producer() {
+    let proxy = need!(Proxy::start());
+    let broker = need!(Broker::behind(&proxy));
+    broker.create_topic("sink-calm", 2).unwrap();
+    let lab = Lab::new();
+    lab.run(&numbers("sink-calm", broker.bootstrap()));
+    let (producers, ends) =
+        (proxy.requests(Request::InitProducerId), proxy.requests(Request::EndTransaction));
+    assert!(ends > 8 && producers < ends / 2, "{producers} producers for {ends} transactions");
+    each_once(&broker, "sink-calm");
+}
+
+#[test]
+fn a_cut_connection_that_heals_costs_nothing() {
+    let proxy = need!(Proxy::start());
+    let broker = need!(Broker::behind(&proxy));
+    broker.create_topic("sink-heals", 2).unwrap();
+    let lab = Lab::new();
+    let run = lab.start(&numbers("sink-heals", broker.bootstrap()));
+    for request in [Request::EndTransaction, Request::Produce, Request::EndTransaction] {
+        let before = newest(&lab);
+        wait_until("a checkpoint", || newest(&lab) > before);
+        proxy.cut_at(Moment::BeforeAnswer(request));
+        assert!(proxy.wait_for_cut(PATIENCE));
+        proxy.heal();
+    }
+    let outcome = run.outcome();
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    each_once(&broker, "sink-heals");
+}
+
+#[test]
+fn what_brokers_refuse_is_said_in_words() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("sink-small", 1).unwrap();
+    let table = |topic, options| kafka_table("kafka", "k", "t STRING", topic, kafka.bootstrap(), options);
+    let absent = table("sink-absent", "'format' = 'raw'");
+    let said = lab.fails(1, &format!("{absent} INSERT INTO k VALUES ('x')"));
+    assert!(said.contains("FLT-2201") && said.contains("sink-absent"), "{said}");
+
+    let large = table("sink-small", "'format' = 'raw', 'properties.max.request.size' = '2000'");
+    let said = lab.fails(1, &format!("{large} INSERT INTO k VALUES (REPEAT('x', 3000))"));
+    assert!(said.contains("FLT-2007") && said.contains("3000 bytes"), "{said}");
+
+    let long = table(
+        "sink-small",
+        "'format' = 'raw', 'sink.delivery-guarantee' = 'exactly-once', 'sink.transactional-id-prefix' = 'long',
+         'properties.transaction.timeout.ms' = '7200000'",
+    );
+    let said = lab.fails(2, &format!("{long} INSERT INTO k VALUES ('x')"));
+    assert!(said.contains("transaction.max.timeout.ms"), "{said}");
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    let lab = Lab::new();
+    let refused = |options: &str, words: &str| {
+        let table = kafka_table(
+            "kafka",
+            "k",
+            "t STRING",
+            "x",
+            "localhost:1",
+            &format!("'format' = 'raw', {options}"),
+        );
+        let said = lab.fails(2, &format!("{table} INSERT INTO k VALUES ('x')"));
+        assert!(said.contains(words), "{options}: {said}");
+    };
+    refused("'sink.delivery-guarantee' = 'exactly-once'", "sink.transactional-id-prefix");
+    refused("'sink.partitioner' = 'org.mycompany.MyPartitioner'", "not supported yet: the partitioner class");
+    refused("'sink.partitioner' = 'fixd'", "did you mean 'fixed'");
+    refused(
+        "'key.format' = 'raw', 'key.fields' = 't', 'sink.partitioner' = 'round-robin'",
+        "works only without",
+    );
+}
