@@ -141,10 +141,17 @@ impl OrderedWriter {
         }
         write_to(state.writer.as_mut(), &written)
     }
-    /// Whether shards may take new input.
-    pub fn is_ready(&self) -> bool {
+    /// Whether a shard may take new input. Who hasn't passed a barrier yet isn't held up by what waits behind
+    /// it: that waits for this very shard.
+    pub fn is_ready(&self, shard: usize) -> bool {
         let mut state = self.lock();
-        state.waiting.len() < WAITING_MAX && state.ahead.len() < WAITING_MAX && state.writer.is_ready()
+        let (of, prepared) = (state.of(shard), state.prepared);
+        let of_this_epoch = of <= prepared;
+        let waiting = match of_this_epoch {
+            true => state.waiting.values().filter(|it| it.0 <= prepared).count(),
+            false => state.waiting.len() + state.ahead.len(),
+        };
+        waiting < WAITING_MAX && state.writer.is_ready()
     }
     /// See [`SinkWriter::flush`].
     ///

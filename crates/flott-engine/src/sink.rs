@@ -153,7 +153,7 @@ impl SinkTask {
     pub fn is_ready(&mut self) -> bool {
         match &mut self.writer {
             Writer::Own(writer) => writer.is_ready(),
-            Writer::Ordered { shared, .. } => shared.is_ready(),
+            Writer::Ordered { shared, shard, .. } => shared.is_ready(*shard),
         }
     }
     /// The buffer timeout has passed.

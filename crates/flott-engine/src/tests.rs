@@ -127,7 +127,7 @@ proptest! {
             let batches = (0..sequence % 3).map(|part| one_value(source as i64 * 1000 + sequence as i64 * 10 + part as i64));
             writer.complete(0, source, sequence, batches.map(|batch| (batch, None)).collect()).unwrap();
         }
-        prop_assert!(writer.is_ready(), "nothing waits any more");
+        prop_assert!(writer.is_ready(0), "nothing waits any more");
         let written = written.lock().unwrap();
         for source in 0..2 {
             let range = source * 1000..(source + 1) * 1000;
@@ -220,12 +220,12 @@ fn shards_pause_while_too_much_waits_for_an_earlier_chunk() {
     let writer = OrderedWriter::new(Box::new(Collect(Arc::default())), 1, 1);
     for sequence in 1..=31 {
         writer.complete(0, 0, sequence, Vec::new()).unwrap();
-        assert!(writer.is_ready());
+        assert!(writer.is_ready(0));
     }
     writer.complete(0, 0, 32, Vec::new()).unwrap();
-    assert!(!writer.is_ready());
+    assert!(!writer.is_ready(0));
     writer.complete(0, 0, 0, Vec::new()).unwrap();
-    assert!(writer.is_ready());
+    assert!(writer.is_ready(0));
 }
 
 #[test]
@@ -245,12 +245,21 @@ fn the_ordered_writer_prepares_an_epoch_when_it_has_all_of_it_and_nothing_more()
     assert_eq!(*log.lock().unwrap(), [10, 20, -7, 30, 40], "-7: epoch 7 is prepared");
     assert_eq!(writer.poll_passed(1).unwrap().map(|it| it.len()), Some(1));
     assert_eq!(writer.poll_passed(0).unwrap().map(|it| it.len()), Some(0), "one of them gets it");
-    // Who has ended holds nobody back.
+    // What comes behind a barrier holds up only those who have passed it.
+    writer.pass(0, 8).unwrap();
+    (0..40).for_each(|value| writer.write(0, (one_value(value), None)).unwrap());
+    (3..43).for_each(|sequence| writer.complete(0, 0, sequence, rows(50)).unwrap());
+    assert!(!writer.is_ready(0) && writer.is_ready(1));
     writer.pass(1, 8).unwrap();
+    assert!(writer.is_ready(0));
+    assert_eq!(writer.poll_passed(0).unwrap().map(|it| it.len()), Some(1));
+    assert_eq!(writer.poll_passed(1).unwrap().map(|it| it.len()), Some(0));
+    // Who has ended holds nobody back.
+    writer.pass(1, 9).unwrap();
     assert_eq!(writer.poll_passed(1).unwrap(), None);
     writer.end(0).unwrap();
     assert_eq!(writer.poll_passed(1).unwrap().map(|it| it.len()), Some(1));
-    assert_eq!(log.lock().unwrap().last(), Some(&-8));
+    assert_eq!(log.lock().unwrap().last(), Some(&-9));
 }
 
 fn one_value(value: i64) -> RecordBatch {
