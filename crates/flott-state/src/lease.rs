@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     manifest::{FORMAT, open, seal, unseal},
-    sequence::{Claim, claim_at},
+    sequence::{Claim, Claimed, claim_at},
     storage::Storage,
 };
 
@@ -239,6 +239,10 @@ impl Sight {
     pub fn generation(&self) -> u64 {
         self.claim.as_ref().map_or(0, |claim| claim.generation)
     }
+    /// Which run's the newest claim is.
+    pub fn claimed(&self) -> Claimed {
+        self.claim.as_ref().map_or_else(Claimed::default, Claim::claimed)
+    }
 }
 
 /// Looks at a job's lease again and again.
@@ -319,7 +323,7 @@ mod tests {
         Holder { host: "a".into(), pid, ..Holder::default() }
     }
 
-    fn claim(storage: &MemoryStorage, pid: u32, after: Option<u64>) -> Result<Incarnation> {
+    fn claim(storage: &MemoryStorage, pid: u32, after: Option<Claimed>) -> Result<Incarnation> {
         let claimant = Claimant {
             nonce: pid.into(),
             created_micros: 0,
@@ -352,11 +356,20 @@ mod tests {
     #[test]
     fn of_two_that_saw_the_same_silence_one_takes_over() {
         let storage = MemoryStorage::new();
-        let first = claim(&storage, 1, None).unwrap().generation();
+        let first = claim(&storage, 1, None).unwrap().claimed();
         assert!(claim(&storage, 2, Some(first)).is_ok());
         let error = claim(&storage, 3, Some(first)).unwrap_err();
         assert_eq!(error.code, flott_types::Code::Superseded);
         assert_eq!(crate::sequence::contents(&storage).unwrap().claims.len(), 2, "nothing was claimed");
+    }
+
+    #[test]
+    fn who_follows_a_run_does_not_take_another_with_its_number_for_it() {
+        let seen = claim(&MemoryStorage::new(), 1, None).unwrap().claimed();
+        let emptied = MemoryStorage::new();
+        assert_eq!(claim(&emptied, 2, None).unwrap().generation(), seen.generation);
+        let error = claim(&emptied, 3, Some(seen)).unwrap_err();
+        assert_eq!(error.code, flott_types::Code::Superseded);
     }
 
     #[test]

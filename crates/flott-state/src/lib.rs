@@ -59,7 +59,7 @@ pub use row_codec::{EncodedRows, RowCodec};
 pub use row_column::RowColumn;
 pub use row_heap::{NO_ROW, RowHeap, RowRef};
 pub use segment::{ScratchFile, Segment, ShardPart, SpilledPart, spill_failed};
-pub use sequence::{Check, Claimant, Damage, Incarnation, PublishError, Recovered};
+pub use sequence::{Check, Claimant, Claimed, Damage, Incarnation, PublishError, Recovered};
 pub use snapshot::{FullPlan, OperatorSnapshot, OperatorState};
 pub use storage::{LocalStorage, LocalStores, MemoryStorage, ScratchStorage, Storage, Stores, sweep_scratch};
 pub use table::{Changes, Table};

@@ -57,6 +57,22 @@ pub struct Claim {
     pub begins: bool,
 }
 
+/// Which run's a claim is: its number alone doesn't say, as in a directory that was emptied they begin at 1 again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Claimed {
+    /// The claim's number; 0: nobody has ever claimed.
+    pub generation: u64,
+    /// The run's nonce.
+    pub nonce: u64,
+}
+
+impl Claim {
+    /// Which run's it is.
+    pub fn claimed(&self) -> Claimed {
+        Claimed { generation: self.generation, nonce: self.nonce }
+    }
+}
+
 /// Who claims a job.
 #[derive(Debug, Clone, Default)]
 pub struct Claimant {
@@ -68,7 +84,7 @@ pub struct Claimant {
     pub holder: Option<Holder>,
     /// Only if no newer run than this has claimed, but for runs of this very process: it was found silent, or
     /// to have ended.
-    pub after: Option<u64>,
+    pub after: Option<Claimed>,
     /// See [`Claim::begins`].
     pub begins: bool,
 }
@@ -227,6 +243,13 @@ fn superseded(newer: Option<u64>, mine: u64) -> Box<Diagnostic> {
     let message = format!("a newer run of this job has taken over{}", claim.unwrap_or_default());
     Diagnostic::error(Code::Superseded, message)
         .help("to run both, give each its own 'pipeline.name' or checkpoint directory")
+}
+
+/// The directory was emptied, and the numbers have begun at 1 again.
+fn replaced(mine: u64) -> Box<Diagnostic> {
+    let message = format!("another run has begun this job anew: what lies under number {mine} is its own");
+    Diagnostic::error(Code::Superseded, message)
+        .help("the checkpoints of this run were removed while it ran: stop a run before that")
 }
 
 /// Puts until the answer is certain: whether these very bytes are there.
@@ -407,15 +430,16 @@ impl Incarnation {
             let number = last_number(storage.as_ref())? + 1;
             if let Some(after) = claimant.after {
                 let newest = newest_claim(storage.as_ref())?;
-                if newest.as_ref().map_or(0, |claim| claim.generation) < after {
-                    let message = format!("the claim of run {after} is gone, and its checkpoints with it");
+                if newest.as_ref().map_or(0, |claim| claim.generation) < after.generation {
+                    let message =
+                        format!("the claim of run {} is gone, and its checkpoints with it", after.generation);
                     return Err(Diagnostic::error(Code::CheckpointUnusable, message)
                         .help("put the directory back as it was, or run the job again to begin anew"));
                 }
                 // One of its own, of which it has had no answer, is no newer run's.
                 let others = newest.filter(|claim| !is_of(claim, claimant.holder.as_ref()));
-                if let Some(newer) = others.filter(|claim| claim.generation > after) {
-                    return Err(superseded(Some(newer.generation), after));
+                if let Some(newer) = others.filter(|claim| claim.claimed() != after) {
+                    return Err(superseded(Some(newer.generation), after.generation));
                 }
             }
             let claim = Claim {
@@ -465,6 +489,11 @@ impl Incarnation {
     /// The generation of this run.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Which claim is this run's.
+    pub fn claimed(&self) -> Claimed {
+        Claimed { generation: self.generation, nonce: self.nonce }
     }
 
     /// Tells these checkpoints of the job from any others, for ever: the nonce of the first claim,
@@ -574,25 +603,22 @@ impl Incarnation {
     /// # Errors
     /// When a newer run has claimed.
     pub fn check_fence(&self) -> Result<()> {
-        match contents(self.storage.as_ref())?.listing.claim_above(self.generation) {
+        let contents = contents(self.storage.as_ref())?;
+        match contents.listing.claim_above(self.generation) {
             Some(newer) => Err(superseded(Some(newer), self.generation)),
-            None => Ok(()),
+            None => match contents.claims.get(&self.generation) {
+                Some(claim) if claim.nonce != self.nonce => Err(replaced(self.generation)),
+                _ => Ok(()),
+            },
         }
     }
 
-    /// That this run's claim lies where it was put. Without it nothing fences this run, and a checkpoint beside it
-    /// would name state that isn't there: whoever writes one looks first.
+    /// See [`check_claim`]: whoever writes a checkpoint looks first.
     ///
     /// # Errors
-    /// `CheckpointFailed`, of a kind that a restart doesn't mend: it would find no checkpoint, and begin anew.
+    /// As there.
     pub fn check_place(&self) -> Result<()> {
-        if is_claimed(self.storage.as_ref(), self.generation)? {
-            return Ok(());
-        }
-        let message =
-            "the run's claim is gone: the checkpoint directory was removed, or its disk isn't there";
-        Err(Diagnostic::error(Code::CheckpointFailed, message)
-            .help("put the directory back as it was: the run goes on, and has lost nothing"))
+        check_claim(self.storage.as_ref(), self.claimed())
     }
 
     /// Publishes a checkpoint. All it names is durable by now. Gives its number.
@@ -706,12 +732,32 @@ fn needed_by(manifests: &BTreeMap<u64, Manifest>) -> BTreeMap<u64, BTreeSet<Stri
     manifests.iter().map(|(number, manifest)| (*number, segments(manifest))).collect()
 }
 
-/// Whether a run of this generation has a claim here.
+/// That a run's claim lies where it was put. Without it nothing fences the run, and a checkpoint beside it would
+/// name state that isn't there.
+///
+/// # Errors
+/// `CheckpointFailed` if it is gone, of a kind that a restart doesn't mend: it would find no checkpoint, and begin
+/// anew. `Superseded` if something else lies there. What a storage says that can't be read.
+pub fn check_claim(storage: &dyn Storage, mine: Claimed) -> Result<()> {
+    match read_object(storage, mine.generation)? {
+        Some(Found::Claim(claim)) if claim.nonce == mine.nonce => Ok(()),
+        Some(Found::Damaged(what)) => Err(Diagnostic::error(Code::CheckpointFailed, what)),
+        Some(_) => Err(replaced(mine.generation)),
+        None => {
+            let message =
+                "the run's claim is gone: the checkpoint directory was removed, or its disk isn't there";
+            Err(Diagnostic::error(Code::CheckpointFailed, message)
+                .help("put the directory back as it was: the run goes on, and has lost nothing"))
+        }
+    }
+}
+
+/// Whether a run's claim is there, and its own.
 ///
 /// # Errors
 /// When the storage cannot be read.
-pub fn is_claimed(storage: &dyn Storage, generation: u64) -> Result<bool, StorageError> {
-    Ok(storage.read_range(&object_name(generation), 0, 1)?.is_some())
+pub fn is_claimed(storage: &dyn Storage, mine: Claimed) -> Result<bool> {
+    Ok(claim_at(storage, mine.generation)?.is_some_and(|claim| claim.claimed() == mine))
 }
 
 /// The claim under a number; `None` if something else lies there, or nothing.

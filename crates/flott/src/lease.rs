@@ -11,14 +11,17 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use flott_connector::{Clock, StopSignal, io};
-use flott_state::{Holder, Lease, LeaseState, Storage, lease, sequence::is_claimed};
-use flott_types::{Code, Diagnostic, Result};
+use flott_state::{
+    Claimed, Holder, Lease, LeaseState, Storage, lease,
+    sequence::{check_claim, is_claimed},
+};
+use flott_types::Code;
 
 use crate::process;
 
@@ -44,21 +47,27 @@ pub struct Keeper {
     holder: Holder,
     interval: Duration,
     clock: Arc<dyn Clock>,
-    /// The run that the next claim follows; [`ANY`]: whichever there is.
-    follows: AtomicU64,
+    /// The run that the next claim follows; `None`: whichever there is.
+    follows: Mutex<Option<Claimed>>,
     /// Given by the user.
     stop: StopSignal,
     held: Arc<Held>,
     thread: Mutex<Option<io::Thread>>,
 }
 
-const ANY: u64 = u64::MAX;
-
 #[derive(Default)]
 struct Held {
-    lease: Mutex<Option<(Arc<dyn Storage>, Lease)>>,
+    lease: Mutex<Option<Kept>>,
     may_be_lost: AtomicBool,
     done: StopSignal,
+}
+
+/// A lease, and the claim that it stands for.
+#[derive(Clone)]
+struct Kept {
+    storage: Arc<dyn Storage>,
+    claimed: Claimed,
+    lease: Lease,
 }
 
 impl fmt::Debug for Keeper {
@@ -69,12 +78,12 @@ impl fmt::Debug for Keeper {
 
 impl Keeper {
     /// Of this process, which claims only if no run came after `follows`.
-    pub fn new(terms: Terms, clock: Arc<dyn Clock>, follows: Option<u64>, stop: StopSignal) -> Self {
+    pub fn new(terms: Terms, clock: Arc<dyn Clock>, follows: Option<Claimed>, stop: StopSignal) -> Self {
         Self {
             holder: process::this(),
             interval: terms.interval,
             clock,
-            follows: AtomicU64::new(follows.unwrap_or(ANY)),
+            follows: Mutex::new(follows),
             stop,
             held: Arc::default(),
             thread: Mutex::default(),
@@ -88,8 +97,8 @@ impl Keeper {
 
     /// The run is taken up anew within this process.
     pub fn restarts(&self) {
-        if let Some((_, lease)) = self.held.lease.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            lease.restarts += 1;
+        if let Some(kept) = self.held.lease.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            kept.lease.restarts += 1;
         }
     }
 
@@ -99,11 +108,12 @@ impl Keeper {
         drop(self.thread.lock().unwrap_or_else(PoisonError::into_inner).take());
         let held = self.held.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Of a fenced run nobody reads it.
-        if let Some((storage, mut lease)) = held {
+        if let Some(Kept { storage, claimed, mut lease }) = held {
             lease.state = state;
             lease.beat += 1;
-            // In a directory that was removed, a lease alone would only be in the way of its return.
-            let there = is_claimed(storage.as_ref(), lease.generation).unwrap_or(true);
+            // In a directory that was removed, a lease alone would only be in the way of its return; in one that
+            // another run has, it would say that it was this run's.
+            let there = is_claimed(storage.as_ref(), claimed).unwrap_or(true);
             if let Err(error) = if there { lease.write(storage.as_ref()) } else { Ok(()) } {
                 tracing::warn!("the end of the run could not be told to standbys: {}", error.message);
             }
@@ -121,22 +131,22 @@ impl flott_engine::Keeper for Keeper {
     fn holder(&self) -> Option<Holder> {
         Some(self.holder.clone())
     }
-    fn follows(&self) -> Option<u64> {
-        Some(self.follows.load(Ordering::SeqCst)).filter(|it| *it != ANY)
+    fn follows(&self) -> Option<Claimed> {
+        *self.follows.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    fn claimed(&self, storage: &Arc<dyn Storage>, generation: u64) {
-        self.follows.store(generation, Ordering::SeqCst);
+    fn claimed(&self, storage: &Arc<dyn Storage>, claimed: Claimed) {
+        *self.follows.lock().unwrap_or_else(PoisonError::into_inner) = Some(claimed);
         let mut held = self.held.lease.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, restarts) = match held.as_ref() {
-            Some((_, earlier)) => (earlier.since_micros, earlier.restarts),
+            Some(Kept { lease: earlier, .. }) => (earlier.since_micros, earlier.restarts),
             None => (self.clock.now_micros(), 0),
         };
-        let mut lease = Lease::new(generation, self.holder.clone(), since, self.interval);
+        let mut lease = Lease::new(claimed.generation, self.holder.clone(), since, self.interval);
         lease.restarts = restarts;
         if let Err(error) = lease.write(storage.as_ref()) {
             tracing::warn!("the run's lease could not be written: {}", error.message);
         }
-        *held = Some((storage.clone(), lease));
+        *held = Some(Kept { storage: storage.clone(), claimed, lease });
         self.held.may_be_lost.store(false, Ordering::SeqCst);
         drop(held);
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,28 +162,21 @@ impl flott_engine::Keeper for Keeper {
     }
 }
 
-/// A lease alone, in a directory that was removed, would only be in the way of its return.
-fn still_claimed(storage: &dyn Storage, generation: u64) -> Result<()> {
-    if is_claimed(storage, generation)? {
-        return Ok(());
-    }
-    Err(Diagnostic::error(Code::CheckpointFailed, "the run's claim is gone"))
-}
-
 /// Renews the lease until the run has ended.
 fn renew(held: &Held, interval: Duration, stop: &StopSignal) {
     let mut failing = false;
     let mut tidied = 0;
     while !held.done.wait(interval) {
         let current = {
-            let mut lease = held.lease.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some((storage, lease)) = lease.as_mut() else { continue };
-            lease.beat += 1;
-            lease.stopping |= stop.is_stopped();
-            (storage.clone(), lease.clone())
+            let mut kept = held.lease.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(kept) = kept.as_mut() else { continue };
+            kept.lease.beat += 1;
+            kept.lease.stopping |= stop.is_stopped();
+            kept.clone()
         };
-        let (storage, lease) = current;
-        let renewed = still_claimed(storage.as_ref(), lease.generation).and_then(|()| {
+        let Kept { storage, claimed, lease } = current;
+        // A lease alone, in a directory that was removed, would only be in the way of its return.
+        let renewed = check_claim(storage.as_ref(), claimed).and_then(|()| {
             lease.write(storage.as_ref())?;
             if tidied < lease.generation {
                 lease::forget_older(storage.as_ref(), lease.generation)?;
@@ -189,8 +192,15 @@ fn renew(held: &Held, interval: Duration, stop: &StopSignal) {
                 failing = false;
                 // Under the lock: meanwhile this process may have claimed anew.
                 let current = held.lease.lock().unwrap_or_else(PoisonError::into_inner);
-                let mine = current.as_ref().map_or(u64::MAX, |(_, lease)| lease.generation);
+                let mine = current.as_ref().map_or(u64::MAX, |kept| kept.claimed.generation);
                 if newest.is_some_and(|newest| newest > mine) {
+                    held.may_be_lost.store(true, Ordering::SeqCst);
+                }
+            }
+            Err(error) if error.code == Code::Superseded => {
+                // As above.
+                let current = held.lease.lock().unwrap_or_else(PoisonError::into_inner);
+                if current.as_ref().is_some_and(|kept| kept.claimed == claimed) {
                     held.may_be_lost.store(true, Ordering::SeqCst);
                 }
             }
@@ -208,11 +218,14 @@ fn renew(held: &Held, interval: Duration, stop: &StopSignal) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use flott_connector::SystemClock;
     use flott_engine::Keeper as _;
     use flott_state::{
         Claimant, Incarnation, MemoryStorage,
         lease::Watch,
+        sequence::delete_all,
         storage::{Effect, Put, StorageError, StorageResult},
     };
 
@@ -271,9 +284,9 @@ mod tests {
         let terms = Terms { interval: INTERVAL, timeout: INTERVAL * 10 };
         let keeper = Keeper::new(terms, Arc::new(SystemClock::new()), None, StopSignal::new());
         let claimant = Claimant { nonce: 1, holder: keeper.holder(), ..Claimant::default() };
-        let generation = Incarnation::claim_by(storage.clone(), "job", &claimant).unwrap().generation();
-        keeper.claimed(&storage, generation);
-        (keeper, generation)
+        let claimed = Incarnation::claim_by(storage.clone(), "job", &claimant).unwrap().claimed();
+        keeper.claimed(&storage, claimed);
+        (keeper, claimed.generation)
     }
 
     /// The lease's beat, once it has gone beyond this.
@@ -308,6 +321,25 @@ mod tests {
         let sight = Watch::new(store.clone(), INTERVAL).look(INTERVAL).unwrap();
         let heard = sight.lease.map(|lease| (lease.generation, lease.state));
         assert_eq!(heard, Some((newer, LeaseState::Held)), "nobody hears what a fenced run says");
+    }
+
+    #[test]
+    fn a_lease_is_not_kept_beside_another_runs_claim_of_the_same_number() {
+        let store = Arc::new(Moody::default());
+        let (keeper, generation) = held(&store);
+        let deleted = delete_all(&store.objects).unwrap();
+        assert!(deleted > 0);
+        let other = Incarnation::claim(Arc::new(store.objects.clone()), "job", 2, 0).unwrap().generation();
+        assert_eq!(other, generation);
+        while !keeper.may_be_lost() {
+            StopSignal::new().wait(INTERVAL);
+        }
+        let mut theirs = Lease::new(other, Holder::default(), 0, INTERVAL);
+        theirs.beat = 1000;
+        theirs.write(&store.objects).unwrap();
+        StopSignal::new().wait(INTERVAL * 5);
+        keeper.end(LeaseState::Failed);
+        assert_eq!(lease::lease_of(&store.objects, other).unwrap(), Some(theirs));
     }
 
     #[test]

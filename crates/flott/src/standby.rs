@@ -20,7 +20,7 @@ use std::{
 use flott_connector::{Clock, StopSignal};
 use flott_engine::{Job, Warm};
 use flott_state::{
-    Holder, Lease, LeaseState, Manifest, Storage,
+    Claimed, Holder, Lease, LeaseState, Manifest, Storage,
     lease::{self, Sight, Waiting, Watch},
     segment::verify_block,
     sequence::{is_ours, manifest_at},
@@ -48,7 +48,7 @@ pub enum Admission {
     /// The job may be claimed, if no newer run than this has.
     Go {
         /// The run found silent, ended or gone.
-        follows: Option<u64>,
+        follows: Option<Claimed>,
         /// What was restored ahead.
         warm: Option<Warm>,
     },
@@ -103,7 +103,7 @@ impl Gate<'_> {
             let sight = watch.look(clock.monotonic())?;
             match self.verdict(&sight, Duration::ZERO) {
                 Verdict::Free(_) => {
-                    return Ok(Admission::Go { follows: Some(sight.generation()), warm: None });
+                    return Ok(Admission::Go { follows: Some(sight.claimed()), warm: None });
                 }
                 Verdict::Held => return Err(already_running(&sight)),
                 Verdict::Wait => {}
@@ -176,7 +176,7 @@ impl Gate<'_> {
                     match verdict {
                         Verdict::Free(why) => {
                             self.say(format_args!("{why}: taking over"));
-                            return Ok(Admission::Go { follows: Some(sight.generation()), warm: None });
+                            return Ok(Admission::Go { follows: Some(sight.claimed()), warm: None });
                         }
                         Verdict::Held if !was_held => {
                             waits_for = sight.holder().cloned();

@@ -89,7 +89,7 @@ impl Supervisor {
                 Ok(Admission::Stopped) => return (empty(Status::Stopped), None),
                 Err(error) => return (empty(Status::Failed), Some(error)),
             };
-            let takes_over = self.manner == Manner::Standby && follows.is_some_and(|it| it > 0);
+            let takes_over = self.manner == Manner::Standby && follows.is_some_and(|it| it.generation > 0);
             if takes_over {
                 // However the job began: who takes it over goes on where it is.
                 match self.has_own_checkpoint(job) {

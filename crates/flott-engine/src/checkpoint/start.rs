@@ -442,7 +442,7 @@ fn claim(
     };
     let incarnation = Incarnation::claim_by(storage.clone(), &settings.job, &claimant)?;
     if let Some(keeper) = keeper {
-        keeper.claimed(&storage, incarnation.generation());
+        keeper.claimed(&storage, incarnation.claimed());
     }
     Ok(incarnation)
 }

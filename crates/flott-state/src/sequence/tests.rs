@@ -111,6 +111,22 @@ fn an_older_run_meets_the_newer_ones_claim_and_stops() {
 }
 
 #[test]
+fn a_run_whose_directory_another_has_begun_anew_writes_nothing_there() {
+    let storage = MemoryStorage::new();
+    let (mut old, _) = recover(&storage, 1);
+    checkpoint(&mut old, 1);
+    delete_all(&storage).unwrap();
+    assert_eq!(old.check_place().unwrap_err().code, Code::CheckpointFailed, "it may come back");
+    let (mut new, _) = recover(&storage, 2);
+    assert_eq!(new.generation(), old.generation());
+    for error in [old.check_place().unwrap_err(), old.check_fence().unwrap_err()] {
+        assert_eq!(error.code, Code::Superseded, "{error:?}");
+    }
+    checkpoint(&mut new, 1);
+    assert!(new.check_place().is_ok() && new.check_fence().is_ok());
+}
+
+#[test]
 fn of_two_claimers_the_one_with_the_higher_number_owns_the_job() {
     let storage = MemoryStorage::new();
     let mut first = claim(&storage, 1);
