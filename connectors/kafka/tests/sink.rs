@@ -103,6 +103,7 @@ fn holds_to_what_deciding_sinks_hold_to() {
         let decider_request = DeciderRequest {
             job_options: Options::new(),
             pipeline_name: "conformance".into(),
+            run_id: "r".into(),
             checkpoints: true,
             clock: Arc::new(SystemClock::new()),
         };

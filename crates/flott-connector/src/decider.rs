@@ -34,8 +34,11 @@ pub struct DeciderRequest {
     pub job_options: Options,
     /// The job's name.
     pub pipeline_name: String,
-    /// With checkpoints every epoch is a transaction; without, the whole run is one.
+    /// With checkpoints every epoch is a transaction; without, the whole run is one: it has no token, and
+    /// keeps away from that of a job with checkpoints.
     pub checkpoints: bool,
+    /// Differs for every run.
+    pub run_id: String,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }

@@ -354,6 +354,7 @@ fn decider(job: &Job, topology: &Topology, checkpoints: bool) -> Result<Option<A
         job_options: job.settings.options.clone(),
         pipeline_name: job.settings.pipeline_name.clone(),
         checkpoints,
+        run_id: job.settings.run_id.clone(),
         clock: job.clock.clone(),
     };
     job.registry.connector_of(first)?.decider(&tables, &request).map(Some)

@@ -13,6 +13,7 @@
 //! for. All partitions are read: the one of a key changes when partitions are added.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::pin,
     sync::Arc,
@@ -57,13 +58,16 @@ impl Tokens<'_> {
     /// # Errors
     /// `InvalidOption`: it isn't compacted. Whatever keeps it from being made.
     pub(crate) fn ensure(&self) -> Result<()> {
-        let config = self.settings.config();
+        let mut config = self.settings.config();
+        config.set("allow.auto.create.topics", "false");
         let admin: AdminClient<Context> =
             config.create_with_context(Context::new(self.settings)).map_err(|error| self.failed(error))?;
         let options = AdminOptions::new().request_timeout(Some(self.wait)).operation_timeout(Some(self.wait));
         let topic = NewTopic::new(self.topic, PARTITIONS, TopicReplication::Fixed(-1))
             .set("cleanup.policy", "compact")
-            .set("segment.bytes", SEGMENT_BYTES);
+            .set("segment.bytes", SEGMENT_BYTES)
+            // Whoever compares two partitions' tokens goes by the brokers' clock, not by ours.
+            .set("message.timestamp.type", "LogAppendTime");
         if self.partitions(&self.consumer("read_committed")?).is_err() {
             let made =
                 wait_for(admin.create_topics([&topic], &options)).map_err(|error| self.failed(error))?;
@@ -104,7 +108,7 @@ impl Tokens<'_> {
         let (all, committed) = (self.consumer("read_uncommitted")?, self.consumer("read_committed")?);
         let began = self.clock.monotonic();
         let mut assignment = TopicPartitionList::new();
-        let mut unread = 0_usize;
+        let mut unread = BTreeSet::new();
         for partition in self.known_partitions(&all, began)? {
             let (low, end) = self.ends(&all, partition, began)?;
             if low >= end {
@@ -118,31 +122,31 @@ impl Tokens<'_> {
             }
             let added = assignment.add_partition_offset(self.topic, partition, Offset::Beginning);
             added.map_err(|error| self.failed(error))?;
-            unread += 1;
+            unread.insert(partition);
         }
-        if unread == 0 {
+        if unread.is_empty() {
             return Ok(None);
         }
         committed.assign(&assignment).map_err(|error| self.failed(error))?;
-        let mut last: Option<(i64, Vec<u8>)> = None;
-        while unread > 0 {
+        // Per partition the last one; between partitions, of which a key has two only if some were added
+        // meanwhile, the newest.
+        let mut last: BTreeMap<i32, (i64, Vec<u8>)> = BTreeMap::new();
+        while !unread.is_empty() {
             match committed.poll(PAUSE) {
                 Some(Ok(message)) if message.key() == Some(key) => {
                     let time = message.timestamp().to_millis().unwrap_or_default();
-                    // A key is in two partitions only if partitions were added meanwhile.
-                    if last.as_ref().is_none_or(|(before, _)| *before <= time) {
-                        last = Some((time, message.payload().unwrap_or_default().to_vec()));
-                    }
+                    last.insert(message.partition(), (time, message.payload().unwrap_or_default().to_vec()));
                 }
                 // Where a partition ends for readers of what is committed: not before what was its end above.
-                Some(Err(KafkaError::PartitionEOF(_))) => unread -= 1,
+                // It may be told more than once.
+                Some(Err(KafkaError::PartitionEOF(partition))) => _ = unread.remove(&partition),
                 Some(Ok(_)) => {}
                 Some(Err(error)) if self.is_late(began) => return Err(self.failed(error)),
                 None if self.is_late(began) => return Err(self.hidden(-1)),
                 Some(Err(_)) | None => {}
             }
         }
-        Ok(last.map(|(_, value)| value))
+        Ok(last.into_values().max_by_key(|(time, _)| *time).map(|(_, value)| value))
     }
 
     fn consumer(&self, isolation: &str) -> Result<BaseConsumer<Context>> {

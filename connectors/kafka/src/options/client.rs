@@ -68,6 +68,12 @@ impl ClientSettings {
         config
     }
 
+    /// The first property that isn't the same.
+    pub(crate) fn differs_from(&self, other: &Self) -> Option<String> {
+        let mut names = self.entries.keys().chain(other.entries.keys());
+        names.find(|name| self.entries.get(*name) != other.entries.get(*name)).cloned()
+    }
+
     /// A property as the user has set it.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.entries.get(name).map(String::as_str)

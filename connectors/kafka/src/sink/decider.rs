@@ -52,6 +52,7 @@ pub(crate) fn transaction_timeout(settings: &ClientSettings) -> Duration {
 /// Decides the epochs of a job's tables that are written exactly once.
 pub(crate) struct KafkaDecider {
     client: ClientSettings,
+    checkpoints: bool,
     id: String,
     token_topic: String,
     clock: Arc<dyn Clock>,
@@ -87,6 +88,16 @@ impl KafkaDecider {
             if transaction(other) != transaction(first) {
                 return Err(apart(first, other));
             }
+            if let Some(name) = settings.client.differs_from(&SinkSettings::new(other)?.client) {
+                let message = format!(
+                    "tables '{}' and '{}' are written by one producer, but have another 'properties.{name}'",
+                    first.name, other.name
+                );
+                return Err(Diagnostic::error(Code::UnsupportedUse, message)
+                    .at(other.options.span(&format!("properties.{name}")))
+                    .at(other.span)
+                    .help("give both the same 'properties.*', or write them in two jobs"));
+            }
         }
         let timeout = transaction_timeout(&settings.client);
         let interval = request.job_options.duration("execution.checkpointing.interval")?.unwrap_or_default();
@@ -103,9 +114,13 @@ impl KafkaDecider {
                 .help(format!("or 'properties.{TIMEOUT_PROPERTY}' larger, and the cluster's 'transaction.max.timeout.ms' with it")));
         }
         let prefix = first.options.get(ID_PREFIX).unwrap_or_default();
+        let id = format!("{prefix}-{}", request.pipeline_name);
+        // A run without checkpoints has no part in the tokens of a job that has them, nor may it fence that.
+        let id = if request.checkpoints { id } else { format!("{id}-{}", request.run_id) };
         Ok(Self {
             client: settings.client,
-            id: format!("{prefix}-{}", request.pipeline_name),
+            checkpoints: request.checkpoints,
+            id,
             token_topic: token_topic(first).to_string(),
             clock: request.clock.clone(),
             gate: Arc::default(),
@@ -199,6 +214,12 @@ impl KafkaDecider {
     }
     fn uncertain(&self, number: u64, text: &str) -> Box<Diagnostic> {
         let id = &self.id;
+        if !self.checkpoints {
+            let message = format!("whether the rows of '{id}' were committed to Kafka is unknown ({text})");
+            return Diagnostic::error(Code::TransactionLost, message)
+                .help("look whether they are there before you run it again: it would write them once more")
+                .help("with 'execution.checkpointing.dir' the next run would find out by itself");
+        }
         let message =
             format!("whether checkpoint {number} of '{id}' was committed to Kafka is unknown ({text})");
         Diagnostic::error(Code::TransactionLost, message)
@@ -223,11 +244,13 @@ impl Decider for KafkaDecider {
     fn fence(&self) -> Result<()> {
         let tokens =
             Tokens { settings: &self.client, topic: &self.token_topic, clock: &self.clock, wait: WAIT };
-        tokens.ensure()?;
+        if self.checkpoints {
+            tokens.ensure()?;
+        }
         let producer = Arc::new(Succession::new(self.connect()?));
         producer.init_transactions(WAIT).map_err(|failure| self.failed(&failure, "begin"))?;
         let open = Open { tokens: producer.topic(&self.token_topic)?, ledger: producer.ledger(), producer };
-        let token = self.find_token(&open, &tokens)?;
+        let token = if self.checkpoints { self.find_token(&open, &tokens)? } else { 0 };
         open.producer.begin().map_err(|failure| self.failed(&failure, "begin"))?;
         *self.lock() = State { open: Some(open), token: Some(token) };
         Ok(())
@@ -237,9 +260,12 @@ impl Decider for KafkaDecider {
     }
     fn commit(&self, number: u64, epoch: u64) -> Result<Outcome> {
         let Some(open) = self.lock().open.clone() else {
-            return Err(Diagnostic::error(Code::Internal, "no fence yet"));
+            let message = format!("there is no open transaction of '{}'", self.id);
+            return Err(Diagnostic::error(Code::TransactionLost, message).that_may_pass());
         };
-        self.send_token(&open, number)?;
+        if self.checkpoints {
+            self.send_token(&open, number)?;
+        }
         let failure = match open.producer.commit(WAIT) {
             Ok(committed) => {
                 self.next_transaction(&open, committed, epoch);

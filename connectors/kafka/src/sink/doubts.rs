@@ -35,7 +35,16 @@ pub(crate) fn of(table: &TableDescription, job_options: &Options) -> Vec<Doubt> 
         && let Ok(interval) = job_options.duration("execution.checkpointing.interval")
     {
         let (timeout, interval) = (transaction_timeout(&settings.client), interval.unwrap_or_default());
-        if interval * 2 > timeout {
+        if job_options.get("execution.checkpointing.dir").is_none_or(str::is_empty) {
+            doubts.push(Doubt {
+                what: format!(
+                    "without checkpoints the whole run is one transaction, which the cluster aborts after {} s",
+                    timeout.as_secs()
+                ),
+                way_out: "SET 'execution.checkpointing.dir', or a larger 'properties.transaction.timeout.ms'".into(),
+                weight: Weight::Note,
+            });
+        } else if interval * 2 > timeout {
             doubts.push(Doubt {
                 what: format!(
                     "a transaction lasts from one checkpoint to the next, {} s and more, and the cluster aborts it \

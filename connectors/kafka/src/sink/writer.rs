@@ -172,13 +172,13 @@ impl KafkaWriter {
 
     /// Hands over what the producer takes.
     fn drain(&mut self) -> Result<()> {
+        if self.parts.gate.as_ref().is_some_and(|gate| gate.is_closed()) {
+            return Err(given_up());
+        }
         loop {
             match self.queue.front_mut() {
                 None => return Ok(()),
                 Some(Queued::Rows(bundle)) => {
-                    if self.parts.gate.as_ref().is_some_and(|gate| gate.is_closed()) {
-                        return Err(given_up());
-                    }
                     let messages = bundle.outgoing(self.parts.fixed);
                     let next = self.parts.router.producer.produce(&messages, bundle.next, self.ledger)?;
                     bundle.next = next;
