@@ -53,13 +53,16 @@ impl PlainRecords {
         if bytes.get(at) == Some(&b']') {
             return Ok((at + 1, 0));
         }
-        let mut rows = 0;
+        let (mut rows, mut skipped) = (0, false);
         loop {
             let is_object = bytes.get(at) == Some(&b'{');
             let end = match bytes.get(at) {
                 // No row is what they say.
                 Some(b'n') => skip_word(bytes, at)?,
-                Some(_) if !is_object && reading.bad_value_is_null => skip_value(bytes, at)?,
+                Some(_) if !is_object && reading.bad_value_is_null => {
+                    skipped = true;
+                    skip_value(bytes, at)?
+                }
                 _ => {
                     let end = self.objects.read(bytes, at, row + rows, reading)?;
                     rows += 1;
@@ -69,6 +72,10 @@ impl PlainRecords {
             at = skip_blanks(bytes, end);
             match bytes.get(at) {
                 Some(b',') => at = skip_blanks(bytes, at + 1),
+                // Nothing of it was any good: the record is what is skipped.
+                Some(b']') if skipped && rows == 0 => {
+                    return Err(Failure::malformed(at, "expected an object"));
+                }
                 Some(b']') => return Ok((at + 1, rows)),
                 _ => return Err(Failure::malformed(at, "expected ',' or ']'")),
             }
