@@ -102,6 +102,11 @@ impl Progress {
         &self.splits
     }
 
+    /// Open splits by number that nobody waits for.
+    pub fn idle_splits(&self) -> &BTreeSet<u32> {
+        &self.idle_splits
+    }
+
     /// Whether splits are known that aren't open yet.
     pub fn has_unopened(&self) -> bool {
         self.unopened

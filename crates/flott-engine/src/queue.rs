@@ -206,11 +206,13 @@ impl ChunkQueue {
         (state.position.clone(), state.bytes)
     }
 
-    /// How it stands, with at most so many of its splits, the oldest first.
+    /// How it stands, with at most so many of its splits, the oldest first. Idle ones hold nothing back: they are
+    /// not among them.
     pub fn look(&self, splits: usize) -> Look {
         let state = self.lock();
-        let mut open: Vec<(i64, u32)> =
-            state.progress.splits().iter().map(|(at, time)| (*time, *at)).collect();
+        let idle = state.progress.idle_splits();
+        let waited_for = state.progress.splits().iter().filter(|(at, _)| !idle.contains(at));
+        let mut open: Vec<(i64, u32)> = waited_for.map(|(at, time)| (*time, *at)).collect();
         open.sort_unstable();
         let name = |at: &u32| state.names.get(at).map(|it| it.name.clone()).unwrap_or_default();
         Look {
@@ -218,7 +220,7 @@ impl ChunkQueue {
             capacity: self.capacity,
             idle: state.progress.is_idle(),
             unopened: state.progress.has_unopened(),
-            open_splits: open.len(),
+            open_splits: state.progress.splits().len(),
             newest: open.last().map(|(time, _)| *time),
             splits: open
                 .iter()
@@ -251,5 +253,28 @@ impl ChunkQueue {
                 self.counters.sources[self.source].set_watermark(watermark);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flott_connector::SplitTime;
+
+    use super::*;
+    use crate::accounting::SourceCounters;
+
+    #[test]
+    fn idle_splits_are_not_among_the_oldest() {
+        let counters = Counters { sources: vec![SourceCounters::default()], ..Counters::default() };
+        let queue = ChunkQueue::new(0, 4, 0, Value::Null, Arc::new(Wakers::new(1)), Arc::new(counters));
+        let time = |split_number, watermark, split_idle| {
+            let split = SplitTime { split_number, split_idle, ..SplitTime::default() };
+            ChunkTime { split, watermark }
+        };
+        let times = [time(0, None, true), time(1, Some(50), false), time(2, Some(70), false)];
+        (0..).zip(times).for_each(|(sequence, time)| queue.done(sequence, time));
+        let look = queue.look(8);
+        let oldest: Vec<u32> = look.splits.iter().map(|split| split.number).collect();
+        assert_eq!((oldest, look.open_splits, look.newest), (vec![1, 2], 3, Some(70)));
     }
 }
