@@ -29,7 +29,7 @@ pub(crate) struct Brokers {
 }
 
 impl Brokers {
-    /// Messages come: there are brokers. True: there were none before.
+    /// A broker has answered. True: there were none before.
     pub(crate) fn are_back(&self) -> bool {
         self.down.load(Ordering::Relaxed) && self.down.swap(false, Ordering::Relaxed)
     }

@@ -36,6 +36,7 @@ pub(crate) const BOUNDED_TIMESTAMP: &str = "scan.bounded.timestamp-millis";
 pub(crate) const DISCOVERY_INTERVAL: &str = "scan.topic-partition-discovery.interval";
 pub(crate) const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
 pub(crate) const LOST_OFFSETS: &str = "scan.lost-offsets";
+pub(crate) const TOKEN_TOPIC: &str = "sink.token-topic";
 pub(crate) const PROPERTIES: &str = "properties.";
 pub(crate) const SERVERS: &str = "properties.bootstrap.servers";
 
@@ -95,21 +96,23 @@ const DISCOVERY_DEF: OptionDef = OptionDef::optional(
     DISCOVERY_INTERVAL,
     OptionKind::Duration,
     "5 min",
-    "How often to look for new topics and partitions, which are read from their beginning. '0': never.",
+    "How often to look for new topics and partitions, which are read from their beginning. '0': only \
+     when a job starts.",
 );
 const IDLE_TIMEOUT_DEF: OptionDef = OptionDef::optional(
     IDLE_TIMEOUT,
     OptionKind::Duration,
     "",
     "How long a partition may bring nothing until event time goes on without it; instead of \
-     'table.exec.source.idle-timeout'.",
+     'table.exec.source.idle-timeout'. '0': for ever.",
 );
 const LOST_OFFSETS_DEF: OptionDef = OptionDef::optional(
     LOST_OFFSETS,
     OptionKind::OneOf(&["fail", "continue"]),
     "fail",
-    "What to do when messages that were still to be read are gone (retention, a topic made anew): end the \
-     run, or go on with the first that is there, with a warning that says how many are lost.",
+    "What to do when messages that were still to be read are gone: end the run, or go on with a warning: with \
+     the first that is there (retention), at the end (a partition that has lost its last messages), at the \
+     beginning (a topic made anew).",
 );
 const GUARANTEE_DEF: OptionDef = OptionDef::optional(
     "sink.delivery-guarantee",
@@ -131,7 +134,7 @@ const NAMING_DEF: OptionDef = OptionDef::optional(
 );
 
 const TOKEN_TOPIC_DEF: OptionDef = OptionDef::optional(
-    "sink.token-topic",
+    TOKEN_TOPIC,
     OptionKind::Text,
     "flott-tokens",
     "The topic that says which epoch each job committed last, for 'exactly-once'. It is made if it isn't there.",
@@ -144,7 +147,8 @@ pub(crate) const KAFKA: &[OptionDef] = &[
         TOPIC_PATTERN,
         OptionKind::Text,
         "",
-        "A regular expression: all topics whose whole names match are read.",
+        "A regular expression: all topics whose whole names match are read, but for those that begin with `__` and \
+         the one of 'sink.token-topic'.",
     ),
     SERVERS_DEF,
     PROPERTIES_DEF,
@@ -213,7 +217,8 @@ pub(crate) const UPSERT_KAFKA: &[OptionDef] = &[
         TOPIC_PATTERN,
         OptionKind::Text,
         "",
-        "A regular expression: all topics whose whole names match are read.",
+        "A regular expression: all topics whose whole names match are read, but for those that begin with `__` and \
+         the one of 'sink.token-topic'.",
     ),
     SERVERS_DEF,
     PROPERTIES_DEF,

@@ -32,6 +32,15 @@ pub(crate) enum Fate {
 pub(crate) fn fate(name: &str) -> Fate {
     match name {
         "fetch.max.wait.ms" => Fate::Renamed("fetch.wait.max.ms"),
+        // librdkafka's aliases: one name each, so that defaults don't come on top.
+        "max.partition.fetch.bytes" => Fate::Renamed("fetch.message.max.bytes"),
+        "sasl.mechanisms" => Fate::Renamed("sasl.mechanism"),
+        "max.in.flight" => Fate::Renamed("max.in.flight.requests.per.connection"),
+        "request.required.acks" => Fate::Renamed("acks"),
+        "compression.codec" => Fate::Renamed("compression.type"),
+        "queue.buffering.max.ms" => Fate::Renamed("linger.ms"),
+        "message.send.max.retries" => Fate::Renamed("retries"),
+        "message.timeout.ms" => Fate::Renamed("delivery.timeout.ms"),
         "receive.buffer.bytes" => Fate::Renamed("socket.receive.buffer.bytes"),
         "send.buffer.bytes" => Fate::Renamed("socket.send.buffer.bytes"),
         "max.request.size" => Fate::Renamed("message.max.bytes"),
@@ -78,7 +87,9 @@ pub(crate) fn fate(name: &str) -> Fate {
         | "value.serializer"
         | "auto.offset.reset"
         | "enable.auto.commit"
+        | "auto.commit.enable"
         | "auto.commit.interval.ms"
+        | "metadata.broker.list"
         | "enable.auto.offset.store"
         | "enable.partition.eof"
         | "transactional.id"
@@ -176,3 +187,15 @@ pub(crate) const KNOWN: &[&str] = &[
     "statistics.interval.ms",
     "transaction.timeout.ms",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_is_the_name_that_defaults_have() {
+        assert_eq!(fate("max.partition.fetch.bytes"), Fate::Renamed("fetch.message.max.bytes"));
+        assert_eq!(fate("fetch.message.max.bytes"), Fate::Passed);
+        assert_eq!(fate("metadata.broker.list"), Fate::Overridden, "'bootstrap.servers' it is");
+    }
+}

@@ -8,8 +8,9 @@ use regex::Regex;
 
 use super::{
     BOUNDED_MODE, BOUNDED_OFFSETS, BOUNDED_TIMESTAMP, DISCOVERY_INTERVAL, IDLE_TIMEOUT, LOST_OFFSETS,
-    STARTUP_MODE, STARTUP_OFFSETS, STARTUP_TIMESTAMP, TOPIC, TOPIC_PATTERN,
+    STARTUP_MODE, STARTUP_OFFSETS, STARTUP_TIMESTAMP, TOKEN_TOPIC, TOPIC, TOPIC_PATTERN,
 };
+use crate::sink::settings::DEFAULT_TOKEN_TOPIC;
 
 /// How often new partitions are looked for, unless the table says otherwise.
 const DISCOVERY_DEFAULT: Duration = Duration::from_secs(300);
@@ -22,8 +23,22 @@ pub(crate) type Offsets = BTreeMap<i32, i64>;
 pub(crate) enum Topics {
     /// Those named.
     Named(Vec<String>),
-    /// Those whose whole names match.
-    Matching(Regex),
+    /// Those whose whole names match, but for Kafka's own and our own.
+    Matching { pattern: Regex, token_topic: String },
+}
+
+impl Topics {
+    /// Whether a topic is one of these.
+    pub(crate) fn has(&self, topic: &str) -> bool {
+        match self {
+            Self::Named(names) => names.iter().any(|name| name == topic),
+            Self::Matching { pattern, token_topic } => {
+                let is_internal =
+                    topic.starts_with("__") || topic == DEFAULT_TOKEN_TOPIC || topic == token_topic;
+                !is_internal && pattern.is_match(topic)
+            }
+        }
+    }
 }
 
 /// What a group's reader does where the group has no offset (`properties.auto.offset.reset`).
@@ -62,9 +77,9 @@ pub(crate) struct ScanSettings {
     pub topics: Topics,
     pub startup: Startup,
     pub bounded: Bounded,
-    /// How often to look for new partitions; none: never.
+    /// How often to look for new partitions; none: only when the job starts.
     pub discovery: Option<Duration>,
-    /// Instead of the job's.
+    /// Instead of the job's; zero: never.
     pub idle_timeout: Option<Duration>,
     /// Whether to go on where messages are lost.
     pub continue_when_lost: bool,
@@ -85,8 +100,8 @@ impl ScanSettings {
             discovery: Some(discovery).filter(|it| !it.is_zero() && bounded == Bounded::Never),
             topics,
             bounded,
-            idle_timeout: options.duration(IDLE_TIMEOUT)?.filter(|it| !it.is_zero()),
-            continue_when_lost: options.get(LOST_OFFSETS) == Some("continue"),
+            idle_timeout: options.duration(IDLE_TIMEOUT)?,
+            continue_when_lost: word(options, LOST_OFFSETS).as_deref() == Some("continue"),
             group: options.get("properties.group.id").map(str::to_string),
         })
     }
@@ -128,7 +143,10 @@ fn topics(table: &TableDescription) -> Result<Topics> {
             Ok(Topics::Named(names))
         }
         (None, Some(pattern)) => match Regex::new(&format!("^(?:{pattern})$")) {
-            Ok(pattern) => Ok(Topics::Matching(pattern)),
+            Ok(pattern) => {
+                let token_topic = options.get(TOKEN_TOPIC).unwrap_or(DEFAULT_TOKEN_TOPIC).to_string();
+                Ok(Topics::Matching { pattern, token_topic })
+            }
             Err(_) => {
                 let why = Regex::new(pattern).err().map(|it| it.to_string()).unwrap_or_default();
                 let message = format!("option '{TOPIC_PATTERN}': {why}");
@@ -263,10 +281,22 @@ mod tests {
 
     #[test]
     fn a_pattern_is_of_whole_names() {
-        let Topics::Matching(pattern) = settings(&[("topic-pattern", "a|b.*")]).unwrap().topics else {
-            panic!()
-        };
-        assert_eq!(["a", "ab", "bc"].map(|name| pattern.is_match(name)), [true, false, true]);
+        let topics = settings(&[("topic-pattern", "a|b.*")]).unwrap().topics;
+        assert_eq!(["a", "ab", "bc"].map(|name| topics.has(name)), [true, false, true]);
+    }
+
+    #[test]
+    fn a_pattern_leaves_internal_topics_out() {
+        let topics = settings(&[("topic-pattern", ".*"), (TOKEN_TOPIC, "mine")]).unwrap().topics;
+        let names = ["a_", "_a", "__consumer_offsets", "flott-tokens", "mine"];
+        assert_eq!(names.map(|name| topics.has(name)), [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn words_are_words_in_capitals_too_and_no_time_is_never() {
+        let it = settings(&[("topic", "a"), (LOST_OFFSETS, "CONTINUE"), (IDLE_TIMEOUT, "0 s")]).unwrap();
+        assert_eq!((it.continue_when_lost, it.idle_timeout), (true, Some(Duration::ZERO)));
+        assert_eq!(settings(&[("topic", "a")]).unwrap().idle_timeout, None);
     }
 
     #[test]

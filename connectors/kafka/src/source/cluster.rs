@@ -55,9 +55,9 @@ impl Cluster<'_> {
         drop(self.consumer.poll(Duration::ZERO));
         let mut found = BTreeMap::new();
         match topics {
-            Topics::Matching(pattern) => {
+            Topics::Matching { .. } => {
                 for (name, partitions) in self.topics(None)? {
-                    if pattern.is_match(&name) {
+                    if topics.has(&name) {
                         found.insert(name, partitions);
                     }
                 }

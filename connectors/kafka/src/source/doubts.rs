@@ -22,6 +22,11 @@ pub(crate) fn of(table: &TableDescription) -> Vec<Doubt> {
             way_out: format!("leave '{LOST_OFFSETS}' out: the run ends then, and says how many are lost"),
             weight: Weight::Loses,
         });
+        doubts.push(Doubt {
+            what: format!("'{name}' reads a topic made anew from its beginning: messages may come again"),
+            way_out: format!("leave '{LOST_OFFSETS}' out: the run ends then"),
+            weight: Weight::Doubles,
+        });
     }
     doubts
 }

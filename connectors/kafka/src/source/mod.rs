@@ -22,7 +22,10 @@ pub(crate) mod split;
 #[allow(unsafe_code, reason = "the safe wrapper doesn't tell ids of topics")]
 pub(crate) mod topic_ids;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use flott_connector::{Decoder, Registry, ScanRequest, Source, SourceReader, TableDescription};
 use flott_types::{Diagnostic, Result};
@@ -104,8 +107,11 @@ impl Source for KafkaSource {
 
 fn commit(consumer: &BaseConsumer<Context>, position: &Position) -> rdkafka::error::KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(position.splits.len());
-    for split in &position.splits {
-        list.add_partition_offset(&split.topic, split.partition, Offset::Offset(split.next))?;
+    // A partition that ended and came back is there twice: the later one counts.
+    let places: BTreeMap<_, _> =
+        position.splits.iter().map(|split| ((&split.topic, split.partition), split.next)).collect();
+    for ((topic, partition), next) in places {
+        list.add_partition_offset(topic, partition, Offset::Offset(next))?;
     }
     if list.count() == 0 { Ok(()) } else { consumer.commit(&list, CommitMode::Async) }
 }
@@ -125,6 +131,8 @@ pub(crate) fn check(table: &TableDescription, upsert: bool) -> Result<()> {
 /// What a reader sets, unless the user does.
 const DEFAULTS: &[(&str, &str)] = &[
     ("isolation.level", "read_committed"),
+    // As the Java client does.
+    ("check.crcs", "true"),
     // Enough to keep a decoder busy over a slow answer, little enough to be memory for reading ahead.
     ("queued.min.messages", "200000"),
     ("queued.max.messages.kbytes", "65536"),

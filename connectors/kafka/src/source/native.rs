@@ -70,16 +70,31 @@ impl Fetcher {
         &self,
         partitions: impl Iterator<Item = (&'a str, i32, i64)>,
     ) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::new();
+        let (mut list, mut names) = (TopicPartitionList::new(), Vec::new());
         for (topic, partition, offset) in partitions {
             list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-            let name = CString::new(topic)?;
+            names.push((CString::new(topic)?, partition));
+        }
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.forward(&names);
+        self.consumer.incremental_assign(&list)?;
+        // A partition that was unassigned just now: librdkafka's own thread ends it some time before it takes the
+        // assignment, and undoes the forwarding then.
+        self.forward(&names);
+        Ok(())
+    }
+
+    /// Has what comes of these partitions go into our queue.
+    fn forward(&self, partitions: &[(CString, i32)]) {
+        for (name, partition) in partitions {
             // SAFETY: the client lives, the name ends with a zero byte; the queue is checked below.
             let from = unsafe {
                 raw::rd_kafka_queue_get_partition(
                     self.consumer.client().native_ptr(),
                     name.as_ptr(),
-                    partition,
+                    *partition,
                 )
             };
             if !from.is_null() {
@@ -88,7 +103,6 @@ impl Fetcher {
                 unsafe { raw::rd_kafka_queue_forward(from.0, self.queue.0) };
             }
         }
-        if list.count() == 0 { Ok(()) } else { self.consumer.incremental_assign(&list) }
     }
 
     /// Ends fetching this partition.

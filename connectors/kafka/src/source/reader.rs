@@ -9,8 +9,10 @@
 //! Back-pressure: when nobody takes chunks nobody fetches. librdkafka reads ahead until its own queue is
 //! full (`queued.max.messages.kbytes`), then asks the brokers for nothing more.
 
+mod lost;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     ffi::CString,
     hash::{BuildHasherDefault, DefaultHasher},
     sync::{Arc, Mutex, PoisonError},
@@ -18,7 +20,7 @@ use std::{
 };
 
 use flott_connector::{Chunk, Payload, ReadContext, ReaderFigures, SourceReader, SplitLag, SplitTime};
-use flott_types::{Code, Diagnostic, Result};
+use flott_types::Result;
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode,
@@ -27,18 +29,17 @@ use serde_json::{Value, json};
 
 use super::{
     begin,
-    cluster::{Cluster, PATIENCE, Partition, Place, SHORT_PATIENCE},
+    cluster::{Cluster, PATIENCE, Partition, SHORT_PATIENCE},
     failure,
     native::{BATCH, Fetched, Fetcher},
     position::{Position, SplitPlace, unusable},
     split::{Split, Wants},
-    topic_ids,
 };
 use crate::{
     context::{Brokers, Context},
     options::{
         client::ClientSettings,
-        scan::{ScanSettings, Topics},
+        scan::{Bounded, ScanSettings, Topics},
     },
 };
 
@@ -79,13 +80,12 @@ pub(crate) struct KafkaReader {
     discovery: Option<Duration>,
     /// When a chunk was handed out last.
     left: Duration,
+    /// As of the last look at the clock.
+    now: Duration,
     figures: Arc<Figures>,
     /// When the figures were told last.
     told: Duration,
 }
-
-/// How often to look whether topics are still the same.
-const CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the figures are told.
 const TELL_EVERY: Duration = Duration::from_millis(250);
@@ -141,6 +141,7 @@ impl KafkaReader {
             position: Position::empty(),
             discovery: None,
             left: Duration::ZERO,
+            now: Duration::ZERO,
         };
         let places = match resume {
             None => begin::places(&reader.cluster(PATIENCE), &reader.scan)?,
@@ -153,7 +154,8 @@ impl KafkaReader {
         };
         reader.open(places, Duration::ZERO)?;
         reader.check_ids(SHORT_PATIENCE)?;
-        if resume.is_some() && reader.scan.discovery.is_some() {
+        // Whatever the interval is: what has come while no run was there belongs to this one.
+        if resume.is_some() && !reader.is_bounded() {
             reader.discover(PATIENCE, Duration::ZERO)?;
         }
         Ok(reader)
@@ -167,16 +169,29 @@ impl KafkaReader {
     fn check_topics(&self, places: &[SplitPlace]) -> Result<()> {
         let is_ours = |place: &&SplitPlace| match &self.scan.topics {
             Topics::Named(names) => names.contains(&place.topic),
-            Topics::Matching(pattern) => pattern.is_match(&place.topic),
+            Topics::Matching { pattern, .. } => pattern.is_match(&place.topic),
         };
         match places.iter().find(|place| !is_ours(place)) {
-            None => Ok(()),
+            None => self.check_grown(places),
             Some(place) => {
                 let topic = &place.topic;
                 Err(unusable(format!(
                     "the checkpoint has read topic '{topic}', which the table no longer names"
                 )))
             }
+        }
+    }
+
+    /// Where a bounded table ends is decided when its job starts from nothing: a topic named since has no end.
+    fn check_grown(&self, places: &[SplitPlace]) -> Result<()> {
+        let Topics::Named(names) = &self.scan.topics else { return Ok(()) };
+        let is_new = |name: &&String| !places.iter().any(|place| place.topic == **name);
+        match names.iter().find(is_new) {
+            Some(name) if self.is_bounded() && !places.is_empty() => Err(unusable(format!(
+                "the checkpoint has read nothing of topic '{name}', which the table names now: where a bounded \
+                 table ends was decided without it"
+            ))),
+            _ => Ok(()),
         }
     }
 
@@ -210,7 +225,9 @@ impl KafkaReader {
     fn discover(&mut self, patience: Duration, now: Duration) -> Result<()> {
         let cluster = self.cluster(patience);
         let known = |(topic, partition): &Partition| {
-            self.splits.iter().any(|split| split.place.topic == *topic && split.place.partition == *partition)
+            let is_it = |it: &Split| it.place.topic == *topic && it.place.partition == *partition;
+            // What a topic made anew didn't have may come back.
+            self.splits.iter().any(|split| is_it(split) && !split.ended)
         };
         let mut new = cluster.partitions(&self.scan.topics)?;
         new.retain(|partition| !known(partition));
@@ -301,6 +318,7 @@ impl KafkaReader {
         // Errors, tokens, answers to commits; never messages.
         drop(self.fetcher.consumer().poll(Duration::ZERO));
         let now = context.clock.monotonic();
+        self.now = now;
         let mut sorter = Sorter {
             splits: &mut self.splits,
             by_number: &mut self.by_number,
@@ -311,15 +329,16 @@ impl KafkaReader {
             bytes: 0,
             full: Vec::new(),
             wrong: Vec::new(),
+            moved: Vec::new(),
         };
         let count = self.fetcher.fetch(wait, |message| sorter.take(message));
-        let Sorter { bytes, full, wrong, .. } = sorter;
+        let Sorter { bytes, full, wrong, moved, .. } = sorter;
         self.waiting += bytes;
-        if count > 0 && self.fetcher.consumer().context().brokers.are_back() {
-            tracing::info!("Kafka at '{}' answers again", self.client.servers);
+        for wrong in wrong {
+            self.cope(wrong)?;
         }
-        for (index, code, text) in wrong {
-            self.cope(index, code, &text)?;
+        for index in moved {
+            self.tell_end(index);
         }
         full.into_iter().for_each(|index| self.cut(index));
         if count < BATCH || self.waiting > WAITING_BYTES {
@@ -327,6 +346,16 @@ impl KafkaReader {
         }
         self.leave_ended();
         Ok(count > 0)
+    }
+
+    /// Ends of transactions lie behind the last message: the position follows, or retention would have deleted
+    /// what it points at, though nothing is lost.
+    fn tell_end(&mut self, index: usize) {
+        let Some(split) = self.splits.get(index).filter(|it| it.building.is_none() && !it.told_end) else {
+            return;
+        };
+        let split_idle = split.idle;
+        self.control(index, SplitTime { split_idle, ..SplitTime::default() });
     }
 
     /// Partitions that are through are no longer fetched.
@@ -343,129 +372,6 @@ impl KafkaReader {
             // librdkafka may give a topic's number to another one, once nothing of it is assigned.
             self.by_number.clear();
         }
-    }
-
-    /// A partition that can't be read as it was.
-    fn cope(&mut self, index: usize, code: RDKafkaErrorCode, text: &str) -> Result<()> {
-        use RDKafkaErrorCode as Kafka;
-        let Some(split) = self.splits.get(index) else {
-            tracing::debug!("Kafka: {code}: {text}");
-            return Ok(());
-        };
-        let name = split.info.name.clone();
-        match code {
-            Kafka::AutoOffsetReset | Kafka::OffsetOutOfRange => self.lost(index),
-            Kafka::UnknownTopicOrPartition
-            | Kafka::UnknownTopic
-            | Kafka::UnknownPartition
-            | Kafka::UnknownTopicId => {
-                let message = format!("'{name}' is gone: the topic was deleted while it was read");
-                Err(Diagnostic::error(Code::TopicMissing, message)
-                    .that_lasts()
-                    .help("start anew with `--resume never` once it is there again"))
-            }
-            Kafka::TopicAuthorizationFailed | Kafka::GroupAuthorizationFailed => {
-                Err(failure::of_code(&self.client, &format!("read '{name}' of"), code, text))
-            }
-            _ => {
-                tracing::debug!("'{name}': {code}: {text}");
-                Ok(())
-            }
-        }
-    }
-
-    /// The offset to go on at isn't in the log.
-    fn lost(&mut self, index: usize) -> Result<()> {
-        let Some(split) = self.splits.get(index) else { return Ok(()) };
-        let partition = [(split.place.topic.clone(), split.place.partition)];
-        let (name, wanted) = (split.info.name.clone(), split.fetched);
-        let cluster = self.cluster(PATIENCE);
-        let one = |place| -> Result<i64> {
-            Ok(cluster.offsets(&partition, place)?.first().copied().flatten().unwrap_or(0))
-        };
-        let (low, high) = (one(Place::Earliest)?, one(Place::Latest)?);
-        let what = if wanted > high {
-            format!(
-                "'{name}' ends at offset {high}, but was read up to {wanted}: the topic was deleted and made \
-                 anew, or lost its last messages"
-            )
-        } else {
-            let lost = low.saturating_sub(wanted);
-            format!(
-                "{lost} messages of '{name}' are lost: they were to be read from offset {wanted} on, but the \
-                     first that is there is {low}"
-            )
-        };
-        if !self.scan.continue_when_lost {
-            let help = "retention has deleted them before they were read; 'scan.lost-offsets' = 'continue' goes on \
-                        with the first that is there";
-            return Err(Diagnostic::error(Code::InputMissing, what).that_lasts().help(help));
-        }
-        tracing::warn!("{what}; going on at {low}");
-        self.go_on_at(index, low)
-    }
-
-    /// Reads on elsewhere.
-    fn go_on_at(&mut self, index: usize, offset: i64) -> Result<()> {
-        self.by_number.clear();
-        let Some(split) = self.splits.get(index) else { return Ok(()) };
-        let (topic, partition) = (split.place.topic.clone(), split.place.partition);
-        let again = self.fetcher.unassign(&topic, partition);
-        let again =
-            again.and_then(|()| self.fetcher.assign([(topic.as_str(), partition, offset)].into_iter()));
-        again.map_err(|error| failure::failed(&self.client, "read from", &error))?;
-        self.cut(index);
-        if let Some(split) = self.splits.get_mut(index) {
-            split.fetched = offset;
-            split.ended = split.is_behind(offset);
-        }
-        // Behind what is cut: from here on the position is the new one.
-        self.control(index, SplitTime::default());
-        Ok(())
-    }
-
-    fn check_ids_in_time(&mut self, now: Duration) -> Result<()> {
-        if now.saturating_sub(self.checked) < CHECK_EVERY {
-            return Ok(());
-        }
-        self.checked = now;
-        self.check_ids(WAIT_MAX * 2)
-    }
-
-    /// Whether the topics are those that were read: a name may stand for another one by now.
-    fn check_ids(&mut self, wait: Duration) -> Result<()> {
-        let open = self.splits.iter().filter(|split| !split.ended);
-        let names: BTreeSet<&str> = open.map(|split| split.place.topic.as_str()).collect();
-        for (topic, id) in topic_ids::ask(self.fetcher.consumer(), names, wait) {
-            match self.topic_ids.insert(topic.clone(), id.clone()) {
-                Some(before) if before != id => self.made_anew(&topic)?,
-                Some(_) => {}
-                None => self.position = self.whole_position(),
-            }
-        }
-        Ok(())
-    }
-
-    fn made_anew(&mut self, topic: &str) -> Result<()> {
-        let what = format!(
-            "the topic '{topic}' was deleted and made anew: what was not read of the old one is lost"
-        );
-        if !self.scan.continue_when_lost {
-            let help = "'scan.lost-offsets' = 'continue' reads the new one from its beginning, as does a job that \
-                        starts anew with `--resume never`";
-            return Err(Diagnostic::error(Code::TopicMissing, what).that_lasts().help(help));
-        }
-        tracing::warn!("{what}; reading the new one from its beginning");
-        for index in 0..self.splits.len() {
-            let Some(split) = self.splits.get(index).filter(|it| it.place.topic == topic && !it.ended) else {
-                continue;
-            };
-            let partition = [(split.place.topic.clone(), split.place.partition)];
-            let start = begin::earliest(&self.cluster(PATIENCE), &partition)?.first().copied().unwrap_or(0);
-            self.go_on_at(index, start)?;
-        }
-        self.position = self.whole_position();
-        Ok(())
     }
 
     /// Tells splits that have become idle.
@@ -495,13 +401,10 @@ impl SourceReader for KafkaReader {
                 self.left = context.clock.monotonic();
                 return Ok(Some(chunk));
             }
-            if self.scan.discovery.is_none()
-                && self.splits.iter().all(|split| split.told_end)
-                && self.is_bounded()
-            {
+            if self.splits.iter().all(|split| split.told_end) && self.is_bounded() {
                 return Ok(None);
             }
-            let idle_timeout = self.scan.idle_timeout.or(context.idle_timeout);
+            let idle_timeout = self.scan.idle_timeout.or(context.idle_timeout).filter(|it| !it.is_zero());
             let wait = idle_timeout.map_or(WAIT_MAX, |it| it.min(WAIT_MAX));
             let came = self.fetch(wait, context)?;
             let now = context.clock.monotonic();
@@ -544,6 +447,10 @@ impl KafkaReader {
         self.told = now;
         self.look_for_brokers();
         let behind = |split: &Split| {
+            // One that has ended is no longer librdkafka's.
+            if split.topic.is_empty() {
+                return None;
+            }
             let end = self.fetcher.known_end(&split.topic, split.place.partition)?;
             let end = split.place.end.map_or(end, |it| it.min(end));
             // Ends of transactions are no messages, but have offsets.
@@ -556,7 +463,7 @@ impl KafkaReader {
             self.splits.iter().filter_map(behind).collect();
     }
     fn is_bounded(&self) -> bool {
-        self.scan.bounded != crate::options::scan::Bounded::Never
+        self.scan.bounded != Bounded::Never
     }
 }
 
@@ -574,7 +481,17 @@ struct Sorter<'a> {
     /// Splits that have enough for a chunk.
     full: Vec<usize>,
     /// Splits with trouble.
-    wrong: Vec<(usize, RDKafkaErrorCode, String)>,
+    wrong: Vec<Wrong>,
+    /// Splits whose end lies behind their last message.
+    moved: Vec<usize>,
+}
+
+/// What is wrong with a split.
+struct Wrong {
+    index: usize,
+    offset: i64,
+    code: RDKafkaErrorCode,
+    text: String,
 }
 
 impl Sorter<'_> {
@@ -585,7 +502,8 @@ impl Sorter<'_> {
         }
         let splits = &self.splits;
         let index = *self.by_number.entry(key).or_insert_with(|| {
-            let is_it = |it: &Split| it.place.partition == key.1 && it.place.topic == message.topic();
+            let is_it =
+                |it: &Split| !it.ended && it.place.partition == key.1 && it.place.topic == message.topic();
             splits.iter().position(is_it).unwrap_or(usize::MAX)
         });
         if index == usize::MAX {
@@ -611,8 +529,13 @@ impl Sorter<'_> {
         }
         let before = split.waiting().1;
         if !split.take(message, self.wants, &self.context.buffers) {
-            let text = format!("the message at offset {} is too large", message.offset());
-            return self.wrong.push((index, RDKafkaErrorCode::InvalidMessageSize, text));
+            let (offset, text) = (message.offset(), "4 GiB are the most".to_string());
+            return self.wrong.push(Wrong {
+                index,
+                offset,
+                code: RDKafkaErrorCode::InvalidMessageSize,
+                text,
+            });
         }
         (split.since, split.idle, split.at_end) = (self.now, false, false);
         split.ended = split.is_behind(split.fetched);
@@ -626,11 +549,15 @@ impl Sorter<'_> {
     fn error(&mut self, index: usize, message: &Fetched<'_>, error: RDKafkaErrorCode) {
         if error != RDKafkaErrorCode::PartitionEOF {
             let text = String::from_utf8_lossy(message.value().unwrap_or_default()).into_owned();
-            return self.wrong.push((index, error, text));
+            return self.wrong.push(Wrong { index, offset: message.offset(), code: error, text });
         }
-        let Some(split) = self.splits.get_mut(index) else { return };
+        let Some(split) = self.splits.get_mut(index).filter(|split| !split.ended) else { return };
         split.at_end = true;
         // Behind the last message there may be ends of transactions, which are no messages.
-        split.ended |= split.is_behind(message.offset());
+        split.ended = split.is_behind(message.offset());
+        if message.offset() > split.fetched {
+            split.fetched = message.offset();
+            self.moved.push(index);
+        }
     }
 }

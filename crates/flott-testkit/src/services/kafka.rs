@@ -138,7 +138,7 @@ pub struct Broker {
     place: Place,
     bootstrap: String,
     // After the server: it is gone when its directory goes.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Broker {
@@ -181,6 +181,11 @@ impl Broker {
     /// Its number in its cluster.
     pub fn node(&self) -> i32 {
         i32::try_from(self.place.node).unwrap_or_default()
+    }
+
+    /// Where it keeps its log segments.
+    pub fn data(&self) -> PathBuf {
+        data(self.directory.path())
     }
 
     /// The process.
@@ -438,7 +443,7 @@ fn spawn(settings: &[Settings]) -> Result<Vec<Broker>, Skipped> {
         let spec = spec(settings, place, &places, directory.path())?;
         let bootstrap = settings.advertised.clone().unwrap_or_else(|| place.client.address());
         let server = Server::spawn(spec)?;
-        brokers.push(Broker { server, place: place.clone(), bootstrap, _directory: directory });
+        brokers.push(Broker { server, place: place.clone(), bootstrap, directory });
     }
     Ok(brokers)
 }

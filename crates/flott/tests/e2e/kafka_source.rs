@@ -5,6 +5,8 @@
 //!   console producer ─► topic ─► flott ─► rows (CSV on standard output, or files with checkpoints)
 //! ```
 
+use std::{fs, os::unix::fs::FileExt};
+
 use flott_testkit::{
     need,
     services::{self, Broker},
@@ -226,11 +228,145 @@ fn messages_that_are_gone_are_counted() {
         said.contains("2 messages of 'source-lost[0]' are lost") && said.contains("scan.lost-offsets"),
         "{said}"
     );
+    let beyond = "'format' = 'raw', 'scan.startup.mode' = 'specific-offsets',
+         'scan.startup.specific-offsets' = 'partition:0,offset:9'";
+    let said = lab.fails(1, &format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", beyond)));
+    assert!(said.contains("'source-lost[0]' ends at offset 4: it has no offset 9 to begin at"), "{said}");
     let on = format!("{at}, 'scan.lost-offsets' = 'continue'");
     assert_eq!(
         lab.query(&format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", &on))),
         ["d"]
     );
+}
+
+/// A job that writes `t`'s lines exactly once.
+fn lines_job(kafka: &Broker, topic: &str, options: &str) -> String {
+    let table = table(
+        kafka,
+        "x STRING",
+        topic,
+        &format!("'format' = 'raw', 'scan.startup.mode' = 'earliest-offset'{options}"),
+    );
+    format!(
+        "SET 'execution.checkpointing.dir' = 'ckpt'; SET 'execution.checkpointing.interval' = '100 ms';
+         SET 'pipeline.name' = 'job'; {table}
+         CREATE TABLE o (x STRING) WITH ('connector' = 'filesystem', 'path' = 'o', 'format' = 'raw');
+         INSERT INTO o SELECT x FROM t"
+    )
+}
+
+#[test]
+fn the_end_of_a_transaction_is_no_lost_message() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-marker", 1).unwrap();
+    lab.run(&format!(
+        "SET 'execution.checkpointing.dir' = 'ckpt-w'; SET 'pipeline.name' = 'w';
+         {} INSERT INTO t VALUES ('a'), ('b')",
+        table(
+            &kafka,
+            "x STRING",
+            "source-marker",
+            "'format' = 'raw', 'sink.delivery-guarantee' = 'exactly-once', 'sink.transactional-id-prefix' = 'marker'"
+        )
+    ));
+    let job = lines_job(&kafka, "source-marker", "");
+    let run = lab.start(&job);
+    wait_until("both rows", || lab.lines("o").len() == 2);
+    run.signal("TERM");
+    assert_eq!(run.outcome().status, Some(0));
+    // Retention takes the messages and what ended their transaction: nothing of it was still to be read.
+    kafka.delete_records("source-marker", 0, 3).unwrap();
+    kafka.produce("source-marker", &["c"]).unwrap();
+    let run = lab.start(&job);
+    wait_until("the one behind it", || lab.lines("o").len() == 3);
+    run.signal("TERM");
+    assert_eq!(run.outcome().status, Some(0));
+}
+
+#[test]
+fn what_has_come_while_no_run_was_there_is_read_even_if_nobody_looks_again() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-grown", 1).unwrap();
+    kafka.produce("source-grown", &["a"]).unwrap();
+    let job = lines_job(&kafka, "source-grown", ", 'scan.topic-partition-discovery.interval' = '0'");
+    let run = lab.start(&job);
+    wait_until("the first row", || lab.lines("o").len() == 1);
+    run.signal("TERM");
+    assert_eq!(run.outcome().status, Some(0));
+    kafka.create_partitions("source-grown", 9).unwrap();
+    let lines: Vec<String> = (0..40).map(|n| format!("{n}|{n}")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    kafka.produce_with("source-grown", &lines, &["parse.key=true", "key.separator=|"]).unwrap();
+    let run = lab.start(&job);
+    wait_until("those of all partitions", || lab.lines("o").len() == 41);
+    run.signal("TERM");
+    assert_eq!(run.outcome().status, Some(0));
+}
+
+#[test]
+fn a_bounded_table_that_names_more_topics_than_its_checkpoint_is_refused() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    for topic in ["source-ends-a", "source-ends-b"] {
+        kafka.create_topic(topic, 1).unwrap();
+        kafka.produce(topic, &["a"; 20000]).unwrap();
+    }
+    let job = |topics| lines_job(&kafka, topics, &format!(", {END}"));
+    let run = lab.start(&job("source-ends-a"));
+    wait_until("a checkpoint", || !lab.lines("o").is_empty());
+    run.signal("KILL");
+    if run.outcome().status == Some(0) {
+        return;
+    }
+    let said = lab.fails(1, &job("source-ends-a;source-ends-b"));
+    assert!(said.contains("nothing of topic 'source-ends-b'"), "{said}");
+}
+
+#[test]
+fn a_topic_made_anew_with_fewer_partitions_goes_on_with_those_it_has() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-fewer", 3).unwrap();
+    let properties = ["parse.key=true", "key.separator=|"];
+    kafka.produce_with("source-fewer", &["1|a", "2|b", "3|c", "4|d", "5|e"], &properties).unwrap();
+    let job = lines_job(&kafka, "source-fewer", ", 'scan.lost-offsets' = 'CONTINUE'");
+    let run = lab.start(&job);
+    wait_until("the first rows", || lab.lines("o").len() == 5);
+    run.signal("KILL");
+    run.outcome();
+    kafka.delete_topic("source-fewer").unwrap();
+    wait_until("a new topic", || kafka.create_topic("source-fewer", 1).is_ok());
+    kafka.produce("source-fewer", &["f", "g"]).unwrap();
+    let run = lab.start(&job);
+    wait_until("all of the new one", || lab.lines("o").len() == 7);
+    run.signal("TERM");
+    assert_eq!(run.outcome().status, Some(0));
+    // Its other partitions come back as new ones.
+    kafka.create_partitions("source-fewer", 3).unwrap();
+    kafka.produce_with("source-fewer", &["1|a", "2|b", "3|c", "4|d", "5|e"], &properties).unwrap();
+    let run = lab.start(&job);
+    wait_until("those of all partitions", || lab.lines("o").len() == 12);
+    run.signal("TERM");
+    assert_eq!(run.outcome().status, Some(0));
+}
+
+#[test]
+fn a_corrupt_batch_ends_the_run_where_it_is() {
+    let kafka = need!(Broker::start(&services::kafka::Settings::default()));
+    let lab = Lab::new();
+    kafka.create_topic("source-corrupt", 1).unwrap();
+    kafka.produce("source-corrupt", &["first"]).unwrap();
+    kafka.produce("source-corrupt", &["a needle in the log"]).unwrap();
+    let segment = kafka.data().join("source-corrupt-0/00000000000000000000.log");
+    let needle = fs::read(&segment).unwrap().windows(8).position(|it| it == b"a needle").unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&segment).unwrap();
+    file.write_all_at(b"A", needle as u64).unwrap();
+    let options = format!("'format' = 'raw', {ALL}");
+    let said =
+        lab.fails(1, &format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-corrupt", &options)));
+    assert!(said.contains("'source-corrupt[0]' at offset 1") && said.contains("corrupt"), "{said}");
 }
 
 #[test]
