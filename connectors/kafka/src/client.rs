@@ -55,6 +55,9 @@ pub(crate) struct TopicId(pub(crate) usize);
 /// In [`Outgoing::value_of`]: no value, a tombstone.
 pub(crate) const TOMBSTONE: u32 = u32::MAX;
 
+/// In [`Outgoing::timestamps`]: the time at which the producer takes the message.
+pub(crate) const NOW: i64 = i64::MIN;
+
 /// Messages to be sent. Every list but `topics` is empty or has one entry for each message.
 pub(crate) struct Outgoing<'a> {
     /// How many.
@@ -65,7 +68,7 @@ pub(crate) struct Outgoing<'a> {
     pub value_of: &'a [u32],
     /// Their keys; empty: none has one.
     pub keys: &'a Slices,
-    /// Milliseconds since the epoch; 0: now.
+    /// Milliseconds since the epoch, not 0, which librdkafka takes for now; or [`NOW`].
     pub timestamps: &'a [i64],
     /// Their headers.
     pub headers: &'a [Vec<Header>],

@@ -2,6 +2,8 @@
 
 use std::{
     error::Error,
+    ffi::{CString, c_char},
+    ptr::null_mut,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +13,8 @@ use std::{
 use flott_connector::{Clock, SystemClock};
 use rdkafka::{
     ClientContext, TopicPartitionList,
-    client::OAuthToken,
+    bindings::{rd_kafka_oauthbearer_set_token, rd_kafka_resp_err_t},
+    client::{Client, OAuthToken},
     config::RDKafkaLogLevel,
     consumer::ConsumerContext,
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
@@ -108,6 +111,43 @@ impl ClientContext for Context {
             tracing::warn!("no OAUTHBEARER token for '{}': {why}", self.servers);
             why.into()
         })
+    }
+}
+
+/// Gives a client its first token of OAUTHBEARER, if it needs one.
+///
+/// librdkafka asks for tokens through its main queue, which an administration client never looks into, and a
+/// consumer only when it is polled: until then such a client doesn't connect. (Its thread in the background
+/// can't be asked to see to it: it calls a function that rdkafka, which goes by events, doesn't set.)
+///
+/// Without a token it is left as it is: why there is none has been told, and a client that is polled asks again.
+pub(crate) fn give_token(client: &Client<Context>) {
+    if client.context().oauth.is_none() {
+        return;
+    }
+    let Ok(OAuthToken { token, principal_name, lifetime_ms }) = client.context().generate_oauth_token(None)
+    else {
+        return;
+    };
+    let (Ok(token), Ok(principal)) = (CString::new(token), CString::new(principal_name)) else { return };
+    let mut why: [c_char; 256] = [0; 256];
+    // SAFETY: the client is alive; both texts end with a zero and outlive the call, which copies them; there
+    // are no extensions; `why` is as long as is said.
+    let code = unsafe {
+        rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            token.as_ptr(),
+            lifetime_ms,
+            principal.as_ptr(),
+            null_mut(),
+            0,
+            why.as_mut_ptr(),
+            why.len(),
+        )
+    };
+    if code != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        let code = RDKafkaErrorCode::from(code);
+        tracing::warn!("the OAUTHBEARER token for '{}' isn't taken: {code}", client.context().servers);
     }
 }
 

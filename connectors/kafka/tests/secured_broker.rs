@@ -1,6 +1,8 @@
 //! The client library proves itself to a real broker in every way there is: what the connector's own
 //! options build on.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests end the test")]
+
 use std::{error::Error, time::Duration};
 
 use flott_testkit::{

@@ -384,13 +384,16 @@ impl Build<'_> {
         // What people watch comes from one writer, in the order of the input.
         let distribution = match guarantee.promise {
             _ if inputs.iter().any(from_source) => Distribution::Single,
-            Promise::AtLeastOnceImmediate | Promise::AtMostOnceImmediate => Distribution::Single,
+            Promise::AtLeastOnceImmediate | Promise::AtMostOnceImmediate | Promise::NeitherImmediate => {
+                Distribution::Single
+            }
             Promise::ExactlyOnce
             | Promise::ExactlyOnceAtEnd
             | Promise::AtLeastOnce
             | Promise::AtMostOnce
             | Promise::AtMostOnceAtEnd
             | Promise::AtLeastOnceAtEnd
+            | Promise::Neither
             | Promise::Nothing => Distribution::Any,
         };
         let ports = vec![Port::default(); inputs.len()];

@@ -43,6 +43,11 @@ pub enum Promise {
     AtLeastOnceAtEnd,
     /// Every row at least once: rows are visible as they come, so a second run shows them again.
     AtLeastOnceImmediate,
+    /// Rows may be lost, and may come twice: rows are published as the sink does, but something loses some,
+    /// and something doubles some.
+    Neither,
+    /// The same, and rows are visible as they come.
+    NeitherImmediate,
     /// Rows are thrown away.
     Nothing,
 }
@@ -56,23 +61,28 @@ impl Promise {
             Promise::AtLeastOnce | Promise::AtLeastOnceAtEnd | Promise::AtLeastOnceImmediate => {
                 "at-least-once"
             }
-            Promise::Nothing => "none",
+            Promise::Neither | Promise::NeitherImmediate | Promise::Nothing => "none",
         }
     }
 
     /// What is left of it under a doubt.
     fn less(self, weight: Weight) -> Self {
-        match (self, weight) {
-            (promise, Weight::Note) => promise,
-            (Promise::ExactlyOnce, Weight::Doubles) => Promise::AtLeastOnce,
-            (Promise::ExactlyOnceAtEnd, Weight::Doubles) => Promise::AtLeastOnceAtEnd,
-            (promise, Weight::Doubles) => promise,
-            (Promise::ExactlyOnce | Promise::AtLeastOnce, Weight::Loses) => Promise::AtMostOnce,
-            (Promise::ExactlyOnceAtEnd | Promise::AtLeastOnceAtEnd, Weight::Loses) => {
-                Promise::AtMostOnceAtEnd
-            }
-            (Promise::AtLeastOnceImmediate, Weight::Loses) => Promise::AtMostOnceImmediate,
-            (promise, Weight::Loses) => promise,
+        match weight {
+            Weight::Note => self,
+            Weight::Doubles => match self {
+                Promise::ExactlyOnce => Promise::AtLeastOnce,
+                Promise::ExactlyOnceAtEnd => Promise::AtLeastOnceAtEnd,
+                Promise::AtMostOnce | Promise::AtMostOnceAtEnd => Promise::Neither,
+                Promise::AtMostOnceImmediate => Promise::NeitherImmediate,
+                promise => promise,
+            },
+            Weight::Loses => match self {
+                Promise::ExactlyOnce => Promise::AtMostOnce,
+                Promise::ExactlyOnceAtEnd => Promise::AtMostOnceAtEnd,
+                Promise::AtLeastOnce | Promise::AtLeastOnceAtEnd => Promise::Neither,
+                Promise::AtLeastOnceImmediate => Promise::NeitherImmediate,
+                promise => promise,
+            },
         }
     }
 
@@ -93,6 +103,7 @@ impl Promise {
                 "published when the run ends; without checkpoints a run that dies is begun anew"
             }
             Promise::AtLeastOnceImmediate => "rows are visible as they come",
+            Promise::Neither | Promise::NeitherImmediate => "rows may be lost, and may come twice",
             Promise::Nothing => "rows are thrown away",
         }
     }
@@ -505,4 +516,24 @@ pub fn unsupported_use(table: &TableDescription, span: Span, verb: &str, connect
     Diagnostic::error(Code::UnsupportedUse, message)
         .at(span)
         .help("`flott list connectors` shows what each can do")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_loses_and_what_doubles_leave_nothing_in_either_order() {
+        for promise in [Promise::ExactlyOnce, Promise::ExactlyOnceAtEnd] {
+            assert_eq!(promise.less(Weight::Doubles).word(), "at-least-once");
+            assert_eq!(promise.less(Weight::Loses).word(), "at-most-once");
+            assert_eq!(promise.less(Weight::Doubles).less(Weight::Loses), Promise::Neither);
+            assert_eq!(promise.less(Weight::Loses).less(Weight::Doubles), Promise::Neither);
+        }
+        let immediate = Promise::AtLeastOnceImmediate.less(Weight::Loses);
+        assert_eq!((immediate, immediate.word()), (Promise::NeitherImmediate, "none"));
+        assert_eq!(Promise::AtMostOnceImmediate.less(Weight::Doubles), immediate);
+        assert_eq!(immediate.because(), "rows may be lost, and may come twice");
+        assert!(!Asked::AtLeastOnce.is_held_by(immediate));
+    }
 }

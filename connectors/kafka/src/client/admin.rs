@@ -5,7 +5,10 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 
 use super::tokens::wait_for;
-use crate::{context::Context, options::client::ClientSettings};
+use crate::{
+    context::{Context, give_token},
+    options::client::ClientSettings,
+};
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(5);
@@ -26,7 +29,11 @@ pub(crate) struct Admin {
 
 impl Admin {
     pub(crate) fn new(settings: &ClientSettings) -> Option<Self> {
-        let client = settings.config().create_with_context(Context::new(settings)).ok()?;
+        let mut config = settings.config();
+        // Who only asks makes no topics.
+        config.set("allow.auto.create.topics", "false");
+        let client: AdminClient<Context> = config.create_with_context(Context::new(settings)).ok()?;
+        give_token(client.inner());
         Some(Self { client })
     }
     /// How safe a topic's messages are.

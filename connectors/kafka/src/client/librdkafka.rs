@@ -42,7 +42,7 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use super::{Committed, Failure, Kind, Ledger, LedgerId, Outgoing, Producer, TopicId};
+use super::{Committed, Failure, Kind, Ledger, LedgerId, NOW, Outgoing, Producer, TopicId};
 use crate::{context::Context, options::client::ClientSettings};
 
 /// Messages handed over in one call.
@@ -398,7 +398,7 @@ impl Librdkafka {
             (Tag::RD_KAFKA_VTYPE_KEY, bytes(raw(messages.keys.get(at)))),
             (Tag::RD_KAFKA_VTYPE_OPAQUE, rd_kafka_vu_s__bindgen_ty_1 { ptr: address }),
         ];
-        if let Some(&timestamp) = messages.timestamps.get(at).filter(|it| **it != 0) {
+        if let Some(&timestamp) = messages.timestamps.get(at).filter(|it| **it != NOW) {
             fields.push((Tag::RD_KAFKA_VTYPE_TIMESTAMP, rd_kafka_vu_s__bindgen_ty_1 { i64_: timestamp }));
         }
         if !headers.is_null() {

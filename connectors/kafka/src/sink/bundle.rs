@@ -21,6 +21,9 @@ use crate::{
     options::layout::{Layout, Part},
 };
 
+/// What a message takes beside its bytes: its place in each list, and librdkafka's note of it.
+const MESSAGE_BYTES: usize = 64;
+
 /// Messages on their way to the producer.
 #[derive(Default)]
 pub(crate) struct Bundle {
@@ -30,15 +33,18 @@ pub(crate) struct Bundle {
     keys: Slices,
     timestamps: Vec<i64>,
     headers: Vec<Vec<Header>>,
+    /// Of all of them.
+    header_bytes: usize,
     topics: Vec<TopicId>,
     /// The first one that the producer hasn't taken.
     pub next: usize,
 }
 
 impl Bundle {
-    /// Bytes of keys and values.
+    /// What it takes in memory, about: a tombstone without a key takes something, too.
     pub(crate) fn bytes(&self) -> usize {
-        self.values.bytes().len() + self.keys.bytes().len()
+        let each = self.count.saturating_mul(MESSAGE_BYTES);
+        self.values.bytes().len() + self.keys.bytes().len() + self.header_bytes + each
     }
     pub(crate) fn is_through(&self) -> bool {
         self.next >= self.count
@@ -63,7 +69,7 @@ impl Bundle {
         self.timestamps.clear();
         self.headers.clear();
         self.topics.clear();
-        (self.count, self.next) = (0, 0);
+        (self.count, self.next, self.header_bytes) = (0, 0, 0);
     }
 }
 
@@ -134,6 +140,7 @@ impl Encoding {
         bundle.count = batch.num_rows();
         metadata::timestamps(self.metadata.timestamp.map(|at| batch.column(at)), &mut bundle.timestamps)?;
         metadata::headers(self.metadata.headers.map(|at| batch.column(at)), &mut bundle.headers)?;
+        bundle.header_bytes = bundle.headers.iter().flatten().map(header_bytes).sum();
         metadata::topics(self.metadata.topic.map(|at| batch.column(at)), find, &mut bundle.topics)
     }
 
@@ -155,6 +162,10 @@ impl Encoding {
     }
 }
 
+fn header_bytes((name, value): &Header) -> usize {
+    name.len() + value.as_ref().map_or(0, Vec::len)
+}
+
 /// Which rows take something away.
 pub(crate) fn retracted(kinds: &Int8Array) -> BooleanArray {
     let retracts = |kind: &i8| RowKind::of(*kind).is_some_and(RowKind::retracts);
@@ -165,4 +176,18 @@ pub(crate) fn retracted(kinds: &Int8Array) -> BooleanArray {
 pub(crate) fn single(key: &[u8], value: &[u8], topic: TopicId) -> Option<Bundle> {
     let mut bundle = Bundle { count: 1, topics: vec![topic], ..Bundle::default() };
     (bundle.keys.push(Some(key)) && bundle.values.push(Some(value))).then_some(bundle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tombstones_and_headers_take_room() {
+        let count = 1000;
+        let tombstones = Bundle { count, value_of: vec![TOMBSTONE; count], ..Bundle::default() };
+        assert_eq!(tombstones.bytes(), count * MESSAGE_BYTES);
+        assert_eq!(header_bytes(&("trace".into(), Some(vec![0; 100]))), 105);
+        assert_eq!(header_bytes(&("trace".into(), None)), 5);
+    }
 }

@@ -9,7 +9,7 @@ use flott_connector::{Header, TableDescription};
 use flott_types::{Code, ColumnKind, Diagnostic, Result};
 
 use super::{bundle::FindTopic, settings::Topics};
-use crate::client::TopicId;
+use crate::client::{NOW, TopicId};
 
 /// Where such columns stand.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,7 +64,10 @@ fn internal(error: &dyn std::fmt::Display) -> Box<Diagnostic> {
     Diagnostic::error(Code::Internal, format!("metadata of a sink: {error}"))
 }
 
-/// Times of messages, in milliseconds; NULL: 0, the client's clock.
+/// Times of messages, in milliseconds; NULL: the client's clock.
+///
+/// # Errors
+/// `MessageRefused`: the epoch itself, which librdkafka takes for now.
 pub(crate) fn timestamps(column: Option<&ArrayRef>, out: &mut Vec<i64>) -> Result<()> {
     let Some(column) = column else { return Ok(()) };
     let zone = match column.data_type() {
@@ -73,7 +76,16 @@ pub(crate) fn timestamps(column: Option<&ArrayRef>, out: &mut Vec<i64>) -> Resul
     };
     let millis =
         cast(column, &DataType::Timestamp(TimeUnit::Millisecond, zone)).map_err(|it| internal(&it))?;
-    out.extend(millis.as_primitive::<TimestampMillisecondType>().iter().map(Option::unwrap_or_default));
+    let millis = millis.as_primitive::<TimestampMillisecondType>();
+    if millis.iter().any(|it| it == Some(0)) {
+        return Err(Diagnostic::error(
+            Code::MessageRefused,
+            "a row's timestamp is 1970-01-01 00:00:00.000, which can't be written: the client would put the \
+             current time in its place",
+        )
+        .help("write NULL where the time of writing is meant, or another time where none is known"));
+    }
+    out.extend(millis.iter().map(|it| it.unwrap_or(NOW)));
     Ok(())
 }
 
@@ -113,4 +125,24 @@ pub(crate) fn topics(column: Option<&ArrayRef>, find: FindTopic<'_>, out: &mut V
         out.push(find(Some(name))?);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::TimestampMillisecondArray;
+
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_null_is_now_and_the_epoch_is_refused() {
+        let times = |millis: [Option<i64>; 3]| {
+            let column: ArrayRef = Arc::new(TimestampMillisecondArray::from(millis.to_vec()));
+            let mut out = Vec::new();
+            timestamps(Some(&column), &mut out).map(|()| out)
+        };
+        assert_eq!(times([Some(1), None, Some(-1)]).unwrap(), [1, NOW, -1]);
+        assert_eq!(times([Some(1), Some(0), None]).unwrap_err().code, Code::MessageRefused);
+    }
 }
