@@ -13,7 +13,13 @@ use flott_connector::{
     TableDescription, conformance::deciding::DecidingSink, disk::LocalDisk,
 };
 use flott_expr::EvalContext;
-use flott_testkit::{need, services};
+use flott_testkit::{
+    need,
+    services::{
+        self,
+        secured::{CLIENT, PASSWORD, SECRET, Secured, USER},
+    },
+};
 use flott_types::{DataType, Options, Result, Span};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -91,14 +97,10 @@ fn visible(bootstrap: &str, topic: &str) -> Vec<String> {
     rows
 }
 
-#[test]
-fn holds_to_what_deciding_sinks_hold_to() {
-    let kafka = need!(services::kafka());
-    let (bootstrap, topic) = (kafka.bootstrap().to_string(), "conformance");
-    kafka.create_topic(topic, 1).unwrap();
-    let options =
-        [("sink.delivery-guarantee", "exactly-once"), ("sink.transactional-id-prefix", "conformance")];
-    let table = table(&bootstrap, topic, &options);
+/// What every deciding sink holds to. `plain` is where readers ask, without proof.
+fn check(bootstrap: &str, plain: &str, topic: &str, client: &[(&str, &str)]) {
+    let own = [("sink.delivery-guarantee", "exactly-once"), ("sink.transactional-id-prefix", topic)];
+    let table = table(bootstrap, topic, &[&own[..], client].concat());
     let open = || {
         let decider_request = DeciderRequest {
             job_options: Options::new(),
@@ -119,7 +121,71 @@ fn holds_to_what_deciding_sinks_hold_to() {
             let column: ArrayRef = Arc::new(StringArray::from(vec![text]));
             RecordBatch::try_from_iter([("text", column)]).unwrap()
         },
-        visible: &|| visible(&bootstrap, topic),
+        visible: &|| visible(plain, topic),
     };
     sink.check().unwrap();
+}
+
+#[test]
+fn holds_to_what_deciding_sinks_hold_to() {
+    let kafka = need!(services::kafka());
+    kafka.create_topic("conformance", 1).unwrap();
+    check(kafka.bootstrap(), kafka.bootstrap(), "conformance", &[]);
+}
+
+/// Every client of it proves itself: the producer, who asks for settings, who reads the topic of tokens.
+fn check_secured(secured: &Secured, bootstrap: &str, topic: &str, client: &[(&str, &str)]) {
+    secured.broker().create_topic(topic, 1).unwrap();
+    check(bootstrap, secured.broker().bootstrap(), topic, client);
+}
+
+#[test]
+fn holds_to_it_with_a_token() {
+    let secured = need!(services::secured());
+    let endpoint = secured.token_endpoint();
+    let jaas = format!(
+        "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required clientId=\"{CLIENT}\" \
+         clientSecret=\"{SECRET}\";"
+    );
+    let client = [
+        ("properties.security.protocol", "SASL_PLAINTEXT"),
+        ("properties.sasl.mechanism", "OAUTHBEARER"),
+        ("properties.sasl.jaas.config", &jaas),
+        ("properties.sasl.oauthbearer.token.endpoint.url", &endpoint),
+    ];
+    check_secured(secured, &secured.sasl(), "by-token", &client);
+}
+
+#[test]
+fn holds_to_it_with_a_password_and_tls() {
+    let secured = need!(services::secured());
+    let jaas = format!(
+        "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"{USER}\" \
+         password=\"{PASSWORD}\";"
+    );
+    let client = [
+        ("properties.security.protocol", "SASL_SSL"),
+        ("properties.sasl.mechanism", "SCRAM-SHA-512"),
+        ("properties.sasl.jaas.config", &jaas),
+        ("properties.ssl.truststore.type", "PEM"),
+        ("properties.ssl.truststore.location", secured.certificates().authority.to_str().unwrap()),
+    ];
+    check_secured(secured, &secured.sasl_tls(), "by-password", &client);
+}
+
+#[test]
+fn holds_to_it_with_a_certificate() {
+    let secured = need!(services::secured());
+    let files = secured.certificates();
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    let (certificate, key) = (read(&files.client), read(&files.client_key));
+    let client = [
+        ("properties.security.protocol", "SSL"),
+        ("properties.ssl.truststore.type", "PEM"),
+        ("properties.ssl.truststore.location", files.authority.to_str().unwrap()),
+        ("properties.ssl.keystore.type", "PEM"),
+        ("properties.ssl.keystore.certificate.chain", &certificate),
+        ("properties.ssl.keystore.key", &key),
+    ];
+    check_secured(secured, &secured.mutual_tls(), "by-certificate", &client);
 }

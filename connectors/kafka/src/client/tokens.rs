@@ -32,7 +32,10 @@ use rdkafka::{
 };
 
 use super::Failure;
-use crate::{context::Context, options::client::ClientSettings};
+use crate::{
+    context::{Context, give_token},
+    options::client::ClientSettings,
+};
 
 /// Partitions of the topic when we make it.
 const PARTITIONS: i32 = 4;
@@ -62,6 +65,7 @@ impl Tokens<'_> {
         config.set("allow.auto.create.topics", "false");
         let admin: AdminClient<Context> =
             config.create_with_context(Context::new(self.settings)).map_err(|error| self.failed(error))?;
+        give_token(admin.inner());
         let options = AdminOptions::new().request_timeout(Some(self.wait)).operation_timeout(Some(self.wait));
         let topic = NewTopic::new(self.topic, PARTITIONS, TopicReplication::Fixed(-1))
             .set("cleanup.policy", "compact")
@@ -157,7 +161,10 @@ impl Tokens<'_> {
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .set("fetch.wait.max.ms", "10");
-        config.create_with_context(Context::new(self.settings)).map_err(|error| self.failed(error))
+        let consumer: BaseConsumer<Context> =
+            config.create_with_context(Context::new(self.settings)).map_err(|error| self.failed(error))?;
+        give_token(consumer.client());
+        Ok(consumer)
     }
 
     fn partitions(&self, consumer: &BaseConsumer<Context>) -> Result<Vec<i32>, Failure> {
