@@ -9,6 +9,7 @@ use arrow::{
 };
 use flott_connector::{Committable, Encoder, SinkWriter, WriterFigures};
 use flott_types::{Code, Diagnostic, Result};
+use twox_hash::XxHash3_64;
 
 use super::{
     SinkPlan,
@@ -169,9 +170,12 @@ impl FileSinkWriter {
         let hidden = format!(".{stem}.inprogress");
         let name = format!("{stem}.{}", format.extension());
         let now = self.plan.job.clock.monotonic();
+        // What a format draws, say to mark the blocks of a file, is each file's own.
+        let mut context = self.plan.job.context.clone();
+        context.random_seed ^= XxHash3_64::oneshot(stem.as_bytes());
         Ok(Part {
             number,
-            encoder: format.encoder(&self.plan.format_request(), &self.plan.job.context)?,
+            encoder: format.encoder(&self.plan.format_request(), &context)?,
             // Not one that has grown before: most of many files stay small.
             buffer: Vec::new(),
             held_bytes: 0,

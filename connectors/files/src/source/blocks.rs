@@ -13,7 +13,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use flott_connector::{Blocks, BufferPool, SplitInfo};
-use flott_formats::avro::container::{BLOCK_BYTES_MAX, Header};
+use flott_formats::avro::container::{HEADER_BYTES_MAX, Header, MARKER_BYTES};
 use flott_types::{Code, Diagnostic, Result};
 
 use super::{
@@ -67,11 +67,16 @@ impl BlockFile {
         let header = loop {
             match Header::parse(&start) {
                 Ok(Some(header)) => break header,
-                Ok(None) if start.len() < BLOCK_BYTES_MAX => {}
-                Ok(None) => return Err(unreadable(&path, "its header does not end")),
+                Ok(None) if start.len() < HEADER_BYTES_MAX => {}
+                Ok(None) => {
+                    let why = format!("its header is longer than {} MiB", HEADER_BYTES_MAX >> 20);
+                    return Err(unreadable(&path, &why));
+                }
                 Err(why) => return Err(unreadable(&path, &why)),
             }
-            if stream.append(&path, &mut start, READ_BYTES)? == 0 {
+            // Twice as much each time: it is parsed from its start.
+            let want = start.len().max(READ_BYTES);
+            if stream.append(&path, &mut start, want)? == 0 {
                 return Err(unreadable(&path, "it ends in its header"));
             }
         };
@@ -106,9 +111,19 @@ impl BlockFile {
             return Err(changed(&self.path, place.offset));
         }
         let behind = place.offset - self.at;
-        let known = self.carry.len().min(usize::try_from(behind).unwrap_or(usize::MAX));
-        self.carry.drain(..known);
-        self.stream.skip(&self.path, behind - known as u64)?;
+        if behind > 0 {
+            // Before the place there ends a block.
+            let marker = behind.checked_sub(MARKER_BYTES as u64);
+            let marker = marker.ok_or_else(|| changed(&self.path, place.offset))?;
+            let known = self.carry.len().min(usize::try_from(marker).unwrap_or(usize::MAX));
+            self.carry.drain(..known);
+            self.stream.skip(&self.path, marker - known as u64)?;
+            self.stream.append(&self.path, &mut self.carry, MARKER_BYTES)?;
+            if !self.carry.starts_with(&self.header.marker) {
+                return Err(changed(&self.path, place.offset));
+            }
+            self.carry.drain(..MARKER_BYTES);
+        }
         (self.at, self.expanded) = (place.offset, place.tail.bytes);
         self.bytes_in = self.stream.bytes_in();
         Ok(())
@@ -139,6 +154,7 @@ impl BlockFile {
         let mut read = 0;
         while bytes.len() < self.chunk_bytes && !self.is_beyond(read) {
             let Some(end) = self.block(read)? else {
+                self.check_length(read)?;
                 self.ended = true;
                 break;
             };
@@ -165,6 +181,16 @@ impl BlockFile {
     fn is_beyond(&self, ahead: usize) -> bool {
         let size = self.split.size.filter(|_| self.stream.is_plain());
         size.is_some_and(|size| self.at + ahead as u64 >= size)
+    }
+
+    /// The file ends `ahead` of the carry's start; not before the length it was listed with, if that is known.
+    fn check_length(&self, ahead: usize) -> Result<()> {
+        let (now, listed) = (self.at + ahead as u64, self.split.size.unwrap_or(0));
+        if self.stream.is_plain() && now < listed {
+            let why = format!("it has become shorter while it was read: {now} bytes, it had {listed}");
+            return Err(unreadable(&self.path, &why).help("put the file back as it was"));
+        }
+        Ok(())
     }
 
     /// Reads until the block that begins at `start` is whole; where it ends. `None`: the file ends there.
@@ -239,6 +265,45 @@ mod tests {
         let (_, places) = read(open("fastavro-null.avro", 1, Place::default()).unwrap());
         let error = open("apache.avro", 1, places[0].1).map(|_| ()).unwrap_err();
         assert_eq!(error.code, Code::CheckpointUnusable);
+    }
+
+    #[test]
+    fn a_file_that_is_no_longer_what_it_was_is_an_error() {
+        let (_, places) = read(open("fastavro-null.avro", 1, Place::default()).unwrap());
+        let mut bytes = std::fs::read(file("fastavro-null.avro")).unwrap();
+        let size = Some(bytes.len() as u64);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("changed.avro");
+        let open = |place| {
+            let split = Arc::new(SplitInfo { size, ..SplitInfo::default() });
+            BlockFile::open(path.clone(), split, 1, place)
+        };
+        // The header is the same, but where reading would go on no block has ended.
+        let at = places[1].1.offset as usize;
+        bytes[at - 1] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let error = open(places[1].1).map(drop).unwrap_err();
+        assert_eq!(error.code, Code::CheckpointUnusable);
+        assert!(open(places[2].1).is_ok());
+        // Cut off behind a block it looks whole.
+        std::fs::write(&path, &bytes[..places[0].1.offset as usize]).unwrap();
+        let mut short = open(Place::default()).unwrap();
+        assert!(short.next(&BufferPool::default()).unwrap().is_some());
+        let error = short.next(&BufferPool::default()).map(drop).unwrap_err();
+        assert!(error.message.contains("has become shorter"), "{error}");
+    }
+
+    #[test]
+    fn a_header_without_end_is_not_read_to_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("large.avro");
+        let mut bytes = b"Obj\x01\x02\x02x".to_vec();
+        // A value of 1 GiB is announced.
+        bytes.extend([0x80, 0x80, 0x80, 0x80, 0x08]);
+        bytes.resize(HEADER_BYTES_MAX + (1 << 20), 0);
+        std::fs::write(&path, &bytes).unwrap();
+        let error = BlockFile::open(path, Arc::default(), 1, Place::default()).map(drop).unwrap_err();
+        assert!(error.message.contains("longer than 16 MiB"), "{error}");
     }
 
     #[test]

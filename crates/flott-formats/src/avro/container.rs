@@ -15,13 +15,18 @@ use std::io::Read as _;
 use flate2::{Compression, Crc, read::DeflateDecoder, write::DeflateEncoder};
 use flott_types::{Code, Diagnostic, Options, Result};
 
-use super::wire::{Input, put_bytes, put_long};
+use super::{
+    failure::Fail,
+    wire::{Input, put_bytes, put_long},
+};
 
 const MAGIC: &[u8; 4] = b"Obj\x01";
 /// Bytes of a marker.
 pub const MARKER_BYTES: usize = 16;
-/// A header, and a block, is no longer than this.
-pub const BLOCK_BYTES_MAX: usize = 1 << 30;
+/// A header is no longer than this.
+pub const HEADER_BYTES_MAX: usize = 16 << 20;
+/// A block is no longer than this, compressed or not; others write a thousandth of it.
+const BLOCK_BYTES_MAX: usize = 64 << 20;
 /// The level of zstandard; as in Java's library it is of little matter which.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -75,7 +80,7 @@ impl Codec {
     /// Appends a block's records as they are without compression.
     fn expand(self, block: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
         let start = out.len();
-        let limit = BLOCK_BYTES_MAX as u64;
+        let limit = BLOCK_BYTES_MAX as u64 + 1;
         match self {
             Codec::Null => out.extend_from_slice(block),
             Codec::Deflate => {
@@ -94,6 +99,9 @@ impl Codec {
                 if length > block.len().saturating_mul(24).saturating_add(64) {
                     return Err("a block announces more than it can hold".into());
                 }
+                if length > BLOCK_BYTES_MAX {
+                    return Err(too_long());
+                }
                 out.resize(start + length, 0);
                 let place = out.get_mut(start..).unwrap_or_default();
                 snap::raw::Decoder::new().decompress(block, place).map_err(|error| error.to_string())?;
@@ -104,8 +112,8 @@ impl Codec {
                 }
             }
         }
-        if out.len() - start >= BLOCK_BYTES_MAX {
-            return Err(format!("a block is larger than {} MiB", BLOCK_BYTES_MAX >> 20));
+        if out.len() - start > BLOCK_BYTES_MAX {
+            return Err(too_long());
         }
         Ok(())
     }
@@ -147,7 +155,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Parses the start of a file. `None`: more bytes are needed.
+    /// Parses the start of a file. `None`: more bytes are needed, of [`HEADER_BYTES_MAX`] at the most.
     ///
     /// # Errors
     /// Why it isn't one.
@@ -159,12 +167,13 @@ impl Header {
         let mut input = Input::new(bytes, MAGIC.len());
         let (mut schema, mut codec) = (None, Codec::Null);
         loop {
-            let Ok((count, _)) = input.block() else { return Ok(None) };
+            let Some((count, _)) = whole(input.block())? else { return Ok(None) };
             if count == 0 {
                 break;
             }
             for _ in 0..count {
-                let (Ok(key), Ok(value)) = (input.bytes(), input.bytes()) else { return Ok(None) };
+                let Some(key) = whole(input.bytes())? else { return Ok(None) };
+                let Some(value) = whole(input.bytes())? else { return Ok(None) };
                 let text = || std::str::from_utf8(value).map_err(|_| "its header is not UTF-8".to_string());
                 match key {
                     b"avro.schema" => schema = Some(text()?.to_string()),
@@ -178,7 +187,7 @@ impl Header {
                 }
             }
         }
-        let Ok(marker) = input.array() else { return Ok(None) };
+        let Some(marker) = whole(input.array())? else { return Ok(None) };
         let schema = schema.ok_or("its header has no schema")?;
         Ok(Some(Header { schema, codec, marker, bytes: input.at() }))
     }
@@ -236,12 +245,29 @@ impl Header {
             out.extend_from_slice(bytes);
             return Ok(());
         }
-        let mut records = Vec::with_capacity(2 * length);
-        self.codec.expand(block, &mut records)?;
-        put_long(count, out);
-        put_bytes(&records, out);
+        // How long the records are is known behind them: what stands before them is put there then.
+        let start = out.len();
+        self.codec.expand(block, out)?;
+        let mut head = Vec::new();
+        put_long(count, &mut head);
+        put_long((out.len() - start) as i64, &mut head);
+        out.splice(start..start, head);
         out.extend(self.marker);
         Ok(())
+    }
+}
+
+#[cold]
+fn too_long() -> String {
+    format!("a block is larger than {} MiB", BLOCK_BYTES_MAX >> 20)
+}
+
+/// What was read of a header; `None`: more bytes are needed.
+fn whole<T>(read: std::result::Result<T, Fail>) -> std::result::Result<Option<T>, String> {
+    match read {
+        Ok(it) => Ok(Some(it)),
+        Err(fail) if fail.is_short() => Ok(None),
+        Err(_) => Err("its header is damaged".into()),
     }
 }
 
@@ -253,7 +279,8 @@ fn head(bytes: &[u8]) -> Result<Option<(i64, usize, usize)>, String> {
         return if bytes.len() >= 20 { Err("a block begins with no number".into()) } else { Ok(None) };
     };
     match usize::try_from(length) {
-        Ok(length) if count >= 0 && length < BLOCK_BYTES_MAX => Ok(Some((count, input.at(), length))),
+        Ok(length) if count >= 0 && length <= BLOCK_BYTES_MAX => Ok(Some((count, input.at(), length))),
+        Ok(_) if count >= 0 => Err(too_long()),
         _ => Err(format!("a block of {count} records in {length} bytes")),
     }
 }
@@ -320,5 +347,19 @@ mod tests {
         assert!(Header::parse(b"Obj\x01\x00................").is_err());
         assert_eq!(Header::parse(b"Ob"), Ok(None));
         assert!(head(&[0xff; 32]).is_err());
+        // Not only cut off: no more bytes make a header of these.
+        assert!(Header::parse(b"Obj\x01\x02\x01").unwrap_err().contains("damaged"));
+        assert!(Header::parse(&[b"Obj\x01".as_slice(), &[0xff; 11]].concat()).is_err());
+    }
+
+    #[test]
+    fn what_expands_without_end_is_refused() {
+        for codec in [Codec::Deflate, Codec::Zstandard, Codec::Snappy] {
+            let header = Header { schema: String::new(), codec, marker: [7; 16], bytes: 0 };
+            let (mut block, mut out) = (Vec::new(), Vec::new());
+            header.write_block(1, &vec![0; BLOCK_BYTES_MAX + 1], &mut block).unwrap();
+            assert_eq!(header.expand(&block, &mut out).unwrap_err(), too_long(), "{codec:?}");
+            assert!(out.len() <= BLOCK_BYTES_MAX + 1);
+        }
     }
 }

@@ -32,6 +32,9 @@ use super::{
 };
 use crate::filter;
 
+/// A batch is handed over once its records hold so many bytes, or items without a byte.
+const BATCH_WEIGHT_MAX: usize = 16 << 20;
+
 /// A writer's schema, and how its records are read.
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
@@ -81,6 +84,8 @@ pub(super) struct Building {
     schema: SchemaRef,
     /// Records that make a full batch.
     full: usize,
+    /// Bytes of its records, and their items without a byte.
+    weight: usize,
     /// Rows of the batch: where their records lie.
     rows: Vec<Range<u32>>,
     rejected: Vec<Reject>,
@@ -158,7 +163,10 @@ impl AvroDecoder {
                 let message = format!("{} bytes are left behind the record", input.left());
                 building.undo(place, message);
             }
-            Ok(()) => building.add(place),
+            Ok(()) => {
+                building.add(place);
+                building.weigh(bytes.len());
+            }
             Err(fail) => building.undo(place, fail.message(0)),
         }
         Ok(())
@@ -189,6 +197,7 @@ impl Building {
             schema: scan.schema.arrow_schema(),
             // An envelope may hold two changes.
             full: if is_envelope { scan.batch_rows / 2 } else { scan.batch_rows }.max(1),
+            weight: 0,
             rows: Vec::new(),
             rejected: Vec::new(),
             skipped: 0,
@@ -197,7 +206,13 @@ impl Building {
     }
 
     pub fn is_full(&self) -> bool {
-        self.rows.len() >= self.full
+        self.rows.len() >= self.full || self.weight >= BATCH_WEIGHT_MAX
+    }
+
+    /// The record just added weighs so much.
+    #[inline(always)]
+    pub fn weigh(&mut self, weight: usize) {
+        self.weight += weight;
     }
 
     /// The record at this place has been read.
@@ -228,6 +243,7 @@ impl Building {
         if self.rows.is_empty() && self.rejected.is_empty() && self.skipped == 0 {
             return Ok(());
         }
+        self.weight = 0;
         let mut arrays: Vec<Option<ArrayRef>> = vec![None; self.schema.fields().len()];
         let kinds = if self.is_envelope { Some(self.open(&mut arrays)?) } else { None };
         if !self.is_envelope {

@@ -1,17 +1,17 @@
 //! Batches into messages and files.
 //!
 //! ```text
-//!   message:   (0 │ id │) record                       the id of the schema, registered before the first row
+//!   message:   (0 │ id │) record                       the id of the schema, registered when it is made
 //!   envelope:  0 │ id │ union │ before │ after │ op    Debezium's, one for each change
 //!   file:      header │ block │ block …                a block when 64,000 bytes have come together
 //! ```
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use arrow::{array::Int8Array, record_batch::RecordBatch};
+use arrow::{
+    array::{ArrayRef, Int8Array},
+    record_batch::RecordBatch,
+};
 use flott_connector::{Encoder, FormatRequest, Slices};
 use flott_expr::EvalContext;
 use flott_schema_registry::{Kind as SchemaKind, NewSchema, Registry, Settings};
@@ -22,7 +22,7 @@ use super::{
     column::internal,
     container::{Codec, Header, MARKER_BYTES},
     own_schema,
-    registered::head,
+    registered::{HEAD_BYTES, head},
     schema::{Id, Kind, Schema},
     wire::{put_bytes, put_long},
     write::{Field, Row, fields},
@@ -33,26 +33,31 @@ const BLOCK_BYTES: usize = 64_000;
 
 /// Writes Avro.
 pub(super) struct AvroEncoder {
-    fields: Vec<Field>,
-    envelope: Option<Envelope>,
-    registration: Option<Registration>,
+    shape: Shape,
+    /// Before each message.
+    head: Option<[u8; HEAD_BYTES]>,
     file: File,
 }
 
-/// Where the schema is registered.
-struct Registration {
-    registry: Arc<Registry>,
-    subject: String,
-    schema: NewSchema,
-    registers: bool,
-    id: Option<u32>,
+/// What a record is made of.
+enum Shape {
+    /// A row; the number of its branch, where the schema is a union.
+    Row {
+        root: Option<i64>,
+        fields: Vec<Field>,
+    },
+    Envelope(Envelope),
 }
 
-/// How an envelope is written: the numbers of the branches of its unions.
+/// How an envelope is written: the numbers of the branches of its unions, and the rows of both sides, whose
+/// records may be two.
 struct Envelope {
     root: Option<i64>,
     /// In the order of the schema.
     parts: Vec<Part>,
+    before: Vec<Field>,
+    after: Vec<Field>,
+    op: Op,
 }
 
 struct Part {
@@ -66,6 +71,16 @@ enum What {
     Before,
     After,
     Op,
+}
+
+/// How a change is named.
+enum Op {
+    Text,
+    /// The numbers of an enum's symbols.
+    Symbols {
+        create: i64,
+        delete: i64,
+    },
 }
 
 /// The file being written.
@@ -93,10 +108,10 @@ impl AvroEncoder {
                 .help("the subject of the registry that the sink's schema is registered under")
         })?;
         let (text, _) = own_schema(request, prefix)?;
-        let schema = NewSchema { kind: SchemaKind::Avro, text, references: Vec::new() };
-        let registers = Settings::registers(options, prefix)?;
         let mut it = Self::new(request, prefix, context, Codec::Null)?;
-        it.registration = Some(Registration { registry, subject, schema, registers, id: None });
+        let schema = NewSchema { kind: SchemaKind::Avro, text, references: Vec::new() };
+        let id = registry.register(&subject, &schema, Settings::registers(options, prefix)?)?;
+        it.head = Some(head(id));
         Ok(it)
     }
 
@@ -104,23 +119,14 @@ impl AvroEncoder {
         let (text, schema) = own_schema(request, prefix)?;
         let columns: Vec<(String, DataType)> =
             request.schema.fields.iter().map(|it| (it.name.clone(), it.data_type.clone())).collect();
-        let unfit = |why: String| {
+        let shape = Shape::of(&schema, &columns, prefix == DEBEZIUM).map_err(|why| {
             let message = format!("the schema doesn't fit the columns: {why}");
             Diagnostic::error(Code::InvalidOption, message)
                 .at(request.table.options.span(&format!("{prefix}.schema")))
-        };
-        let (root, union) = without_null(&schema, schema.root);
-        let (envelope, row) = if prefix == DEBEZIUM {
-            let (envelope, row) =
-                Envelope::of(&schema, root, union.map(|(_, value)| value)).map_err(unfit)?;
-            (Some(envelope), row)
-        } else {
-            (None, root)
-        };
-        let fields = fields(&schema, row, &columns).map_err(unfit)?;
+        })?;
         let header = Header { marker: marker(&text, context), schema: text, codec, bytes: 0 };
         let file = File { header, begun: false, block: Vec::new(), rows: 0 };
-        Ok(Self { fields, envelope, registration: None, file })
+        Ok(Self { shape, head: None, file })
     }
 }
 
@@ -136,38 +142,103 @@ fn without_null(schema: &Schema, id: Id) -> (Id, Option<(i64, i64)>) {
     }
 }
 
+impl Shape {
+    fn of(schema: &Schema, columns: &[(String, DataType)], is_envelope: bool) -> Result<Self, String> {
+        let (id, union) = without_null(schema, schema.root);
+        let root = union.map(|(_, value)| value);
+        if is_envelope {
+            return Ok(Shape::Envelope(Envelope::of(schema, id, root, columns)?));
+        }
+        Ok(Shape::Row { root, fields: fields(schema, id, columns)? })
+    }
+
+    fn bind<'a>(&'a self, columns: &'a [ArrayRef]) -> Result<Bound<'a>> {
+        Ok(match self {
+            Shape::Row { root, fields } => Bound::Row(*root, Row::bind(fields, columns)?),
+            Shape::Envelope(envelope) => {
+                let (before, after) = (&envelope.before, &envelope.after);
+                Bound::Envelope(envelope, [Row::bind(before, columns)?, Row::bind(after, columns)?])
+            }
+        })
+    }
+}
+
+/// A shape and the columns of a batch.
+enum Bound<'a> {
+    Row(Option<i64>, Row<'a>),
+    /// Rows before and after.
+    Envelope(&'a Envelope, [Row<'a>; 2]),
+}
+
+impl Bound<'_> {
+    #[inline]
+    fn write(&self, number: usize, kinds: Option<&Int8Array>, out: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Bound::Row(root, row) => {
+                if let Some(branch) = root {
+                    put_long(*branch, out);
+                }
+                row.write(number, out)
+            }
+            Bound::Envelope(envelope, sides) => {
+                let kind = kinds.and_then(|kinds| kinds.values().get(number).copied());
+                let kind = kind.and_then(RowKind::of).unwrap_or(RowKind::Insert);
+                envelope.write(sides, number, kind, out)
+            }
+        }
+    }
+}
+
 impl Envelope {
-    /// The envelope that a schema describes, and the record of its rows.
-    fn of(schema: &Schema, root: Id, root_branch: Option<i64>) -> Result<(Self, Id), String> {
-        let Kind::Record(written) = &schema.get(root).kind else { return Err("it is no record".into()) };
-        let (mut parts, mut row) = (Vec::new(), None);
+    /// The envelope that a schema describes, around rows of these columns.
+    fn of(
+        schema: &Schema,
+        id: Id,
+        root: Option<i64>,
+        columns: &[(String, DataType)],
+    ) -> Result<Self, String> {
+        let Kind::Record(written) = &schema.get(id).kind else { return Err("it is no record".into()) };
+        let mut parts = Vec::new();
+        let (mut before, mut after, mut op) = (None, None, None);
         for field in written {
-            let what = match field.name.as_str() {
-                "before" => What::Before,
-                "after" => What::After,
-                "op" => What::Op,
-                other => return Err(format!("an envelope has no field '{other}'")),
-            };
             let (inner, union) = without_null(schema, field.schema);
-            if what != What::Op {
+            let row = || {
                 if union.is_none() {
                     return Err(format!("field '{}' must be a union with null", field.name));
                 }
-                row = row.or(Some(inner));
-            }
+                fields(schema, inner, columns).map_err(|why| format!("field '{}': {why}", field.name))
+            };
+            let what = match field.name.as_str() {
+                "before" => {
+                    before = Some(row()?);
+                    What::Before
+                }
+                "after" => {
+                    after = Some(row()?);
+                    What::After
+                }
+                "op" => {
+                    op = Some(Op::of(&schema.get(inner).kind)?);
+                    What::Op
+                }
+                other => return Err(format!("an envelope has no field '{other}'")),
+            };
             parts.push(Part { what, union });
         }
-        match row {
-            Some(row) if parts.len() == 3 => Ok((Self { root: root_branch, parts }, row)),
+        match (before, after, op) {
+            (Some(before), Some(after), Some(op)) if parts.len() == 3 => {
+                Ok(Self { root, parts, before, after, op })
+            }
             _ => Err("an envelope has the fields 'before', 'after' and 'op'".into()),
         }
     }
 
-    fn write(&self, row: &Row<'_>, number: usize, kind: RowKind, out: &mut Vec<u8>) -> Result<()> {
+    fn write(&self, sides: &[Row<'_>; 2], number: usize, kind: RowKind, out: &mut Vec<u8>) -> Result<()> {
         if let Some(branch) = self.root {
             put_long(branch, out);
         }
-        let side = if kind.retracts() { What::Before } else { What::After };
+        let [before, after] = sides;
+        let (side, row) = if kind.retracts() { (What::Before, before) } else { (What::After, after) };
         for part in &self.parts {
             match (part.union, part.what) {
                 (Some((_, value)), What::Op) => put_long(value, out),
@@ -176,7 +247,7 @@ impl Envelope {
                 (None, _) => {}
             }
             if part.what == What::Op {
-                put_bytes(if kind.retracts() { b"d" } else { b"c" }, out);
+                self.op.write(kind.retracts(), out);
             } else if part.what == side {
                 row.write(number, out)?;
             }
@@ -185,7 +256,31 @@ impl Envelope {
     }
 }
 
-/// Sixteen bytes that stand nowhere in the data by chance.
+impl Op {
+    fn of(kind: &Kind) -> Result<Self, String> {
+        match kind {
+            Kind::Text => Ok(Op::Text),
+            Kind::Enum(symbols) => {
+                let number = |name: &str| {
+                    let at = symbols.iter().position(|symbol| symbol == name);
+                    at.map(|at| at as i64)
+                        .ok_or_else(|| format!("field 'op': the enum has no symbol '{name}'"))
+                };
+                Ok(Op::Symbols { create: number("c")?, delete: number("d")? })
+            }
+            other => Err(format!("field 'op': '{}' where text is written", other.name())),
+        }
+    }
+
+    fn write(&self, retracts: bool, out: &mut Vec<u8>) {
+        match self {
+            Op::Text => put_bytes(if retracts { b"d" } else { b"c" }, out),
+            Op::Symbols { create, delete } => put_long(if retracts { *delete } else { *create }, out),
+        }
+    }
+}
+
+/// Sixteen bytes that stand nowhere in the data by chance; whoever makes files gives each a seed of its own.
 fn marker(schema: &str, context: &EvalContext) -> [u8; MARKER_BYTES] {
     let half = |number: u8| {
         let mut hasher = DefaultHasher::new();
@@ -196,18 +291,6 @@ fn marker(schema: &str, context: &EvalContext) -> [u8; MARKER_BYTES] {
     let halves = half(0).to_le_bytes().into_iter().chain(half(1).to_le_bytes());
     marker.iter_mut().zip(halves).for_each(|(place, byte)| *place = byte);
     marker
-}
-
-impl Registration {
-    /// What each message begins with. Asks the registry at the first call.
-    fn head(&mut self) -> Result<[u8; 5]> {
-        let id = match self.id {
-            Some(id) => id,
-            None => self.registry.register(&self.subject, &self.schema, self.registers)?,
-        };
-        self.id = Some(id);
-        Ok(head(id))
-    }
 }
 
 impl File {
@@ -231,14 +314,14 @@ impl File {
 
 impl Encoder for AvroEncoder {
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        if self.registration.is_some() {
+        if self.head.is_some() {
             return Err(internal("messages of a registry were asked for as a file"));
         }
-        let row = Row::bind(&self.fields, batch.columns())?;
+        let bound = self.shape.bind(batch.columns())?;
         self.file.begin(out);
         for number in 0..batch.num_rows() {
             let start = self.file.block.len();
-            if let Err(error) = row.write(number, &mut self.file.block) {
+            if let Err(error) = bound.write(number, None, &mut self.file.block) {
                 self.file.block.truncate(start);
                 return Err(error);
             }
@@ -259,23 +342,14 @@ impl Encoder for AvroEncoder {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let head = self.registration.as_mut().map(Registration::head).transpose()?;
-        let row = Row::bind(&self.fields, batch.columns())?;
+        let bound = self.shape.bind(batch.columns())?;
         for number in 0..batch.num_rows() {
             let start = out.bytes().len();
             let bytes = out.open();
-            if let Some(head) = &head {
+            if let Some(head) = &self.head {
                 bytes.extend_from_slice(head);
             }
-            let written = match &self.envelope {
-                None => row.write(number, bytes),
-                Some(envelope) => {
-                    let kind = kinds.and_then(|kinds| kinds.values().get(number).copied());
-                    let kind = kind.and_then(RowKind::of).unwrap_or(RowKind::Insert);
-                    envelope.write(&row, number, kind, bytes)
-                }
-            };
-            if let Err(error) = written {
+            if let Err(error) = bound.write(number, kinds, bytes) {
                 bytes.truncate(start);
                 return Err(error);
             }

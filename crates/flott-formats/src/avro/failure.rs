@@ -11,6 +11,8 @@ pub(super) struct Failure {
     /// Position in the bytes read.
     at: usize,
     what: String,
+    /// With more bytes it might have been none.
+    is_short: bool,
     /// The field, innermost name first.
     path: Vec<String>,
 }
@@ -19,12 +21,21 @@ impl Failure {
     /// What stands at `at` is wrong.
     #[cold]
     pub fn new(at: usize, what: impl Into<String>) -> Fail {
-        Box::new(Failure { at, what: what.into(), path: Vec::new() })
+        Box::new(Failure { at, what: what.into(), is_short: false, path: Vec::new() })
     }
     /// The record ends before it is complete.
     #[cold]
     pub fn truncated(at: usize) -> Fail {
-        Self::new(at, "the record ends in the middle of a value")
+        Self::short(at, "the record ends in the middle of a value")
+    }
+    /// Fewer bytes are there than are announced.
+    #[cold]
+    pub fn short(at: usize, what: impl Into<String>) -> Fail {
+        Box::new(Failure { at, what: what.into(), is_short: true, path: Vec::new() })
+    }
+    /// Whether it might have been none with more bytes.
+    pub fn is_short(&self) -> bool {
+        self.is_short
     }
     /// The same failure inside the field of this name.
     #[cold]

@@ -9,13 +9,17 @@ use flott_types::{Code, Diagnostic, Field, Result};
 use super::{
     container::{Header, blocks},
     decoder::{Building, Prepared},
-    read::read_row,
+    read::read_row_within,
     schema::Schema,
     wire::Input,
 };
 
 /// Records without bytes that a block may have, beside as many as it has bytes.
 const EMPTY_RECORDS: u64 = 1 << 20;
+/// Items without bytes that all records of a block may have together; and as many as it has bytes, up to a
+/// number that fits into memory whatever is made of them.
+const EMPTY_ITEMS: usize = 1 << 16;
+const EMPTY_ITEMS_MAX: usize = 1 << 20;
 
 /// Of the file read last, its header and plan: chunks of a file come one after the other.
 #[derive(Default)]
@@ -70,21 +74,23 @@ pub(super) fn decode(
         let data = payload.bytes.get(..block.records.end);
         let data = data.ok_or_else(|| unreadable(&chunk.split.name, "a block is cut off"))?;
         // Records that take no bytes end nowhere: only their number says how many there are.
-        if block.count > data.len() as u64 + EMPTY_RECORDS
-            && prepared.schema.may_be_empty(prepared.schema.root)
-        {
+        if block.count > data.len() as u64 + EMPTY_RECORDS && prepared.schema.is_empty(prepared.schema.root) {
             return Err(unreadable(&chunk.split.name, &format!("a block of {} empty records", block.count)));
         }
         let mut at = block.records.start;
+        let mut budget = EMPTY_ITEMS + block.records.len().min(EMPTY_ITEMS_MAX);
         for _ in 0..block.count {
             let mut input = Input::new(data, at);
-            match read_row(&prepared.plan, &prepared.schema, &mut building.columns, &mut input) {
-                Ok(()) => building.add(bound(at)..bound(input.at())),
+            let (plan, columns, before) = (&prepared.plan, &mut building.columns, budget);
+            match read_row_within(plan, &prepared.schema, columns, &mut input, &mut budget) {
+                Ok(()) => {
+                    building.add(bound(at)..bound(input.at()));
+                    building.weigh(input.at() - at + before - budget);
+                }
                 Err(fail) => {
                     // Its bytes may still lead to the next one.
                     let mut end = Input::new(data, at);
-                    let mut budget = end.left();
-                    let skipped = prepared.schema.skip(prepared.schema.root, &mut end, &mut budget, 0);
+                    let skipped = prepared.schema.skip(prepared.schema.root, &mut end, 0);
                     let message = fail.message(at);
                     if skipped.is_err() {
                         let message = format!("{message}; the records behind it in its block can't be found");

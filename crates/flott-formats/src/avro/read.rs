@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! - A read either appends exactly one element to its column or fails; after a failure the caller truncates.
-//! - It always ends: every item takes a byte or counts against the record's budget.
+//! - It always ends: every item takes a byte or counts against a budget, the record's own or its block's.
 
 use super::{
     column::{Column, Unfit},
@@ -33,11 +33,28 @@ pub(super) fn read_row(
     columns: &mut [Column],
     input: &mut Input<'_>,
 ) -> Result<(), Fail> {
-    let mut reading = Reading { schema, budget: EMPTY_ITEMS + input.left(), depth: 0 };
-    match plan {
+    read_row_within(plan, schema, columns, input, &mut (EMPTY_ITEMS + input.left()))
+}
+
+/// Reads a record of several, which may have so many items without a byte together.
+///
+/// # Errors
+/// As those of [`read_row`].
+#[inline]
+pub(super) fn read_row_within(
+    plan: &Node,
+    schema: &Schema,
+    columns: &mut [Column],
+    input: &mut Input<'_>,
+    budget: &mut usize,
+) -> Result<(), Fail> {
+    let mut reading = Reading { schema, budget: *budget, depth: 0 };
+    let read = match plan {
         Node::Record(record) => reading.record(record, columns, input),
         other => reading.branch(other, columns, input),
-    }
+    };
+    *budget = reading.budget;
+    read
 }
 
 impl Reading<'_> {
@@ -67,7 +84,7 @@ impl Reading<'_> {
                     }
                 }
                 Step::Skip { schema, name } => {
-                    if let Err(fail) = self.schema.skip(*schema, input, &mut self.budget, self.depth) {
+                    if let Err(fail) = self.schema.skip(*schema, input, self.depth) {
                         return Err(fail.inside(name));
                     }
                 }

@@ -8,7 +8,7 @@
 //!                  tag STRING                   then 2: NULL, or the default    added since
 //! ```
 //!
-//! Fields are found by name, then by the aliases of the reader's schema, if there is one. What a value may
+//! Fields are found by name; those left over by the aliases of the reader's schema, if there is one. What a value may
 //! be promoted to follows the specification; beyond it, enums are read as text and `fixed` as bytes, and
 //! the unit of a timestamp and the scale of a decimal are those that the writer names.
 //!
@@ -164,25 +164,34 @@ fn record(
     reader: Option<Reader<'_>>,
 ) -> Result<Record, String> {
     let Kind::Record(fields) = &writer.get(id).kind else { return Err("not a record".into()) };
+    let known = |column: usize| reader?.field(targets.get(column)?.name);
     let mut sources = vec![None; fields.len()];
-    let mut absent = Vec::new();
-    for (column, target) in targets.iter().enumerate() {
-        let known = match reader {
-            Some(reader) => reader.field(target.name),
-            None => None,
+    let mut claim = |column: usize, name: &str| {
+        let free = |(at, field): (usize, &super::schema::Field)| {
+            field.name == name && sources.get(at).is_some_and(Option::is_none)
         };
-        let named = |name: &str| fields.iter().position(|field| field.name == name);
-        let found = named(target.name)
-            .or_else(|| known.and_then(|it| it.aliases.iter().find_map(|alias| named(alias))));
-        match found.and_then(|at| sources.get_mut(at)) {
-            Some(source) => *source = Some((column, known.map(|it| it.schema))),
-            None => absent.push((column, missing(target, known, reader)?)),
+        let at = fields.iter().enumerate().position(free);
+        at.and_then(|at| sources.get_mut(at)).map(|source| *source = Some(column)).is_some()
+    };
+    // An alias takes nothing that has another column's own name.
+    let unnamed: Vec<usize> = targets
+        .iter()
+        .enumerate()
+        .filter_map(|(column, target)| (!claim(column, target.name)).then_some(column))
+        .collect();
+    let mut absent = Vec::new();
+    for column in unnamed {
+        let Some(target) = targets.get(column) else { continue };
+        let known = known(column);
+        if !known.is_some_and(|it| it.aliases.iter().any(|alias| claim(column, alias))) {
+            absent.push((column, missing(target, known, reader)?));
         }
     }
     let mut steps = Vec::with_capacity(fields.len());
     for (field, source) in fields.iter().zip(sources) {
         let name: Arc<str> = field.name.as_str().into();
-        let target = source.and_then(|(column, inner)| Some((column, targets.get(column)?, inner)));
+        let target = source
+            .and_then(|column| Some((column, targets.get(column)?, known(column).map(|field| field.schema))));
         steps.push(match target {
             None => Step::Skip { schema: field.schema, name },
             Some((column, target, inner)) => {
@@ -272,7 +281,7 @@ fn value(writer: &Schema, id: Id, data_type: &DataType, reader: Option<Reader<'_
         (Kind::Array(item), TypeKind::Array(element)) => {
             let reader = inner(|kind| if let Kind::Array(id) = kind { Some(*id) } else { None });
             let node = value(writer, *item, element, reader)?;
-            Ok(Node::Array { item: Box::new(node), empty: writer.may_be_empty(*item) })
+            Ok(Node::Array { item: Box::new(node), empty: writer.is_empty(*item) })
         }
         (Kind::Map(item), TypeKind::Map(_, to)) => {
             let reader = inner(|kind| if let Kind::Map(id) = kind { Some(*id) } else { None });

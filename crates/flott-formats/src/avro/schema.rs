@@ -97,6 +97,8 @@ pub(super) struct Field {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Schema {
     types: Vec<Type>,
+    /// Of each type, whether its values take no bytes.
+    empty: Vec<bool>,
     pub root: Id,
 }
 
@@ -123,7 +125,8 @@ impl Schema {
             let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.trim()));
             root = parser.parse(&value, "")?;
         }
-        Ok(Schema { types: parser.types, root })
+        let empty = empties(&parser.types)?;
+        Ok(Schema { types: parser.types, empty, root })
     }
 
     /// The type of this number.
@@ -131,25 +134,16 @@ impl Schema {
         self.types.get(id).unwrap_or(NULL)
     }
 
-    /// Whether values of this type may take no bytes at all.
-    pub fn may_be_empty(&self, id: Id) -> bool {
-        self.takes_nothing(id, DEPTH_MAX)
+    /// Whether values of this type take no bytes at all.
+    pub fn is_empty(&self, id: Id) -> bool {
+        self.empty.get(id).copied().unwrap_or(true)
     }
 
-    fn takes_nothing(&self, id: Id, depth: usize) -> bool {
-        match &self.get(id).kind {
-            Kind::Null | Kind::Fixed(0) => true,
-            Kind::Record(_) if depth == 0 => true,
-            Kind::Record(fields) => fields.iter().all(|field| self.takes_nothing(field.schema, depth - 1)),
-            _ => false,
-        }
-    }
-
-    /// Goes to the end of a value. `budget` is how many items without bytes may still come.
+    /// Goes to the end of a value. What takes no bytes takes no time either, however much of it there is.
     ///
     /// # Errors
     /// Where the data can't be right.
-    pub fn skip(&self, id: Id, input: &mut Input<'_>, budget: &mut usize, depth: usize) -> Result<(), Fail> {
+    pub fn skip(&self, id: Id, input: &mut Input<'_>, depth: usize) -> Result<(), Fail> {
         match &self.get(id).kind {
             Kind::Null => {}
             Kind::Boolean => drop(input.byte()?),
@@ -158,31 +152,25 @@ impl Schema {
             Kind::Double => drop(input.array::<8>()?),
             Kind::Bytes | Kind::Text => drop(input.bytes()?),
             Kind::Fixed(size) => drop(input.take(*size)?),
-            Kind::Array(item) => self.skip_blocks(*item, false, input, budget, deeper(depth, input)?)?,
-            Kind::Map(value) => self.skip_blocks(*value, true, input, budget, deeper(depth, input)?)?,
+            Kind::Array(item) => self.skip_blocks(*item, false, input, deeper(depth, input)?)?,
+            Kind::Map(value) => self.skip_blocks(*value, true, input, deeper(depth, input)?)?,
             Kind::Union(branches) => {
                 let branch = branch_of(branches, input)?;
-                self.skip(*branch, input, budget, depth)?;
+                self.skip(*branch, input, depth)?;
             }
+            Kind::Record(_) if self.is_empty(id) => {}
             Kind::Record(fields) => {
                 let depth = deeper(depth, input)?;
                 for field in fields {
-                    self.skip(field.schema, input, budget, depth).map_err(|fail| fail.inside(&field.name))?;
+                    self.skip(field.schema, input, depth).map_err(|fail| fail.inside(&field.name))?;
                 }
             }
         }
         Ok(())
     }
 
-    fn skip_blocks(
-        &self,
-        item: Id,
-        keyed: bool,
-        input: &mut Input<'_>,
-        budget: &mut usize,
-        depth: usize,
-    ) -> Result<(), Fail> {
-        let empty = !keyed && self.may_be_empty(item);
+    fn skip_blocks(&self, item: Id, keyed: bool, input: &mut Input<'_>, depth: usize) -> Result<(), Fail> {
+        let empty = !keyed && self.is_empty(item);
         loop {
             let (count, bytes) = input.block()?;
             if count == 0 {
@@ -193,16 +181,57 @@ impl Schema {
                 continue;
             }
             if empty {
-                spend(budget, count, input)?;
+                continue;
             }
             for _ in 0..count {
                 if keyed {
                     input.bytes()?;
                 }
-                self.skip(item, input, budget, depth)?;
+                self.skip(item, input, depth)?;
             }
         }
     }
+}
+
+/// What is known of whether a type's values take no bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    Unknown,
+    /// Being found out: whoever meets it again lies within it.
+    Asked,
+    Known(bool),
+}
+
+/// Of each type, whether its values take no bytes: each is looked at once. As types stand behind those they
+/// refer to, or within them in the text, this goes no deeper than the text does.
+///
+/// # Errors
+/// A record of which every value would hold another one.
+fn empties(types: &[Type]) -> Result<Vec<bool>, String> {
+    let mut known = vec![Empty::Unknown; types.len()];
+    (0..types.len()).map(|id| takes_nothing(types, id, &mut known)).collect()
+}
+
+fn takes_nothing(types: &[Type], id: Id, known: &mut [Empty]) -> Result<bool, String> {
+    match known.get(id) {
+        Some(Empty::Known(it)) => return Ok(*it),
+        Some(Empty::Asked) => return Err("a record holds itself, not in a union, array or map".into()),
+        _ => {}
+    }
+    let note = |known: &mut [Empty], it| known.get_mut(id).map(|place| *place = it);
+    note(known, Empty::Asked);
+    let mut empty = true;
+    match types.get(id).map(|it| &it.kind) {
+        Some(Kind::Null | Kind::Fixed(0)) => {}
+        Some(Kind::Record(fields)) => {
+            for field in fields {
+                empty &= takes_nothing(types, field.schema, known)?;
+            }
+        }
+        _ => empty = false,
+    }
+    note(known, Empty::Known(empty));
+    Ok(empty)
 }
 
 /// One level further down.
@@ -409,15 +438,30 @@ mod tests {
     fn what_nests_without_end_or_takes_no_bytes_is_refused() {
         let list = r#"{"type":"record","name":"l","fields":[{"name":"n","type":["null","l"]}]}"#;
         let list = Schema::parse(list).unwrap();
-        let skip =
-            |schema: &Schema, bytes: &[u8]| schema.skip(schema.root, &mut Input::new(bytes, 0), &mut 99, 0);
+        let skip = |schema: &Schema, bytes: &[u8]| schema.skip(schema.root, &mut Input::new(bytes, 0), 0);
         assert!(skip(&list, &[2, 2, 2, 0]).is_ok());
         assert!(skip(&list, &[2; 1000]).unwrap_err().message(0).contains("deep in each other"));
+        // As many nulls as there could be are skipped at once.
         let nulls = Schema::parse(r#"{"type":"array","items":"null"}"#).unwrap();
-        assert!(skip(&nulls, &[20, 0]).is_ok());
-        assert!(skip(&nulls, &[0xfe, 0xff, 0xff, 0xff, 0xff, 0x7f, 0]).is_err());
+        assert!(skip(&nulls, &[0xfe, 0xff, 0xff, 0xff, 0xff, 0x7f, 0]).is_ok());
         let itself =
-            Schema::parse(r#"{"type":"record","name":"r","fields":[{"name":"r","type":"r"}]}"#).unwrap();
-        assert!(itself.may_be_empty(itself.root) && skip(&itself, &[]).is_err());
+            r#"{"type":"record","name":"r","fields":[{"name":"a","type":"int"},{"name":"r","type":"r"}]}"#;
+        assert!(Schema::parse(itself).unwrap_err().contains("holds itself"));
+    }
+
+    #[test]
+    fn records_of_empty_records_cost_no_time() {
+        // Each holds two of the one before: 2^100 values without a byte.
+        let mut types = vec![r#"{"type":"record","name":"r0","fields":[]}"#.to_string()];
+        for number in 1..=100 {
+            let inner = format!(r#"{{"name":"a","type":"r{0}"}},{{"name":"b","type":"r{0}"}}"#, number - 1);
+            types.push(format!(r#"{{"type":"record","name":"r{number}","fields":[{inner}]}}"#));
+        }
+        let schema = Schema::parse(&format!("[{}]", types.join(","))).unwrap();
+        let mut input = Input::new(&[200, 1], 0);
+        schema.skip(schema.root, &mut input, 0).unwrap();
+        assert_eq!(input.left(), 0);
+        let Kind::Union(branches) = &schema.get(schema.root).kind else { panic!() };
+        assert!(schema.is_empty(branches[100]) && !schema.is_empty(schema.root));
     }
 }

@@ -117,7 +117,7 @@ impl<'a> Input<'a> {
         let start = self.at;
         match usize::try_from(self.long()?) {
             Ok(count) if count <= self.left() => self.take(count),
-            Ok(count) => Err(Failure::new(start, format!("{count} bytes are announced, fewer are there"))),
+            Ok(count) => Err(Failure::short(start, format!("{count} bytes are announced, fewer are there"))),
             Err(_) => Err(Failure::new(start, "a negative length")),
         }
     }
@@ -133,7 +133,8 @@ impl<'a> Input<'a> {
         }
         match usize::try_from(self.long()?) {
             Ok(bytes) if bytes <= self.left() => Ok((count.unsigned_abs(), Some(bytes))),
-            _ => Err(Failure::new(start, "a block is announced that is longer than the record")),
+            Ok(_) => Err(Failure::short(start, "a block is announced that is longer than the record")),
+            Err(_) => Err(Failure::new(start, "a negative length")),
         }
     }
 }

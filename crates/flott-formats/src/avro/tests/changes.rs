@@ -147,6 +147,55 @@ fn changes_in_their_envelopes() {
 }
 
 #[test]
+fn a_schema_that_may_be_null_as_a_whole_is_written_with_its_branch() {
+    let url = registry();
+    let schema = r#"["null",{"type":"record","name":"r","fields":[{"name":"id","type":"long"}]}]"#;
+    let columns = [("id", DataType::bigint().not_null())];
+    let table = registered("avro-confluent", &url, &columns, &[("schema", schema)]);
+    let batch = rows(&table, "{\"id\":7}");
+    let written = encode(&AvroConfluent, &table, &batch, None).unwrap();
+    assert_eq!(written.get(0).unwrap()[5..], [2, 14]);
+    let decoded = decode(&AvroConfluent, &table, &[0], messages(written.iter())).unwrap();
+    assert_eq!((decoded.batch, decoded.rejected), (batch, vec![]));
+}
+
+#[test]
+fn an_envelope_is_written_as_its_schema_says() {
+    let url = registry();
+    let columns = [("id", DataType::bigint().not_null()), ("n", DataType::string())];
+    let format = DebeziumAvroConfluent;
+    let envelope = |after: &str, op: &str| {
+        let before = r#"{"type":"record","name":"b","fields":[
+            {"name":"id","type":"long"},{"name":"n","type":["null","string"]}]}"#;
+        let schema = format!(
+            r#"{{"type":"record","name":"e","fields":[{{"name":"before","type":["null",{before}]}},
+            {{"name":"after","type":["null",{after}]}},{{"name":"op","type":{op}}}]}}"#
+        );
+        registered("debezium-avro-confluent", &url, &columns, &[("schema", &schema)])
+    };
+    let other = r#"{"type":"record","name":"a","fields":[
+        {"name":"n","type":["string","null"]},{"name":"id","type":"long"}]}"#;
+    let symbols = |all: &str| format!(r#"{{"type":"enum","name":"o","symbols":[{all}]}}"#);
+    // Both sides in records of their own, and the symbols of an enum by their numbers.
+    let table = envelope(other, &symbols(r#""r","u","c","d""#));
+    let batch = rows(&table, "{\"id\":1,\"n\":\"x\"}\n{\"id\":2}");
+    let kinds = Int8Array::from(vec![RowKind::Insert.number(), RowKind::Delete.number()]);
+    let written = encode(&format, &table, &batch, Some(&kinds)).unwrap();
+    assert_eq!(written.get(0).unwrap()[5..], [0, 2, 0, 2, b'x', 2, 4]);
+    assert_eq!(written.get(1).unwrap()[5..], [2, 4, 0, 0, 6]);
+    let decoded = decode(&format, &table, &[0, 1], messages(written.iter())).unwrap();
+    assert_eq!((decoded.batch, decoded.kinds), (batch.clone(), Some(kinds)));
+    for (after, op, why) in [
+        ("\"b\"", symbols("\"c\""), "has no symbol 'd'"),
+        ("\"b\"", "\"bytes\"".to_string(), "'bytes' where text is written"),
+        ("{\"type\":\"record\",\"name\":\"a\",\"fields\":[]}", "\"string\"".to_string(), "field 'after'"),
+    ] {
+        let error = encode(&format, &envelope(after, &op), &batch, None).unwrap_err();
+        assert!(error.message.contains(why), "{error}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_said() {
     let columns = [("id", DataType::bigint())];
     let mut errors = Vec::new();

@@ -59,6 +59,17 @@ fn fields_are_found_by_name_and_numbers_are_promoted() {
 }
 
 #[test]
+fn an_alias_takes_nothing_that_is_anothers_by_name() {
+    let writer = record_of(r#"{"name":"a","type":"long"},{"name":"c","type":"long"}"#);
+    let reader = record_of(
+        r#"{"name":"b","aliases":["a","c"],"type":"long"},{"name":"a","type":"long"},
+           {"name":"d","aliases":["c"],"type":["null","long"]}"#,
+    );
+    let columns = [("b", DataType::bigint()), ("a", DataType::bigint()), ("d", DataType::bigint())];
+    assert_eq!(read(&writer, Some(&reader), &columns, &[2, 4]).unwrap(), ["2", "1", ""]);
+}
+
+#[test]
 fn aliases_and_defaults_of_the_readers_schema() {
     let writer = record_of(r#"{"name":"old","type":"long"}"#);
     let reader = record_of(

@@ -3,6 +3,10 @@
 use flott_types::TypeKind;
 
 use super::*;
+use crate::avro::{
+    container::{Codec, Header, MARKER_BYTES},
+    wire::put_long,
+};
 
 /// The columns of the files in `tests/fixtures/avro` (see `make.py` there).
 fn others() -> TableDescription {
@@ -73,6 +77,39 @@ fn a_file_that_does_not_fit_is_an_error_and_a_bad_record_is_not() {
     assert!(place.start > 0 && place.end > place.start);
     let tiny = read(&[("id", of(TypeKind::TinyInt))], &whole).unwrap_err();
     assert!(tiny.message.contains("'long' can't be read as TINYINT"), "{tiny}");
+}
+
+#[test]
+fn a_small_block_does_not_become_many_items() {
+    // Each record announces 100,000 nulls in three bytes.
+    let schema =
+        r#"{"type":"record","name":"r","fields":[{"name":"a","type":{"type":"array","items":"null"}}]}"#;
+    let header = Header { schema: schema.into(), codec: Codec::Null, marker: [7; MARKER_BYTES], bytes: 0 };
+    let mut record = Vec::new();
+    put_long(100_000, &mut record);
+    record.push(0);
+    let mut file = Vec::new();
+    header.write(&mut file);
+    header.write_block(1000, &record.repeat(1000), &mut file).unwrap();
+    header.write_block(2, &[6, 0, 0], &mut file).unwrap();
+    let (_, blocks) = blocks(&file);
+    let table = table(&[("a", DataType::array(DataType::int()))], &[]);
+    let decoded = decode(&Avro, &table, &[0], Payload::Blocks(blocks.into())).unwrap();
+    assert_eq!((decoded.batch.num_rows(), decoded.rejected.len()), (2, 1000));
+    assert!(decoded.rejected[0].message.contains("100000 items without a byte"), "{:?}", decoded.rejected[0]);
+}
+
+#[test]
+fn every_file_has_a_marker_of_its_own() {
+    let table = table(&[("id", DataType::bigint())], &[]);
+    let marker = |random_seed| {
+        let request = FormatRequest { table: &table, schema: table.schema() };
+        let context = flott_expr::EvalContext { random_seed, ..test_context() };
+        let mut out = Vec::new();
+        Avro.encoder(&request, &context).unwrap().finish(&mut out).unwrap();
+        Header::parse(&out).unwrap().unwrap().marker
+    };
+    assert!(marker(1) != marker(2) && marker(1) == marker(1));
 }
 
 #[test]
