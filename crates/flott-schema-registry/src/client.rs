@@ -14,20 +14,24 @@ use serde_json::{Value, json};
 use ureq::Agent;
 
 use crate::{
-    options::{Credentials, Settings},
+    options::{Base, Credentials, Settings},
     tls,
 };
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a whole request may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(6);
+/// After this time no further request is begun.
+const ASK_MAX: Duration = Duration::from_secs(15);
+/// How long a failure is the answer for whoever asks next; those who waited meanwhile get it anyway.
+const FAILED_FOR: Duration = Duration::from_secs(1);
 /// Pauses between rounds of requests that no URL answered.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
-/// How long an id counts as unknown before the registry is asked again.
+/// How long a schema counts as unknown before the registry is asked again.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
-/// Ids remembered as unknown at the most.
+/// Schemas remembered as unknown at the most.
 const UNKNOWN_MAX: usize = 10_000;
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
@@ -94,7 +98,7 @@ pub struct NewSchema {
 /// Why there is no schema.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// The registry has none of this id: the record that names it is bad.
+    /// The registry has none of this name that can be used: the record that names it is bad.
     Unknown(String),
     /// The registry doesn't answer, or not as it should: no record's fault.
     Failed(Box<Diagnostic>),
@@ -106,15 +110,59 @@ impl From<Box<Diagnostic>> for Fault {
     }
 }
 
-/// What is known of an id.
+/// What a schema is asked for by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Id(u32),
+    /// Of a subject.
+    Version(String, u32),
+}
+
+impl Key {
+    fn path(&self) -> String {
+        match self {
+            Key::Id(id) => format!("/schemas/ids/{id}"),
+            Key::Version(subject, version) => {
+                format!("/subjects/{}/versions/{version}", path_segment(subject))
+            }
+        }
+    }
+    /// The errors by which the registry says that it doesn't have it.
+    fn is_missing(&self, answer: &Answer) -> bool {
+        let codes: &[u64] = match self {
+            Key::Id(_) => &[NO_SCHEMA],
+            Key::Version(..) => &[NO_SUBJECT, NO_VERSION, NO_SCHEMA],
+        };
+        let code = answer.body.get("error_code").and_then(Value::as_u64);
+        answer.status == 404 && code.is_some_and(|code| codes.contains(&code))
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Key::Id(id) => write!(f, "schema {id}"),
+            Key::Version(subject, version) => write!(f, "version {version} of subject '{subject}'"),
+        }
+    }
+}
+
+/// The registry's own numbers of errors.
+const NO_SUBJECT: u64 = 40401;
+const NO_VERSION: u64 = 40402;
+const NO_SCHEMA: u64 = 40403;
+
+/// What is known of a schema.
 #[derive(Default)]
 enum Known {
     #[default]
     Nothing,
     Schema(Arc<Registered>),
-    /// The registry didn't have it, at this time.
-    Unknown(Duration),
+    /// The registry doesn't have it or has no use of it, since when, and what is wrong.
+    Unknown(Duration, String),
 }
+
+type Slot = Arc<Mutex<Known>>;
 
 /// A registry.
 pub struct Registry {
@@ -122,8 +170,10 @@ pub struct Registry {
     agent: Agent,
     clock: SystemClock,
     /// Held while it is fetched: whoever needs the same waits for the one answer.
-    schemas: Mutex<Map<u32, Arc<Mutex<Known>>>>,
+    schemas: Mutex<Map<Key, Slot>>,
     ids: Mutex<Map<(String, NewSchema), u32>>,
+    /// When it could last not be reached, and why.
+    failed: Mutex<Option<(Duration, Box<Diagnostic>)>>,
 }
 
 /// An answer of the registry.
@@ -174,13 +224,13 @@ impl Registry {
             .tls_config(tls::config(&settings)?)
             .build()
             .into();
-        let (schemas, ids) = (Mutex::default(), Mutex::default());
-        Ok(Self { settings, agent, clock: SystemClock::new(), schemas, ids })
+        let (schemas, ids, failed) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { settings, agent, clock: SystemClock::new(), schemas, ids, failed })
     }
 
     /// Its first URL, for messages.
     pub fn url(&self) -> &str {
-        self.settings.urls.first().map_or("", String::as_str)
+        self.settings.bases.first().map_or("", |base| base.url.as_str())
     }
 
     /// The schema of this id. Blocks when it is asked for the first time.
@@ -188,60 +238,88 @@ impl Registry {
     /// # Errors
     /// Why there is none.
     pub fn schema(&self, id: u32) -> Result<Arc<Registered>, Fault> {
-        let slot = {
-            let mut schemas = lock(&self.schemas);
-            if schemas.len() >= UNKNOWN_MAX {
-                schemas.retain(|_, slot| {
-                    slot.try_lock().map_or(true, |known| !matches!(*known, Known::Unknown(_)))
-                });
-            }
-            schemas.entry(id).or_default().clone()
-        };
+        // The registry's ids are signed.
+        if i32::try_from(id).is_err() {
+            return Err(Fault::Unknown(self.unknown(&Key::Id(id))));
+        }
+        self.get(Key::Id(id))
+    }
+
+    /// The schema of a subject in a version. Blocks when it is asked for the first time.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn version(&self, subject: &str, version: u32) -> Result<Arc<Registered>, Fault> {
+        self.get(Key::Version(subject.to_string(), version))
+    }
+
+    fn get(&self, key: Key) -> Result<Arc<Registered>, Fault> {
+        let since = self.clock.monotonic();
+        let slot = self.slot(&key);
         let mut known = lock(&slot);
         match &*known {
             Known::Schema(schema) => return Ok(schema.clone()),
-            Known::Unknown(since) if self.clock.monotonic().saturating_sub(*since) < UNKNOWN_FOR => {
-                return Err(self.unknown(id));
+            Known::Unknown(at, why) if self.clock.monotonic().saturating_sub(*at) < UNKNOWN_FOR => {
+                return Err(Fault::Unknown(why.clone()));
             }
             _ => {}
         }
-        let answer = self.ask(&format!("/schemas/ids/{id}"), None)?;
-        if answer.status == 404 {
-            *known = Known::Unknown(self.clock.monotonic());
-            return Err(self.unknown(id));
+        let answer = self.ask(&key.path(), None, since, |answer| key.is_missing(answer))?;
+        match self.registered(&key, &answer) {
+            Ok(schema) => {
+                let schema = Arc::new(schema);
+                *known = Known::Schema(schema.clone());
+                Ok(schema)
+            }
+            Err(fault) => {
+                if let Fault::Unknown(why) = &fault {
+                    *known = Known::Unknown(self.clock.monotonic(), why.clone());
+                }
+                Err(fault)
+            }
         }
-        let schema = Arc::new(self.registered(&answer)?);
-        *known = Known::Schema(schema.clone());
-        Ok(schema)
     }
 
-    fn unknown(&self, id: u32) -> Fault {
-        Fault::Unknown(format!("the schema registry {} has no schema {id}", self.url()))
-    }
-
-    /// The schema of a subject in a version.
-    ///
-    /// # Errors
-    /// `InputUnreadable`
-    pub fn version(&self, subject: &str, version: u32) -> Result<Registered> {
-        let answer = self.ask(&format!("/subjects/{}/versions/{version}", path_segment(subject)), None)?;
-        self.registered(&answer)
-    }
-
-    fn registered(&self, answer: &Answer) -> Result<Registered> {
-        if !answer.is_good() {
-            return Err(self.refused(answer));
+    fn slot(&self, key: &Key) -> Slot {
+        let mut schemas = lock(&self.schemas);
+        if schemas.len() >= UNKNOWN_MAX {
+            schemas.retain(|_, slot| {
+                slot.try_lock().map_or(true, |known| !matches!(*known, Known::Unknown(..)))
+            });
         }
-        self.parse(&answer.body).ok_or_else(|| {
-            self.failed("its answer is not a schema").help("check that the URL is that of a schema registry")
+        schemas.entry(key.clone()).or_default().clone()
+    }
+
+    fn unknown(&self, key: &Key) -> String {
+        format!("the schema registry {} has no {key}", self.url())
+    }
+
+    /// What an answer holds, or whose fault it is that it doesn't.
+    fn registered(&self, key: &Key, answer: &Answer) -> Result<Registered, Fault> {
+        let unfit = |why: &str| {
+            Fault::Unknown(format!("the schema registry {} has no use of {key}: {why}", self.url()))
+        };
+        match answer.status {
+            200..300 => {}
+            404 => return Err(Fault::Unknown(self.unknown(key))),
+            401 | 403 => {
+                let error = self.failed(&answer.message());
+                return Err(error.help("check user and password (or token) in the format's options").into());
+            }
+            400..500 => return Err(unfit(&answer.message())),
+            _ => return Err(self.failed(&answer.message()).into()),
+        }
+        let kind = match answer.body.get("schemaType").and_then(Value::as_str) {
+            Some(name) => Kind::named(name).ok_or_else(|| unfit(&format!("it is of the kind {name}")))?,
+            None => Kind::Avro,
+        };
+        self.parse(kind, &answer.body).ok_or_else(|| {
+            let error = self.failed("its answer is not a schema");
+            error.help("check that the URL is that of a schema registry").into()
         })
     }
 
-    fn parse(&self, body: &Value) -> Option<Registered> {
-        let kind = match body.get("schemaType") {
-            Some(kind) => Kind::named(kind.as_str()?)?,
-            None => Kind::Avro,
-        };
+    fn parse(&self, kind: Kind, body: &Value) -> Option<Registered> {
         let text = body.get("schema")?.as_str()?.to_string();
         let references = match body.get("references").and_then(Value::as_array) {
             Some(all) => all.iter().map(reference).collect::<Option<_>>()?,
@@ -256,6 +334,7 @@ impl Registry {
     /// # Errors
     /// `OutputFailed`: the registry refuses it, say because it isn't compatible with what is there.
     pub fn register(&self, subject: &str, schema: &NewSchema, registers: bool) -> Result<u32> {
+        let since = self.clock.monotonic();
         let key = (subject.to_string(), schema.clone());
         // Held while it is registered: other shards wait for the answer rather than ask too.
         let mut ids = lock(&self.ids);
@@ -274,7 +353,7 @@ impl Registry {
         if registers {
             path.push_str("/versions");
         }
-        let answer = self.ask(&path, Some(&body))?;
+        let answer = self.ask(&path, Some(&body), since, |_| false)?;
         let id = answer.body.get("id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
         match id {
             Some(id) if answer.is_good() => {
@@ -305,50 +384,74 @@ impl Registry {
         }
     }
 
-    fn refused(&self, answer: &Answer) -> Box<Diagnostic> {
-        let error = self.failed(&answer.message());
-        match answer.status {
-            401 | 403 => error.help("check user and password (or token) in the format's options"),
-            _ => error,
-        }
-    }
-
     fn failed(&self, why: &str) -> Box<Diagnostic> {
         let message = format!("the schema registry {} gives no schema: {why}", self.url());
         Diagnostic::error(Code::InputUnreadable, message)
     }
 
-    /// Asks every URL in turn, and again after a pause, until one answers.
-    fn ask(&self, path: &str, body: Option<&Value>) -> Result<Answer> {
-        let mut last = String::new();
-        for pause in PAUSES.iter().map(Some).chain([None]) {
-            for url in &self.settings.urls {
-                match self.ask_one(&format!("{url}{path}"), body) {
-                    Ok(answer) if answer.status < 500 && answer.status != 429 => return Ok(answer),
+    /// Asks every URL in turn, and again after a pause, until one answers. That something isn't there counts once
+    /// all say so twice: one that has just been registered may not have come to all of them yet. `since` is
+    /// when the asker began to wait: a failure since then is its answer, too.
+    fn ask(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+        since: Duration,
+        is_missing: impl Fn(&Answer) -> bool,
+    ) -> Result<Answer> {
+        let start = self.clock.monotonic();
+        if let Some((at, error)) = &*lock(&self.failed)
+            && (*at >= since || start.saturating_sub(*at) < FAILED_FOR)
+        {
+            return Err(error.clone());
+        }
+        let (mut last, mut missing) = (String::new(), None);
+        'all: for (round, pause) in PAUSES.iter().map(Some).chain([None]).enumerate() {
+            let mut say_so = 0;
+            for base in &self.settings.bases {
+                if self.clock.monotonic().saturating_sub(start) > ASK_MAX {
+                    break 'all;
+                }
+                match self.ask_one(base, path, body) {
+                    Ok(answer) if is_missing(&answer) => {
+                        missing = Some(answer);
+                        say_so += 1;
+                    }
+                    Ok(answer) if is_final(&answer, body.is_some()) => return Ok(answer),
                     Ok(answer) => last = answer.message(),
                     Err(error) => last = error.to_string(),
                 }
+            }
+            if round > 0 && say_so == self.settings.bases.len() {
+                break;
             }
             if let Some(pause) = pause {
                 StopSignal::new().wait(*pause);
             }
         }
+        // Of several some may be gone for long; those that answer agree.
+        if let Some(answer) = missing {
+            return Ok(answer);
+        }
         let message = format!("cannot reach the schema registry {}: {last}", self.url());
         let code = if body.is_some() { Code::OutputFailed } else { Code::InputUnreadable };
-        Err(Diagnostic::error(code, message)
+        let error = Diagnostic::error(code, message)
             .that_may_pass()
-            .help("check that it runs and that the format's option 'url' is right"))
+            .help("check that it runs and that the format's option 'url' is right");
+        *lock(&self.failed) = Some((self.clock.monotonic(), error.clone()));
+        Err(error)
     }
 
-    fn ask_one(&self, url: &str, body: Option<&Value>) -> Result<Answer, ureq::Error> {
-        let authorization = match &self.settings.credentials {
+    fn ask_one(&self, base: &Base, path: &str, body: Option<&Value>) -> Result<Answer, ureq::Error> {
+        let url = format!("{}{path}", base.url);
+        let authorization = match &base.credentials {
             Credentials::None => None,
             Credentials::Basic(user) => Some(format!("Basic {}", STANDARD.encode(user))),
             Credentials::Bearer(token) => Some(format!("Bearer {token}")),
         };
         let mut response = match body {
             None => {
-                let mut request = self.agent.get(url).header("Accept", CONTENT_TYPE);
+                let mut request = self.agent.get(&url).header("Accept", CONTENT_TYPE);
                 if let Some(value) = &authorization {
                     request = request.header("Authorization", value);
                 }
@@ -356,7 +459,7 @@ impl Registry {
             }
             Some(body) => {
                 let mut request =
-                    self.agent.post(url).header("Accept", CONTENT_TYPE).content_type(CONTENT_TYPE);
+                    self.agent.post(&url).header("Accept", CONTENT_TYPE).content_type(CONTENT_TYPE);
                 if let Some(value) = &authorization {
                     request = request.header("Authorization", value);
                 }
@@ -366,6 +469,16 @@ impl Registry {
         let status = response.status().as_u16();
         let text = response.body_mut().read_to_string()?;
         Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
+    }
+}
+
+/// Whether asking again would bring no other answer. That a path isn't there says a proxy, too, behind which
+/// the registry will be again.
+fn is_final(answer: &Answer, registers: bool) -> bool {
+    match answer.status {
+        408 | 429 => false,
+        404 => registers,
+        status => status < 500,
     }
 }
 

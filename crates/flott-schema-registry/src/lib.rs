@@ -10,9 +10,11 @@
 //!   fetched once in a process, and whoever asks for it meanwhile waits for that one answer.
 //! - A registry that can't be reached is asked again a few times, at each of its URLs, with growing pauses;
 //!   then the error says that it may pass, which sends a run with checkpoints back to its restart strategy.
-//! - An id that the registry doesn't know is the record's fault, not the run's; it is asked for again after
-//!   a while, never for each record.
-//! - Credentials are in no message.
+//! - A schema that the registry doesn't know, or knows of no use, is the fault of the record that names it, not
+//!   the run's; it is asked for again after a while, never for each record. A path that isn't there is no such
+//!   answer: it may be a proxy's.
+//! - Who waits while a registry can't be reached gets the failure of the one that asked, and doesn't ask too.
+//! - Credentials are in no message, and those of a URL go to no other.
 //!
 //! Calls block. A decoder calls only when it meets an id for the first time, and an encoder when it is built.
 

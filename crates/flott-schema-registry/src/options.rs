@@ -5,11 +5,17 @@ use flott_types::{Code, Diagnostic, OptionValue, Options, Result};
 /// Where a registry is and how to talk to it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Settings {
-    /// One or more base URLs, without a slash at the end.
-    pub(crate) urls: Vec<String>,
-    pub(crate) credentials: Credentials,
+    /// One or more.
+    pub(crate) bases: Vec<Base>,
     pub(crate) trust: Option<Store>,
     pub(crate) identity: Option<Store>,
+}
+
+/// One of the registry's URLs, without a slash at the end; what is said of who asks there goes nowhere else.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Base {
+    pub url: String,
+    pub credentials: Credentials,
 }
 
 /// Who asks.
@@ -30,7 +36,8 @@ pub(crate) struct Store {
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settings").field("urls", &self.urls).finish_non_exhaustive()
+        let urls: Vec<&String> = self.bases.iter().map(|base| &base.url).collect();
+        f.debug_struct("Settings").field("urls", &urls).finish_non_exhaustive()
     }
 }
 
@@ -141,23 +148,20 @@ impl Settings {
                 .at(options.span("format"))
                 .help("the URL of the schema registry, such as http://localhost:8081"));
         };
-        let mut in_url = None;
-        let mut urls = Vec::new();
+        let mut bases = Vec::new();
         for text in url.value.split(',').map(str::trim).filter(|text| !text.is_empty()) {
             let (url, user) = base_url(text).ok_or_else(|| {
                 let message = format!("option '{key}': expected a URL such as http://localhost:8081");
                 Diagnostic::error(Code::InvalidOption, message).at(url.value_span)
             })?;
-            in_url = in_url.or(user);
-            urls.push(url);
+            bases.push(Base { url, credentials: credentials(options, prefix, user)? });
         }
-        if urls.is_empty() {
+        if bases.is_empty() {
             let message = format!("option '{key}': expected a URL such as http://localhost:8081");
             return Err(Diagnostic::error(Code::InvalidOption, message).at(url.value_span));
         }
         Ok(Self {
-            urls,
-            credentials: credentials(options, prefix, in_url)?,
+            bases,
             trust: store(options, prefix, "ssl.truststore.location"),
             identity: identity(options, prefix)?,
         })
@@ -269,13 +273,22 @@ mod tests {
 
     #[test]
     fn urls_and_who_asks() {
-        let found = settings(&[("url", "http://a:8081/, https://u:p@b/api")]).unwrap();
-        assert_eq!(found.urls, ["http://a:8081", "https://b/api"]);
-        assert!(found.credentials == Credentials::Basic("u:p".into()));
+        let found = |options: &[(&str, &str)]| -> Vec<(String, Credentials)> {
+            let bases = settings(options).unwrap().bases.into_iter();
+            bases.map(|base| (base.url, base.credentials)).collect()
+        };
+        let basic = |user: &str| Credentials::Basic(user.into());
+        let several = ("url", "http://a:8081/, https://u:p@b/api, http://v:q@c");
+        let urls = ["http://a:8081", "https://b/api", "http://c"].map(str::to_string);
+        // What stands in a URL is for this one alone.
+        let own = [Credentials::None, basic("u:p"), basic("v:q")];
+        assert!(found(&[several]).into_iter().eq(urls.clone().into_iter().zip(own)));
+        let all = found(&[several, ("basic-auth.user-info", "x:y")]);
+        assert!(all.iter().all(|(_, it)| *it == basic("x:y")));
         let older = settings(&[("schema-registry.url", "http://a"), ("bearer-auth.token", "t")]).unwrap();
-        assert!(older.credentials == Credentials::Bearer("t".into()));
+        assert!(older.bases[0].credentials == Credentials::Bearer("t".into()));
         let property = [("url", "http://a"), ("properties.basic.auth.user.info", "x:y")];
-        assert!(settings(&property).unwrap().credentials == Credentials::Basic("x:y".into()));
+        assert!(found(&property)[0].1 == basic("x:y"));
     }
 
     #[test]

@@ -99,7 +99,12 @@ impl Plans {
     }
 
     /// What a schema needs, each before those that need it.
-    fn collect(&self, schema: &Registered, into: &mut Vec<(Reference, String)>, depth: usize) -> Result<()> {
+    fn collect(
+        &self,
+        schema: &Registered,
+        into: &mut Vec<(Reference, String)>,
+        depth: usize,
+    ) -> std::result::Result<(), Fault> {
         if depth >= REFERENCES_DEEP {
             return Ok(());
         }
@@ -109,7 +114,7 @@ impl Plans {
             }
             let inner = self.registry.version(&reference.subject, reference.version)?;
             self.collect(&inner, into, depth + 1)?;
-            into.push((reference.clone(), inner.text));
+            into.push((reference.clone(), inner.text.clone()));
         }
         Ok(())
     }

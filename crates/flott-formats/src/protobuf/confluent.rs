@@ -90,7 +90,7 @@ const OPTIONS: &[OptionDef] = registry_options!(
 const HEAD_BYTES: usize = 5;
 /// Messages within messages, at the most.
 const DEPTH_MAX: i64 = 32;
-/// Readers that are kept; ids of messages that aren't ones could otherwise be any.
+/// How many are kept before those that failed are dropped: places of messages that aren't ones could be any.
 const READERS_MAX: usize = 256;
 /// Schemas that need others, that need others, …
 const REFERENCES_DEEP: usize = 16;
@@ -138,7 +138,8 @@ impl Format for ProtobufConfluent {
         let fields = own.filter_map(|at| scan.schema.fields.get(at));
         let columns = fields.map(|field| (field.name.clone(), field.data_type.clone())).collect();
         let skip = settings.ignore_parse_errors;
-        let readers = RegistryReaders { registry, columns, settings, known: Vec::new(), last: 0 };
+        let readers =
+            RegistryReaders { registry, columns, settings, known: Vec::new(), last: Last::default() };
         Ok(Box::new(ProtobufDecoder::new(readers, scan, extra, skip)?))
     }
     fn encoder(&self, request: &FormatRequest<'_>, _: &EvalContext) -> Result<Box<dyn Encoder>> {
@@ -314,8 +315,8 @@ fn descriptor(name: &str, text: &str) -> Option<File> {
 /// A schema's reader, or why there is none.
 struct Known {
     id: u32,
-    /// Which message of the file, as it stands in the messages.
-    place: Vec<u8>,
+    /// Which message of the file: its number there, its child's number in it, …
+    path: Vec<usize>,
     reader: std::result::Result<MessageReader, String>,
 }
 
@@ -325,7 +326,14 @@ struct RegistryReaders {
     columns: Vec<(String, DataType)>,
     settings: Settings,
     known: Vec<Known>,
-    last: usize,
+    last: Last,
+}
+
+/// The reader used last, and what stood in the message for it.
+#[derive(Default)]
+struct Last {
+    head: Vec<u8>,
+    at: usize,
 }
 
 impl Readers for RegistryReaders {
@@ -339,19 +347,17 @@ impl Readers for RegistryReaders {
             Ok(opened) => opened,
             Err(fail) => return Ok(Err(fail)),
         };
-        let place = message.get(HEAD_BYTES..start).unwrap_or_default();
-        let is_it = |known: &Known| known.id == id && known.place == place;
-        if !self.known.get(self.last).is_some_and(is_it) {
-            self.last = match self.known.iter().position(is_it) {
-                Some(at) => at,
-                None => match self.learn(id, place)? {
-                    Ok(at) => at,
-                    Err(why) => return Ok(Err(Failure::value(why))),
-                },
+        let head = message.get(..start).unwrap_or_default();
+        if self.known.is_empty() || self.last.head != head {
+            self.last.at = match self.find(id, head.get(HEAD_BYTES..).unwrap_or_default())? {
+                Ok(at) => at,
+                Err(why) => return Ok(Err(Failure::value(why))),
             };
+            self.last.head.clear();
+            self.last.head.extend_from_slice(head);
         }
         let body = message.get(start..).unwrap_or_default();
-        Ok(match self.known.get_mut(self.last).map(|known| &mut known.reader) {
+        Ok(match self.known.get_mut(self.last.at).map(|known| &mut known.reader) {
             Some(Ok(reader)) => reader.read(body, columns, pieces).map_err(|fail| fail.behind(start)),
             Some(Err(why)) => Err(Failure::value(why.clone())),
             None => Err(Failure::value("a reader is missing")),
@@ -381,22 +387,31 @@ fn opened(message: &[u8]) -> std::result::Result<(u32, usize), Fail> {
 }
 
 impl RegistryReaders {
-    /// Makes the reader for a message of a schema; the inner error may be another one next time.
+    /// The reader for a message of a schema; the inner error may be another one next time.
     #[cold]
-    fn learn(&mut self, id: u32, place: &[u8]) -> Result<std::result::Result<usize, String>> {
-        let schema = match self.registry.schema(id) {
+    fn find(&mut self, id: u32, place: &[u8]) -> Result<std::result::Result<usize, String>> {
+        let Some(path) = path_of(place) else {
+            return Ok(Err("the place of the message in its schema is none".into()));
+        };
+        if let Some(at) = self.known.iter().position(|known| known.id == id && known.path == path) {
+            return Ok(Ok(at));
+        }
+        let schema = self.registry.schema(id).and_then(|schema| {
+            let mut others = Vec::new();
+            self.collect(&schema, &mut others, 0)?;
+            Ok((schema, others))
+        });
+        let (schema, others) = match schema {
             Ok(schema) => schema,
             Err(Fault::Unknown(why)) => return Ok(Err(why)),
             Err(Fault::Failed(error)) => return Err(error),
         };
-        let mut others = Vec::new();
-        self.collect(&schema, &mut others, 0)?;
-        let reader = self.reader(&schema, others, place);
+        let reader = self.reader(&schema, others, &path);
         let reader = reader.map_err(|why| format!("schema {id} of the registry: {why}"));
         if self.known.len() >= READERS_MAX {
-            self.known.clear();
+            self.known.retain(|known| known.reader.is_ok());
         }
-        self.known.push(Known { id, place: place.to_vec(), reader });
+        self.known.push(Known { id, path, reader });
         Ok(Ok(self.known.len() - 1))
     }
 
@@ -404,13 +419,13 @@ impl RegistryReaders {
         &self,
         schema: &Registered,
         others: Vec<(String, String)>,
-        place: &[u8],
+        path: &[usize],
     ) -> std::result::Result<MessageReader, String> {
         if schema.kind != Kind::Protobuf {
             return Err(format!("it is of the kind {}, not PROTOBUF", schema.kind.name()));
         }
         let pool = compile(schema.text.clone(), others)?;
-        let message = message_at(&pool, place).ok_or("it has no message at the place that is given")?;
+        let message = message_at(&pool, path).ok_or("it has no message at the place that is given")?;
         let columns = self.columns.iter().map(|(name, data_type)| (name.as_str(), data_type));
         let plan = MessagePlan::of(&message, columns, Unknown::Null)
             .map_err(|misfit| format!("column '{}': {}", shown(&misfit.path), misfit.what))?;
@@ -418,39 +433,51 @@ impl RegistryReaders {
     }
 
     /// The files that a schema needs.
-    fn collect(&self, schema: &Registered, into: &mut Vec<(String, String)>, depth: usize) -> Result<()> {
+    fn collect(
+        &self,
+        schema: &Registered,
+        into: &mut Vec<(String, String)>,
+        depth: usize,
+    ) -> std::result::Result<(), Fault> {
         for reference in schema.references.iter().filter(|_| depth < REFERENCES_DEEP) {
             if into.iter().all(|(name, _)| *name != reference.name) {
                 let inner = self.registry.version(&reference.subject, reference.version)?;
                 self.collect(&inner, into, depth + 1)?;
-                into.push((reference.name.clone(), inner.text));
+                into.push((reference.name.clone(), inner.text.clone()));
             }
         }
         Ok(())
     }
 }
 
-/// The message at this place of the schema.
-fn message_at(pool: &DescriptorPool, place: &[u8]) -> Option<MessageDescriptor> {
-    let file = pool.get_file_by_name(MAIN)?;
+/// The numbers that a place is made of; a lone zero stands for the first message of the file.
+fn path_of(place: &[u8]) -> Option<Vec<usize>> {
     let number = |at: usize| {
         let (value, behind) = varint(place, at).ok()?;
         Some((usize::try_from(unzigzag(value)).ok()?, behind))
     };
     let (count, mut at) = number(0)?;
     if count == 0 {
-        return file.messages().next();
+        return Some(vec![0]);
     }
-    let (first, behind) = number(at)?;
-    let mut message = file.messages().nth(first)?;
-    at = behind;
-    for _ in 1..count {
-        let (child, behind) = number(at)?;
-        let inner = message.child_messages().nth(child);
-        message = inner?;
+    let mut path = Vec::new();
+    for _ in 0..count {
+        let (next, behind) = number(at)?;
+        path.push(next);
         at = behind;
     }
-    Some(message)
+    Some(path)
+}
+
+/// The message at this path of the schema.
+fn message_at(pool: &DescriptorPool, path: &[usize]) -> Option<MessageDescriptor> {
+    let file = pool.get_file_by_name(MAIN)?;
+    let (first, children) = path.split_first()?;
+    let message = file.messages().nth(*first)?;
+    children.iter().try_fold(message, |message, child| {
+        let inner = message.child_messages().nth(*child);
+        inner
+    })
 }
 
 #[cfg(test)]
@@ -467,12 +494,16 @@ mod tests {
             let head = head(7, &message);
             assert_eq!((&head[..5], &head[5..]), (&[0, 0, 0, 0, 7][..], place), "{name}");
             assert_eq!(opened(&head).unwrap(), (7, head.len()));
-            assert_eq!(message_at(&pool, place).unwrap(), message);
+            assert_eq!(message_at(&pool, &path_of(place).unwrap()).unwrap(), message);
         }
-        assert!(message_at(&pool, &[2, 8]).is_none());
+        assert!(message_at(&pool, &[4]).is_none());
+        // However it is written, it is one path.
+        for place in [&[0][..], &[2, 0], &[0x82, 0, 0x80, 0]] {
+            assert_eq!(path_of(place).unwrap(), [0]);
+        }
         let file = pool.get_file_by_name(MAIN).unwrap();
         let encoded = compile(STANDARD.encode(file.encode_to_vec()), Vec::new()).unwrap();
-        assert_eq!(message_at(&encoded, &[4, 2, 0]).unwrap().full_name(), "D.E");
+        assert_eq!(message_at(&encoded, &[1, 0]).unwrap().full_name(), "D.E");
         assert!(opened(&[1, 0, 0, 0, 7, 0]).is_err());
         assert!(opened(&[0, 0, 0, 0, 7, 200]).is_err());
     }

@@ -76,7 +76,55 @@ fn a_schema_is_fetched_once() {
         assert_eq!(registry.schema(7).unwrap().text, "\"int\"");
         assert!(matches!(registry.schema(8), Err(Fault::Unknown(_))));
     }
-    assert_eq!(server.asked.load(Ordering::SeqCst), 2);
+    // The one that isn't there is asked for twice.
+    assert_eq!(server.asked.load(Ordering::SeqCst), 3);
+    let Err(Fault::Unknown(why)) = registry.schema(u32::MAX) else { panic!("no registry has such an id") };
+    assert!(why.ends_with("has no schema 4294967295"), "{why}");
+    assert_eq!(server.asked.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn whose_fault_it_is() {
+    let server = server(|head, _| match head.split_whitespace().nth(1) {
+        Some("/schemas/ids/1") => (200, json!({"schema": "x", "schemaType": "THRIFT"}).to_string()),
+        Some("/schemas/ids/2") => (422, json!({"error_code": 42201, "message": "odd"}).to_string()),
+        Some("/schemas/ids/3") => (403, String::new()),
+        Some("/subjects/s/versions/1") => (200, json!({"schema": "\"int\""}).to_string()),
+        Some("/subjects/s/versions/2") => (404, json!({"error_code": 40402}).to_string()),
+        _ => (404, "not here".to_string()),
+    });
+    let registry = registry(&server, &[]);
+    let unknown = |found: Result<Arc<Registered>, Fault>| match found {
+        Err(Fault::Unknown(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    assert!(unknown(registry.schema(1)).ends_with("schema 1: it is of the kind THRIFT"));
+    assert!(unknown(registry.schema(2)).ends_with("odd (status 422)"));
+    assert!(unknown(registry.version("s", 2)).ends_with("has no version 2 of subject 's'"));
+    let Err(Fault::Failed(error)) = registry.schema(3) else { panic!("who asks is no record's fault") };
+    assert!(!error.passing, "{error}");
+    let asked = server.asked.load(Ordering::SeqCst);
+    for _ in 0..2 {
+        assert_eq!(registry.version("s", 1).unwrap().text, "\"int\"");
+        unknown(registry.version("s", 2));
+    }
+    assert_eq!(server.asked.load(Ordering::SeqCst), asked + 1);
+    // What answers isn't the registry.
+    let Err(Fault::Failed(error)) = registry.schema(4) else { panic!("a proxy knows of no schema") };
+    assert!(error.passing, "{error}");
+}
+
+#[test]
+fn who_waits_for_a_failure_gets_it_too() {
+    let server = server(|_, _| (503, String::new()));
+    let registry = registry(&server, &[]);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert!(matches!(registry.schema(1), Err(Fault::Failed(_)))));
+        }
+    });
+    assert!(matches!(registry.schema(2), Err(Fault::Failed(_))));
+    assert_eq!(server.asked.load(Ordering::SeqCst), 1 + PAUSES.len());
 }
 
 #[test]
