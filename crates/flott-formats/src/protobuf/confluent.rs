@@ -474,10 +474,7 @@ fn message_at(pool: &DescriptorPool, path: &[usize]) -> Option<MessageDescriptor
     let file = pool.get_file_by_name(MAIN)?;
     let (first, children) = path.split_first()?;
     let message = file.messages().nth(*first)?;
-    children.iter().try_fold(message, |message, child| {
-        let inner = message.child_messages().nth(*child);
-        inner
-    })
+    children.iter().try_fold(message, |message, child| message.child_messages().nth(*child))
 }
 
 #[cfg(test)]
