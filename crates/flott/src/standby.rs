@@ -66,6 +66,8 @@ pub struct Gate<'a> {
     pub terms: Terms,
     /// What to do if there is one.
     pub manner: Manner,
+    /// The newest run that this process has seen.
+    pub seen: Option<Claimed>,
     /// Says what happens.
     pub tell: bool,
     /// Ends the waiting.
@@ -149,7 +151,7 @@ impl Gate<'_> {
         let (clock, mut watch) = (&self.job.clock, self.watch());
         let grace = self.terms.silence(None);
         let (mut waits_for, mut unreadable): (Option<Holder>, bool) = (None, false);
-        let mut last_sign = None;
+        let (mut last_sign, mut seen, mut gone) = (None, self.seen, false);
         loop {
             match watch.look(clock.monotonic()) {
                 Err(error) if !unreadable => {
@@ -163,7 +165,25 @@ impl Gate<'_> {
                     }
                     // By the process: it may have claimed anew.
                     let was_held = waits_for.is_some() && waits_for.as_ref() == sight.holder();
-                    let verdict = self.verdict(&sight, grace);
+                    let mut verdict = self.verdict(&sight, grace);
+                    let lost = seen.filter(|seen| sight.generation() < seen.generation);
+                    match (&verdict, lost) {
+                        // A directory that was removed, or is not there at the moment: whoever began anew would do
+                        // so beside a run that may be alive, and publish everything again.
+                        (Verdict::Free(_), Some(lost)) => {
+                            verdict = Verdict::Wait;
+                            if !std::mem::replace(&mut gone, true) {
+                                let number = lost.generation;
+                                self.say(format_args!(
+                                    "the claim of run {number} is gone, and its checkpoints with it: waiting until \
+                                     the directory is put back, or somebody else runs the job"
+                                ));
+                            }
+                        }
+                        (Verdict::Wait, Some(_)) => {}
+                        _ if sight.claim.is_some() => (seen, gone) = (Some(sight.claimed()), false),
+                        _ => {}
+                    }
                     let is_free = matches!(verdict, Verdict::Free(_));
                     let stopped = |lease: &Lease| {
                         lease.state == LeaseState::Stopped

@@ -14,7 +14,7 @@ use flott_connector::{Clock, StopSignal};
 use flott_engine::{Counters, Job, Resume, Status, Summary};
 use flott_plan::{NodeKind, SourceInput};
 use flott_state::{
-    LeaseState,
+    Claimed, LeaseState,
     sequence::{has_own_checkpoint, job_folder},
 };
 use flott_types::{Code, Diagnostic, Result};
@@ -83,8 +83,9 @@ impl Supervisor {
         if !has_checkpoints(job) {
             return self.with_restarts(job, None, false, watch);
         }
+        let mut seen = None;
         loop {
-            let (follows, warm) = match self.admission(job) {
+            let (follows, warm) = match self.admission(job, seen) {
                 Ok(Admission::Go { follows, warm }) => (follows, warm),
                 Ok(Admission::Stopped) => return (empty(Status::Stopped), None),
                 Err(error) => return (empty(Status::Failed), Some(error)),
@@ -107,6 +108,7 @@ impl Supervisor {
             let superseded = outcome.1.as_ref().is_some_and(|error| error.code == Code::Superseded);
             if superseded && !keeper.has_claimed() {
                 // Somebody was faster: look again.
+                seen = follows.filter(|it| it.generation > 0);
                 self.renew(job);
                 continue;
             }
@@ -121,7 +123,7 @@ impl Supervisor {
         }
     }
 
-    fn admission(&self, job: &Job) -> Result<Admission> {
+    fn admission(&self, job: &Job, seen: Option<Claimed>) -> Result<Admission> {
         let Some(checkpointing) = &job.settings.checkpointing else {
             return Ok(Admission::Go { follows: None, warm: None });
         };
@@ -131,6 +133,7 @@ impl Supervisor {
             storage: checkpointing.stores.open(&folder),
             terms: self.terms,
             manner: self.manner,
+            seen,
             tell: self.tell,
             stop: self.stop.clone(),
         };

@@ -213,6 +213,48 @@ fn a_failure_that_does_not_pass_ends_the_run() {
     assert!(said.contains("FLT-2004") && !said.contains("restart"), "{said}");
 }
 
+/// The run is dead, and so is the disk with its checkpoints: who began anew would publish all of it again.
+#[test]
+fn a_standby_does_not_begin_anew_when_the_directory_is_gone() {
+    let lab = Lab::new();
+    let run = lab.start(&quick(1));
+    wait_for_checkpoints(&lab, 2);
+    let mut standby = lab.start_with(&["--standby"], &quick(1));
+    wait_for_standbys(&lab, 1);
+    StopSignal::new().wait(Duration::from_millis(200));
+    // It must not see the run's end before the directory is gone.
+    standby.signal("STOP");
+    drop(run);
+    fs::rename(lab.path("ckpt/job"), lab.path("aside")).unwrap();
+    standby.signal("CONT");
+    StopSignal::new().wait(Duration::from_millis(1500));
+    assert!(standby.is_running() && !lab.path("ckpt/job").exists());
+    fs::rename(lab.path("aside"), lab.path("ckpt/job")).unwrap();
+    let outcome = standby.outcome();
+    assert!(outcome.stderr.contains("the claim of run 1 is gone"), "{}", outcome.stderr);
+    is_complete(&lab, &outcome);
+}
+
+/// Numbers begin at 1 again in a directory that was emptied: the older run must not take the claim for its own.
+#[test]
+fn a_run_whose_job_was_begun_anew_publishes_nothing_more() {
+    let lab = Lab::new();
+    let run = lab.start(&quick(1));
+    wait_for_checkpoints(&lab, 2);
+    run.signal("STOP");
+    let forced = lab.flott.run(["checkpoint", "delete", "ckpt/job", "--yes", "--force"]).unwrap();
+    assert_eq!(forced.status, Some(0), "{}", forced.stderr);
+    let before = lab.lines("out");
+    let second = lab.start(&quick(1));
+    wait_for_checkpoints(&lab, 2);
+    run.signal("CONT");
+    is_superseded(run);
+    assert_eq!(summary_of(&second.outcome())["status"], "finished");
+    let mut all = [before, expected(ROWS)].concat();
+    all.sort();
+    assert_eq!(lab.lines("out"), all);
+}
+
 #[test]
 fn a_standby_needs_checkpoints() {
     let lab = Lab::new();
