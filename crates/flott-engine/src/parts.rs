@@ -373,7 +373,7 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
     /// Of what a failed run has written readers see what a checkpoint made final, where a sink hides its rows.
     fn say_what_is_published(&self, summary: &mut Summary) {
         let counts = self.coordinator.as_ref().map(Coordinator::published_counts);
-        let nobody_knows = self.coordinator.is_none() && self.publishing;
+        let nobody_knows = self.coordinator.as_ref().map_or(self.publishing, Coordinator::is_publishing);
         for (at, (_, node)) in self.topology.sinks.iter().enumerate() {
             let (SinkTarget::Table(table), Some(sink)) = (&node.target, summary.sinks.get_mut(at)) else {
                 continue;

@@ -1,9 +1,9 @@
 //! Drives a run with threads: one per source, one per shard, and the caller's for checkpoints.
 
-use std::{ops::Deref, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use crossbeam_channel::RecvTimeoutError;
-use flott_connector::io;
+use flott_connector::{Sink, SinkGuarantee, io};
 use flott_types::{Code, Diagnostic, Result};
 
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
 
 /// The job thread looks this often whether it is time for the next checkpoint.
 const TICK: Duration = Duration::from_millis(20);
-/// So long a run that is stopped may work off what is under way. Whoever stops it waits for that, and often kills
-/// it after ten seconds.
+/// So long a run that is stopped may work off what is under way, if it has checkpoints to go on from; the job thread's
+/// own work doesn't count. Whoever stops it waits for that, and often kills it after ten seconds.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// It waits this long for a writer that makes its last files durable.
 const SINK_WAIT: Duration = Duration::from_micros(200);
@@ -63,20 +63,27 @@ impl<J: Deref<Target = Job>> Run<J> {
     /// Takes reports and checkpoints until all shards have come to their end, or the run has failed.
     fn watch(&mut self, parts: &mut Parts) -> Result<Prepared> {
         let mut watch = JobThread::new(self.coordinator.as_ref());
-        let mut stopped = None;
+        let mut waited = Duration::ZERO;
         while !watch.is_over(parts) {
+            let stopped = self.job.stop.is_stopped().then(|| self.job.clock.monotonic());
             match parts.reports.recv_timeout(TICK) {
                 Ok(report) => watch.take(report, self.coordinator.as_mut()),
                 Err(RecvTimeoutError::Timeout) => {}
                 // An end without report: the shards have failed.
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            let Some(stopped) = stopped.filter(|_| self.coordinator.is_some()) else {
+                while watch.look(parts, self.coordinator.as_mut())? {}
+                continue;
+            };
+            waited += self.job.clock.monotonic().saturating_sub(stopped);
+            // What has been reported already may be all that was waited for.
+            for report in parts.reports.try_iter() {
+                watch.take(report, self.coordinator.as_mut());
+            }
             while watch.look(parts, self.coordinator.as_mut())? {}
-            if self.job.stop.is_stopped() {
-                let now = self.job.clock.monotonic();
-                if now.saturating_sub(*stopped.get_or_insert(now)) > PATIENCE {
-                    return Err(self.give_up());
-                }
+            if waited > PATIENCE && !watch.is_over(parts) && parts.reports.is_empty() {
+                return Err(self.give_up());
             }
         }
         Ok(watch.end(parts, self.coordinator.as_mut()))
@@ -88,12 +95,19 @@ impl<J: Deref<Target = Job>> Run<J> {
     fn give_up(&mut self) -> Box<Diagnostic> {
         let seconds = PATIENCE.as_secs();
         let what = format!("stopped, and what was under way was not done after {seconds} s");
-        let message = match self.coordinator.as_ref().map(Coordinator::summary) {
-            Some(it) if it.last.or(it.resumed_from).is_some() => {
-                let number = it.last.or(it.resumed_from).unwrap_or_default();
-                format!("{what}: the next run goes on from checkpoint {number}")
+        let sinks = self.sinks.iter().zip(&self.topology.sinks);
+        let shows = |sink: &Arc<dyn Sink>| sink.guarantee() == SinkGuarantee::Immediate;
+        let shown = sinks.clone().find(|(sink, _)| shows(sink)).map(|(_, (_, node))| node.name.as_str());
+        let number = self.coordinator.as_ref().and_then(Coordinator::goes_on_from);
+        let message = match (number, shown) {
+            (Some(number), None) => format!("{what}: the next run goes on from checkpoint {number}"),
+            (Some(number), Some(sink)) => format!(
+                "{what}: the next run goes on from checkpoint {number}, and '{sink}' shows again what it has shown since"
+            ),
+            (None, None) => format!("{what}: nothing of it is published"),
+            (None, Some(sink)) => {
+                format!("{what}: the next run begins anew, and '{sink}' shows again what it has shown")
             }
-            _ => format!("{what}: nothing of it is published"),
         };
         self.gave_up = Some(message.clone());
         Diagnostic::error(Code::OutputFailed, message).help("run it again")

@@ -116,6 +116,8 @@ pub struct Coordinator {
     pub(super) activity: Arc<Activity>,
     /// What had been counted up to this run's newest checkpoint.
     pub(super) published: Counts,
+    /// A checkpoint is being decided and its rows made visible: should that fail, nobody knows how many are.
+    pub(super) is_publishing: bool,
     /// Checkpoints that have failed since the last complete one.
     pub(super) failed_in_a_row: u32,
 }
@@ -378,6 +380,7 @@ impl Coordinator {
         };
         let number = manifest.number;
         self.activity.checkpoint.comes_to(Phase::Publishing);
+        self.is_publishing = true;
         if !planted(Bug::PublishBeforeDecide) {
             self.decide(number, manifest.epoch)?;
         }
@@ -395,6 +398,7 @@ impl Coordinator {
             self.decide(number, manifest.epoch)?;
         }
         self.incarnation.confirm()?;
+        self.is_publishing = false;
         for (source, name) in sources.iter().zip(&self.sources) {
             if let Some(position) = manifest.sources.get(name) {
                 source.confirmed(position);
@@ -403,8 +407,7 @@ impl Coordinator {
         let sinks = self.sinks.len();
         self.pending = Pending::new(shards, sinks);
         requests.plan(parts.iter().map(|part| chain::plan(&manifest.operators, part)).collect());
-        self.published = it.counts;
-        self.published.merge(&self.counts);
+        self.published = self.counts_at(&it);
         self.summary.completed += 1;
         if self.failed_in_a_row > 0 {
             tracing::warn!(failed = self.failed_in_a_row, "checkpoints are written again");
@@ -451,6 +454,13 @@ impl Coordinator {
                 Err(error.that_may_pass())
             }
         }
+    }
+
+    /// The checkpoint from which the next run of the job goes on, if there is one. Where a run began from another
+    /// place, that one's number says nothing here.
+    pub(crate) fn goes_on_from(&self) -> Option<u64> {
+        let origin = self.origin.as_ref().filter(|origin| !origin.named);
+        self.summary.last.or_else(|| Some(origin?.manifest.number))
     }
 
     /// What checkpoints the run has made.

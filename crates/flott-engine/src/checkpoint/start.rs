@@ -143,6 +143,7 @@ impl Coordinator {
             counts: Counts::default(),
             last_counts: Counts::default(),
             last_epoch: 0,
+            is_publishing: false,
             failed_in_a_row: 0,
             published: Counts::default(),
             activity: Arc::default(),
@@ -240,6 +241,11 @@ impl Coordinator {
     /// one, up to where it began.
     pub fn published_counts(&self) -> &Counts {
         if self.summary.completed > 0 { &self.published } else { &self.counts }
+    }
+
+    /// Whether the run ended while rows were made visible.
+    pub fn is_publishing(&self) -> bool {
+        self.is_publishing
     }
 
     /// Where a source goes on.
@@ -345,10 +351,12 @@ impl Coordinator {
                 if self.origin.as_ref().is_none_or(|origin| origin.named) {
                     self.check_pending(tip)?;
                 }
+                self.is_publishing = true;
                 for (committer, committables) in committers.iter_mut().zip(&keep) {
                     committer.commit(committables)?;
                 }
                 self.incarnation.confirm()?;
+                self.is_publishing = false;
             }
         }
         for (committer, keep) in committers.iter_mut().zip(&keep) {

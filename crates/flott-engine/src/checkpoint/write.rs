@@ -60,6 +60,17 @@ impl Coordinator {
         self.script.extras(counts, self.identity.first_generation)
     }
 
+    /// What the job has counted up to a checkpoint.
+    pub(super) fn counts_at(&self, it: &UnderWay) -> Counts {
+        let mut counts = it.counts.clone();
+        counts.merge(&self.counts);
+        // Bytes are the readers' to count: those of this run, up to where it goes on.
+        for (mine, bytes) in counts.sources.iter_mut().zip(&it.bytes) {
+            mine[1] += bytes;
+        }
+        counts
+    }
+
     pub(super) fn write(
         &mut self,
         it: &UnderWay,
@@ -121,14 +132,9 @@ impl Coordinator {
             manifest.sinks.insert(name.clone(), contents);
         }
         manifest.letters = self.pending.letters.iter().map(|it| it.content.clone()).collect();
-        let mut counts = it.counts.clone();
-        counts.merge(&self.counts);
+        let mut counts = self.counts_at(it);
         if planted(Bug::CounterDoubleCounted) {
             counts.merge(&self.counts);
-        }
-        // Bytes are the readers' to count: those of this run, up to where it goes on.
-        for (mine, bytes) in counts.sources.iter_mut().zip(&it.bytes) {
-            mine[1] += bytes;
         }
         manifest.counters = self.extras(&counts);
         self.publish(&mut manifest)?;

@@ -121,6 +121,23 @@ fn a_query_stops_with_whole_rows() {
     }
 }
 
+/// Without checkpoints there is nothing to go on from: what was read is handed over, however long that takes.
+#[test]
+fn a_stop_without_checkpoints_waits_for_a_slow_reader() {
+    let lab = Lab::new();
+    let mut run = lab.start(&(GENERATED.to_string() + "SELECT * FROM g"));
+    let pause = flott_connector::StopSignal::new();
+    pause.wait(std::time::Duration::from_millis(500));
+    run.signal("TERM");
+    pause.wait(std::time::Duration::from_secs(9));
+    assert!(run.is_running());
+    // Reads all of it.
+    let outcome = run.outcome();
+    let summary = summary_of(&outcome);
+    assert_eq!(summary["status"], "stopped", "{}", outcome.stderr);
+    assert!(summary["sinks"][0]["written"].as_u64() > Some(0), "{summary}");
+}
+
 #[test]
 fn a_second_signal_ends_a_run_that_cannot_stop() {
     let lab = Lab::new();
