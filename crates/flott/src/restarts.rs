@@ -211,8 +211,8 @@ impl Restarts {
                 if attempts.is_some_and(|most| self.attempts >= most) {
                     return None;
                 }
-                self.wait = if quiet { *initial } else { self.wait.mul_f64(*multiplier) }.min(*max);
-                self.wait.mul_f64(1.0 + jitter * (2.0 * chance.clamp(0.0, 1.0) - 1.0)).min(*max)
+                self.wait = if quiet { *initial } else { times(self.wait, *multiplier, *max) };
+                times(self.wait, 1.0 + jitter * (2.0 * chance.clamp(0.0, 1.0) - 1.0), *max)
             }
         };
         self.attempts += 1;
@@ -220,6 +220,12 @@ impl Restarts {
         self.last = Some(now);
         Some(wait)
     }
+}
+
+/// So many times as long, and no longer than `max`: a factor may be larger than any duration.
+fn times(wait: Duration, factor: f64, max: Duration) -> Duration {
+    let seconds = wait.as_secs_f64() * factor;
+    if seconds < max.as_secs_f64() { Duration::from_secs_f64(seconds) } else { max }
 }
 
 /// Whether a failure is one of a kind that may pass.
@@ -253,6 +259,8 @@ mod tests {
         );
         let most = of(&[("restart-strategy.exponential-delay.max-backoff", "2 s")]);
         assert_eq!(seconds(most, &[0, 1, 2, 3])[3], Some(2.0));
+        let huge = of(&[("restart-strategy.exponential-delay.backoff-multiplier", "1e300")]);
+        assert_eq!(seconds(huge, &[0, 1, 2]), [Some(1.0), Some(60.0), Some(60.0)]);
     }
 
     #[test]
