@@ -74,6 +74,9 @@ pub struct Lease {
     pub since_micros: i64,
     /// How often it is renewed.
     pub interval_millis: u64,
+    /// For how long it must be silent before the holder itself would count as gone; 0: it doesn't say.
+    #[serde(default)]
+    pub timeout_millis: u64,
     /// How often the run has been taken up anew within its process.
     #[serde(default)]
     pub restarts: u64,
@@ -95,6 +98,7 @@ impl Lease {
             holder,
             since_micros,
             interval_millis,
+            timeout_millis: 0,
             restarts: 0,
             stopping: false,
         }

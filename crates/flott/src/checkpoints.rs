@@ -550,9 +550,15 @@ fn delete(directory: &Path, yes: bool, force: bool, json: bool) -> Result<()> {
     if !force {
         refuse_if_alive(&job)?;
     }
-    if !yes && !confirmed(&job)? {
-        console::out("nothing was deleted\n");
-        return Ok(());
+    if !yes {
+        if !confirmed(&job)? {
+            console::out("nothing was deleted\n");
+            return Ok(());
+        }
+        if !force {
+            // While the question stood, somebody may have started it.
+            refuse_if_alive(&job)?;
+        }
     }
     let deleted = delete_all(&job.storage)?;
     remove_folders(&place.path);

@@ -35,17 +35,19 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// For how long a lease must be silent before somebody else claims: never less than a few of its beats.
+    /// For how long a lease must be silent before somebody else claims: never less than a few of its beats, nor than
+    /// its holder has said. Whoever looks need not know the holder's script.
     pub fn silence(&self, lease: Option<&Lease>) -> Duration {
         let beat = lease.map_or(self.interval, |lease| Duration::from_millis(lease.interval_millis));
-        self.timeout.max(beat.saturating_mul(3))
+        let said = lease.map_or(Duration::ZERO, |lease| Duration::from_millis(lease.timeout_millis));
+        self.timeout.max(said).max(beat.saturating_mul(3))
     }
 }
 
 /// Keeps a lease until it is told how the run ended.
 pub struct Keeper {
     holder: Holder,
-    interval: Duration,
+    terms: Terms,
     clock: Arc<dyn Clock>,
     /// The run that the next claim follows; `None`: whichever there is.
     follows: Mutex<Option<Claimed>>,
@@ -81,7 +83,7 @@ impl Keeper {
     pub fn new(terms: Terms, clock: Arc<dyn Clock>, follows: Option<Claimed>, stop: StopSignal) -> Self {
         Self {
             holder: process::this(),
-            interval: terms.interval,
+            terms,
             clock,
             follows: Mutex::new(follows),
             stop,
@@ -141,8 +143,9 @@ impl flott_engine::Keeper for Keeper {
             Some(Kept { lease: earlier, .. }) => (earlier.since_micros, earlier.restarts),
             None => (self.clock.now_micros(), 0),
         };
-        let mut lease = Lease::new(claimed.generation, self.holder.clone(), since, self.interval);
+        let mut lease = Lease::new(claimed.generation, self.holder.clone(), since, self.terms.interval);
         lease.restarts = restarts;
+        lease.timeout_millis = u64::try_from(self.terms.timeout.as_millis()).unwrap_or(u64::MAX);
         if let Err(error) = lease.write(storage.as_ref()) {
             tracing::warn!("the run's lease could not be written: {}", error.message);
         }
@@ -151,7 +154,7 @@ impl flott_engine::Keeper for Keeper {
         drop(held);
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
-            let (held, interval, stop) = (self.held.clone(), self.interval, self.stop.clone());
+            let (held, interval, stop) = (self.held.clone(), self.terms.interval, self.stop.clone());
             *thread = io::spawn("lease", move || renew(&held, interval, &stop))
                 .inspect_err(|error| tracing::warn!("the run's lease is not renewed: {}", error.message))
                 .ok();
@@ -340,6 +343,17 @@ mod tests {
         StopSignal::new().wait(INTERVAL * 5);
         keeper.end(LeaseState::Failed);
         assert_eq!(lease::lease_of(&store.objects, other).unwrap(), Some(theirs));
+    }
+
+    #[test]
+    fn whoever_looks_goes_by_the_terms_of_the_holder() {
+        let store = Arc::new(Moody::default());
+        let (keeper, generation) = held(&store);
+        let lease = lease::lease_of(&store.objects, generation).unwrap();
+        let hasty = Terms { interval: INTERVAL, timeout: INTERVAL };
+        assert_eq!(hasty.silence(lease.as_ref()), INTERVAL * 10);
+        assert_eq!(hasty.silence(None), INTERVAL * 3);
+        keeper.end(LeaseState::Finished);
     }
 
     #[test]
