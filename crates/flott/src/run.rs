@@ -193,7 +193,7 @@ impl<'a> Runner<'a> {
         let plan = plan(&pipeline, &self.registry, &self.session.options)?;
         let mut settings =
             settings::job_settings(&self.session.options, &self.default_name, self.clock.as_ref())?;
-        crate::state::prepare(&self.session.options)?;
+        crate::state::prepare(&self.session.options, &settings.run_id)?;
         self.pipelines += 1;
         if let Some(checkpointing) = &mut settings.checkpointing {
             checkpointing.job = job_name(std::mem::take(&mut checkpointing.job), self.pipelines);

@@ -38,10 +38,10 @@ pub fn settings(options: &Options, run_id: &str) -> Result<StateSettings> {
 ///
 /// # Errors
 /// As [`settings`]; `StateSpillFailed`.
-pub fn prepare(options: &Options) -> Result<()> {
+pub fn prepare(options: &Options, run_id: &str) -> Result<()> {
     let directory = directory(options)?;
     if options.get("state.dir").is_some_and(|it| !it.is_empty()) {
-        probe(&directory).map_err(|error| {
+        probe(&directory, run_id).map_err(|error| {
             let message =
                 format!("state can't be written to '{}' ('state.dir'): {error}", directory.display());
             Diagnostic::error(Code::StateSpillFailed, message)
@@ -56,12 +56,16 @@ pub fn prepare(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Makes the directory, and a file in it.
-fn probe(directory: &Path) -> io::Result<()> {
+/// Makes the directory, and a file in it, of a name that no other run has: also in containers, which all have the same
+/// process number and perhaps the same directory.
+fn probe(directory: &Path, run_id: &str) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    let file = directory.join(format!(".flott-probe-{}", std::process::id()));
+    let file = directory.join(format!(".flott-probe-{run_id}"));
     fs::write(&file, b"flott")?;
-    fs::remove_file(&file)
+    fs::remove_file(&file).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
 }
 
 fn directory(options: &Options) -> Result<PathBuf> {
