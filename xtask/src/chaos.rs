@@ -106,7 +106,7 @@ pub fn run_kafka(chaos: &Chaos) -> Result<(), String> {
 fn torment_kafka(chaos: &Chaos, directory: &Path) -> Result<topics::Tally, String> {
     let said = |error: std::io::Error| error.to_string();
     let mut tormentor = topics::Tormentor::new(&chaos.binary, directory, chaos.events).map_err(said)?;
-    println!("{} rows in three topics", tormentor.rows());
+    println!("{} rows in four topics", tormentor.rows());
     let mut told = |all: &topics::Tally| {
         println!("{} rounds, {} jobs: {} lost, {} doubled", all.rounds(), all.jobs, all.lost, all.doubled);
     };

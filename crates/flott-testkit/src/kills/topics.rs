@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Invariants
-//! - What is expected comes from files: no line of it has been through a topic.
+//! - What is expected comes from files, or is counted here: no line of it has been through a topic.
+//! - Of the table of changes, readers see the newest row of each key: how often it changed is not compared.
 //! - Each job has topics, checkpoints and a transactional id of its own.
 //! - The same seed draws the same disturbances; what they hit depends on the machine.
 
@@ -37,6 +38,11 @@ const AT_A_TIME: u64 = 8;
 const PARTITIONS: i32 = 3;
 /// How long the console consumer waits for another message.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a run that nothing disturbs is looked at, and how many milliseconds lie between: two minutes.
+const LOOKS: u64 = 2400;
+const LOOK_MILLIS: u64 = 50;
+/// Lines of what a run said that a failure shows.
+const SHOWN_LINES: usize = 40;
 
 /// What was done, and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -128,6 +134,38 @@ const SINKS: [(&str, &str, &str); 3] = [
     ("few", "id BIGINT, price BIGINT", "SELECT id, price FROM bids WHERE MOD(price, 7) = 3"),
 ];
 
+/// A table of changes, with the newest row of each key.
+const COUNTS: (&str, &str, &str) = (
+    "counts",
+    "auction BIGINT, n BIGINT, PRIMARY KEY (auction) NOT ENFORCED",
+    "SELECT auction, COUNT(*) FROM bids GROUP BY auction",
+);
+
+/// A run of a job.
+struct Run {
+    child: Child,
+    /// Where what it says begins, in the file that all runs of the job write to.
+    said_from: usize,
+}
+
+impl Run {
+    fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+    /// What it has said.
+    fn said(&self, place: &Path) -> String {
+        let all = fs::read(place.join("stderr")).unwrap_or_default();
+        String::from_utf8_lossy(all.get(self.said_from..).unwrap_or_default()).into_owned()
+    }
+}
+
+/// The last lines.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(SHOWN_LINES)..).unwrap_or_default().join("\n")
+}
+
 impl Tormentor {
     /// Starts a broker behind a proxy, fills its topics, finds out what is right.
     ///
@@ -147,13 +185,9 @@ impl Tormentor {
     /// Writes the same lines to files and to topics.
     fn fill(&self) -> io::Result<()> {
         let bids = (0..self.events).map(|it| {
-            let auction = it.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
             let price = it.wrapping_mul(0xC2B2_AE3D_27D4_EB4F) >> 45;
             let ts = time(it * 10);
-            format!(
-                r#"{{"id":{it},"auction":{},"price":{price},"ts":"{ts}"}}"#,
-                auction % (1 + self.events / 100)
-            )
+            format!(r#"{{"id":{it},"auction":{},"price":{price},"ts":"{ts}"}}"#, self.auction_of(it))
         });
         let auctions =
             (0..=self.events / 100).map(|it| format!(r#"{{"id":{it},"ts":"{}"}}"#, time(it * 1000)));
@@ -168,6 +202,11 @@ impl Tormentor {
         Ok(())
     }
 
+    /// The auction that a bid is for.
+    fn auction_of(&self, bid: u64) -> u64 {
+        (bid.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) % (1 + self.events / 100)
+    }
+
     fn expect(&mut self) -> io::Result<()> {
         let place = self.directory.join("expected");
         fs::create_dir_all(&place)?;
@@ -179,13 +218,17 @@ impl Tormentor {
             )
         };
         let sink = |name: &str| format!("'connector' = 'filesystem', 'path' = '{name}', 'format' = 'json'");
-        let outcome = Flott::new(&self.binary, &place).run_sql(&script(&source, &sink))?;
+        let outcome = Flott::new(&self.binary, &place).run_sql(&script(&source, &sink, None))?;
         if !outcome.is_success() {
             return Err(io::Error::other(outcome.stderr));
         }
         for (name, ..) in SINKS {
             self.expected.push(rows_below(&place.join(name))?);
         }
+        let mut counts: HashMap<u64, u64> = HashMap::new();
+        (0..self.events).for_each(|bid| *counts.entry(self.auction_of(bid)).or_default() += 1);
+        let row = |(auction, n): (u64, u64)| (format!(r#"{{"auction":{auction},"n":{n}}}"#), 1);
+        self.expected.push(counts.into_iter().map(row).collect());
         Ok(())
     }
 
@@ -217,7 +260,7 @@ impl Tormentor {
     fn job(&mut self, name: &str, rounds: u64, random: &mut Random, all: &mut Tally) -> io::Result<()> {
         let place = self.directory.join(name);
         fs::create_dir_all(&place)?;
-        for (sink, ..) in SINKS {
+        for (sink, ..) in SINKS.into_iter().chain([COUNTS]) {
             self.broker.create_topic(&format!("{name}-{sink}"), PARTITIONS)?;
         }
         let enough = all.rounds() + rounds;
@@ -227,18 +270,17 @@ impl Tormentor {
                 break;
             }
             self.pause(random.below(1500));
-            if let Some(status) = run.try_wait()? {
+            if let Some(status) = run.child.try_wait()? {
                 if status.success() {
                     break;
                 }
-                self.gave_up(&place, status, all)?;
+                Self::gave_up(&run.said(&place), status, all)?;
                 run = self.start(name, &place, random)?;
                 continue;
             }
             match Disturbance::draw(random) {
                 Disturbance::Kill => {
                     run.kill()?;
-                    run.wait()?;
                     all.kills += 1;
                     run = self.start(name, &place, random)?;
                 }
@@ -260,7 +302,6 @@ impl Tormentor {
                         all.ends_cut += 1;
                         all.kills += 1;
                         run.kill()?;
-                        run.wait()?;
                         self.proxy.heal();
                         run = self.start(name, &place, random)?;
                     }
@@ -302,27 +343,45 @@ impl Tormentor {
         &self,
         name: &str,
         place: &Path,
-        mut run: Child,
+        mut run: Run,
         random: &mut Random,
         all: &mut Tally,
     ) -> io::Result<()> {
         for _ in 0..4 {
-            let status = run.wait()?;
+            let Some(status) = self.wait(&mut run)? else {
+                let said = tail(&run.said(place));
+                run.kill()?;
+                let much = LOOKS * LOOK_MILLIS / 1000;
+                let message =
+                    format!("{name} hasn't ended after {much} s, though nothing disturbs it:\n{said}");
+                return Err(io::Error::other(message));
+            };
             if status.success() {
                 all.jobs += 1;
                 return Ok(());
             }
-            self.gave_up(place, status, all)?;
+            Self::gave_up(&run.said(place), status, all)?;
             run = self.start(name, place, random)?;
         }
-        let said = fs::read_to_string(place.join("stderr")).unwrap_or_default();
+        let said = tail(&run.said(place));
+        run.kill()?;
         Err(io::Error::other(format!("{name} doesn't come to its end, though nothing disturbs it:\n{said}")))
     }
 
+    /// How it ended, if it did in time.
+    fn wait(&self, run: &mut Run) -> io::Result<Option<ExitStatus>> {
+        for _ in 0..LOOKS {
+            if let Some(status) = run.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            self.pause(LOOK_MILLIS);
+        }
+        Ok(None)
+    }
+
     /// A run may give up when it is disturbed for long, but it must say why.
-    fn gave_up(&self, place: &Path, status: ExitStatus, all: &mut Tally) -> io::Result<()> {
+    fn gave_up(said: &str, status: ExitStatus, all: &mut Tally) -> io::Result<()> {
         all.gave_up += 1;
-        let said = fs::read_to_string(place.join("stderr")).unwrap_or_default();
         let is_clear = status.code().is_some() && said.contains("FLT-") && !said.contains("FLT-9");
         if is_clear { Ok(()) } else { Err(io::Error::other(format!("it ended with {status}:\n{said}"))) }
     }
@@ -339,10 +398,28 @@ impl Tormentor {
             all.lost += surplus(expected, &rows);
             all.doubled += surplus(&rows, expected);
         }
+        self.conclude_counts(name, all)
+    }
+
+    /// What readers see of the table of changes: the newest row of each key.
+    fn conclude_counts(&self, name: &str, all: &mut Tally) -> io::Result<()> {
+        let (Some(expected), (sink, ..)) = (self.expected.last(), COUNTS) else { return Ok(()) };
+        // What is computed again after a kill is in transactions that were aborted; no more than each change.
+        let most = usize::try_from(self.events).unwrap_or(usize::MAX).saturating_mul(2).saturating_add(1000);
+        let mut newest: HashMap<String, String> = HashMap::new();
+        for line in self.broker.consume(&format!("{name}-{sink}"), most, PATIENCE)? {
+            let key = line.split_once(r#","n":"#).map_or(line.as_str(), |(key, _)| key).to_string();
+            newest.insert(key, line);
+        }
+        let mut rows = Rows::new();
+        newest.into_values().for_each(|line| *rows.entry(line).or_default() += 1);
+        all.rows += expected.values().sum::<u64>();
+        all.lost += surplus(expected, &rows);
+        all.doubled += surplus(&rows, expected);
         Ok(())
     }
 
-    fn start(&self, name: &str, place: &Path, random: &mut Random) -> io::Result<Child> {
+    fn start(&self, name: &str, place: &Path, random: &mut Random) -> io::Result<Run> {
         let servers = self.broker.bootstrap();
         let source = |topic: &str| {
             format!(
@@ -350,13 +427,15 @@ impl Tormentor {
                  'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset', 'format' = 'json'"
             )
         };
-        let sink = |sink: &str| {
+        let written = |connector: &str, sink: &str, formats: &str| {
             format!(
-                "'connector' = 'kafka', 'topic' = '{name}-{sink}', 'properties.bootstrap.servers' = '{servers}', \
-                 'format' = 'json', 'sink.delivery-guarantee' = 'exactly-once', \
-                 'sink.transactional-id-prefix' = '{name}'"
+                "'connector' = '{connector}', 'topic' = '{name}-{sink}', {formats}, \
+                 'properties.bootstrap.servers' = '{servers}', \
+                 'sink.delivery-guarantee' = 'exactly-once', 'sink.transactional-id-prefix' = '{name}'"
             )
         };
+        let sink = |sink: &str| written("kafka", sink, "'format' = 'json'");
+        let counts = written("upsert-kafka", COUNTS.0, "'key.format' = 'json', 'value.format' = 'json'");
         let options = [
             format!("pipeline.name={name}"),
             format!("parallelism.default={}", 1 + random.below(3)),
@@ -368,11 +447,17 @@ impl Tormentor {
             "high-availability.lease.interval=50 ms".into(),
             "high-availability.lease.timeout=300 ms".into(),
         ];
-        let mut command =
-            Flott::new(&self.binary, place).command(["run", "--quiet", "-e", &script(&source, &sink)]);
+        let mut command = Flott::new(&self.binary, place).command([
+            "run",
+            "--quiet",
+            "-e",
+            &script(&source, &sink, Some(&counts)),
+        ]);
         options.iter().for_each(|option| _ = command.args(["-D", option]));
         let errors = File::options().create(true).append(true).open(place.join("stderr"))?;
-        command.stdout(errors.try_clone()?).stderr(errors).spawn()
+        let said_from = usize::try_from(errors.metadata()?.len()).unwrap_or(usize::MAX);
+        let child = command.stdout(errors.try_clone()?).stderr(errors).spawn()?;
+        Ok(Run { child, said_from })
     }
 
     fn pause(&self, millis: u64) {
@@ -381,7 +466,8 @@ impl Tormentor {
     }
 }
 
-fn script(source: &dyn Fn(&str) -> String, sink: &dyn Fn(&str) -> String) -> String {
+/// `counts`: the options of the table of changes, if there is one.
+fn script(source: &dyn Fn(&str) -> String, sink: &dyn Fn(&str) -> String, counts: Option<&str>) -> String {
     let time = "ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '1' SECOND";
     let mut text = format!(
         "CREATE TABLE bids (id BIGINT, auction BIGINT, price BIGINT, {time}) WITH ({});
@@ -389,11 +475,13 @@ fn script(source: &dyn Fn(&str) -> String, sink: &dyn Fn(&str) -> String) -> Str
         source("bids"),
         source("auctions")
     );
-    for (name, columns, _) in SINKS {
-        text += &format!("CREATE TABLE {name} ({columns}) WITH ({});\n", sink(name));
+    let counts = counts.map(|options| (COUNTS, options.to_string()));
+    let all = || SINKS.into_iter().map(|it| (it, sink(it.0))).chain(counts.clone());
+    for ((name, columns, _), options) in all() {
+        text += &format!("CREATE TABLE {name} ({columns}) WITH ({options});\n");
     }
     text += "EXECUTE STATEMENT SET BEGIN\n";
-    for (name, _, query) in SINKS {
+    for ((name, _, query), _) in all() {
         text += &format!("INSERT INTO {name} {query};\n");
     }
     text + "END;"
