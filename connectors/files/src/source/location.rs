@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use flott_types::{Code, Diagnostic, Options, Result, Span};
@@ -83,10 +83,31 @@ impl Location {
         matches!(self.place(), Ok(Place::File(found)) if !found.is_file())
     }
 
-    /// Whether files in this directory may be among those that are read. Both paths are absolute.
+    /// Whether files in this directory, or below it, may be among those that are read. Both paths are absolute. No
+    /// symbolic link is followed.
     pub(crate) fn may_read(&self, directory: &Path) -> bool {
-        let base = self.glob.as_ref().map_or(&self.path, |glob| &glob.base);
-        base.starts_with(directory) || directory.starts_with(base)
+        let (path, plain) = (without_parents(&self.path), without_parents(directory));
+        // Behind a link `..` leads elsewhere than it says.
+        self.meets(&self.path, directory) || self.meets(&path, &plain)
+    }
+
+    /// A path that is a part of the other, or the same: all below a directory is read, and so is all below one that
+    /// a glob matches.
+    fn meets(&self, path: &Path, directory: &Path) -> bool {
+        let is_glob = self.glob.is_some();
+        for (mine, theirs) in path.iter().zip(directory) {
+            let text = mine.to_string_lossy();
+            // Alternatives may hold a `/`.
+            if is_glob && (text.contains("**") || text.contains('{')) {
+                return true;
+            }
+            let pattern = if is_glob { GlobBuilder::new(&text).build().ok() } else { None };
+            let matches = pattern.is_some_and(|pattern| pattern.compile_matcher().is_match(theirs));
+            if !matches && mine != theirs {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether it can be read at all; opens a single file to see. Not a pipe: who opens one waits for its
@@ -103,6 +124,20 @@ impl Location {
         };
         opened.map_err(|error| failed(&self.path, &error).at(self.span))
     }
+}
+
+/// `a/../b` is `b`.
+fn without_parents(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 impl Glob {
@@ -150,4 +185,35 @@ fn missing(path: &Path) -> Box<Diagnostic> {
         return error.help(format!("'{}' exists, but holds no '{absent}'", directory.display()));
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `INSERT OVERWRITE` into a directory removes, and what is read.
+    #[test]
+    fn which_directories_hold_what_is_read() {
+        for (path, directory, may) in [
+            ("/data/in", "/data/out", false),
+            ("/data/in", "/data/in/part", true),
+            ("/data/in/1.json", "/data/in", true),
+            ("/data/in-*.json", "/data/out", false),
+            ("/data/in-*.json", "/data", true),
+            ("/data/in-*", "/data/in-1/out", true),
+            ("/data/*/day=1", "/data/out", true),
+            ("/data/*/x/*.json", "/data/out/y", false),
+            ("/data/**/x.json", "/data/out/y", true),
+            ("/data/{a/b,c}/x.json", "/data/a/b", true),
+            ("/data/in/../out", "/data/out", true),
+            ("/data/out", "/data/in/../out", true),
+            // As far as anybody knows: `/data` may be a link.
+            ("/data/../in", "/data", true),
+        ] {
+            let mut options = Options::default();
+            options.set("path", path);
+            let location = Location::new(&options).unwrap();
+            assert_eq!(location.may_read(Path::new(directory)), may, "{path} {directory}");
+        }
+    }
 }
