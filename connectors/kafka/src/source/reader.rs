@@ -184,14 +184,12 @@ impl KafkaReader {
 
     /// Where a bounded table ends is decided when its job starts from nothing: a topic named since has no end.
     fn check_grown(&self, places: &[SplitPlace]) -> Result<()> {
-        let Topics::Named(names) = &self.scan.topics else { return Ok(()) };
-        let is_new = |name: &&String| !places.iter().any(|place| place.topic == **name);
-        match names.iter().find(is_new) {
-            Some(name) if self.is_bounded() && !places.is_empty() => Err(unusable(format!(
+        match named_since(&self.scan.topics, places).filter(|_| self.is_bounded()) {
+            Some(name) => Err(unusable(format!(
                 "the checkpoint has read nothing of topic '{name}', which the table names now: where a bounded \
                  table ends was decided without it"
             ))),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -559,5 +557,27 @@ impl Sorter<'_> {
             split.fetched = message.offset();
             self.moved.push(index);
         }
+    }
+}
+
+/// A topic named that a checkpoint has read nothing of, though it has read others.
+fn named_since<'a>(topics: &'a Topics, places: &[SplitPlace]) -> Option<&'a str> {
+    let Topics::Named(names) = topics else { return None };
+    let is_new = |name: &&String| !places.iter().any(|place| place.topic == **name);
+    names.iter().find(is_new).filter(|_| !places.is_empty()).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_named_since_is_seen() {
+        let place = SplitPlace { topic: "a".into(), partition: 0, number: 0, next: 1, end: Some(1) };
+        let named = |names: &[&str]| Topics::Named(names.iter().map(|it| (*it).to_string()).collect());
+        let places = [place];
+        assert_eq!(named_since(&named(&["a"]), &places), None);
+        assert_eq!(named_since(&named(&["a", "b"]), &places), Some("b"));
+        assert_eq!(named_since(&named(&["a"]), &[]), None, "nothing was there to be read");
     }
 }
