@@ -71,6 +71,8 @@ impl Progress {
             *split = watermark.max(*split);
         }
         if time.split.split_idle {
+            // What it knows counts before it is left out: it may be the last one.
+            self.advance();
             self.idle_splits.insert(number);
         } else {
             self.idle_splits.remove(&number);
@@ -139,6 +141,28 @@ mod tests {
         assert_eq!(progress.apply(&time(0, Some(30))), 10);
         assert_eq!(progress.apply(&time(1, Some(20))), 20);
         assert_eq!(progress.apply(&time(1, Some(3))), 20, "a clock that goes backwards");
+    }
+
+    #[test]
+    fn the_last_split_to_fall_silent_says_what_time_it_is() {
+        let mut progress = Progress::default();
+        let idle = |number| {
+            let mut time = time(number, None);
+            time.split.split_idle = true;
+            time
+        };
+        for number in 0..3 {
+            progress.apply(&time(number, None));
+        }
+        assert_eq!(progress.apply(&time(0, Some(41))), NO_WATERMARK, "two have said nothing yet");
+        assert_eq!(progress.apply(&idle(1)), NO_WATERMARK);
+        assert_eq!(progress.apply(&idle(2)), 41);
+        assert_eq!((progress.apply(&idle(0)), progress.is_idle()), (41, true));
+        let mut together = Progress::default();
+        together.apply(&time(0, None));
+        together.apply(&idle(1));
+        together.apply(&time(0, Some(7)));
+        assert_eq!(together.apply(&idle(0)), 7);
     }
 
     #[test]

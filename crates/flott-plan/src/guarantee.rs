@@ -218,6 +218,16 @@ pub fn of(target: &SinkTarget, name: &str, evidence: &Evidence<'_>) -> Result<Gu
     }
     if connector.sink_guarantee(table) == SinkGuarantee::Deciding {
         in_one_transaction(table, connector, evidence)?;
+        if !checkpoints && !are_bounded(&behind) {
+            let message = format!(
+                "no row of sink '{name}' would ever be seen: it is written exactly once, its input has no end, and \
+                 there are no checkpoints to commit with"
+            );
+            return Err(Diagnostic::error(Code::GuaranteeNotHeld, message)
+                .at(evidence.span)
+                .help("SET 'execution.checkpointing.dir' = '/a/directory' says where they are kept")
+                .help("or let rows be written at least once"));
+        }
     }
     let promise = match connector.sink_guarantee(table) {
         SinkGuarantee::Discards => {

@@ -541,11 +541,17 @@ impl Incarnation {
         let (tip, finish, discarded) = match decide(&contents.listing, token, self.generation) {
             Decision::Superseded(newer) => return Err(superseded(Some(newer), self.generation)),
             Decision::Lost(why) => {
-                return Err(Diagnostic::error(
-                    Code::CheckpointUnusable,
-                    format!("checkpoints were lost: {why}"),
-                )
-                .help("start afresh with --resume never, or name a checkpoint with --resume PATH"));
+                if token == Token::NotNeeded {
+                    let message = format!("checkpoints were lost: {why}");
+                    return Err(Diagnostic::error(Code::CheckpointUnusable, message)
+                        .help("start afresh with --resume never, or name a checkpoint with --resume PATH"));
+                }
+                let message =
+                    format!("the checkpoints and what the sink has committed don't belong together: {why}");
+                return Err(Diagnostic::error(Code::CheckpointUnusable, message)
+                    .help("if the job got another name, prefix, topic of tokens or directory: put it back")
+                    .help("--resume PATH goes on from a checkpoint that you name: what was committed behind it comes twice")
+                    .help("--resume never begins anew: all that is published already comes twice"));
             }
             Decision::Fresh { discard } => {
                 return Ok(Recovered {

@@ -20,6 +20,14 @@ pub(crate) fn of(table: &TableDescription, job_options: &Options) -> Vec<Doubt> 
             weight: Weight::Loses,
         });
     }
+    if delivery == Delivery::AtLeastOnce {
+        doubts.push(Doubt {
+            what: "rows are visible as they come, and a run that goes on from a checkpoint writes some again"
+                .into(),
+            way_out: format!("'{GUARANTEE}' = 'exactly-once' and a 'sink.transactional-id-prefix'"),
+            weight: Weight::Doubles,
+        });
+    }
     let acks = table.options.get("properties.acks").map(str::trim);
     if let Some(acks @ ("0" | "1")) = acks {
         doubts.push(Doubt {

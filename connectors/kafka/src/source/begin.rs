@@ -64,7 +64,11 @@ fn starts(cluster: &Cluster<'_>, settings: &ScanSettings, partitions: &[Partitio
     }
 }
 
-fn ends(
+/// Where these partitions end for a bounded table, as it stands now.
+///
+/// # Errors
+/// `InputUnreadable`
+pub(crate) fn ends(
     cluster: &Cluster<'_>,
     settings: &ScanSettings,
     partitions: &[Partition],

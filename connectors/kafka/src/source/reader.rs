@@ -146,8 +146,9 @@ impl KafkaReader {
         let places = match resume {
             None => begin::places(&reader.cluster(PATIENCE), &reader.scan)?,
             Some(value) => {
-                let Position { splits, topics } = Position::from_json(value)?;
+                let Position { mut splits, topics } = Position::from_json(value)?;
                 reader.check_topics(&splits)?;
+                reader.end_now(&mut splits)?;
                 reader.topic_ids = topics;
                 splits
             }
@@ -183,6 +184,22 @@ impl KafkaReader {
     }
 
     /// Where a bounded table ends is decided when its job starts from nothing: a topic named since has no end.
+    /// A table that had no end when the checkpoint was made, and has one now: it lies where it would lie for a
+    /// job that begins.
+    fn end_now(&self, places: &mut [SplitPlace]) -> Result<()> {
+        if !self.is_bounded() || places.iter().all(|place| place.end.is_some()) {
+            return Ok(());
+        }
+        let endless = || places.iter().filter(|place| place.end.is_none());
+        let partitions: Vec<Partition> =
+            endless().map(|place| (place.topic.clone(), place.partition)).collect();
+        let ends = begin::ends(&self.cluster(PATIENCE), &self.scan, &partitions)?;
+        for (place, end) in places.iter_mut().filter(|place| place.end.is_none()).zip(ends) {
+            place.end = Some(end.unwrap_or(place.next));
+        }
+        Ok(())
+    }
+
     fn check_grown(&self, places: &[SplitPlace]) -> Result<()> {
         match named_since(&self.scan.topics, places).filter(|_| self.is_bounded()) {
             Some(name) => Err(unusable(format!(
@@ -374,7 +391,10 @@ impl KafkaReader {
 
     /// Tells splits that have become idle.
     fn notice_idle(&mut self, now: Duration, timeout: Duration, came: bool) {
-        for index in 0..self.splits.len() {
+        // Who has been silent longest goes first: the last one's time still counts.
+        let mut silent: Vec<usize> = (0..self.splits.len()).collect();
+        silent.sort_by_key(|&index| self.splits.get(index).map(|split| split.since));
+        for index in silent {
             let Some(split) = self.splits.get_mut(index) else { return };
             // While messages come, those of this split may still be on their way: unless its end was seen.
             let is_silent = split.at_end || !came;
