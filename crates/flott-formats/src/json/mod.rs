@@ -18,8 +18,9 @@
 //! An array of objects is as many rows. Messages of a log are objects like lines are, but may hold line
 //! feeds (flat.rs).
 //!
-//! Where it differs from Flink on purpose: text behind an object is rejected; of equal keys the last one counts whatever is read; numbers that are too large are
-//! rejected, not NULL (DECIMAL) or infinite (FLOAT, DOUBLE); half of a surrogate pair is
+//! Where it differs from Flink on purpose: text behind an object is rejected; of equal keys the last one
+//! counts whatever is read; numbers that are too large are rejected, not NULL (DECIMAL) or infinite (FLOAT,
+//! DOUBLE); half of a surrogate pair is
 //! rejected, not replaced by `?`.
 
 mod changelog;
