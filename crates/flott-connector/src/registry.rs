@@ -1,6 +1,9 @@
 //! Connectors and formats by name.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use flott_types::{Code, Diagnostic, Options, Result};
 
@@ -220,6 +223,8 @@ pub struct Registry {
     connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
     formats: BTreeMap<&'static str, Arc<dyn Format>>,
     looks_outside: bool,
+    /// What the outside has said of tables.
+    asked: Arc<Mutex<BTreeMap<String, Vec<Doubt>>>>,
 }
 
 /// Options that every table knows, whatever its connector.
@@ -292,7 +297,11 @@ impl Registry {
         let connector = self.connector_of(table)?;
         let mut doubts = connector.doubts(table, role, job_options);
         if self.looks_outside {
-            doubts.extend(connector.doubts_outside(table, role, job_options));
+            // A script is planned more than once, and servers take their time to answer.
+            let key = format!("{role:?} {:?} {job_options:?}", table.options);
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let ask = || connector.doubts_outside(table, role, job_options);
+            doubts.extend(asked.entry(key).or_insert_with(ask).iter().cloned());
         }
         Ok(doubts)
     }
