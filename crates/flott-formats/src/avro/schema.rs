@@ -121,9 +121,7 @@ impl Schema {
         let mut parser = Parser { types: Vec::new(), names: HashMap::new() };
         let mut root = 0;
         for text in others.iter().map(String::as_str).chain([text]) {
-            // A bare name is a schema too, and not always in quotes.
-            let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.trim()));
-            root = parser.parse(&value, "")?;
+            root = parser.parse(&json(text)?, "")?;
         }
         let empty = empties(&parser.types)?;
         Ok(Schema { types: parser.types, empty, root })
@@ -202,21 +200,24 @@ enum Empty {
     Known(bool),
 }
 
-/// Of each type, whether its values take no bytes: each is looked at once. As types stand behind those they
-/// refer to, or within them in the text, this goes no deeper than the text does.
+/// Of each type, whether its values take no bytes: each is looked at once. The text of a schema is no deeper than
+/// its parser allows, but records may lie in each other by their names, however flat the text is.
 ///
 /// # Errors
-/// A record of which every value would hold another one.
+/// A record of which every value would hold another one; records too deep in each other.
 fn empties(types: &[Type]) -> Result<Vec<bool>, String> {
     let mut known = vec![Empty::Unknown; types.len()];
-    (0..types.len()).map(|id| takes_nothing(types, id, &mut known)).collect()
+    (0..types.len()).map(|id| takes_nothing(types, id, &mut known, 0)).collect()
 }
 
-fn takes_nothing(types: &[Type], id: Id, known: &mut [Empty]) -> Result<bool, String> {
+fn takes_nothing(types: &[Type], id: Id, known: &mut [Empty], depth: usize) -> Result<bool, String> {
     match known.get(id) {
         Some(Empty::Known(it)) => return Ok(*it),
         Some(Empty::Asked) => return Err("a record holds itself, not in a union, array or map".into()),
         _ => {}
+    }
+    if depth > DEPTH_MAX {
+        return Err(format!("records lie more than {DEPTH_MAX} deep in each other"));
     }
     let note = |known: &mut [Empty], it| known.get_mut(id).map(|place| *place = it);
     note(known, Empty::Asked);
@@ -225,7 +226,7 @@ fn takes_nothing(types: &[Type], id: Id, known: &mut [Empty]) -> Result<bool, St
         Some(Kind::Null | Kind::Fixed(0)) => {}
         Some(Kind::Record(fields)) => {
             for field in fields {
-                empty &= takes_nothing(types, field.schema, known)?;
+                empty &= takes_nothing(types, field.schema, known, depth + 1)?;
             }
         }
         _ => empty = false,
@@ -262,6 +263,17 @@ pub(super) fn branch_of<'b, B>(branches: &'b [B], input: &mut Input<'_>) -> Resu
         let what = format!("branch {number} of a union that has {}", branches.len());
         Failure::new(start, what)
     })
+}
+
+/// The JSON of a schema. A bare name is a schema too, and not always in quotes.
+fn json(text: &str) -> Result<Value, String> {
+    let text = text.trim();
+    match serde_json::from_str(text) {
+        Ok(value) => Ok(value),
+        // The parser bounds how deep it goes.
+        Err(error) if text.starts_with(['{', '[']) => Err(format!("the schema can't be read: {error}")),
+        Err(_) => Ok(text.into()),
+    }
 }
 
 struct Parser {
@@ -432,6 +444,35 @@ mod tests {
         assert!(Schema::parse(r#"{"type":"record","name":"a","fields":[{"name":"x","type":"y"}]}"#).is_err());
         assert!(Schema::parse(r#"["int",["null"]]"#).is_err());
         assert_eq!(Schema::parse("int").unwrap(), Schema::parse("\"int\"").unwrap());
+    }
+
+    #[test]
+    fn how_deep_a_schema_goes_is_bounded() {
+        let nested = |levels: usize| {
+            let open = r#"{"type":"array","items":"#.repeat(levels);
+            format!("{open}\"int\"{}", "}".repeat(levels))
+        };
+        assert!(Schema::parse(&nested(100)).is_ok());
+        let why = Schema::parse(&nested(100_000)).unwrap_err();
+        assert!(why.contains("recursion limit exceeded"), "{why}");
+
+        // Flat text: each is defined within an array, which nobody need look into, and holds the one before.
+        let mut fields = vec![
+            r#"{"name":"f0","type":{"type":"array","items":
+            {"type":"record","name":"r0","fields":[]}}}"#
+                .to_string(),
+        ];
+        for at in 1..20_000 {
+            fields.push(format!(
+                r#"{{"name":"f{at}","type":{{"type":"array","items":{{"type":"record","name":"r{at}",
+                    "fields":[{{"name":"a","type":"r{}"}}]}}}}}}"#,
+                at - 1
+            ));
+        }
+        fields.push(r#"{"name":"last","type":"r19999"}"#.into());
+        let text = format!(r#"{{"type":"record","name":"all","fields":[{}]}}"#, fields.join(","));
+        let why = Schema::parse(&text).unwrap_err();
+        assert_eq!(why, "records lie more than 128 deep in each other");
     }
 
     #[test]
