@@ -71,6 +71,8 @@ impl Scalar {
 /// The values of an enum.
 #[derive(Debug)]
 pub(super) struct Names {
+    /// The enum's own name.
+    pub of: String,
     /// By number, in order; of several names for one number the first.
     by_number: Vec<(i32, String)>,
     /// All names, in order.
@@ -100,7 +102,8 @@ impl Names {
         by_number.sort_by_key(|(number, _)| *number);
         by_name.sort();
         let closed = descriptor.parent_file().syntax() == Syntax::Proto2;
-        Self { by_number, by_name, first: first.unwrap_or_default(), closed }
+        let of = descriptor.full_name().to_string();
+        Self { of, by_number, by_name, first: first.unwrap_or_default(), closed }
     }
     /// The name of a number.
     pub fn name(&self, number: i32) -> Option<&str> {

@@ -151,8 +151,9 @@ fn reads_and_writes_as_flink_does() {
 }
 
 #[test]
-fn null_in_arrays_and_values_that_enums_lack_are_written_as_flink_does() {
-    let row = r#"{"i":0,"l":0,"s":"","e":"NOPE","en":99,"r":[1,null,-1],"mp":{"k":null},"oi":0,"c1":4,"c2":"two",
+fn null_in_arrays_is_written_as_flink_does_and_values_that_enums_lack_are_refused() {
+    // Flink writes an enum's first value where it has none of the name or number.
+    let row = r#"{"i":0,"l":0,"s":"","e":"ZERO","en":0,"r":[1,null,-1],"mp":{"k":null},"oi":0,"c1":4,"c2":"two",
         "rs":["x",null],"rm":[null,{"a":5}],"f":-0.0}"#;
     for line in FLINK.lines().filter(|line| line.starts_with("write")) {
         let fields: Vec<&str> = line.split('\t').collect();
@@ -167,9 +168,20 @@ fn null_in_arrays_and_values_that_enums_lack_are_written_as_flink_does() {
             table: table(&kept, &[]),
             context: crate::json::test_context(),
         };
-        let rows = decode(&json, row.replace('\n', "").as_bytes());
-        let batch = RecordBatch::try_new(json.schema().arrow_schema(), rows.columns).unwrap();
-        assert_eq!(hex(case.encode(&batch, None).unwrap().get(0).unwrap()), fields[2], "{line}");
+        let encode = |row: &str| {
+            let rows = decode(&json, row.as_bytes());
+            let batch = RecordBatch::try_new(json.schema().arrow_schema(), rows.columns).unwrap();
+            case.encode(&batch, None)
+        };
+        assert_eq!(hex(encode(&row.replace('\n', "")).unwrap().get(0).unwrap()), fields[2], "{line}");
+        let refused = encode(r#"{"e":"NOPE"}"#).unwrap_err();
+        let message = refused.message.replace("t2.E", "t.E");
+        assert_eq!(message, "field 'e': the enum t.E has no value 'NOPE'");
+        match (encode(r#"{"en":99}"#), fields[1]) {
+            // An open enum holds any number, and reads it again.
+            (Ok(written), "proto3") => assert_eq!(hex(written.get(0).unwrap()), "3863"),
+            (written, _) => assert!(written.unwrap_err().message.ends_with(".E has no value 99")),
+        }
     }
 }
 

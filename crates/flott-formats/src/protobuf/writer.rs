@@ -7,8 +7,9 @@
 //! ```
 //!
 //! As Flink does it: a NULL field isn't written; a NULL in an array or a map is the default of its type (of
-//! text `write-null-string-literal`); an unknown name or number of an enum is the enum's first value; of
-//! several members of a `oneof` the one of the last column is written.
+//! text `write-null-string-literal`); of several members of a `oneof` the one of the last column is written.
+//! Not as Flink does it: a name that an enum doesn't have can't be written, nor can a number, unless the enum is
+//! open. The enum's first value in its place would be another value than the row's.
 
 use arrow::{
     array::{
@@ -26,7 +27,7 @@ use prost_reflect::{Cardinality, FieldDescriptor};
 
 use super::{
     column::internal,
-    plan::{Item, Leaf, MessagePlan, Scalar, Shape},
+    plan::{Item, Leaf, MessagePlan, Names, Scalar, Shape},
     wire::{Wire, put_varint, put_with_length, zigzag},
 };
 
@@ -355,7 +356,10 @@ impl<'a> Cells<'a> {
             Values::TinyInt(values) => values.get(at).copied().unwrap_or_default().into(),
             Values::SmallInt(values) => values.get(at).copied().unwrap_or_default().into(),
             Values::Text(array) => match &leaf.names {
-                Some(names) => names.number(array.value(at)).unwrap_or(names.first).into(),
+                Some(names) => {
+                    let name = array.value(at);
+                    names.number(name).ok_or_else(|| no_value(names, &format!("'{name}'")))?.into()
+                }
                 None => return Ok(WireValue::Bytes(array.value(at).as_bytes())),
             },
             Values::Bytes(array) => return Ok(WireValue::Bytes(array.value(at))),
@@ -382,8 +386,9 @@ impl<'a> Cells<'a> {
 #[inline]
 fn number(leaf: &Leaf, value: i64, wide: bool) -> Result<u64> {
     if let Some(names) = &leaf.names {
-        let known = i32::try_from(value).ok().filter(|number| names.name(*number).is_some());
-        return Ok(i64::from(known.unwrap_or(names.first)) as u64);
+        let known = i32::try_from(value).ok().filter(|it| !names.closed || names.name(*it).is_some());
+        let known = known.ok_or_else(|| no_value(names, &value.to_string()))?;
+        return Ok(i64::from(known) as u64);
     }
     Ok(match leaf.scalar {
         Scalar::Zigzag32 | Scalar::Zigzag64 => zigzag(value),
@@ -393,6 +398,12 @@ fn number(leaf: &Leaf, value: i64, wide: bool) -> Result<u64> {
         Scalar::VarintU32 | Scalar::Fixed32 => u64::from(value as u32),
         _ => value as u64,
     })
+}
+
+#[cold]
+fn no_value(names: &Names, what: &str) -> Box<Diagnostic> {
+    Diagnostic::error(Code::OutputFailed, format!("the enum {} has no value {what}", names.of))
+        .help("write only values that the schema names, or add this one to the schema")
 }
 
 #[cold]
