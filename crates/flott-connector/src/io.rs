@@ -48,6 +48,17 @@ pub fn spawn(name: impl Into<String>, work: impl FnOnce() + Send + 'static) -> R
         .map_err(|error| Diagnostic::error(Code::Internal, format!("cannot start thread '{name}': {error}")))
 }
 
+/// Starts a named thread that nobody waits for: for a call that blocks, can't be interrupted, and ends by itself
+/// after a bounded time. It must hold nothing that others wait for.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_alone(name: impl Into<String>, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let mut thread = spawn(name, work)?;
+    drop(thread.handle.take());
+    Ok(())
+}
+
 /// What came of a piece of [`Work`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {

@@ -21,6 +21,7 @@ pub mod raw;
 use std::sync::Arc;
 
 use flott_connector::Format;
+pub use flott_schema_registry::end_with as end_registry_requests_with;
 use flott_types::{Code, Diagnostic};
 
 /// Every format of this crate.

@@ -15,6 +15,7 @@ use ureq::Agent;
 
 use crate::{
     options::{Base, Credentials, Settings},
+    request::{self, Answer, Request},
     tls,
 };
 
@@ -33,7 +34,6 @@ const PAUSES: [Duration; 3] =
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// Schemas remembered as unknown at the most.
 const UNKNOWN_MAX: usize = 10_000;
-const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
 type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
@@ -174,25 +174,19 @@ pub struct Registry {
     ids: Mutex<Map<(String, NewSchema), u32>>,
     /// When it could last not be reached, and why.
     failed: Mutex<Option<(Duration, Box<Diagnostic>)>>,
+    /// Ends requests; none: the process's.
+    stop: Option<StopSignal>,
 }
 
-/// An answer of the registry.
-struct Answer {
-    status: u16,
-    body: Value,
+/// What ends requests.
+fn process_stop() -> &'static Mutex<StopSignal> {
+    static STOP: OnceLock<Mutex<StopSignal>> = OnceLock::new();
+    STOP.get_or_init(Mutex::default)
 }
 
-impl Answer {
-    /// What the registry says about its refusal.
-    fn message(&self) -> String {
-        match self.body.get("message").and_then(Value::as_str) {
-            Some(message) => format!("{message} (status {})", self.status),
-            None => format!("status {}", self.status),
-        }
-    }
-    fn is_good(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
+/// From now on this signal ends whatever is asked of registries, all of which the process's runs share.
+pub fn end_with(stop: StopSignal) {
+    *lock(process_stop()) = stop;
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -225,7 +219,7 @@ impl Registry {
             .build()
             .into();
         let (schemas, ids, failed) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Self { settings, agent, clock: SystemClock::new(), schemas, ids, failed })
+        Ok(Self { settings, agent, clock: SystemClock::new(), schemas, ids, failed, stop: None })
     }
 
     /// Its first URL, for messages.
@@ -400,6 +394,10 @@ impl Registry {
         is_missing: impl Fn(&Answer) -> bool,
     ) -> Result<Answer> {
         let start = self.clock.monotonic();
+        let stop = self.stop.clone().unwrap_or_else(|| lock(process_stop()).clone());
+        if stop.is_stopped() {
+            return Err(self.interrupted());
+        }
         if let Some((at, error)) = &*lock(&self.failed)
             && (*at >= since || start.saturating_sub(*at) < FAILED_FOR)
         {
@@ -412,21 +410,24 @@ impl Registry {
                 if self.clock.monotonic().saturating_sub(start) > ASK_MAX {
                     break 'all;
                 }
-                match self.ask_one(base, path, body) {
+                let Some(answer) = request::answer(self.request(base, path, body), &stop) else {
+                    return Err(self.interrupted());
+                };
+                match answer {
                     Ok(answer) if is_missing(&answer) => {
                         missing = Some(answer);
                         say_so += 1;
                     }
                     Ok(answer) if is_final(&answer, body.is_some()) => return Ok(answer),
                     Ok(answer) => last = answer.message(),
-                    Err(error) => last = error.to_string(),
+                    Err(why) => last = why,
                 }
             }
             if round > 0 && say_so == self.settings.bases.len() {
                 break;
             }
-            if let Some(pause) = pause {
-                StopSignal::new().wait(*pause);
+            if pause.is_some_and(|pause| stop.wait(*pause)) {
+                return Err(self.interrupted());
             }
         }
         // Of several some may be gone for long; those that answer agree.
@@ -442,33 +443,23 @@ impl Registry {
         Err(error)
     }
 
-    fn ask_one(&self, base: &Base, path: &str, body: Option<&Value>) -> Result<Answer, ureq::Error> {
-        let url = format!("{}{path}", base.url);
-        let authorization = match &base.credentials {
-            Credentials::None => None,
-            Credentials::Basic(user) => Some(format!("Basic {}", STANDARD.encode(user))),
-            Credentials::Bearer(token) => Some(format!("Bearer {token}")),
-        };
-        let mut response = match body {
-            None => {
-                let mut request = self.agent.get(&url).header("Accept", CONTENT_TYPE);
-                if let Some(value) = &authorization {
-                    request = request.header("Authorization", value);
-                }
-                request.call()?
-            }
-            Some(body) => {
-                let mut request =
-                    self.agent.post(&url).header("Accept", CONTENT_TYPE).content_type(CONTENT_TYPE);
-                if let Some(value) = &authorization {
-                    request = request.header("Authorization", value);
-                }
-                request.send(body.to_string())?
-            }
-        };
-        let status = response.status().as_u16();
-        let text = response.body_mut().read_to_string()?;
-        Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
+    fn request(&self, base: &Base, path: &str, body: Option<&Value>) -> Request {
+        Request {
+            agent: self.agent.clone(),
+            url: format!("{}{path}", base.url),
+            authorization: match &base.credentials {
+                Credentials::None => None,
+                Credentials::Basic(user) => Some(format!("Basic {}", STANDARD.encode(user))),
+                Credentials::Bearer(token) => Some(format!("Bearer {token}")),
+            },
+            body: body.map(Value::to_string),
+        }
+    }
+
+    /// Nobody waits for the answer any more. It is no failure of the registry's that others should hear of.
+    fn interrupted(&self) -> Box<Diagnostic> {
+        let message = format!("stopped while the schema registry {} was asked", self.url());
+        Diagnostic::error(Code::InputUnreadable, message).that_may_pass()
     }
 }
 

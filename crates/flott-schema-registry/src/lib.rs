@@ -16,11 +16,14 @@
 //! - Who waits while a registry can't be reached gets the failure of the one that asked, and doesn't ask too.
 //! - Credentials are in no message, and those of a URL go to no other.
 //!
+//! - A stop ends whatever is being asked, within a moment ([`end_with`]).
+//!
 //! Calls block. A decoder calls only when it meets an id for the first time, and an encoder when it is built.
 
 mod client;
 pub mod options;
+mod request;
 mod tls;
 
-pub use client::{Fault, Kind, NewSchema, Reference, Registered, Registry};
+pub use client::{Fault, Kind, NewSchema, Reference, Registered, Registry, end_with};
 pub use options::Settings;

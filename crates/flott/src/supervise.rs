@@ -161,6 +161,12 @@ impl Supervisor {
             watch(this, None);
             summary.restarts = restarts.count;
             let Some(error) = error else { return (summary, None) };
+            // Whoever stops a run doesn't want to hear what it would have been restarted after.
+            if self.stop.is_stopped() && may_pass(&error) && (!started || self.strategy != Strategy::None) {
+                tracing::warn!("stopped, when it could not go on: {}", error.message);
+                summary.status = Status::Stopped;
+                return (summary, None);
+            }
             // What fails before its first row was wrong from the beginning: said at once.
             if !started || !may_pass(&error) || self.stop.is_stopped() {
                 return (summary, Some(error));

@@ -158,3 +158,37 @@ fn a_registry_that_fails_is_asked_again_and_may_come_back() {
     let Err(Fault::Failed(error)) = registry(&nobody, &[]).schema(1) else { panic!("nobody is there") };
     assert!(error.passing && error.message.contains("cannot reach"), "{error}");
 }
+
+#[test]
+fn a_stop_ends_a_request_that_nobody_answers() {
+    // It accepts, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut options = Options::new();
+    options.set("f.url", format!("http://{}", silent.local_addr().unwrap()));
+    let stop = StopSignal::new();
+    let registry =
+        Registry { stop: Some(stop.clone()), ..Registry::new(Settings::of(&options, "f").unwrap()).unwrap() };
+    std::thread::scope(|scope| {
+        // The second waits for the answer of the first, the third for another.
+        let asks = [1, 1, 2].map(|id| {
+            scope.spawn({
+                let registry = &registry;
+                move || registry.schema(id)
+            })
+        });
+        let connected = silent.accept().unwrap();
+        let stopped = registry.clock.monotonic();
+        stop.stop();
+        for ask in asks {
+            let Err(Fault::Failed(error)) = ask.join().unwrap() else { panic!("nobody has answered") };
+            assert!(
+                error.passing && error.message.starts_with("stopped while the schema registry"),
+                "{error}"
+            );
+        }
+        assert!(registry.clock.monotonic() - stopped < Duration::from_secs(1));
+        drop(connected);
+    });
+    // It is no failure of the registry's.
+    assert!(registry.failed.lock().unwrap().is_none());
+}
