@@ -10,6 +10,19 @@
 //! ```
 //! `bytes` is exact; `text` is there only if the bytes are UTF-8, for reading.
 //!
+//! A message of a log has its partition as the split, its value as the bytes, and what came with it:
+//!
+//! ```json
+//! {…,"split":"orders[3]","offset":40,"part":"key","bytes":"…","message":{"key":"<base64>","key_text":"k1",
+//!  "timestamp":1767225600000,"timestamp_type":"CreateTime","leader_epoch":2,
+//!  "headers":[{"name":"trace","value":"<base64>"}]}}
+//! ```
+//! A record that tells of several changes may have failed with one of them: `"change":"+U"`, and how many of the
+//! same kind stand before it, `"change_number":1`. Without, all of the record is meant.
+//!
+//! A key or a header's value that is null isn't there; a value that is null has `"null_value":true`. Letters
+//! without `message` are of other sources, or were written before messages had it.
+//!
 //! With checkpoints there is one file per epoch that has letters, hidden until the epoch commits:
 //! a resumed run reads the records again, so what it had sent before must not count.
 //!
@@ -25,12 +38,13 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use flott_types::{Code, Diagnostic, Result};
+use flott_types::{Code, Diagnostic, Result, RowKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    Committable, Committer, Disk, DiskFile, LocalDisk, Origin,
+    Change, Committable, Committer, Disk, DiskFile, LocalDisk, MessageParts, Origin, RecordPart,
+    TimestampType,
     epoch_name::{self, EpochName},
 };
 
@@ -61,7 +75,9 @@ pub struct DeadLetter {
     pub code: Code,
     /// What is wrong with it.
     pub message: String,
-    /// Its place in the input.
+    /// Which part of it, of a message that can't be decoded.
+    pub part: Option<RecordPart>,
+    /// Its place in the input, and what came with it.
     pub origin: Origin,
     /// Its bytes as they were read; for inputs without bytes, the row as JSON.
     pub bytes: Vec<u8>,
@@ -89,11 +105,96 @@ pub struct Line {
     /// The sinks that did not get it (empty: all that read the source).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sinks: Vec<String>,
-    /// The bytes, base64.
+    /// Which part of a message can't be decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<RecordPart>,
+    /// Which change of the record is meant, as `+U`; none: all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
+    /// How many of the record's changes before it do the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub change_number: u32,
+    /// The bytes, base64; of a message its value's.
     pub bytes: String,
     /// The bytes as text, if they are UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// What came with a message's value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<MessageLine>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// What came with a message's value, as it stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageLine {
+    /// The key, base64; none: null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The key as text, if it is UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_text: Option<String>,
+    /// The value is null, not empty.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub null_value: bool,
+    /// Milliseconds since the epoch; -1: none.
+    pub timestamp: i64,
+    /// Whose clock that is of.
+    pub timestamp_type: TimestampType,
+    /// The leader's epoch; -1: unknown.
+    pub leader_epoch: i32,
+    /// The headers, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<HeaderLine>,
+}
+
+/// A header as it stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderLine {
+    /// Its name.
+    pub name: String,
+    /// Its value, base64; none: null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+impl MessageLine {
+    fn of(parts: &MessageParts) -> Self {
+        let header = |(name, value): &(String, Option<Vec<u8>>)| HeaderLine {
+            name: name.clone(),
+            value: value.as_ref().map(|it| STANDARD.encode(it)),
+        };
+        Self {
+            key: parts.key.as_ref().map(|it| STANDARD.encode(it)),
+            key_text: parts.key.as_deref().and_then(|it| std::str::from_utf8(it).ok()).map(str::to_string),
+            null_value: parts.null_value,
+            timestamp: parts.timestamp,
+            timestamp_type: parts.timestamp_type,
+            leader_epoch: parts.leader_epoch,
+            headers: parts.headers.iter().map(header).collect(),
+        }
+    }
+
+    fn parts(&self) -> Result<MessageParts> {
+        let header = |it: &HeaderLine| Ok((it.name.clone(), it.value.as_deref().map(decoded).transpose()?));
+        Ok(MessageParts {
+            key: self.key.as_deref().map(decoded).transpose()?,
+            null_value: self.null_value,
+            timestamp: self.timestamp,
+            timestamp_type: self.timestamp_type,
+            headers: self.headers.iter().map(header).collect::<Result<_>>()?,
+            leader_epoch: self.leader_epoch,
+        })
+    }
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>> {
+    STANDARD
+        .decode(text)
+        .map_err(|error| Diagnostic::error(Code::DeadLetterFailed, format!("damaged dead letter: {error}")))
 }
 
 impl Line {
@@ -102,9 +203,18 @@ impl Line {
     /// # Errors
     /// `DeadLetterFailed` if the base64 is damaged.
     pub fn record(&self) -> Result<Vec<u8>> {
-        STANDARD.decode(&self.bytes).map_err(|error| {
-            Diagnostic::error(Code::DeadLetterFailed, format!("damaged dead letter: {error}"))
-        })
+        decoded(&self.bytes)
+    }
+
+    /// Where the record came from, and what came with it.
+    ///
+    /// # Errors
+    /// As [`Line::record`].
+    pub fn origin(&self) -> Result<Origin> {
+        let message = self.message.as_ref().map(|it| it.parts().map(Box::new)).transpose()?;
+        let kind = self.change.as_deref().and_then(RowKind::named);
+        let change = kind.map(|kind| Change { kind, number: self.change_number });
+        Ok(Origin { split: self.split.clone(), offset: self.offset, message, change })
     }
 }
 
@@ -119,8 +229,12 @@ impl DeadLetter {
             split: self.origin.split.clone(),
             offset: self.origin.offset,
             sinks: self.sinks.clone(),
+            part: self.part,
+            change: self.origin.change.map(|it| it.kind.short().to_string()),
+            change_number: self.origin.change.map_or(0, |it| it.number),
             bytes: STANDARD.encode(&self.bytes),
             text: std::str::from_utf8(&self.bytes).ok().map(str::to_string),
+            message: self.origin.message.as_deref().map(MessageLine::of),
         }
     }
 }
@@ -421,7 +535,8 @@ mod tests {
             stage: Stage::Decode,
             code: Code::DecodeFailed,
             message: message.into(),
-            origin: Origin { split: "a.ndjson".into(), offset: 42 },
+            part: None,
+            origin: Origin { split: "a.ndjson".into(), offset: 42, message: None, change: None },
             bytes: vec![0xff, b'x'],
             sinks: Vec::new(),
         }
@@ -441,6 +556,42 @@ mod tests {
             (42, "2026-01-01T00:00:00.123Z", None)
         );
         assert_eq!(line.record().unwrap(), letter.bytes);
+    }
+
+    #[test]
+    fn a_letter_keeps_all_of_a_message() {
+        let parts = MessageParts {
+            key: Some(vec![0xff]),
+            null_value: true,
+            timestamp: 1_767_225_600_123,
+            timestamp_type: TimestampType::LogAppendTime,
+            headers: vec![("a".into(), Some(Vec::new())), ("a".into(), None)],
+            leader_epoch: 3,
+        };
+        let change = Some(Change { kind: RowKind::UpdateAfter, number: 2 });
+        let origin = Origin { split: "t[0]".into(), offset: 7, message: Some(Box::new(parts)), change };
+        let it = DeadLetter {
+            origin: origin.clone(),
+            bytes: Vec::new(),
+            part: Some(RecordPart::Key),
+            ..letter("no key")
+        };
+        let text = serde_json::to_string(&it.line()).unwrap();
+        let line: Line = serde_json::from_str(&text).unwrap();
+        assert_eq!(line.origin().unwrap(), origin);
+        assert_eq!(line.part, Some(RecordPart::Key));
+    }
+
+    #[test]
+    fn letters_written_before_messages_had_parts_are_read() {
+        let text = r#"{"time":"2026-01-01T00:00:00.000Z","source":"t","stage":"decode","code":"FLT-2004",
+            "error":"no","split":"t[0]","offset":7,"bytes":"eA==","text":"x"}"#;
+        let line: Line = serde_json::from_str(text).unwrap();
+        assert_eq!(line.record().unwrap(), b"x");
+        assert_eq!(
+            line.origin().unwrap(),
+            Origin { split: "t[0]".into(), offset: 7, message: None, change: None }
+        );
     }
 
     /// The queue as a sink: each row is a letter's error.

@@ -42,11 +42,11 @@ pub use flott_types::{ColumnKind, TableColumn, TableDescription};
 pub use format::{Encoder, ExtraColumn, Format, FormatMetadata, FormatRequest, Framing};
 pub use full_cache::{CacheSettings, FullCache, ReloadFailure};
 pub use lookup::{Answer, Found, LookupClient, LookupRequest, LookupRetry, LookupStatus, LookupTable, Wake};
-pub use messages::{Header, Messages, Slices, TimestampType};
+pub use messages::{Header, MessageParts, Messages, Slices, TimestampType};
 pub use option::{OptionDef, OptionKind};
 pub use registry::{Changelog, Connector, Doubt, FormatUse, Registry, Role, Weight};
 pub use sink::{Committable, Committer, Sink, SinkGuarantee, SinkRequest, SinkWriter, WriterFigures};
 pub use source::{
-    Blocks, BufferPool, Chunk, Decoded, Decoder, Idleness, OnError, Origin, Payload, ReadContext,
-    ReaderFigures, Reject, ScanRequest, Source, SourceReader, SplitInfo, SplitLag, SplitTime,
+    Blocks, BufferPool, Change, Chunk, Decoded, Decoder, Idleness, OnError, Origin, Payload, ReadContext,
+    ReaderFigures, RecordPart, Reject, ScanRequest, Source, SourceReader, SplitInfo, SplitLag, SplitTime,
 };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Chunk ─ Payload::Messages ─► values │{"id":1}│{"id":2}│ null │ …   one buffer, cut at `ends`
-//!                                keys   │  k1    │  k2    │  k2  │ …   only if the table reads them
+//!                                keys   │  k1    │  k2    │  k2  │ …   if the table or a dead letter wants them
 //!                                offset │  40    │  41    │  45  │ …   may leave gaps
 //! ```
 //!
@@ -11,6 +11,8 @@
 //! - `values` and `offsets` have an entry for each message; every other list has one for each, or none.
 
 use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
 
 /// Byte strings one behind the other in one buffer; each may be null.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,7 +114,7 @@ impl Slices {
 }
 
 /// Whose clock a message's timestamp is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum TimestampType {
     /// The message has none.
     #[default]
@@ -131,16 +133,176 @@ pub type Header = (String, Option<Vec<u8>>);
 pub struct Messages {
     /// Their values; null is a deletion, where keys mean anything.
     pub values: Slices,
-    /// Their keys, if the table reads them.
+    /// Their keys, if somebody wants them.
     pub keys: Slices,
     /// Their offsets in the partition.
     pub offsets: Vec<i64>,
-    /// Their timestamps, milliseconds since the epoch, if the table reads them.
+    /// Their timestamps, milliseconds since the epoch, if somebody wants them.
     pub timestamps: Vec<i64>,
     /// Whose clocks those are of.
     pub timestamp_types: Vec<TimestampType>,
-    /// Their headers, if the table reads them.
+    /// Their headers, if somebody wants them.
     pub headers: Vec<Vec<Header>>,
-    /// The leader's epoch, if the table reads it; -1: unknown.
+    /// The leader's epoch, if somebody wants it; -1: unknown.
     pub leader_epochs: Vec<i32>,
+}
+
+impl Messages {
+    /// What stands beside the value of number `at`; what the lists don't hold is unknown.
+    pub fn parts(&self, at: usize) -> MessageParts {
+        MessageParts {
+            key: self.keys.get(at).map(<[u8]>::to_vec),
+            null_value: self.values.is_null(at),
+            timestamp: self.timestamps.get(at).copied().unwrap_or(-1),
+            timestamp_type: self.timestamp_types.get(at).copied().unwrap_or_default(),
+            headers: self.headers.get(at).cloned().unwrap_or_default(),
+            leader_epoch: self.leader_epochs.get(at).copied().unwrap_or(-1),
+        }
+    }
+    /// Appends a message of these parts. False: there is no room for it, nothing was appended.
+    #[must_use]
+    pub fn push(&mut self, value: &[u8], offset: u64, parts: &MessageParts) -> bool {
+        let key = parts.key.as_deref();
+        let keys = self.keys.bytes().len().saturating_add(key.map_or(0, <[u8]>::len));
+        let value = (!parts.null_value).then_some(value);
+        if u32::try_from(keys).is_err() || !self.values.push(value) || !self.keys.push(key) {
+            return false;
+        }
+        self.offsets.push(i64::try_from(offset).unwrap_or(i64::MAX));
+        self.timestamps.push(parts.timestamp);
+        self.timestamp_types.push(parts.timestamp_type);
+        self.headers.push(parts.headers.clone());
+        self.leader_epochs.push(parts.leader_epoch);
+        true
+    }
+}
+
+/// What stands beside a message's value: a dead letter keeps it, so that a replay reads what the run read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageParts {
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value is null rather than empty.
+    pub null_value: bool,
+    /// Its timestamp, milliseconds since the epoch; -1: none.
+    pub timestamp: i64,
+    /// Whose clock that is of.
+    pub timestamp_type: TimestampType,
+    /// Its headers.
+    pub headers: Vec<Header>,
+    /// The leader's epoch; -1: unknown.
+    pub leader_epoch: i32,
+}
+
+impl MessageParts {
+    /// Appends them as bytes, for rows that carry their record along.
+    ///
+    /// ```text
+    ///   │ 1: value is null │ timestamp: 8 │ type: 1 │ leader epoch: 4 │ key │ count: 4 │ headers
+    ///   key, name, value: │ length: 4 (all bits: null) │ bytes │
+    /// ```
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let slice = |bytes: Option<&[u8]>, out: &mut Vec<u8>| {
+            let length = bytes.map_or(NULL, |it| u32::try_from(it.len()).unwrap_or(NULL));
+            out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(bytes.unwrap_or_default());
+        };
+        out.push(u8::from(self.null_value));
+        out.extend_from_slice(&self.timestamp.to_le_bytes());
+        out.push(match self.timestamp_type {
+            TimestampType::NoTimestampType => 0,
+            TimestampType::CreateTime => 1,
+            TimestampType::LogAppendTime => 2,
+        });
+        out.extend_from_slice(&self.leader_epoch.to_le_bytes());
+        slice(self.key.as_deref(), out);
+        out.extend_from_slice(&u32::try_from(self.headers.len()).unwrap_or(0).to_le_bytes());
+        for (name, value) in &self.headers {
+            slice(Some(name.as_bytes()), out);
+            slice(value.as_deref(), out);
+        }
+    }
+
+    /// Reads what [`MessageParts::write`] wrote, and what stands behind it.
+    pub fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
+            let (number, rest) = bytes.split_first_chunk::<4>()?;
+            Some((u32::from_le_bytes(*number), rest))
+        }
+        fn slice(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+            let (length, rest) = number(bytes)?;
+            if length == NULL {
+                return Some((None, rest));
+            }
+            let (slice, rest) = rest.split_at_checked(length as usize)?;
+            Some((Some(slice), rest))
+        }
+        let (null_value, rest) = bytes.split_first()?;
+        let (timestamp, rest) = rest.split_first_chunk::<8>()?;
+        let (kind, rest) = rest.split_first()?;
+        let (leader_epoch, rest) = rest.split_first_chunk::<4>()?;
+        let (key, rest) = slice(rest)?;
+        let (count, mut rest) = number(rest)?;
+        let mut headers = Vec::new();
+        for _ in 0..count {
+            let (name, behind) = slice(rest)?;
+            let (value, behind) = slice(behind)?;
+            let name = String::from_utf8_lossy(name.unwrap_or_default()).into_owned();
+            headers.push((name, value.map(<[u8]>::to_vec)));
+            rest = behind;
+        }
+        let parts = Self {
+            key: key.map(<[u8]>::to_vec),
+            null_value: *null_value != 0,
+            timestamp: i64::from_le_bytes(*timestamp),
+            timestamp_type: match kind {
+                1 => TimestampType::CreateTime,
+                2 => TimestampType::LogAppendTime,
+                _ => TimestampType::NoTimestampType,
+            },
+            headers,
+            leader_epoch: i32::from_le_bytes(*leader_epoch),
+        };
+        Some((parts, rest))
+    }
+}
+
+/// The length of null.
+const NULL: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_back_from_their_bytes() {
+        let parts = MessageParts {
+            key: Some(Vec::new()),
+            null_value: true,
+            timestamp: 1_767_225_600_123,
+            timestamp_type: TimestampType::LogAppendTime,
+            headers: vec![("a".into(), Some(vec![0xff])), ("a".into(), None), (String::new(), Some(vec![]))],
+            leader_epoch: 7,
+        };
+        let none = MessageParts {
+            key: None,
+            null_value: false,
+            timestamp: -1,
+            timestamp_type: TimestampType::NoTimestampType,
+            headers: Vec::new(),
+            leader_epoch: -1,
+        };
+        for parts in [parts, none] {
+            let mut bytes = Vec::new();
+            parts.write(&mut bytes);
+            let length = bytes.len();
+            bytes.extend_from_slice(b"record");
+            assert_eq!(MessageParts::read(&bytes), Some((parts.clone(), &b"record"[..])));
+            assert!((0..length).all(|end| MessageParts::read(&bytes[..end]).is_none()));
+
+            let mut messages = Messages::default();
+            assert!(messages.push(b"", 5, &parts));
+            assert_eq!(messages.parts(0), parts);
+        }
+    }
 }

@@ -25,9 +25,10 @@ use std::{
 
 use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_expr::{EvalContext, Program};
-use flott_types::{Code, Diagnostic, Options, Result, Schema};
+use flott_types::{Code, Diagnostic, Options, Result, RowKind, Schema};
+use serde::{Deserialize, Serialize};
 
-use crate::{Clock, Messages, Slices, StopSignal};
+use crate::{Clock, MessageParts, Messages, Slices, StopSignal};
 
 /// What happens to a record that can't be decoded or evaluated (`'on-error'`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -177,6 +178,19 @@ pub struct Origin {
     pub split: String,
     /// Byte offset of the record for text, row number otherwise.
     pub offset: u64,
+    /// Of a message: what came with its value.
+    pub message: Option<Box<MessageParts>>,
+    /// Which change of the record, if it tells of changes and one of them alone is meant.
+    pub change: Option<Change>,
+}
+
+/// One of the changes that a record tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// What it does.
+    pub kind: RowKind,
+    /// How many of the record's changes before it do the same.
+    pub number: u32,
 }
 
 /// Records decoded from a chunk.
@@ -231,6 +245,19 @@ pub struct Reject {
     pub code: Code,
     /// What is wrong with it.
     pub message: String,
+    /// Which part of it can't be read.
+    pub part: RecordPart,
+}
+
+/// A part of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordPart {
+    /// The record itself; of a message its value.
+    #[default]
+    Value,
+    /// A message's key.
+    Key,
 }
 
 /// Turns chunks into batches. One per shard, reused for every chunk.

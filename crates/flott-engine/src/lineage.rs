@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use flott_connector::{Chunk, Decoded, Origin, Payload};
+use arrow::array::Int8Array;
+use flott_connector::{Change, Chunk, Decoded, Origin, Payload};
+use flott_types::RowKind;
 
 /// Leads from a row of a batch back to the record it was decoded from.
 #[derive(Debug, Clone, Copy)]
@@ -11,40 +13,51 @@ pub struct Lineage<'a> {
     pub chunk: &'a Chunk,
     /// Byte ranges (or record numbers) of the rows in the chunk; empty: row i is record `first + i`.
     rows: &'a [Range<u32>],
+    kinds: Option<&'a Int8Array>,
     first: u32,
+    /// The row of the batch that counts as the first one.
+    at: usize,
 }
 
 impl<'a> Lineage<'a> {
     /// The lineage of a decoded batch.
     pub fn of(chunk: &'a Chunk, decoded: &'a Decoded) -> Self {
-        Self { chunk, rows: &decoded.rows, first: decoded.first_record }
+        let (rows, kinds) = (decoded.rows.as_slice(), decoded.kinds.as_ref());
+        Self { chunk, rows, kinds, first: decoded.first_record, at: 0 }
     }
 
     /// The rows from `offset` on.
     #[must_use]
     pub fn slice(self, offset: usize) -> Self {
-        if self.rows.is_empty() {
-            return Self {
-                first: self.first.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)),
-                ..self
-            };
-        }
-        Self { rows: self.rows.get(offset..).unwrap_or(&[]), ..self }
+        Self { at: self.at.saturating_add(offset), ..self }
     }
 
     /// The place and the bytes of the record of a row.
     pub fn record(&self, row: usize) -> (Origin, Vec<u8>) {
+        let row = self.at.saturating_add(row);
         let number = self.first.saturating_add(u32::try_from(row).unwrap_or(u32::MAX));
         let range =
             if self.rows.is_empty() { number..number } else { self.rows.get(row).cloned().unwrap_or(0..0) };
-        record_of(self.chunk, &range)
+        let (origin, bytes) = record_of(self.chunk, &range);
+        // Of a dead letter the change that it was about, however many are left of its record.
+        let change = origin.change.or_else(|| self.change(row, &range));
+        (Origin { change, ..origin }, bytes)
+    }
+
+    /// Which change of its record the row is: the others may have gone their way.
+    fn change(&self, row: usize, record: &Range<u32>) -> Option<Change> {
+        let number = *self.kinds?.values().get(row)?;
+        let kinds = self.kinds?.values().get(..row)?;
+        let before = self.rows.get(..row).unwrap_or_default().iter().zip(kinds).rev();
+        let own = before.take_while(|(range, _)| *range == record).filter(|(_, kind)| **kind == number);
+        Some(Change { kind: RowKind::of(number)?, number: u32::try_from(own.count()).unwrap_or(u32::MAX) })
     }
 }
 
 /// The place and the bytes of a record of a chunk.
 pub fn record_of(chunk: &Chunk, range: &Range<u32>) -> (Origin, Vec<u8>) {
     let offset = chunk.offset + u64::from(range.start);
-    let here = Origin { split: chunk.split.name.clone(), offset };
+    let here = Origin { split: chunk.split.name.clone(), offset, message: None, change: None };
     match &chunk.payload {
         Payload::Bytes(bytes) => {
             let record = bytes.get(range.start as usize..range.end as usize).unwrap_or(&[]);
@@ -62,7 +75,8 @@ pub fn record_of(chunk: &Chunk, range: &Range<u32>) -> (Origin, Vec<u8>) {
         Payload::Messages(messages) => {
             let at = range.start as usize;
             let offset = messages.offsets.get(at).and_then(|it| u64::try_from(*it).ok()).unwrap_or(offset);
-            (Origin { offset, ..here }, messages.values.get(at).unwrap_or_default().to_vec())
+            let value = messages.values.get(at).unwrap_or_default().to_vec();
+            (Origin { offset, message: Some(Box::new(messages.parts(at))), ..here }, value)
         }
         Payload::Rows(_) | Payload::RowGroup(_) => (here, Vec::new()),
     }

@@ -6,7 +6,8 @@ use arrow::{
     array::RecordBatchOptions, compute::concat_batches, datatypes::SchemaRef, record_batch::RecordBatch,
 };
 use flott_connector::{
-    Chunk, Decoded, Decoder, Payload, ReadContext, Reject, Source, SourceReader, SplitInfo, SplitTime,
+    Chunk, Decoded, Decoder, Payload, ReadContext, RecordPart, Reject, Source, SourceReader, SplitInfo,
+    SplitTime,
 };
 use flott_expr::{EvalContext, EvalError, Expr, Program};
 use flott_types::{Code, Diagnostic, Result, Schema};
@@ -124,6 +125,7 @@ impl ValuesDecoder {
                         record: number..number,
                         code: error.code,
                         message: error.message,
+                        part: RecordPart::Value,
                     });
                 }
             }

@@ -18,7 +18,7 @@ use arrow::{
     error::ArrowError,
     record_batch::RecordBatch,
 };
-use flott_connector::{Decoded, Reject};
+use flott_connector::{Decoded, RecordPart, Reject};
 use flott_expr::{EvalContext, EvalError, Program};
 use flott_types::{Code, Diagnostic, Result};
 
@@ -131,7 +131,12 @@ fn keep_rows(
     let rows = keep.set_indices().map(place).collect();
     let mut rejected: Vec<Reject> = failed
         .into_iter()
-        .map(|(row, error)| Reject { record: place(row), code: error.code, message: error.message })
+        .map(|(row, error)| Reject {
+            record: place(row),
+            code: error.code,
+            message: error.message,
+            part: RecordPart::Value,
+        })
         .collect();
     rejected.splice(0..0, decoded.rejected);
     rejected.sort_by_key(|reject| reject.record.start);

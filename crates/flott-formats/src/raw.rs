@@ -24,7 +24,7 @@ use arrow::{
 };
 use flott_connector::{
     Chunk, Decoded, Decoder, Encoder, ExtraColumn, Format, FormatRequest, Framing, OptionDef, OptionKind,
-    Payload, Reject, ScanRequest, Slices,
+    Payload, RecordPart, Reject, ScanRequest, Slices,
 };
 use flott_expr::{EvalContext, Program};
 use flott_types::{Code, DataType, Diagnostic, Options, Result, TypeKind};
@@ -262,7 +262,12 @@ impl RawDecoder {
                     Values::Text(_) => "the record is not valid UTF-8".to_string(),
                     _ => format!("{} bytes are no {}", record.len(), self.data_type),
                 };
-                self.rejected.push(Reject { record: place, code: Code::DecodeFailed, message });
+                self.rejected.push(Reject {
+                    record: place,
+                    code: Code::DecodeFailed,
+                    message,
+                    part: RecordPart::Value,
+                });
             }
         }
     }

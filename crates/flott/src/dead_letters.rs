@@ -8,7 +8,10 @@ use std::{
     process::ExitCode,
 };
 
-use flott_connector::{Origin, Stage, dead_letter::Line};
+use flott_connector::{
+    Stage,
+    dead_letter::{Line, MessageLine},
+};
 use flott_types::{Code, Diagnostic, Result};
 
 use crate::{
@@ -144,10 +147,16 @@ fn show(directory: &Path, limit: usize, json: bool) -> Result<()> {
                 letter.time, letter.source, letter.code, letter.split, letter.offset
             ));
             console::out(format_args!("  error:  {}\n", letter.error));
-            console::out(format_args!(
-                "  record: {}\n",
-                letter.text.unwrap_or_else(|| format!("(base64) {}", letter.bytes))
-            ));
+            if let Some(message) = &letter.message {
+                show_message(message);
+            }
+            let is_null = letter.message.as_ref().is_some_and(|it| it.null_value);
+            let record = letter.text.filter(|_| !is_null);
+            let record = record.unwrap_or_else(|| match is_null {
+                true => "null".into(),
+                false => format!("(base64) {}", letter.bytes),
+            });
+            console::out(format_args!("  record: {record}\n"));
             Ok(())
         })?;
     }
@@ -155,6 +164,20 @@ fn show(directory: &Path, limit: usize, json: bool) -> Result<()> {
         console::out(format_args!("… and {more} more (--limit)\n"));
     }
     Ok(())
+}
+
+/// What came with a message's value.
+fn show_message(message: &MessageLine) {
+    if let Some(key) = &message.key {
+        match &message.key_text {
+            Some(text) => console::out(format_args!("  key:    {text}\n")),
+            None => console::out(format_args!("  key:    (base64) {key}\n")),
+        }
+    }
+    for header in &message.headers {
+        let value = header.value.as_deref().map_or_else(|| "null".into(), |it| format!("(base64) {it}"));
+        console::out(format_args!("  header: {} {value}\n", header.name));
+    }
 }
 
 /// What is in a queue.
@@ -179,7 +202,7 @@ fn queue(paths: &[PathBuf]) -> Result<Queue> {
                 queue.late += 1;
                 return Ok(());
             }
-            let record = (letter.record()?, Origin { split: letter.split, offset: letter.offset });
+            let record = (letter.record()?, letter.origin()?);
             let set = queue
                 .sets
                 .entry(letter.sinks.clone())
@@ -187,6 +210,13 @@ fn queue(paths: &[PathBuf]) -> Result<Queue> {
             set.records.entry(letter.source).or_default().push(record);
             Ok(())
         })?;
+    }
+    for records in queue.sets.values_mut().flat_map(|set| set.records.values_mut()) {
+        // Several shards have written letters: the messages of a partition come in their order again.
+        records.sort_by(|(_, a), (_, b)| match (&a.message, &b.message) {
+            (Some(_), Some(_)) => (&a.split, a.offset).cmp(&(&b.split, b.offset)),
+            (a, b) => a.is_some().cmp(&b.is_some()),
+        });
     }
     Ok(queue)
 }

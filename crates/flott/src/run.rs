@@ -88,6 +88,9 @@ pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) 
     (code, summary.status == Status::Finished)
 }
 
+/// As the plan names what a SELECT writes to.
+const RESULT: &str = "result";
+
 /// A letter that the script has no use for must stay where it is.
 fn all_replayed(set: &ReplaySet, summary: &Summary) -> Result<()> {
     if summary.status == Status::Stopped {
@@ -95,11 +98,15 @@ fn all_replayed(set: &ReplaySet, summary: &Summary) -> Result<()> {
     }
     let unread = set.records.iter().find(|(name, _)| !summary.sources.iter().any(|it| it.name == **name));
     let Some((name, records)) = unread else { return Ok(()) };
-    let to = if set.sinks.is_empty() { String::new() } else { format!(" for '{}'", set.sinks.join("', '")) };
-    let message = format!(
-        "no INSERT of the script reads '{name}'{to}: {} dead letters were not replayed",
-        records.len()
-    );
+    let (letters, were) = if records.len() == 1 { ("dead letter", "was") } else { ("dead letters", "were") };
+    let reads = match set.sinks.as_slice() {
+        [] => format!("no statement of the script reads '{name}'"),
+        [result] if result == RESULT => {
+            format!("the rows of a SELECT are missing, and no SELECT of the script reads '{name}'")
+        }
+        sinks => format!("no INSERT of the script reads '{name}' for '{}'", sinks.join("', '")),
+    };
+    let message = format!("{reads}: {} {letters} {were} not replayed", records.len());
     Err(Diagnostic::error(Code::DeadLetterFailed, message)
         .help("replay them with the script that wrote them; the directory is left as it was"))
 }
@@ -149,6 +156,7 @@ struct Runner<'a> {
 impl<'a> Runner<'a> {
     fn new(arguments: &'a Run, registry: Registry, session: Session, default_name: String) -> Result<Self> {
         let stop = StopSignal::new();
+        flott_formats::end_registry_requests_with(stop.clone());
         Ok(Self {
             arguments,
             registry,
@@ -281,12 +289,14 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// In a replay only inserts run, and only those whose sink wants the letters.
+    /// In a replay only those statements run whose sink wants the letters.
     fn for_replay(&self, pipeline: Pipeline) -> Result<Option<Pipeline>> {
         let Some(set) = self.replay else { return Ok(Some(pipeline)) };
-        let Pipeline::Inserts(_) = pipeline else { return Ok(None) };
         let behind = sinks_behind(&plan(&pipeline, &self.registry, &self.session.options)?, &set.sinks);
-        let Pipeline::Inserts(mut inserts) = pipeline else { return Ok(None) };
+        let Pipeline::Inserts(mut inserts) = pipeline else {
+            let wanted = set.sinks.is_empty() || set.sinks.iter().any(|it| it == RESULT);
+            return Ok((wanted || behind.contains(RESULT)).then_some(pipeline));
+        };
         // Named as the plan names them: the second insert into `out` is `out#2`.
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         inserts.retain_mut(|insert| {

@@ -143,14 +143,13 @@ pub(crate) enum Place<'a> {
         partition: i32,
         messages: &'a Messages,
     },
-    /// Of dead letters only their origin is known.
+    /// Of dead letters without their message's parts only the origin is known.
     Origins(Vec<&'a Origin>),
 }
 
 impl<'a> Place<'a> {
     pub(crate) fn of(chunk: &'a Chunk) -> Self {
         match &chunk.payload {
-            Payload::Records(records) => Place::Origins(records.iter().map(|(_, origin)| origin).collect()),
             Payload::Messages(messages) => {
                 let (topic, partition) = partition_of(&chunk.split.name);
                 Place::Messages { topic, partition, messages }

@@ -11,7 +11,10 @@
 //! Invariants
 //! - `read` counts every row, skip and reject once: a record with several rows and a bad key counts as one.
 //! - Rows stay in the order of their records.
+//! - A dead letter that holds all of its message is decoded as the message was: `letters` makes messages of
+//!   it again. Of an older one only value and place are known.
 
+mod letters;
 pub(crate) mod metadata;
 pub(crate) mod plan;
 
@@ -19,12 +22,12 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, Int8Array, UInt32Array, new_null_array},
-    compute::{concat_batches, take},
+    compute::{concat_batches, is_not_null, kernels::zip::zip, take},
     datatypes::SchemaRef,
     error::ArrowError,
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use flott_connector::{Chunk, Decoded, Decoder, Payload, Reject, Slices};
+use flott_connector::{Chunk, Decoded, Decoder, Payload, RecordPart, Reject, Slices};
 use flott_expr::EvalContext;
 use flott_formats::filter;
 use flott_types::{Code, Diagnostic, Result, RowKind};
@@ -83,24 +86,7 @@ impl Decoder for KafkaDecoder {
                     emit(row.finish(row.compose(decoded)?)?)
                 })
             }
-            Payload::Records(records) => {
-                // Dead letters: the value's bytes, without the key.
-                let mut values = Slices::default();
-                let fit = records.iter().all(|(bytes, _)| values.push(Some(bytes)));
-                if !fit {
-                    return Err(internal("dead letters of more than 4 GiB in one piece"));
-                }
-                let needs_key = plan.columns.iter().any(|it| matches!(it, From::Key(_)));
-                let keys = needs_key.then(|| Keys::missing(records.len()));
-                let row = Rows { plan, schema, keys, place: Place::of(chunk), context };
-                value.decode_messages(&values, chunk, context, &mut |decoded| {
-                    let mut decoded = row.compose(decoded)?;
-                    if plan.upsert {
-                        decoded.kinds = Some(kinds(RowKind::UpdateAfter, decoded.batch.num_rows()));
-                    }
-                    emit(row.finish(decoded)?)
-                })
-            }
+            Payload::Records(records) => self.letters(chunk, records, context, emit),
             _ => Err(internal("a chunk that isn't Kafka's came to its decoder")),
         }
     }
@@ -160,12 +146,12 @@ impl Keys {
         Ok(Self { batch, row_of, rejected })
     }
 
-    /// Of dead letters: their keys aren't kept.
+    /// Of dead letters without their keys.
     fn missing(records: usize) -> Self {
         let reject = |at: usize| {
             let at = u32::try_from(at).unwrap_or(u32::MAX);
-            let message = "its key isn't kept with a dead letter, and the row needs it".into();
-            Reject { record: at..at, code: Code::DecodeFailed, message }
+            let message = "the dead letter was written without its key, and the row needs it".into();
+            Reject { record: at..at, code: Code::DecodeFailed, message, part: RecordPart::Key }
         };
         let batch = RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));
         Self { batch, row_of: Some(vec![None; records]), rejected: (0..records).map(reject).collect() }
@@ -181,7 +167,8 @@ impl Keys {
     fn reject(&self, record: u32) -> Option<Reject> {
         let at = self.rejected.binary_search_by_key(&record, |it| it.record.start).ok()?;
         let reject = self.rejected.get(at)?;
-        Some(Reject { message: format!("key: {}", reject.message), ..reject.clone() })
+        let message = format!("key: {}", reject.message);
+        Some(Reject { message, part: RecordPart::Key, ..reject.clone() })
     }
 }
 
@@ -259,14 +246,23 @@ impl Rows<'_> {
                 }
                 (From::Value(_) | From::Beside(..), None) => new_null_array(field.data_type(), rows),
                 (From::Metadata(metadata), _) => metadata.fill(&self.place, records, self.context)?,
-                (From::Key(at), _) => {
+                (From::Both { value, .. }, Some(values)) if column(values, *value)?.null_count() == 0 => {
+                    column(values, *value)?
+                }
+                (From::Key(at) | From::Both { key: at, .. }, _) => {
                     let Some(keys) = &self.keys else { return Err(internal("a key's column without keys")) };
-                    if rows == 0 {
+                    let of_key = if rows == 0 {
                         new_null_array(field.data_type(), 0)
                     } else {
                         let each = || records.iter().map(|record| keys.row(*record));
                         let key_rows = key_rows.get_or_insert_with(|| each().collect::<UInt32Array>());
                         take(&column(&keys.batch, *at)?, key_rows, None).map_err(arrow)?
+                    };
+                    match (from, values) {
+                        (From::Both { value, .. }, Some(values)) => {
+                            first_of(&column(values, *value)?, &of_key)?
+                        }
+                        _ => of_key,
                     }
                 }
             });
@@ -362,6 +358,11 @@ fn without_null(decoded: Decoded, values: &Slices) -> Result<Decoded> {
     let skipped = decoded.skipped + (records.len() - kept.len()) as u64;
     let batch = take_rows(&decoded.batch, &UInt32Array::from(kept))?;
     Ok(Decoded { batch, rows, kinds: None, skipped, ..decoded })
+}
+
+/// The first, where it isn't NULL; else the second.
+fn first_of(first: &ArrayRef, second: &ArrayRef) -> Result<ArrayRef> {
+    zip(&is_not_null(first).map_err(arrow)?, first, second).map_err(arrow)
 }
 
 fn column(batch: &RecordBatch, at: usize) -> Result<ArrayRef> {

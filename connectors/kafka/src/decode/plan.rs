@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   SELECT id, name, ts …       id    ◄─ key 0        what stands in both comes from the value
-//!                               name  ◄─ value 0      (for upserts from the key: a deletion has no value)
+//!                               name  ◄─ value 0      (from the key where the value has none: a deletion)
 //!                               ts    ◄─ metadata
 //!   WHERE name = 'x'            reads the value alone: the value's format applies it
 //! ```
@@ -24,6 +24,11 @@ pub(crate) enum From {
     Value(usize),
     /// Column of what the key's decoder gives.
     Key(usize),
+    /// An upsert's, which stands in both: of the value, or where that is NULL or there is none, of the key.
+    Both {
+        value: usize,
+        key: usize,
+    },
     Metadata(metadata::Column),
     /// Column of what the value's decoder gives: metadata, to be cast.
     Beside(usize, metadata::Cast),
@@ -74,7 +79,10 @@ impl Plan {
             columns.push(match (in_value, in_key) {
                 (Some(column), None) => From::Value(place(&mut values, column)),
                 (Some(column), Some(_)) if !upsert => From::Value(place(&mut values, column)),
-                (_, Some(column)) => From::Key(place(&mut keys, column)),
+                (Some(value), Some(key)) => {
+                    From::Both { value: place(&mut values, value), key: place(&mut keys, key) }
+                }
+                (None, Some(column)) => From::Key(place(&mut keys, column)),
                 (None, None) => From::Metadata(metadata_column(table, *at)?),
             });
         }
@@ -90,8 +98,17 @@ impl Plan {
             },
             part,
         };
+        let mut value = of_part(layout.value, values, pushed);
+        // A primary key's column is NOT NULL, but its value may leave it to the key.
+        for it in &columns {
+            if let From::Both { value: at, .. } = it
+                && let Some(field) = value.scan.schema.fields.get_mut(*at)
+            {
+                field.data_type.nullable = true;
+            }
+        }
         Ok(Self {
-            value: of_part(layout.value, values, pushed),
+            value,
             key: layout.key.map(|key| of_part(key, keys, None)),
             columns,
             schema,
@@ -100,13 +117,17 @@ impl Plan {
         })
     }
 
-    /// What of a message is to be kept.
-    pub(crate) fn wants(&self) -> Wants {
+    /// What of a message is to be kept; `all`, if it may become a dead letter.
+    pub(crate) fn wants(&self, all: bool) -> Wants {
         let has = |wanted: &[Key]| {
-            self.columns.iter().any(|it| matches!(it, From::Metadata(column) if wanted.contains(&column.key)))
+            all || self
+                .columns
+                .iter()
+                .any(|it| matches!(it, From::Metadata(column) if wanted.contains(&column.key)))
         };
         Wants {
             keys: self.key.is_some(),
+            letters: all,
             timestamps: has(&[Key::Timestamp, Key::TimestampType]),
             headers: has(&[Key::Headers]),
             leader_epochs: has(&[Key::LeaderEpoch]),

@@ -27,7 +27,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use flott_connector::{Decoder, Registry, ScanRequest, Source, SourceReader, TableDescription};
+use flott_connector::{Decoder, OnError, Registry, ScanRequest, Source, SourceReader, TableDescription};
 use flott_types::{Diagnostic, Result};
 use rdkafka::{
     ClientConfig, TopicPartitionList,
@@ -67,11 +67,18 @@ impl KafkaSource {
             table: table.name.clone(),
             client: Arc::new(ClientSettings::new(table)?),
             scan: Arc::new(ScanSettings::new(table, upsert)?),
-            wants: plan.wants(),
+            wants: plan.wants(writes_letters(table)?),
             plan,
             consumer: Mutex::default(),
         })
     }
+}
+
+/// Whether a message of the table may become a dead letter, which holds all of it.
+fn writes_letters(table: &TableDescription) -> Result<bool> {
+    let late = table.options.get("late-rows").is_some_and(|it| it.eq_ignore_ascii_case("dead-letter"));
+    let ahead = table.options.get("scan.watermark.max-ahead").is_some();
+    Ok(late || ahead || OnError::from_options(&table.options)? == OnError::DeadLetter)
 }
 
 impl Source for KafkaSource {

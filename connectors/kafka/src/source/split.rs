@@ -6,10 +6,13 @@ use flott_connector::{BufferPool, Messages, Slices, SplitInfo};
 
 use super::{native::Fetched, position::SplitPlace};
 
-/// What of a message the table wants beside its value.
+/// What of a message is wanted beside its value.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wants {
+    /// The table reads keys.
     pub keys: bool,
+    /// Dead letters hold keys.
+    pub letters: bool,
     pub timestamps: bool,
     pub headers: bool,
     pub leader_epochs: bool,
@@ -65,27 +68,34 @@ impl Split {
         let building = self.building.get_or_insert_with(|| {
             Box::new(Messages { values: Slices::in_buffer(buffers.take()), ..Messages::default() })
         });
-        let key = if wants.keys { message.key() } else { None };
+        let key = if wants.keys || wants.letters { message.key() } else { None };
         let keys_fit = building.keys.bytes().len().checked_add(key.map_or(0, <[u8]>::len));
         if keys_fit.is_none_or(|it| u32::try_from(it).is_err()) || !building.values.push(message.value()) {
             return false;
         }
-        if wants.keys {
+        // Most topics have keys on all messages or on none, and headers seldom: a list that nobody reads begins
+        // with the first one that there is.
+        if wants.keys || key.is_some() || !building.keys.is_empty() {
+            while building.keys.len() < building.offsets.len() && building.keys.push(None) {}
             // There is room: it was looked at above.
             let _ = building.keys.push(key);
         }
-        building.offsets.push(message.offset());
         if wants.timestamps {
             let (millis, kind) = message.timestamp();
             building.timestamps.push(millis);
             building.timestamp_types.push(kind);
         }
         if wants.headers {
-            building.headers.push(message.headers());
+            let headers = message.headers();
+            if !headers.is_empty() || !building.headers.is_empty() {
+                building.headers.resize(building.offsets.len(), Vec::new());
+                building.headers.push(headers);
+            }
         }
         if wants.leader_epochs {
             building.leader_epochs.push(message.leader_epoch());
         }
+        building.offsets.push(message.offset());
         self.fetched = message.offset().saturating_add(1);
         true
     }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use arrow::record_batch::RecordBatch;
-use flott_connector::{Clock, DeadLetter, DeadLetterQueue, OnError, Origin, Stage};
+use flott_connector::{Clock, DeadLetter, DeadLetterQueue, OnError, Origin, RecordPart, Stage};
 use flott_expr::EvalError;
 use flott_types::{Code, Diagnostic, Result};
 
@@ -45,6 +45,8 @@ pub struct Failed<'a> {
     pub code: Code,
     /// What is wrong.
     pub message: String,
+    /// Which part of it can't be decoded.
+    pub part: RecordPart,
     /// Its place and its bytes, if somebody asks.
     pub record: &'a mut dyn FnMut() -> (Origin, Vec<u8>),
     /// The sinks (or operators) that don't get it.
@@ -77,12 +79,14 @@ impl Policy {
     /// The dead-letter queue's.
     pub fn letter(&self, failed: Failed<'_>) -> Result<()> {
         let (origin, bytes) = (failed.record)();
+        let is_decoded = failed.stage != Stage::Decode || origin.message.is_none();
         let letter = DeadLetter {
             time_micros: self.clock.now_micros(),
             source: self.source.clone(),
             stage: failed.stage,
             code: failed.code,
             message: failed.message,
+            part: (!is_decoded).then_some(failed.part),
             origin,
             bytes,
             sinks: failed.sinks,
@@ -126,7 +130,7 @@ impl RejectRow for EdgeReject {
         let describe = &self.describe;
         let mut record = || {
             let (origin, mut bytes) = lineage.map_or_else(Default::default, |lineage| lineage.record(0));
-            if bytes.is_empty() {
+            if bytes.is_empty() && origin.message.is_none() {
                 bytes = describe(batch);
             }
             (origin, bytes)
@@ -135,6 +139,7 @@ impl RejectRow for EdgeReject {
             stage: Stage::Evaluate,
             code: error.code,
             message: error.message,
+            part: RecordPart::Value,
             record: &mut record,
             sinks: self.sinks.clone(),
         };

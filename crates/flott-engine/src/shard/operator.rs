@@ -17,7 +17,7 @@ use std::{
 };
 
 use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::RecordBatch};
-use flott_connector::{Origin, Stage};
+use flott_connector::{Origin, RecordPart, Stage};
 use flott_operators::{Operator, Output, Replayed, Rows};
 use flott_state::{OperatorSnapshot, OperatorState};
 use flott_types::{
@@ -582,6 +582,7 @@ impl Outcasts {
                 stage: Stage::Late,
                 code: Code::LateRow,
                 message: format!("behind the watermark for every window of the {}", self.operator),
+                part: RecordPart::Value,
                 record: &mut || self.record(&row),
                 sinks: Vec::new(),
             })?;
@@ -607,6 +608,7 @@ impl Outcasts {
                 stage: Stage::Evaluate,
                 code: Code::EvaluationFailed,
                 message: message.to_string(),
+                part: RecordPart::Value,
                 record: &mut || self.record(&row),
                 sinks: Vec::new(),
             };

@@ -2,7 +2,8 @@
 //! from, and its bytes (`'late-rows' = 'dead-letter'`).
 //!
 //! ```text
-//!   │ offset: 8 bytes │ length of the split's name: 4 │ name │ record │
+//!   │ offset: 8 bytes │ length of the split's name: 4 │ name │ (change: 5) │ (what came with a message) │ record │
+//!                       its first two bits: whether there is what stands in brackets
 //! ```
 
 use std::sync::Arc;
@@ -11,12 +12,17 @@ use arrow::{
     array::{Array, ArrayRef, BinaryArray, BinaryBuilder},
     record_batch::RecordBatch,
 };
-use flott_connector::Origin;
+use flott_connector::{Change, MessageParts, Origin};
+use flott_types::RowKind;
 
 use crate::lineage::Lineage;
 
 /// The column's name.
 pub const NAME: &str = "$origin";
+/// In the length of the name: the record is a message.
+const MESSAGE: u32 = 1 << 31;
+/// In the length of the name: one of the record's changes.
+const CHANGE: u32 = 1 << 30;
 
 /// The column for rows decoded from a chunk.
 pub fn column(lineage: Lineage<'_>, rows: usize) -> ArrayRef {
@@ -27,8 +33,18 @@ pub fn column(lineage: Lineage<'_>, rows: usize) -> ArrayRef {
         value.clear();
         value.extend_from_slice(&origin.offset.to_le_bytes());
         let name = origin.split.as_bytes();
-        value.extend_from_slice(&u32::try_from(name.len()).unwrap_or(u32::MAX).to_le_bytes());
+        let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
+        let message = if origin.message.is_some() { MESSAGE } else { 0 };
+        let change = if origin.change.is_some() { CHANGE } else { 0 };
+        value.extend_from_slice(&(length | message | change).to_le_bytes());
         value.extend_from_slice(name);
+        if let Some(Change { kind, number }) = origin.change {
+            value.extend_from_slice(&kind.number().to_le_bytes());
+            value.extend_from_slice(&number.to_le_bytes());
+        }
+        if let Some(parts) = &origin.message {
+            parts.write(&mut value);
+        }
         value.extend_from_slice(&record);
         out.append_value(&value);
     }
@@ -44,7 +60,21 @@ pub fn read(row: &RecordBatch) -> Option<(Origin, Vec<u8>)> {
     }
     let (offset, rest) = column.value(0).split_first_chunk::<8>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
-    let (name, record) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let length = u32::from_le_bytes(*length);
+    let (name, rest) = rest.split_at_checked((length & !(MESSAGE | CHANGE)) as usize)?;
     let split = String::from_utf8_lossy(name).into_owned();
-    Some((Origin { split, offset: u64::from_le_bytes(*offset) }, record.to_vec()))
+    let (change, rest) = match length & CHANGE {
+        0 => (None, rest),
+        _ => {
+            let ([kind], rest) = rest.split_first_chunk::<1>()?;
+            let (number, rest) = rest.split_first_chunk::<4>()?;
+            let kind = RowKind::of(i8::from_le_bytes([*kind]))?;
+            (Some(Change { kind, number: u32::from_le_bytes(*number) }), rest)
+        }
+    };
+    let (message, record) = match length & MESSAGE {
+        0 => (None, rest),
+        _ => MessageParts::read(rest).map(|(parts, record)| (Some(Box::new(parts)), record))?,
+    };
+    Some((Origin { split, offset: u64::from_le_bytes(*offset), message, change }, record.to_vec()))
 }

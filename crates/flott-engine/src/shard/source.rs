@@ -13,7 +13,7 @@ use arrow::{
     },
     record_batch::RecordBatch,
 };
-use flott_connector::{BufferPool, Chunk, Decoded, Decoder, Payload, Reject, Stage};
+use flott_connector::{BufferPool, Chunk, Decoded, Decoder, Payload, RecordPart, Reject, Stage};
 use flott_expr::{EvalContext, Program};
 use flott_plan::SourceWatermark;
 use flott_types::{Code, Diagnostic, Result};
@@ -28,6 +28,7 @@ use crate::{
     lineage::{Lineage, record_of},
     progress::ChunkTime,
     queue::ChunkQueue,
+    replay,
     sink::SinkTask,
 };
 
@@ -106,7 +107,10 @@ impl SourceTask {
     ) -> Result<()> {
         let mut time = ChunkTime { split: chunk.time, watermark: None };
         let Self { decoder, policy, edges, index, time: event_time, queue, .. } = self;
-        let mut take = |decoded: Decoded| {
+        let mut take = |mut decoded: Decoded| {
+            if let Payload::Records(letters) = &chunk.payload {
+                decoded = replay::meant(decoded, letters)?;
+            }
             count(*index, &decoded, edges, to);
             for reject in &decoded.rejected {
                 reject_record(&chunk, reject, policy, edges, to)?;
@@ -201,6 +205,7 @@ fn reject_record(
         stage,
         code: reject.code,
         message: reject.message.clone(),
+        part: reject.part,
         record: &mut || record_of(chunk, &reject.record),
         sinks,
     };
@@ -258,9 +263,11 @@ impl EventTime {
                     stage: Stage::Late,
                     code: Code::RowAhead,
                     message: "its time lies further ahead than 'scan.watermark.max-ahead'".into(),
+                    part: RecordPart::Value,
                     record: &mut || {
                         let (origin, bytes) = part.lineage.record(row);
-                        (origin, if bytes.is_empty() { describe() } else { bytes })
+                        let is_row = bytes.is_empty() && origin.message.is_none();
+                        (origin, if is_row { describe() } else { bytes })
                     },
                     sinks: Vec::new(),
                 })?;

@@ -14,7 +14,7 @@ use arrow::{
     record_batch::{RecordBatch, RecordBatchOptions},
 };
 use flott_connector::{
-    Chunk, Decoded, Decoder, ExtraColumn, FormatRequest, Payload, Reject, ScanRequest, Slices,
+    Chunk, Decoded, Decoder, ExtraColumn, FormatRequest, Payload, RecordPart, Reject, ScanRequest, Slices,
 };
 use flott_expr::{EvalContext, Program};
 use flott_schema_registry::{Registry, Settings};
@@ -223,7 +223,7 @@ impl Building {
 
     #[cold]
     pub fn reject(&mut self, record: Range<u32>, message: String) {
-        self.rejected.push(Reject { record, code: Code::DecodeFailed, message });
+        self.rejected.push(Reject { record, code: Code::DecodeFailed, message, part: RecordPart::Value });
     }
 
     /// The record at this place is bad: takes away what it left.
@@ -293,7 +293,12 @@ impl Building {
         let place = |record: usize| places.get(record).cloned().unwrap_or(0..0);
         self.rows = opened.records.iter().map(|record| place(*record)).collect();
         for (record, message) in opened.bad {
-            self.rejected.push(Reject { record: place(record), code: Code::DecodeFailed, message });
+            self.rejected.push(Reject {
+                record: place(record),
+                code: Code::DecodeFailed,
+                message,
+                part: RecordPart::Value,
+            });
         }
         self.rejected.sort_by_key(|reject| reject.record.start);
         Ok(opened.kinds)

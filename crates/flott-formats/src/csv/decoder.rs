@@ -19,7 +19,9 @@ use arrow::{
     error::ArrowError,
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use flott_connector::{Chunk, Decoded, Decoder, ExtraColumn, Payload, Reject, ScanRequest, Slices};
+use flott_connector::{
+    Chunk, Decoded, Decoder, ExtraColumn, Payload, RecordPart, Reject, ScanRequest, Slices,
+};
 use flott_expr::{EvalContext, Program};
 use flott_types::{Code, DataType, Diagnostic, Field, Result, Schema};
 
@@ -205,7 +207,12 @@ impl CsvDecoder {
                 continue;
             }
             let message = trouble_message(*trouble, self.scan.columns());
-            self.pending.rejected.push(Reject { record: place(row), code: Code::DecodeFailed, message });
+            self.pending.rejected.push(Reject {
+                record: place(row),
+                code: Code::DecodeFailed,
+                message,
+                part: RecordPart::Value,
+            });
         }
     }
 
@@ -227,7 +234,7 @@ impl CsvDecoder {
             for (row, _, message) in faults {
                 keep.set_bit(row as usize, false);
                 let record = kept.get(row as usize).cloned().unwrap_or_default();
-                rejected.push(Reject { record, code: Code::DecodeFailed, message });
+                rejected.push(Reject { record, code: Code::DecodeFailed, message, part: RecordPart::Value });
             }
             let keep = keep.finish();
             kept = keep.set_indices().filter_map(|row| kept.get(row).cloned()).collect();

@@ -11,7 +11,7 @@
 //! A message is one record: a line break may end it, text behind that is refused, and so is a message
 //! without anything in it, or with comments alone.
 
-use flott_connector::{Reject, Slices};
+use flott_connector::{RecordPart, Reject, Slices};
 use flott_types::{Code, Result};
 
 use super::{
@@ -133,7 +133,12 @@ impl CsvDecoder {
         if self.settings.ignore_errors {
             self.pending.skipped += 1;
         } else {
-            self.pending.rejected.push(Reject { record: number..number, code, message: what.to_string() });
+            self.pending.rejected.push(Reject {
+                record: number..number,
+                code,
+                message: what.to_string(),
+                part: RecordPart::Value,
+            });
         }
     }
 }

@@ -23,7 +23,9 @@ use arrow::{
     datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type},
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use flott_connector::{Chunk, Decoded, Decoder, ExtraColumn, Payload, Reject, ScanRequest, Slices};
+use flott_connector::{
+    Chunk, Decoded, Decoder, ExtraColumn, Payload, RecordPart, Reject, ScanRequest, Slices,
+};
 use flott_expr::{EvalContext, Program};
 use flott_types::{Code, Diagnostic, Result};
 
@@ -162,7 +164,7 @@ impl<R: Records> JsonDecoder<R> {
             self.skipped += 1;
         } else {
             let record = place(text, at, end, number);
-            self.rejected.push(Reject { record, code: Code::DecodeFailed, message });
+            self.rejected.push(Reject { record, code: Code::DecodeFailed, message, part: RecordPart::Value });
         }
         end + 1
     }
@@ -182,7 +184,12 @@ impl<R: Records> JsonDecoder<R> {
             Err(error) => {
                 let message = format!("invalid UTF-8 at byte {} of the record", error.valid_up_to());
                 let record = place(text, at, end, number);
-                self.rejected.push(Reject { record, code: Code::DecodeFailed, message });
+                self.rejected.push(Reject {
+                    record,
+                    code: Code::DecodeFailed,
+                    message,
+                    part: RecordPart::Value,
+                });
                 end + 1
             }
         }
@@ -260,7 +267,7 @@ impl<R: Records> JsonDecoder<R> {
                 Some(_) if self.skip_malformed => self.skipped += 1,
                 Some((_, message)) => {
                     let (code, message) = (Code::DecodeFailed, message.clone());
-                    self.rejected.push(Reject { record, code, message });
+                    self.rejected.push(Reject { record, code, message, part: RecordPart::Value });
                 }
             }
         }
@@ -475,7 +482,7 @@ impl<R: Records> JsonDecoder<R> {
             self.rows.truncate(rows);
             let message = "malformed JSON: more text behind the object".to_string();
             let record = number..number;
-            self.rejected.push(Reject { record, code: Code::DecodeFailed, message });
+            self.rejected.push(Reject { record, code: Code::DecodeFailed, message, part: RecordPart::Value });
         }
     }
 }

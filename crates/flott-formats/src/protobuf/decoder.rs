@@ -13,7 +13,9 @@ use arrow::{
     datatypes::SchemaRef,
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use flott_connector::{Chunk, Decoded, Decoder, ExtraColumn, Payload, Reject, ScanRequest, Slices};
+use flott_connector::{
+    Chunk, Decoded, Decoder, ExtraColumn, Payload, RecordPart, Reject, ScanRequest, Slices,
+};
 use flott_expr::{EvalContext, Program};
 use flott_types::{Code, Result};
 
@@ -106,7 +108,12 @@ impl<R: Readers> ProtobufDecoder<R> {
     fn record(&mut self, message: &[u8], number: u32) -> Result<()> {
         if i32::try_from(message.len()).is_err() {
             let what = "a message is larger than 2 GiB".to_string();
-            self.rejected.push(Reject { record: number..number, code: Code::RecordTooLarge, message: what });
+            self.rejected.push(Reject {
+                record: number..number,
+                code: Code::RecordTooLarge,
+                message: what,
+                part: RecordPart::Value,
+            });
             return Ok(());
         }
         match self.readers.read(message, &mut self.columns, &mut self.pieces)? {
@@ -127,7 +134,12 @@ impl<R: Readers> ProtobufDecoder<R> {
             self.skipped += 1;
         } else {
             let message = fail.message();
-            self.rejected.push(Reject { record: number..number, code: Code::DecodeFailed, message });
+            self.rejected.push(Reject {
+                record: number..number,
+                code: Code::DecodeFailed,
+                message,
+                part: RecordPart::Value,
+            });
         }
     }
 

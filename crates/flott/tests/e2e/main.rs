@@ -11,6 +11,7 @@
 //!   changelogs     rows that change: read, written, refused; retractions of rows never seen
 //!   checkpoints    a job goes on after a stop, a kill, a full disk, damage
 //!   kafka_source   messages, keys, offsets, on a real broker
+//!   kafka_letters  dead letters of messages, and their replay
 //!   kills          kill -9 at any moment: nothing lost, nothing doubled
 //!   standby        two processes, one job: who runs it, who takes over, who is shut out
 //!   event_time     clocks that go back, rows from the future, late rows, silence, crowds
@@ -33,6 +34,7 @@ mod event_time;
 mod files;
 mod flights;
 mod formats;
+mod kafka_letters;
 mod kafka_sink;
 mod kafka_source;
 mod kills;

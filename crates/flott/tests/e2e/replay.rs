@@ -88,6 +88,31 @@ fn a_letter_goes_only_to_the_sinks_that_missed_it() {
 }
 
 #[test]
+fn what_a_select_missed_is_replayed_by_a_select() {
+    let lab = Lab::new();
+    lab.write("in.json", INPUT);
+    let select = |number: &str| {
+        table("t", "a INT, s STRING", "in.json", "json", &[]) + &format!("SELECT a, {number} AS n FROM t")
+    };
+    assert_eq!(lab.query(&select("CAST(s AS INT)")), ["1,1", "3,3"]);
+    assert!(lab.letters().iter().all(|letter| letter.sinks == ["result"]));
+    let insert = table("t", "a INT, s STRING", "in.json", "json", &[])
+        + &table("out", "a INT", "out", "json", &[])
+        + "INSERT INTO out SELECT a FROM t";
+    let replay = |sql: &str| {
+        lab.flott.run(["dlq", "replay", "flott-dlq/flott", "--quiet", "--output", "csv", "-e", sql]).unwrap()
+    };
+    let refused = replay(&insert);
+    assert_eq!(refused.status, Some(1));
+    let why =
+        "the rows of a SELECT are missing, and no SELECT of the script reads 't': 2 dead letters were not";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    let replayed = replay(&select("TRY_CAST(s AS INT)"));
+    assert_eq!((replayed.status, replayed.stdout.as_str()), (Some(0), "a,n\n2,\n"), "{}", replayed.stderr);
+    assert_eq!(lab.letters().len(), 1, "the broken one, again");
+}
+
+#[test]
 fn letters_that_arrived_are_not_replayed_again_when_others_fail() {
     let lab = Lab::new();
     lab.write("in.json", INPUT);
