@@ -103,7 +103,7 @@ pub(crate) enum Committed {
 pub(crate) trait Producer: Send + Sync {
     /// A new ledger. They are few, and live as long as the producer.
     fn ledger(&self) -> LedgerId;
-    /// Whether nothing of it is under way.
+    /// Whether nothing of it is under way; of a producer of transactions, whether nothing at all is.
     fn is_settled(&self, ledger: LedgerId) -> bool;
     /// Tells of a topic. No I/O.
     fn topic(&self, name: &str) -> Result<TopicId>;

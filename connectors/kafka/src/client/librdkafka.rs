@@ -49,6 +49,8 @@ use crate::{context::Context, options::client::ClientSettings};
 const BATCH: usize = 512;
 /// How long the thread that takes deliveries waits for one.
 const POLL_WAIT: Duration = Duration::from_millis(50);
+/// Ledgers of such a producer aren't looked at.
+const REPORTS_ONLY_FAILURES: &str = "delivery.report.only.error";
 /// On unless the user says otherwise.
 const IDEMPOTENCE: &str = "enable.idempotence";
 /// Bytes of a key that a message about it shows.
@@ -261,6 +263,8 @@ impl Librdkafka {
         if make.transactional {
             let more = make.settings.get("debug").map(|it| format!(",{it}")).unwrap_or_default();
             config.set("debug", format!("eos{more}")).set_log_level(RDKafkaLogLevel::Debug);
+            // A report of each message costs as much as its encoding; the commit tells of all of them.
+            config.set(REPORTS_ONLY_FAILURES, "true");
         }
         let client: BaseProducer<Deliveries> =
             config.create_with_context(Deliveries::new(&make.settings, shared)).map_err(|error| {
@@ -472,6 +476,10 @@ impl Producer for Librdkafka {
         LedgerId(ledgers.len() - 1)
     }
     fn is_settled(&self, ledger: LedgerId) -> bool {
+        if self.make.transactional {
+            // Nobody writes what comes after the transaction before it is committed: nothing else is under way.
+            return self.client.in_flight_count() == 0;
+        }
         let mut settled = true;
         self.count(ledger, |it| settled = it.is_settled());
         settled
