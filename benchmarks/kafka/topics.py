@@ -1,7 +1,7 @@
 """Topics of the benchmark: made, filled, counted, summed up. Needs confluent-kafka from PyPI."""
 import hashlib, multiprocessing, os, subprocess, sys, tempfile, time
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 PARTITIONS = 2
@@ -43,8 +43,14 @@ class Broker:
         """One more than the last offset of each partition; committed: what a `read_committed` reader gets to."""
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
         asked = {TopicPartition(topic, it): OffsetSpec.latest() for it in range(PARTITIONS)}
-        found = self.admin.list_offsets(asked, isolation_level=level, request_timeout=20)
-        return [it.result().offset for it in found.values()]
+        for patience in reversed(range(100)):
+            found = self.admin.list_offsets(asked, isolation_level=level, request_timeout=20)
+            try:
+                return [it.result().offset for it in found.values()]
+            except KafkaException:  # A topic just made has no leaders yet.
+                if not patience:
+                    raise
+                time.sleep(0.1)
 
     def rows(self, topic):
         return sum(self.ends(topic))
