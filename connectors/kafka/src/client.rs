@@ -14,6 +14,7 @@
 pub(crate) mod admin;
 pub(crate) mod failure;
 pub(crate) mod librdkafka;
+pub(crate) mod patience;
 pub(crate) mod tokens;
 
 use std::{
@@ -25,6 +26,7 @@ use flott_connector::{Header, Slices};
 use flott_types::{Diagnostic, Result};
 
 pub(crate) use failure::{Failure, Kind};
+pub(crate) use patience::Patience;
 
 /// Messages of one ledger that nobody has confirmed or refused yet.
 #[derive(Debug, Default)]
@@ -117,11 +119,11 @@ pub(crate) trait Producer: Send + Sync {
     /// What became of a message that wasn't delivered, or of the producer.
     fn failure(&self) -> Option<Box<Diagnostic>>;
     /// Ends what older producers of the transactional id have left behind, and keeps them out.
-    fn init_transactions(&self, wait: Duration) -> Result<(), Failure>;
+    fn init_transactions(&self, patience: &Patience) -> Result<(), Failure>;
     /// Begins a transaction. No I/O.
     fn begin(&self) -> Result<(), Failure>;
-    /// Commits it.
-    fn commit(&self, wait: Duration) -> Result<Committed, Failure>;
+    /// Commits it. When patience is over the commit may be under way still.
+    fn commit(&self, patience: &Patience) -> Result<Committed, Failure>;
     /// Aborts it.
     fn abort(&self, wait: Duration) -> Result<(), Failure>;
 }

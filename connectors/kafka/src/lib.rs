@@ -18,8 +18,8 @@ mod source;
 use std::sync::Arc;
 
 use flott_connector::{
-    Changelog, Connector, Decider, DeciderRequest, Doubt, FormatUse, OptionDef, Registry, Role, ScanRequest,
-    Sink, SinkGuarantee, SinkRequest, Source, TableDescription,
+    Changelog, Connector, Decider, DeciderRequest, Doubt, FormatUse, OptionDef, Registry, Resumes, Role,
+    ScanRequest, Sink, SinkGuarantee, SinkRequest, Source, TableDescription,
 };
 use flott_types::{Diagnostic, Options, Result};
 
@@ -84,6 +84,15 @@ impl Connector for KafkaConnector {
     fn transaction(&self, table: &TableDescription) -> String {
         sink::settings::transaction(table)
     }
+    fn token_place(&self, table: &TableDescription) -> String {
+        sink::settings::token_place(table)
+    }
+    fn place(&self, table: &TableDescription, _: Role) -> String {
+        options::scan::place(&table.options)
+    }
+    fn resumes(&self, table: &TableDescription, position: &serde_json::Value) -> Resumes {
+        source::resumes(table, self.upsert, position)
+    }
     fn doubts(&self, table: &TableDescription, role: Role, job_options: &Options) -> Vec<Doubt> {
         match role {
             Role::Source => source::doubts::of(table),
@@ -95,6 +104,9 @@ impl Connector for KafkaConnector {
     }
     fn decider(&self, tables: &[&TableDescription], request: &DeciderRequest) -> Result<Arc<dyn Decider>> {
         sink::decider(tables, request)
+    }
+    fn validate_source(&self, table: &TableDescription) -> Result<()> {
+        options::scan::check_group(table, self.upsert)
     }
     fn validate_sink(&self, table: &TableDescription) -> Result<()> {
         sink::validate(table)

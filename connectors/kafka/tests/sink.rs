@@ -9,15 +9,18 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use flott_connector::{
-    ColumnKind, Connector, Decider, DeciderRequest, Registry, Sink, SinkRequest, SystemClock, TableColumn,
-    TableDescription, conformance::deciding::DecidingSink, disk::LocalDisk,
+    Clock, ColumnKind, Connector, Decider, DeciderRequest, LastCommit, Outcome, Registry, Sink, SinkRequest,
+    StopSignal, SystemClock, TableColumn, TableDescription, conformance::deciding::DecidingSink,
+    disk::LocalDisk,
 };
 use flott_expr::EvalContext;
 use flott_testkit::{
     need,
     services::{
-        self,
+        self, Broker, Proxy,
+        proxy::Moment,
         secured::{CLIENT, PASSWORD, SECRET, Secured, USER},
+        wire::Request,
     },
 };
 use flott_types::{DataType, Options, Result, Span};
@@ -97,19 +100,26 @@ fn visible(bootstrap: &str, topic: &str) -> Vec<String> {
     rows
 }
 
+/// What decides the epochs of a job that writes this table.
+fn decider(table: &TableDescription, stop: &StopSignal) -> Arc<dyn Decider> {
+    let request = DeciderRequest {
+        job_options: Options::new(),
+        pipeline_name: "conformance".into(),
+        run_id: "r".into(),
+        checkpoints: true,
+        interval: Duration::from_secs(1),
+        clock: Arc::new(SystemClock::new()),
+        stop: stop.clone(),
+    };
+    connector().decider(&[table], &request).unwrap()
+}
+
 /// What every deciding sink holds to. `plain` is where readers ask, without proof.
 fn check(bootstrap: &str, plain: &str, topic: &str, client: &[(&str, &str)]) {
     let own = [("sink.delivery-guarantee", "exactly-once"), ("sink.transactional-id-prefix", topic)];
     let table = table(bootstrap, topic, &[&own[..], client].concat());
     let open = || {
-        let decider_request = DeciderRequest {
-            job_options: Options::new(),
-            pipeline_name: "conformance".into(),
-            run_id: "r".into(),
-            checkpoints: true,
-            clock: Arc::new(SystemClock::new()),
-        };
-        let decider = connector().decider(&[&table], &decider_request)?;
+        let decider = decider(&table, &StopSignal::new());
         let (shared, table) = (decider.clone(), table.clone());
         let sink: Box<dyn Fn() -> Result<Arc<dyn Sink>>> =
             Box::new(move || connector().sink(&table, &request(Some(shared.clone())), &registry()));
@@ -188,4 +198,84 @@ fn holds_to_it_with_a_certificate() {
         ("properties.ssl.keystore.key", &key),
     ];
     check_secured(secured, &secured.mutual_tls(), "by-certificate", &client);
+}
+
+fn exactly_once(bootstrap: &str, topic: &str, more: &[(&str, &str)]) -> TableDescription {
+    let own = [("sink.delivery-guarantee", "exactly-once"), ("sink.transactional-id-prefix", topic)];
+    table(bootstrap, topic, &[&own[..], more].concat())
+}
+
+#[test]
+fn who_only_looks_fences_nobody() {
+    let kafka = need!(services::kafka());
+    kafka.create_topic("looked-at", 1).unwrap();
+    let table = exactly_once(kafka.bootstrap(), "looked-at", &[("sink.token-topic", "looked-at-tokens")]);
+    let (one, other) = (decider(&table, &StopSignal::new()), decider(&table, &StopSignal::new()));
+    assert_eq!(other.look().unwrap(), None, "there is no topic of tokens yet");
+    one.is_of("me");
+    one.fence().unwrap();
+    assert!(matches!(one.commit(3, 1).unwrap(), Outcome::Committed));
+    let last = |number| Some(LastCommit { number, owner: Some("me".into()) });
+    assert_eq!(other.look().unwrap(), last(3));
+    assert!(matches!(one.commit(5, 2).unwrap(), Outcome::Committed));
+    assert_eq!(other.look().unwrap(), last(5));
+    other.is_of("you");
+    other.fence().unwrap();
+    assert_eq!((other.token().unwrap(), other.owner()), (Some(5), Some("me".into())));
+    assert!(matches!(one.commit(6, 3).unwrap(), Outcome::Fenced(_)));
+}
+
+/// What becomes of a commit when the brokers fall silent at this moment, and how long that takes to say. `end` ends the
+/// silence; the token that the next one finds.
+fn silenced(
+    moment: Moment,
+    more: &[(&str, &str)],
+    stops: bool,
+    end: &dyn Fn(&Proxy),
+) -> (Duration, Option<u64>) {
+    let proxy = Proxy::start().unwrap();
+    let broker = Broker::behind(&proxy).unwrap();
+    broker.create_topic("silenced", 1).unwrap();
+    let table = exactly_once(broker.bootstrap(), "silenced", more);
+    let (stop, clock) = (StopSignal::new(), SystemClock::new());
+    let first = decider(&table, &stop);
+    first.fence().unwrap();
+    assert!(matches!(first.commit(3, 1).unwrap(), Outcome::Committed));
+    proxy.silent_at(moment);
+    let began = clock.monotonic();
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            assert!(proxy.wait_for_silence(Duration::from_secs(20)));
+            if stops {
+                stop.stop();
+            }
+        });
+        first.commit(7, 2).unwrap()
+    });
+    let took = clock.monotonic() - began;
+    assert!(matches!(outcome, Outcome::Uncertain(_)), "{outcome:?}");
+    assert!(first.commit(8, 3).is_err(), "its producer is given up");
+    end(&proxy);
+    let next = decider(&table, &StopSignal::new());
+    next.fence().unwrap();
+    (took, next.token().unwrap())
+}
+
+#[test]
+fn a_commit_without_an_answer_is_uncertain_and_the_token_says_what_came_of_it() {
+    let _ = need!(services::kafka());
+    let end = Request::EndTransaction;
+    // The request never arrives.
+    let drops = |proxy: &Proxy| (proxy.drop_connections(), proxy.heal()).1;
+    let (took, token) = silenced(Moment::Before(end), &[], true, &drops);
+    assert_eq!(token, Some(3));
+    assert!(took < Duration::from_secs(15), "a stop ends the wait, but it took {took:?}");
+    // It has been done, and nobody said so.
+    let short = [("properties.max.block.ms", "2000")];
+    let (took, token) = silenced(Moment::BeforeAnswer(end), &short, false, &drops);
+    assert_eq!(token, Some(7));
+    assert!(took < Duration::from_secs(10), "'max.block.ms' ends the wait, but it took {took:?}");
+    // It arrives late, before the next one's fence or behind it.
+    let (_, token) = silenced(Moment::Before(end), &short, false, &Proxy::heal);
+    assert!(token == Some(3) || token == Some(7), "{token:?}");
 }

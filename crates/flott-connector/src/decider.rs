@@ -1,7 +1,7 @@
 //! Sinks whose commit decides: a transaction that can't be committed again after a crash (Kafka's).
 //!
 //! ```text
-//!   start:   claim ─► fence ─► token ─► decide what the job goes on from
+//!   start:   look ─► claim ─► fence ─► token ─► decide what the job goes on from
 //!   epoch:   rows go into the open transaction ─► all shards prepared ─► manifest n, pending
 //!            ─► commit(n): token n and the rows become visible together ─► repeatable commits ─► confirmed
 //!                  ├─ Committed   the next epoch's transaction is open
@@ -21,11 +21,11 @@
 //!   [`Decider::goes_on`] says that its checkpoint failed and its rows are decided with a later one.
 //!   Epochs rise, so a number does: rows behind `prepare(n)` may go as soon as it is above n.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use flott_types::{Diagnostic, Options, Result};
 
-use crate::Clock;
+use crate::{Clock, StopSignal};
 
 /// What a decider gets from the job.
 #[derive(Clone)]
@@ -37,10 +37,23 @@ pub struct DeciderRequest {
     /// With checkpoints every epoch is a transaction; without, the whole run is one: it has no token, and
     /// keeps away from that of a job with checkpoints.
     pub checkpoints: bool,
+    /// How far checkpoints are apart, if there are any.
+    pub interval: Duration,
     /// Differs for every run.
     pub run_id: String,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The run is to stop: nobody waits long for an answer any more.
+    pub stop: StopSignal,
+}
+
+/// The token of the last commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastCommit {
+    /// The number of its epoch, 0 before the first one.
+    pub number: u64,
+    /// Whose checkpoints that is a number of, as [`Decider::is_of`] was told. Older tokens don't say.
+    pub owner: Option<String>,
 }
 
 /// What became of a commit.
@@ -56,6 +69,23 @@ pub enum Outcome {
 
 /// Decides epochs. Everything but `goes_on` may block; called outside shards.
 pub trait Decider: Send + Sync {
+    /// The last commit that can be seen without fencing anybody; none: there is none, or it can't be told. It may
+    /// be an older one than the last: good for seeing that somebody else commits here, never for deciding what to
+    /// go on from.
+    ///
+    /// # Errors
+    /// `BrokerUnreachable`, `AccessDenied`
+    fn look(&self) -> Result<Option<LastCommit>> {
+        Ok(None)
+    }
+    /// Whose checkpoints tokens belong to from here on. Told before `fence`.
+    fn is_of(&self, owner: &str) {
+        let _ = owner;
+    }
+    /// Whose checkpoint [`Decider::token`] is of, if it says so.
+    fn owner(&self) -> Option<String> {
+        None
+    }
     /// Ends what older producers have left behind and keeps them out, begins the first transaction.
     ///
     /// # Errors

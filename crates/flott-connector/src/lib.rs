@@ -35,7 +35,7 @@ pub mod source;
 
 pub use clock::{Clock, ManualClock, StopSignal, SystemClock};
 pub use dead_letter::{DeadLetter, DeadLetterQueue, LetterCommitter, Stage};
-pub use decider::{Decider, DeciderRequest, Outcome};
+pub use decider::{Decider, DeciderRequest, LastCommit, Outcome};
 pub use disk::{Disk, DiskEntry, DiskFile, LocalDisk};
 pub use epoch_name::EpochName;
 pub use flott_types::{ColumnKind, TableColumn, TableDescription};
@@ -44,7 +44,7 @@ pub use full_cache::{CacheSettings, FullCache, ReloadFailure};
 pub use lookup::{Answer, Found, LookupClient, LookupRequest, LookupRetry, LookupStatus, LookupTable, Wake};
 pub use messages::{Header, MessageParts, Messages, Slices, TimestampType};
 pub use option::{OptionDef, OptionKind};
-pub use registry::{Changelog, Connector, Doubt, FormatUse, Registry, Role, Weight};
+pub use registry::{Changelog, Connector, Doubt, FormatUse, Registry, Resumes, Role, Weight};
 pub use sink::{Committable, Committer, Sink, SinkGuarantee, SinkRequest, SinkWriter, WriterFigures};
 pub use source::{
     Blocks, BufferPool, Change, Chunk, Decoded, Decoder, Idleness, OnError, Origin, Payload, ReadContext,

@@ -125,6 +125,23 @@ pub trait Connector: Send + Sync {
     fn transaction(&self, table: &TableDescription) -> String {
         table.options.get("connector").unwrap_or_default().to_string()
     }
+    /// Of such a table: what its token goes by, in words. A checkpoint can be gone on from only where its token is.
+    /// Looks at nothing outside the options.
+    fn token_place(&self, table: &TableDescription) -> String {
+        self.transaction(table)
+    }
+    /// Where the table is, in words without the connector's name; empty: that can't be said, or not compared. A
+    /// checkpoint goes on with a table only where it was. Looks at nothing outside the options.
+    fn place(&self, table: &TableDescription, role: Role) -> String {
+        let _ = role;
+        table.options.get("path").unwrap_or_default().to_string()
+    }
+    /// Whether the table can be read on from a [position](crate::SourceReader::position) of a checkpoint. Looks at
+    /// nothing outside the options.
+    fn resumes(&self, table: &TableDescription, position: &serde_json::Value) -> Resumes {
+        let _ = (table, position);
+        Resumes::WhereItIs
+    }
     /// What weakens the promise of a pipeline that reads (or writes) this table, by its options and the job's.
     /// Looks at nothing outside.
     fn doubts(&self, table: &TableDescription, role: Role, job_options: &Options) -> Vec<Doubt> {
@@ -169,6 +186,14 @@ pub trait Connector: Send + Sync {
     }
     /// Looks at the script only. Every problem is reported.
     fn validate(&self, table: &TableDescription, registry: &Registry, errors: &mut Vec<Box<Diagnostic>>);
+    /// Looks at the script only: whether the table can be read, for tables that are.
+    ///
+    /// # Errors
+    /// `InvalidOption`, `MissingOption`
+    fn validate_source(&self, table: &TableDescription) -> Result<()> {
+        let _ = table;
+        Ok(())
+    }
     /// Looks at the script only: whether the table can be written, for tables that are.
     ///
     /// # Errors
@@ -215,6 +240,17 @@ pub trait Connector: Send + Sync {
     /// `UnsupportedUse` if tables can't be written.
     fn sink(&self, table: &TableDescription, job: &SinkRequest, registry: &Registry)
     -> Result<Arc<dyn Sink>>;
+}
+
+/// Whether a table is still the one that a checkpoint has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resumes {
+    /// If its [place](Connector::place) is the same.
+    WhereItIs,
+    /// It is.
+    Yes,
+    /// It isn't, and why.
+    No(String),
 }
 
 /// All connectors and formats of this binary.

@@ -188,9 +188,40 @@ pub struct SinkSummary {
     /// the run, and the next run writes it again. Absent: all of them, or nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<u64>,
+    /// Of a run that failed: how many beside those readers may see, or will: the answer to their commit never came.
+    /// The next run finds out, and neither loses nor doubles one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub uncertain: u64,
     /// Those by what they do, unless all are new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<ChangeCounts>,
+}
+
+/// What is known of what readers see of the rows behind the last checkpoint, should the run fail now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Seen {
+    /// None of them.
+    #[default]
+    Known,
+    /// The commit that decides has had no answer: all of a deciding sink's or none, none of the others'.
+    Perhaps,
+    /// They are decided, and are being made visible: all of a deciding sink's, some of the others'.
+    Decided,
+}
+
+impl SinkSummary {
+    /// Of a run that failed: what readers see. `sure`: rows up to the last checkpoint; `at_stake`: up to the one that
+    /// was being published.
+    pub(crate) fn is_seen(&mut self, decides: bool, seen: Seen, sure: u64, at_stake: u64) {
+        let (published, uncertain) = match (seen, decides) {
+            (Seen::Known, _) | (Seen::Perhaps, false) => (sure, 0),
+            (Seen::Perhaps, true) => (sure, at_stake.saturating_sub(sure)),
+            (Seen::Decided, true) => (at_stake, 0),
+            (Seen::Decided, false) => return,
+        };
+        self.uncertain = uncertain;
+        self.published = Some(published).filter(|it| *it < self.written);
+    }
 }
 
 /// Rows by what they do.
@@ -215,7 +246,13 @@ impl SinkSummary {
         let changed = updates_before + updates_after + deletes;
         let inserts = written.saturating_sub(changed);
         let changes = ChangeCounts { inserts, updates_before, updates_after, deletes };
-        Self { name: name.to_string(), written, published: None, changes: (changed > 0).then_some(changes) }
+        Self {
+            name: name.to_string(),
+            written,
+            published: None,
+            uncertain: 0,
+            changes: (changed > 0).then_some(changes),
+        }
     }
 }
 

@@ -20,7 +20,9 @@ use flott_state::{Check, Storage};
 use flott_types::{Code, Diagnostic, Options, Result};
 
 use crate::{
-    accounting::{Counters, EdgeCounters, LookupSummary, SinkCounters, SourceCounters, Status, Summary},
+    accounting::{
+        Counters, EdgeCounters, LookupSummary, Seen, SinkCounters, SourceCounters, Status, Summary,
+    },
     activity::{Activity, Identity},
     checkpoint::{Checkpointing, Coordinator},
     replay::Replay,
@@ -140,8 +142,8 @@ pub(crate) struct Run<J> {
     pub decider: Option<Arc<dyn Decider>>,
     /// Operators that have their state back.
     pub restored: Restored,
-    /// Without checkpoints: rows are being published, so that a part of them may be.
-    pub publishing: bool,
+    /// Without checkpoints: how far publishing has come.
+    pub seen: Seen,
     /// The run was stopped, and what was under way took too long: what is said of that.
     pub gave_up: Option<String>,
 }
@@ -180,7 +182,7 @@ impl<J: Deref<Target = Job>> Run<J> {
             Arc::new(Counters { activity: Arc::new(Activity::of(&topology, shards)), ..counters(&topology) });
         let checkpointing = job.settings.checkpointing.as_ref();
         let checkpointing = checkpointing.filter(|_| job.replay.is_none() && job.collect.is_none());
-        let decider = decider(&job, &topology, checkpointing.is_some())?;
+        let decider = decider(&job, checkpointing)?;
         let coordinator = match checkpointing {
             Some(settings) => Some(
                 Coordinator::start(settings, &job, &topology, decider.clone(), check)?
@@ -212,7 +214,7 @@ impl<J: Deref<Target = Job>> Run<J> {
             coordinator,
             decider,
             restored,
-            publishing: false,
+            seen: Seen::Known,
             gave_up: None,
         };
         run.build_sources()?;
@@ -340,24 +342,59 @@ impl<J: Deref<Target = Job>> Run<J> {
 }
 
 /// What decides the epochs of the job's deciding sinks, if it has any.
-fn decider(job: &Job, topology: &Topology, checkpoints: bool) -> Result<Option<Arc<dyn Decider>>> {
+fn decider(job: &Job, checkpointing: Option<&Checkpointing>) -> Result<Option<Arc<dyn Decider>>> {
+    let request = DeciderRequest {
+        job_options: job.settings.options.clone(),
+        // Each pipeline of a script has checkpoints of its own, so it needs a token of its own.
+        pipeline_name: checkpointing.map_or(&job.settings.pipeline_name, |it| &it.job).clone(),
+        checkpoints: checkpointing.is_some(),
+        interval: checkpointing.map_or(Duration::ZERO, |it| it.interval),
+        run_id: job.settings.run_id.clone(),
+        clock: job.clock.clone(),
+        stop: job.stop.clone(),
+    };
+    decider_of(&job.plan, &job.registry, &request)
+}
+
+fn decider_of(
+    plan: &StreamPlan,
+    registry: &Registry,
+    request: &DeciderRequest,
+) -> Result<Option<Arc<dyn Decider>>> {
     let mut tables = Vec::new();
-    for (_, node) in &topology.sinks {
+    for (_, node) in plan.sinks() {
         if let SinkTarget::Table(table) = &node.target
-            && job.registry.connector_of(table)?.sink_guarantee(table) == SinkGuarantee::Deciding
+            && registry.connector_of(table)?.sink_guarantee(table) == SinkGuarantee::Deciding
         {
             tables.push(table);
         }
     }
     let Some(first) = tables.first() else { return Ok(None) };
+    registry.connector_of(first)?.decider(&tables, request).map(Some)
+}
+
+/// Whether what would decide the epochs of a plan's sinks can be had, as far as options say: what a run would say at
+/// its start.
+///
+/// # Errors
+/// `InvalidOption`, `UnsupportedUse`
+pub fn check_decider(
+    plan: &StreamPlan,
+    registry: &Registry,
+    options: &Options,
+    checkpointing: Option<&Checkpointing>,
+    clock: &Arc<dyn Clock>,
+) -> Result<()> {
     let request = DeciderRequest {
-        job_options: job.settings.options.clone(),
-        pipeline_name: job.settings.pipeline_name.clone(),
-        checkpoints,
-        run_id: job.settings.run_id.clone(),
-        clock: job.clock.clone(),
+        job_options: options.clone(),
+        pipeline_name: checkpointing.map(|it| it.job.clone()).unwrap_or_default(),
+        checkpoints: checkpointing.is_some(),
+        interval: checkpointing.map_or(Duration::ZERO, |it| it.interval),
+        run_id: String::new(),
+        clock: clock.clone(),
+        stop: StopSignal::new(),
     };
-    job.registry.connector_of(first)?.decider(&tables, &request).map(Some)
+    decider_of(plan, registry, &request).map(drop)
 }
 
 fn counters(topology: &Topology) -> Counters {

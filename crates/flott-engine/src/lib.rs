@@ -57,6 +57,6 @@ pub use accounting::{
 };
 pub use checkpoint::{CheckpointSummary, Checkpointing, Keeper, Resume, check_fits, upgrade};
 pub use flott_operators::MemoryBudget;
-pub use job::{Job, JobSettings, MiniBatch, StateSettings, run};
+pub use job::{Job, JobSettings, MiniBatch, StateSettings, check_decider, run};
 pub use replay::Replay;
 pub use restore::Warm;

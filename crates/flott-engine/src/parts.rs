@@ -19,7 +19,7 @@ use flott_plan::{Distribution, SinkTarget};
 use flott_types::{Code, Diagnostic, Result};
 
 use crate::{
-    accounting::{Status, Summary},
+    accounting::{Counts, Seen, Status, Summary},
     checkpoint::{Coordinator, Hands, Requests, Rounds},
     exchange::Wakers,
     failure::Failure,
@@ -283,14 +283,18 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
         if let Some(coordinator) = &mut self.coordinator {
             coordinator.last(prepared, drained, &mut parts.hands(), &self.job.stop)?;
         } else {
-            self.publishing = true;
             if let Some(decider) = &self.decider {
                 // The only transaction of the run: rows of another try would come in addition.
                 match decider.commit(1, 1).map_err(Diagnostic::that_lasts)? {
                     Outcome::Committed => {}
-                    Outcome::Uncertain(error) | Outcome::Fenced(error) => return Err(error.that_lasts()),
+                    Outcome::Fenced(error) => return Err(error.that_lasts()),
+                    Outcome::Uncertain(error) => {
+                        self.seen = Seen::Perhaps;
+                        return Err(error.that_lasts());
+                    }
                 }
             }
+            self.seen = Seen::Decided;
             for (index, committables) in &prepared {
                 tracing::info!(
                     sink = self.counters.sinks[*index].name.as_str(),
@@ -373,17 +377,18 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
     /// Of what a failed run has written readers see what a checkpoint made final, where a sink hides its rows.
     fn say_what_is_published(&self, summary: &mut Summary) {
         let counts = self.coordinator.as_ref().map(Coordinator::published_counts);
-        let nobody_knows = self.coordinator.as_ref().map_or(self.publishing, Coordinator::is_publishing);
+        let (seen, at_stake) =
+            self.coordinator.as_ref().map_or((self.seen, None), |it| (it.seen(), it.counts_at_stake()));
         for (at, (_, node)) in self.topology.sinks.iter().enumerate() {
             let (SinkTarget::Table(table), Some(sink)) = (&node.target, summary.sinks.get_mut(at)) else {
                 continue;
             };
-            let hides = self.job.registry.connector_of(table).is_ok_and(|it| {
-                matches!(it.sink_guarantee(table), SinkGuarantee::Repeatable | SinkGuarantee::Deciding)
-            });
-            if hides && !nobody_knows {
-                let published = counts.and_then(|it| it.sinks.get(at)).map_or(0, |[written, ..]| *written);
-                sink.published = Some(published).filter(|it| *it < sink.written);
+            let guarantee = self.job.registry.connector_of(table).map(|it| it.sink_guarantee(table));
+            let decides = matches!(guarantee, Ok(SinkGuarantee::Deciding));
+            if decides || matches!(guarantee, Ok(SinkGuarantee::Repeatable)) {
+                let written = |counts: &Counts| counts.sinks.get(at).map_or(0, |[written, ..]| *written);
+                let all = if self.coordinator.is_some() { 0 } else { sink.written };
+                sink.is_seen(decides, seen, counts.map_or(0, written), at_stake.map_or(all, written));
             }
         }
     }

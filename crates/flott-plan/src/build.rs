@@ -259,6 +259,7 @@ impl Build<'_> {
                 if !connector.reads() {
                     return Err(guarantee::unsupported_use(&table, span, "read", connector.name()));
                 }
+                connector.validate_source(&table)?;
                 let bounded = connector.is_bounded(&table);
                 (SourceInput::Table { table, watermark }, bounded, span)
             }

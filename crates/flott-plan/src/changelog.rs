@@ -242,8 +242,8 @@ fn check(graph: &Graph, branches: &[Branch], sink: &Wanted, says: &[Says]) -> Re
         maker(graph, branch, says)
     );
     Err(Diagnostic::error(Code::UnsupportedUse, message).at(sink.span).help(
-        "aggregate in windows (TUMBLE, HOP, …), or write to a table that takes changes: 'print', 'blackhole', \
-         or 'format' = 'changelog-json'",
+        "aggregate in windows (TUMBLE, HOP, …), or write to a table that takes changes: 'upsert-kafka', 'print', \
+         'blackhole', or 'format' = 'changelog-json'",
     ))
 }
 

@@ -56,6 +56,8 @@ pub struct Read {
     pub rows: Option<u64>,
     /// Its input had no end. Older checkpoints don't say.
     pub endless: bool,
+    /// Its table can't be read on from where it stood, and why.
+    pub lost: Option<String>,
 }
 
 /// What a sink had.
@@ -235,6 +237,10 @@ fn sources(before: &Before, after: &After) -> Vec<Verdict> {
         let place = after.sources.get(name);
         out.push(match before.sources.get(name) {
             None => verdict(Subject::Source, name, Fate::Rebuilt, "read from its start"),
+            Some(Read { lost: Some(why), .. }) => {
+                let reason = format!("{why}: where it stood is lost, it is read from its start");
+                Verdict { loses: true, ..verdict(Subject::Source, name, Fate::Dropped, reason) }
+            }
             Some(Read { place: Some(was), .. }) if place.is_some_and(|place| place != was) => {
                 let now = place.map_or("", String::as_str);
                 let reason = match is_values(name) {
@@ -312,7 +318,9 @@ fn beginning(before: &Before, after: &After, id: &str) -> String {
     let reads = after.shape.reads.get(id).map(Vec::as_slice).unwrap_or_default();
     let goes_on = |name: &&String| {
         let read = before.sources.get(*name);
-        read.is_some_and(|it| it.place.is_none() || it.place.as_ref() == after.sources.get(*name))
+        read.is_some_and(|it| {
+            it.lost.is_none() && (it.place.is_none() || it.place.as_ref() == after.sources.get(*name))
+        })
     };
     let (middle, start): (Vec<&String>, Vec<&String>) = reads.iter().partition(goes_on);
     let list = |names: &[&String]| -> String {

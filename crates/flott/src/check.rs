@@ -4,9 +4,11 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
-use flott_connector::Registry;
+use flott_connector::{Clock, Registry, SystemClock};
+use flott_engine::check_decider;
 use flott_plan::{Guarantee, Pipeline, SinkTarget, SourceInput, plan};
 use flott_sql::Session;
 use flott_types::{Diagnostic, Options, Result, Severity};
@@ -143,7 +145,7 @@ fn check_all(script: &Script, arguments: &ScriptArguments, registry: &Registry, 
             Ok(outcome) => {
                 found.extend(session.take_diagnostics());
                 if let Some(pipeline) = run::pipeline_of(outcome) {
-                    sinks.extend(check_pipeline(&pipeline, &session, registry, outside, &mut found));
+                    sinks.extend(check_pipeline(&pipeline, script, &session, registry, outside, &mut found));
                 }
             }
             Err(error) => {
@@ -172,6 +174,7 @@ fn check_all(script: &Script, arguments: &ScriptArguments, registry: &Registry, 
 /// Checks a pipeline; what is promised about its sinks.
 fn check_pipeline(
     pipeline: &flott_plan::Pipeline,
+    script: &Script,
     session: &flott_sql::Session,
     registry: &Registry,
     outside: bool,
@@ -209,6 +212,12 @@ fn check_pipeline(
         if let SinkTarget::Table(table) = &sink.target {
             found.extend(registry.validate(table));
         }
+    }
+    // Options that make no settings are told elsewhere.
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    if let Ok(settings) = settings::job_settings(&session.options, &script.default_name, clock.as_ref()) {
+        let checkpointing = settings.checkpointing.as_ref();
+        found.extend(check_decider(&plan, registry, &session.options, checkpointing, &clock).err());
     }
     let tables = plan.sinks().filter(|(_, sink)| sink.target != SinkTarget::Collect);
     tables.map(|(_, sink)| (sink.name.clone(), sink.guarantee.clone())).collect()

@@ -100,6 +100,14 @@ impl Place {
         self.number.is_some() || self.folders == [self.path.clone()]
     }
 
+    /// The directory of jobs' folders that it lies in, or is.
+    pub fn root(&self) -> PathBuf {
+        let job = self.folders.first().filter(|_| self.is_of_one_job());
+        let parent = job.and_then(|job| job.parent()).map(Path::to_path_buf);
+        let here = |it: PathBuf| if it.as_os_str().is_empty() { PathBuf::from(".") } else { it };
+        parent.map_or_else(|| self.path.clone(), here)
+    }
+
     /// Every folder must be one of ours, and of a format that is known.
     fn check(&self) -> Result<()> {
         self.folders.iter().try_for_each(|folder| match is_ours(&LocalStorage::new(folder)) {

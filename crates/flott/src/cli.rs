@@ -72,7 +72,7 @@ pub enum Command {
 }
 
 /// Which script, and its settings.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ScriptArguments {
     /// The script; `-` reads standard input
     #[arg(value_name = "SCRIPT.sql")]

@@ -52,11 +52,15 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
     }
     for sink in &summary.sinks {
         let changes = sink.changes.map_or(String::new(), |it| changes(&it));
-        let published = match sink.published {
+        let mut published = match sink.published {
             None => String::new(),
             Some(0) => ", none of them published".to_string(),
             Some(count) => format!(", {} of them published", grouped(count)),
         };
+        if sink.uncertain > 0 {
+            let _ =
+                write!(published, ", {} more perhaps: their commit had no answer", grouped(sink.uncertain));
+        }
         let _ =
             writeln!(out, "  written  {:>14}  to {}{changes}{published}", grouped(sink.written), sink.name);
     }

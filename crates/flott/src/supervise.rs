@@ -150,15 +150,21 @@ impl Supervisor {
     ) -> Outcome {
         let mut restarts = Restarts::new(self.strategy.clone());
         let mut started = takes_over;
+        let mut before = None;
         loop {
             job.stop = self.stop.child();
             let this: &Job = job;
+            let mut begun = false;
             let (mut summary, error) = flott_engine::run(this, &mut |counters| {
-                started = true;
+                (started, begun) = (true, true);
                 counters.restarted(restarts.count);
                 watch(this, Some(counters));
             });
             watch(this, None);
+            // A try that came to no row has nothing to tell of: what is known is what the one before it has done.
+            if let (false, Some(earlier)) = (begun, before.take()) {
+                summary = earlier;
+            }
             summary.restarts = restarts.count;
             let Some(error) = error else { return (summary, None) };
             // Whoever stops a run doesn't want to hear what it would have been restarted after.
@@ -190,6 +196,7 @@ impl Supervisor {
                 summary.status = Status::Stopped;
                 return (summary, None);
             }
+            before = Some(summary.clone());
             if let Some(keeper) = keeper {
                 keeper.restarts();
             }

@@ -10,7 +10,7 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use flott_connector::SystemClock;
+use flott_connector::{Registry, SystemClock};
 use flott_plan::{
     Pipeline, StreamPlan, plan,
     upgrade::{Fate, Subject, Upgrade as Plan, Verdict},
@@ -22,9 +22,12 @@ use serde_json::json;
 use crate::{
     check::Sound,
     checkpoints::{JobFolder, Place},
-    cli::Upgrade,
+    cli::{ScriptArguments, Upgrade},
     console, diagnostics, run, settings,
 };
+
+/// Where a job's checkpoints are.
+const DIRECTORY: &str = "execution.checkpointing.dir";
 
 /// A pipeline of the script.
 struct Planned {
@@ -32,6 +35,7 @@ struct Planned {
     job: String,
     key_groups: u16,
     plan: StreamPlan,
+    registry: Registry,
 }
 
 /// Says what the arguments ask for.
@@ -48,7 +52,7 @@ pub fn command(arguments: &Upgrade) -> ExitCode {
 
 /// The script's pipelines that have checkpoints.
 fn planned(arguments: &Upgrade) -> Result<(Sound, Vec<Planned>), ExitCode> {
-    let mut sound = Sound::load(&arguments.script, false)?;
+    let mut sound = Sound::load(&with_directory(arguments), false)?;
     let (clock, default_name) = (SystemClock::new(), sound.script.default_name.clone());
     let (mut planned, mut pipelines) = (Vec::new(), 0);
     sound.each_pipeline(&mut |pipeline, registry, options| {
@@ -57,11 +61,23 @@ fn planned(arguments: &Upgrade) -> Result<(Sound, Vec<Planned>), ExitCode> {
         let job = run::job_name(settings.pipeline_name, pipelines);
         if matches!(pipeline, Pipeline::Inserts(_)) {
             let plan = plan(pipeline, registry, options)?;
-            planned.push(Planned { job, key_groups: settings.key_groups, plan });
+            planned.push(Planned { job, key_groups: settings.key_groups, plan, registry: registry.clone() });
         }
         Ok(())
     })?;
     Ok((sound, planned))
+}
+
+/// The directory that is looked at is where the job's checkpoints are, unless the script says otherwise: it may be
+/// given to `run` in another way.
+fn with_directory(arguments: &Upgrade) -> ScriptArguments {
+    let mut script = arguments.script.clone();
+    if !script.define.iter().any(|(key, _)| key == DIRECTORY) {
+        let place = Place::of(&arguments.directory);
+        let directory = place.map_or_else(|_| arguments.directory.clone(), |it| it.root());
+        script.define.insert(0, (DIRECTORY.to_string(), directory.display().to_string()));
+    }
+    script
 }
 
 /// Whether nothing is lost.
@@ -87,7 +103,9 @@ fn compare(arguments: &Upgrade, planned: &[Planned]) -> Result<bool> {
             return Err(job.no_checkpoint(number));
         };
         let confirmed = job.is_confirmed(manifest.number);
-        let upgrade = flott_engine::upgrade(&pipeline.plan, manifest, pipeline.key_groups, confirmed);
+        let how = (confirmed, job.name() != pipeline.job);
+        let Planned { plan, registry, key_groups, .. } = pipeline;
+        let upgrade = flott_engine::upgrade(plan, registry, manifest, *key_groups, how);
         nothing_lost &= tell(arguments, job, manifest, upgrade);
     }
     if compared == 0 {

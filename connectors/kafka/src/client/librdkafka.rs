@@ -36,13 +36,15 @@ use rdkafka::{
     },
     client::OAuthToken,
     config::RDKafkaLogLevel,
-    error::KafkaError,
+    error::{KafkaError, KafkaResult},
     message::DeliveryResult,
     producer::{BaseProducer, PARTITION_UA, Producer as _, ProducerContext},
     types::RDKafkaErrorCode,
 };
 
-use super::{Committed, Failure, Kind, Ledger, LedgerId, NOW, Outgoing, Producer, TopicId};
+use super::{
+    Committed, Failure, Kind, Ledger, LedgerId, NOW, Outgoing, Patience, Producer, TopicId, tokens::pause,
+};
 use crate::{context::Context, options::client::ClientSettings};
 
 /// Messages handed over in one call.
@@ -51,6 +53,10 @@ const BATCH: usize = 512;
 const POLL_WAIT: Duration = Duration::from_millis(50);
 /// Ledgers of such a producer aren't looked at.
 const REPORTS_ONLY_FAILURES: &str = "delivery.report.only.error";
+/// How long a call goes on before the stop signal is looked at.
+const PIECE: Duration = Duration::from_millis(500);
+/// And at the least: librdkafka's own thread must have taken notice of it.
+const PIECE_LEAST: Duration = Duration::from_millis(50);
 /// On unless the user says otherwise.
 const IDEMPOTENCE: &str = "enable.idempotence";
 /// Bytes of a key that a message about it shows.
@@ -540,20 +546,51 @@ impl Producer for Librdkafka {
         }
         context.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    fn init_transactions(&self, wait: Duration) -> Result<(), Failure> {
-        self.client.init_transactions(wait).map_err(Failure::from)
+    fn init_transactions(&self, patience: &Patience) -> Result<(), Failure> {
+        in_pieces(
+            patience,
+            |wait| self.client.init_transactions(wait),
+            |error| matches!(error, KafkaError::Transaction(it) if it.is_retriable()),
+        )
     }
     fn begin(&self) -> Result<(), Failure> {
         self.client.begin_transaction().map_err(Failure::from)
     }
-    fn commit(&self, wait: Duration) -> Result<Committed, Failure> {
+    fn commit(&self, patience: &Patience) -> Result<Committed, Failure> {
         let ends = &self.client.context().ends;
         ends.begin();
-        self.client.commit_transaction(wait).map_err(Failure::from)?;
+        in_pieces(
+            patience,
+            |wait| self.client.commit_transaction(wait),
+            |error| match error {
+                KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
+                KafkaError::Transaction(it) => {
+                    it.is_retriable() && it.code() == RDKafkaErrorCode::OperationTimedOut
+                }
+                _ => false,
+            },
+        )?;
         Ok(ends.committed())
     }
     fn abort(&self, wait: Duration) -> Result<(), Failure> {
         self.client.abort_transaction(wait).map_err(Failure::from)
+    }
+}
+
+/// A call of librdkafka that goes on in the background when its time is over, and is taken up by the next one: it is
+/// made piece by piece, so that a stop is heard of meanwhile.
+fn in_pieces(
+    patience: &Patience,
+    call: impl Fn(Duration) -> KafkaResult<()>,
+    goes_on: impl Fn(&KafkaError) -> bool,
+) -> Result<(), Failure> {
+    let mut wait = patience.begin();
+    loop {
+        let piece = wait.left().clamp(PIECE_LEAST, PIECE);
+        match call(piece) {
+            Err(error) if goes_on(&error) && !wait.is_over() => pause(),
+            answer => return answer.map_err(Failure::from),
+        }
     }
 }
 
@@ -584,9 +621,9 @@ impl Succession {
     ///
     /// # Errors
     /// It can't be had in time.
-    pub(crate) fn renew(&self, wait: Duration) -> Result<Result<(), Failure>> {
+    pub(crate) fn renew(&self, patience: &Patience) -> Result<Result<(), Failure>> {
         let next = self.current().successor()?;
-        let began = next.init_transactions(wait);
+        let began = next.init_transactions(patience);
         if began.is_ok() {
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         }
@@ -613,14 +650,14 @@ impl Producer for Succession {
     fn failure(&self) -> Option<Box<Diagnostic>> {
         self.current().failure()
     }
-    fn init_transactions(&self, wait: Duration) -> Result<(), Failure> {
-        self.current().init_transactions(wait)
+    fn init_transactions(&self, patience: &Patience) -> Result<(), Failure> {
+        self.current().init_transactions(patience)
     }
     fn begin(&self) -> Result<(), Failure> {
         self.current().begin()
     }
-    fn commit(&self, wait: Duration) -> Result<Committed, Failure> {
-        self.current().commit(wait)
+    fn commit(&self, patience: &Patience) -> Result<Committed, Failure> {
+        self.current().commit(patience)
     }
     fn abort(&self, wait: Duration) -> Result<(), Failure> {
         self.current().abort(wait)

@@ -1,9 +1,9 @@
 //! The topic of tokens: which epoch each job committed last.
 //!
 //! ```text
-//!   key          value            written inside the transaction of the epoch that it names
-//!   app-orders   {"token": 17}
-//!   app-orders   {"token": 18}    ◄─ the last one that is committed counts
+//!   key          value                             written inside the transaction of the epoch that it names
+//!   app-orders   {"token": 17, "owner": "00c4…"}
+//!   app-orders   {"token": 18, "owner": "00c4…"}   ◄─ the last one that is committed counts
 //! ```
 //!
 //! The topic is compacted: the last token of a key stays for ever.
@@ -21,7 +21,6 @@ use std::{
     time::Duration,
 };
 
-use flott_connector::Clock;
 use flott_types::{Code, Diagnostic, Result};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -31,7 +30,7 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use super::Failure;
+use super::{Failure, Kind, Patience, patience::Wait};
 use crate::{
     context::{Context, give_token},
     options::client::ClientSettings,
@@ -43,6 +42,8 @@ const PARTITIONS: i32 = 4;
 const SEGMENT_BYTES: &str = "1048576";
 /// How long one question may take.
 const QUESTION: Duration = Duration::from_secs(5);
+/// How long making the topic may take.
+const ADMINISTRATION: Duration = Duration::from_secs(30);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -50,9 +51,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Tokens<'a> {
     pub settings: &'a ClientSettings,
     pub topic: &'a str,
-    pub clock: &'a Arc<dyn Clock>,
     /// How long everything together may take.
-    pub wait: Duration,
+    pub patience: Patience,
 }
 
 impl Tokens<'_> {
@@ -66,13 +66,14 @@ impl Tokens<'_> {
         let admin: AdminClient<Context> =
             config.create_with_context(Context::new(self.settings)).map_err(|error| self.failed(error))?;
         give_token(admin.inner());
-        let options = AdminOptions::new().request_timeout(Some(self.wait)).operation_timeout(Some(self.wait));
+        let wait = Some(self.patience.most.min(ADMINISTRATION));
+        let options = AdminOptions::new().request_timeout(wait).operation_timeout(wait);
         let topic = NewTopic::new(self.topic, PARTITIONS, TopicReplication::Fixed(-1))
             .set("cleanup.policy", "compact")
             .set("segment.bytes", SEGMENT_BYTES)
             // Whoever compares two partitions' tokens goes by the brokers' clock, not by ours.
             .set("message.timestamp.type", "LogAppendTime");
-        if self.partitions(&self.consumer("read_committed")?).is_err() {
+        if self.ask(&self.consumer("read_committed")?, &mut self.patience.begin())?.is_none() {
             let made =
                 wait_for(admin.create_topics([&topic], &options)).map_err(|error| self.failed(error))?;
             match made.first() {
@@ -110,26 +111,53 @@ impl Tokens<'_> {
     /// `BrokerUnreachable`, `AccessDenied`; `TransactionLost`: somebody else's transaction hides the end.
     pub(crate) fn last(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let (all, committed) = (self.consumer("read_uncommitted")?, self.consumer("read_committed")?);
-        let began = self.clock.monotonic();
-        let mut assignment = TopicPartitionList::new();
+        let mut wait = self.patience.begin();
         let mut unread = BTreeSet::new();
-        for partition in self.known_partitions(&all, began)? {
-            let (low, end) = self.ends(&all, partition, began)?;
+        for partition in self.known_partitions(&all, &mut wait)? {
+            let (low, end) = self.ends(&all, partition, &mut wait)?;
             if low >= end {
                 continue;
             }
-            while self.ends(&committed, partition, began)?.1 < end {
-                if self.is_late(began) {
+            while self.ends(&committed, partition, &mut wait)?.1 < end {
+                if wait.is_over() {
                     return Err(self.hidden(partition));
                 }
                 pause();
             }
-            let added = assignment.add_partition_offset(self.topic, partition, Offset::Beginning);
-            added.map_err(|error| self.failed(error))?;
             unread.insert(partition);
         }
+        self.read(&committed, unread, key, wait)
+    }
+
+    /// The last committed message of this key that readers see now: somebody's open transaction may hide a later
+    /// one. None, too, if there is no such topic.
+    ///
+    /// # Errors
+    /// `BrokerUnreachable`, `AccessDenied`
+    pub(crate) fn seen(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let committed = self.consumer("read_committed")?;
+        let mut wait = self.patience.begin();
+        match self.ask(&committed, &mut wait)? {
+            Some(partitions) => self.read(&committed, partitions.into_iter().collect(), key, wait),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads these partitions to where they end for readers of what is committed.
+    fn read(
+        &self,
+        committed: &BaseConsumer<Context>,
+        mut unread: BTreeSet<i32>,
+        key: &[u8],
+        mut wait: Wait<'_>,
+    ) -> Result<Option<Vec<u8>>> {
         if unread.is_empty() {
             return Ok(None);
+        }
+        let mut assignment = TopicPartitionList::new();
+        for partition in &unread {
+            let added = assignment.add_partition_offset(self.topic, *partition, Offset::Beginning);
+            added.map_err(|error| self.failed(error))?;
         }
         committed.assign(&assignment).map_err(|error| self.failed(error))?;
         // Per partition the last one; between partitions, of which a key has two only if some were added
@@ -145,8 +173,11 @@ impl Tokens<'_> {
                 // It may be told more than once.
                 Some(Err(KafkaError::PartitionEOF(partition))) => _ = unread.remove(&partition),
                 Some(Ok(_)) => {}
-                Some(Err(error)) if self.is_late(began) => return Err(self.failed(error)),
-                None if self.is_late(began) => return Err(self.hidden(-1)),
+                Some(Err(error)) if wait.is_over() => return Err(self.failed(error)),
+                None if wait.is_over() => {
+                    let silent = Failure { kind: Kind::Unreachable, text: "nothing came of it".into() };
+                    return Err(silent.diagnose(&self.doing("read")));
+                }
                 Some(Err(_)) | None => {}
             }
         }
@@ -184,31 +215,47 @@ impl Tokens<'_> {
         Ok(partitions)
     }
 
+    /// Asks until there is an answer. None: there is no such topic.
+    fn ask(&self, consumer: &BaseConsumer<Context>, wait: &mut Wait<'_>) -> Result<Option<Vec<i32>>> {
+        loop {
+            match self.partitions(consumer) {
+                Ok(partitions) => return Ok(Some(partitions)),
+                Err(Failure { kind: Kind::TopicMissing, .. }) => return Ok(None),
+                Err(failure) if failure.kind == Kind::Denied || wait.is_over() => {
+                    return Err(failure.diagnose(&self.doing("read")));
+                }
+                Err(_) => pause(),
+            }
+        }
+    }
+
     /// The topic has just been made, perhaps: not every broker knows it yet.
-    fn known_partitions(&self, consumer: &BaseConsumer<Context>, began: Duration) -> Result<Vec<i32>> {
+    fn known_partitions(&self, consumer: &BaseConsumer<Context>, wait: &mut Wait<'_>) -> Result<Vec<i32>> {
         loop {
             match self.partitions(consumer) {
                 Ok(partitions) => return Ok(partitions),
-                Err(failure) if self.is_late(began) => return Err(failure.diagnose(&self.doing("read"))),
+                Err(failure) if wait.is_over() => return Err(failure.diagnose(&self.doing("read"))),
                 Err(_) => pause(),
             }
         }
     }
 
     /// The first offset, and the one behind the last.
-    fn ends(&self, consumer: &BaseConsumer<Context>, partition: i32, began: Duration) -> Result<(i64, i64)> {
+    fn ends(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        partition: i32,
+        wait: &mut Wait<'_>,
+    ) -> Result<(i64, i64)> {
         loop {
             match consumer.fetch_watermarks(self.topic, partition, QUESTION) {
                 Ok(ends) => return Ok(ends),
-                Err(error) if self.is_late(began) => return Err(self.failed(error)),
+                Err(error) if wait.is_over() => return Err(self.failed(error)),
                 Err(_) => pause(),
             }
         }
     }
 
-    fn is_late(&self, began: Duration) -> bool {
-        self.clock.monotonic().saturating_sub(began) > self.wait
-    }
     fn doing(&self, what: &str) -> String {
         format!("{what} the topic of tokens '{}'", self.topic)
     }
@@ -216,7 +263,7 @@ impl Tokens<'_> {
         Failure::from(error).diagnose(&self.doing("read"))
     }
     fn hidden(&self, partition: i32) -> Box<Diagnostic> {
-        let (topic, wait) = (self.topic, self.wait.as_secs());
+        let (topic, wait) = (self.topic, self.patience.most.as_secs());
         let message = format!(
             "cannot read the topic of tokens '{topic}' to its end: another job's transaction has been open in \
              its partition {partition} for {wait} s"

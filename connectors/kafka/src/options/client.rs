@@ -5,10 +5,10 @@
 //!                       └──────► oauth      (tokens are fetched by us: see crate::oauth)
 //! ```
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
 
 use flott_connector::TableDescription;
-use flott_types::{Code, Diagnostic, Options, Result, Span};
+use flott_types::{Code, Diagnostic, Options, Result, Severity, Span};
 use rdkafka::{ClientConfig, error::KafkaError};
 
 use super::{
@@ -26,6 +26,8 @@ pub(crate) struct ClientSettings {
     pub oauth: Option<TokenSource>,
     /// `bootstrap.servers`, for messages.
     pub servers: String,
+    /// `max.block.ms`: how long a producer waits for brokers.
+    pub max_block: Option<Duration>,
 }
 
 impl fmt::Debug for ClientSettings {
@@ -42,7 +44,7 @@ impl ClientSettings {
     pub(crate) fn new(table: &TableDescription) -> Result<Self> {
         let mut errors = Vec::new();
         let settings = Self::check(table, &mut errors);
-        match errors.into_iter().next() {
+        match errors.into_iter().find(|it| it.severity == Severity::Error) {
             Some(error) => Err(error),
             None => Ok(settings),
         }
@@ -52,6 +54,7 @@ impl ClientSettings {
     pub(crate) fn check(table: &TableDescription, errors: &mut Vec<Box<Diagnostic>>) -> Self {
         let mut it = Translation { options: &table.options, settings: Self::default(), errors };
         it.each();
+        it.max_block();
         it.tls();
         it.sasl();
         let mut settings = it.settings;
@@ -70,6 +73,9 @@ impl ClientSettings {
 
     /// The first property that isn't the same.
     pub(crate) fn differs_from(&self, other: &Self) -> Option<String> {
+        if self.max_block != other.max_block {
+            return Some(MAX_BLOCK.into());
+        }
         let mut names = self.entries.keys().chain(other.entries.keys());
         names.find(|name| self.entries.get(*name) != other.entries.get(*name)).cloned()
     }
@@ -101,7 +107,13 @@ impl<'a> Translation<'a> {
 
     fn invalid(&mut self, name: &str, why: impl fmt::Display, help: &str) {
         let message = format!("option '{PROPERTIES}{name}': {why}");
-        self.errors.push(Diagnostic::error(Code::InvalidOption, message).at(self.span(name)).help(help));
+        let mut error = Diagnostic::error(Code::InvalidOption, message).at(self.span(name));
+        if let (Some(words), Some(value)) = (words_of(name), self.get(name)) {
+            let near = value.trim().to_ascii_lowercase();
+            error = error.did_you_mean(&near, words.iter().copied());
+            error = error.help(format!("one of {}", words.join(", ")));
+        }
+        self.errors.push(if help.is_empty() { error } else { error.help(help) });
     }
 
     fn each(&mut self) {
@@ -118,6 +130,12 @@ impl<'a> Translation<'a> {
                     continue;
                 }
                 Fate::Meaningless | Fate::Overridden | Fate::Translated => continue,
+                Fate::NoEffect(instead) => {
+                    let message = format!("option '{PROPERTIES}{name}' has no effect");
+                    let warning = Diagnostic::warning(Code::InvalidOption, message);
+                    self.errors.push(warning.at(value.key_span).help(instead));
+                    continue;
+                }
                 Fate::Refused(instead) => {
                     let what = format!("'{PROPERTIES}{name}'");
                     self.errors.push(Diagnostic::not_supported(what).at(value.key_span).help(instead));
@@ -142,6 +160,14 @@ impl<'a> Translation<'a> {
                 }
                 Err(Trouble::Value(why)) => self.invalid(name, why, ""),
             }
+        }
+    }
+
+    fn max_block(&mut self) {
+        let Some(text) = self.get(MAX_BLOCK) else { return };
+        match text.trim().parse::<u64>() {
+            Ok(millis @ 1..) => self.settings.max_block = Some(Duration::from_millis(millis)),
+            _ => self.invalid(MAX_BLOCK, "expected milliseconds, at least 1", ""),
         }
     }
 
@@ -230,6 +256,13 @@ impl<'a> Translation<'a> {
         if let Some(login) = &login {
             self.login(login, &mechanism);
         }
+        let handler = self.get(LOGIN_HANDLER).map(|it| it.rsplit('.').next().unwrap_or(it));
+        if let Some(handler) = handler.filter(|it| !LOGIN_HANDLERS.contains(it)) {
+            let error = Diagnostic::not_supported(format!("the login handler '{handler}'"));
+            let help = "leave it out: there is no Java to run the class; tokens are fetched from \
+                        'properties.sasl.oauthbearer.token.endpoint.url'";
+            self.errors.push(error.at(self.span(LOGIN_HANDLER)).help(help));
+        }
         if mechanism == "OAUTHBEARER" {
             self.oauth(&login.unwrap_or_default());
         }
@@ -304,6 +337,24 @@ impl<'a> Translation<'a> {
     }
 }
 
+const MAX_BLOCK: &str = "max.block.ms";
+const LOGIN_HANDLER: &str = "sasl.login.callback.handler.class";
+/// What these do is done here, too.
+const LOGIN_HANDLERS: &[&str] =
+    &["OAuthBearerLoginCallbackHandler", "OAuthBearerUnsecuredLoginCallbackHandler"];
+
+/// The values of a property that has few.
+fn words_of(name: &str) -> Option<&'static [&'static str]> {
+    Some(match name {
+        "isolation.level" => &["read_committed", "read_uncommitted"],
+        "security.protocol" => &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"],
+        "compression.type" => &["none", "gzip", "snappy", "lz4", "zstd"],
+        "client.dns.lookup" => &["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"],
+        "enable.idempotence" | "check.crcs" | "allow.auto.create.topics" => &["true", "false"],
+        _ => return None,
+    })
+}
+
 /// What a store of keys or certificates is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Store {
@@ -372,7 +423,7 @@ mod tests {
             ("ssl.endpoint.identification.algorithm", ""),
             ("buffer.memory", "33554432"),
             ("fetch.max.wait.ms", "100"),
-            ("key.deserializer", "org.example.Mine"),
+            ("max.block.ms", "1500"),
         ]);
         assert!(errors.is_empty(), "{errors:?}");
         for (name, value) in [
@@ -386,6 +437,7 @@ mod tests {
             assert_eq!(settings.get(name), Some(value), "{name}");
         }
         assert_eq!(settings.servers, "a:1,b:2");
+        assert_eq!(settings.max_block, Some(Duration::from_millis(1500)));
         assert!(!format!("{settings:?}").contains("\"p\""));
     }
 
@@ -404,6 +456,38 @@ mod tests {
             shown.iter().any(|it| it.contains("keytool -importkeystore -srckeystore /etc/trust.jks")),
             "{shown:?}"
         );
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told_and_the_table_is_used_all_the_same() {
+        let (_, told) = check(&[
+            ("value.deserializer", "org.apache.kafka.common.serialization.StringDeserializer"),
+            ("transactional.id", "mine"),
+        ]);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told.iter().all(|it| it.severity == Severity::Warning && !it.help.is_empty()), "{told:?}");
+        let mut table = TableDescription::default();
+        table.options.set("properties.key.serializer", "x.Y");
+        assert!(ClientSettings::new(&table).is_ok());
+    }
+
+    #[test]
+    fn a_word_that_is_no_value_is_answered_with_those_that_are() {
+        let (_, errors) = check(&[("isolation.level", "READ_COMITTED"), ("compression.type", "zip")]);
+        let helps: Vec<&String> = errors.iter().flat_map(|it| &it.help).collect();
+        assert!(helps.iter().any(|it| it.contains("did you mean 'read_committed'")), "{helps:?}");
+        assert!(helps.iter().any(|it| it.contains("read_committed, read_uncommitted")), "{helps:?}");
+        assert!(helps.iter().any(|it| it.contains("gzip, snappy")), "{helps:?}");
+        let (_, errors) = check(&[("fetch.min.bytes", "many"), ("max.block.ms", "0")]);
+        assert_eq!(errors.len(), 2);
+        assert!(errors.iter().all(|it| it.help.iter().all(|help| !help.is_empty())), "{errors:?}");
+    }
+
+    #[test]
+    fn a_login_handler_of_ones_own_is_refused() {
+        let handler = |class| check(&[("sasl.login.callback.handler.class", class)]).1.len();
+        let known = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler";
+        assert_eq!((handler(known), handler("org.example.Mine")), (0, 1));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!   properties.X ─┬─ librdkafka knows X ───────────► X, if the value is one
 //!                 ├─ renamed ──────────────────────► its name there
 //!                 ├─ without meaning here ─────────► left out: the Java client's own affairs
-//!                 ├─ set by the connector ─────────► left out, as Flink does
+//!                 ├─ set by the connector ─────────► left out, as Flink does; said, where it would be missed
 //!                 ├─ a Java class, a JKS store ────► refused, with what to do instead
 //!                 └─ nobody knows it ──────────────► refused: did you mean …?
 //! ```
@@ -22,6 +22,8 @@ pub(crate) enum Fate {
     Meaningless,
     /// The connector decides it.
     Overridden,
+    /// The same, and whoever has set it is told what does it instead.
+    NoEffect(&'static str),
     /// Taken care of elsewhere, together with others.
     Translated,
     /// What to do instead.
@@ -46,10 +48,8 @@ pub(crate) fn fate(name: &str) -> Fate {
         "max.request.size" => Fate::Renamed("message.max.bytes"),
         "buffer.memory" => Fate::Kilobytes("queue.buffering.max.kbytes"),
         "max.poll.records"
-        | "max.block.ms"
         | "default.api.timeout.ms"
         | "exclude.internal.topics"
-        | "partition.assignment.strategy"
         | "partition.discovery.interval.ms"
         | "register.consumer"
         | "register.consumer.metrics"
@@ -72,7 +72,6 @@ pub(crate) fn fate(name: &str) -> Fate {
         | "ssl.keymanager.algorithm"
         | "ssl.trustmanager.algorithm"
         | "ssl.secure.random.implementation"
-        | "sasl.login.class"
         | "sasl.login.refresh.window.factor"
         | "sasl.login.refresh.window.jitter"
         | "sasl.login.refresh.min.period.seconds"
@@ -81,20 +80,28 @@ pub(crate) fn fate(name: &str) -> Fate {
         | "sasl.login.read.timeout.ms"
         | "sasl.kerberos.ticket.renew.window.factor"
         | "sasl.kerberos.ticket.renew.jitter" => Fate::Meaningless,
-        "key.deserializer"
-        | "value.deserializer"
-        | "key.serializer"
-        | "value.serializer"
-        | "auto.offset.reset"
+        "key.deserializer" | "key.serializer" => {
+            Fate::NoEffect("leave it out, as Flink overrides it too: 'key.format' says what keys are")
+        }
+        "value.deserializer" | "value.serializer" => Fate::NoEffect(
+            "leave it out, as Flink overrides it too: 'value.format' says what values are, such as 'avro-confluent'",
+        ),
+        "transactional.id" => Fate::NoEffect(
+            "leave it out: the id is made of 'sink.transactional-id-prefix' and the pipeline's name",
+        ),
+        "partition.assignment.strategy" => {
+            Fate::NoEffect("leave it out: the job assigns partitions itself, and joins no group")
+        }
+        "auto.offset.reset"
         | "enable.auto.commit"
         | "auto.commit.enable"
         | "auto.commit.interval.ms"
         | "metadata.broker.list"
         | "enable.auto.offset.store"
         | "enable.partition.eof"
-        | "transactional.id"
         | "group.protocol" => Fate::Overridden,
-        "sasl.jaas.config"
+        "max.block.ms"
+        | "sasl.jaas.config"
         | "sasl.login.callback.handler.class"
         | "sasl.oauthbearer.token.endpoint.url"
         | "sasl.oauthbearer.method"
@@ -115,6 +122,7 @@ pub(crate) fn fate(name: &str) -> Fate {
             Fate::Refused("leave it out: 'sink.partitioner' says how rows are partitioned")
         }
         "sasl.client.callback.handler.class"
+        | "sasl.login.class"
         | "security.providers"
         | "ssl.engine.factory.class"
         | "ssl.provider" => Fate::Refused("leave it out: there is no Java to run the class"),
@@ -148,6 +156,7 @@ pub(crate) const KNOWN: &[&str] = &[
     "heartbeat.interval.ms",
     "isolation.level",
     "linger.ms",
+    "max.block.ms",
     "max.in.flight.requests.per.connection",
     "max.partition.fetch.bytes",
     "max.poll.interval.ms",

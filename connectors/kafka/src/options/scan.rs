@@ -15,6 +15,8 @@ use crate::sink::settings::DEFAULT_TOKEN_TOPIC;
 /// How often new partitions are looked for, unless the table says otherwise.
 const DISCOVERY_DEFAULT: Duration = Duration::from_secs(300);
 
+const GROUP: &str = "properties.group.id";
+
 /// Offsets by partition.
 pub(crate) type Offsets = BTreeMap<i32, i64>;
 
@@ -28,6 +30,11 @@ pub(crate) enum Topics {
 }
 
 impl Topics {
+    /// The pattern as the script has it.
+    pub(crate) fn pattern(&self) -> Option<&str> {
+        let Self::Matching { pattern, .. } = self else { return None };
+        pattern.as_str().strip_prefix("^(?:")?.strip_suffix(")$")
+    }
     /// Whether a topic is one of these.
     pub(crate) fn has(&self, topic: &str) -> bool {
         match self {
@@ -102,8 +109,45 @@ impl ScanSettings {
             bounded,
             idle_timeout: options.duration(IDLE_TIMEOUT)?,
             continue_when_lost: word(options, LOST_OFFSETS).as_deref() == Some("continue"),
-            group: options.get("properties.group.id").map(str::to_string),
+            group: options.get(GROUP).map(str::to_string),
         })
+    }
+}
+
+/// Whether a group is named, where its offsets say where reading begins or ends.
+///
+/// # Errors
+/// `MissingOption`; those of [`ScanSettings::new`]
+pub(crate) fn check_group(table: &TableDescription, upsert: bool) -> Result<()> {
+    let settings = ScanSettings::new(table, upsert)?;
+    let options = &table.options;
+    let missing = |what: &str, mode: &str, help: &str| {
+        let message = format!("{what} is where a group has come to, but there is no '{GROUP}'");
+        Err(Diagnostic::error(Code::MissingOption, message).at(options.span(mode)).at(table.span).help(help))
+    };
+    match (&settings.group, &settings.startup, &settings.bounded) {
+        (Some(_), ..) => Ok(()),
+        (None, _, Bounded::Group) => missing(
+            &format!("the end of '{}' ('{BOUNDED_MODE}' = 'group-offsets')", table.name),
+            BOUNDED_MODE,
+            "name the group, or end at what is there: 'scan.bounded.mode' = 'latest-offset'",
+        ),
+        // `auto.offset.reset` says where to begin without one.
+        (None, Startup::Group(Reset::Fail), _) => missing(
+            &format!("the beginning of '{}' ('{STARTUP_MODE}' is 'group-offsets' unless set)", table.name),
+            STARTUP_MODE,
+            "'scan.startup.mode' = 'earliest-offset' reads everything, 'latest-offset' what comes from now on; or name \
+             the group",
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Where a table is. Of one that is read positions say more precisely whether it is still the same.
+pub(crate) fn place(options: &Options) -> String {
+    match options.get(TOPIC_PATTERN) {
+        Some(pattern) => format!("topics '{pattern}'"),
+        None => format!("topic '{}'", options.get(TOPIC).unwrap_or_default()),
     }
 }
 

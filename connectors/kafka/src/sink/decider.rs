@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use flott_connector::{Clock, Decider, DeciderRequest, Outcome, TableDescription};
+use flott_connector::{Decider, DeciderRequest, LastCommit, Outcome, TableDescription};
 use flott_types::{Code, Diagnostic, Result};
 use serde_json::{Value, json};
 
@@ -28,15 +28,17 @@ use super::{
 };
 use crate::{
     client::{
-        Committed, Failure, Kind, LedgerId, Producer, TopicId,
+        Committed, Failure, Kind, LedgerId, Patience, Producer, TopicId,
         librdkafka::{Librdkafka, Succession},
+        patience::MOST,
         tokens::Tokens,
     },
     options::client::ClientSettings,
 };
 
-/// How long a fence, the tokens, and a commit may take.
-const WAIT: Duration = Duration::from_secs(60);
+/// How long a commit may still take once the run is to stop: whoever stops it often kills it after ten seconds. Whether
+/// it took effect the next start finds out.
+const STOP_WAIT: Duration = Duration::from_secs(5);
 /// How long the end of a run waits until what is open is aborted.
 const ABORT_WAIT: Duration = Duration::from_secs(3);
 /// What brokers let a transaction last unless told otherwise.
@@ -55,7 +57,8 @@ pub(crate) struct KafkaDecider {
     checkpoints: bool,
     id: String,
     token_topic: String,
-    clock: Arc<dyn Clock>,
+    /// How long a fence, the tokens and a commit may take.
+    patience: Patience,
     gate: Arc<Gate>,
     state: Mutex<State>,
 }
@@ -65,6 +68,10 @@ struct State {
     /// Since the fence, until it is given up.
     open: Option<Open>,
     token: Option<u64>,
+    /// Whose the last token was, as it says.
+    owner: Option<String>,
+    /// Whose the next ones are.
+    is_of: Option<String>,
 }
 
 #[derive(Clone)]
@@ -99,8 +106,7 @@ impl KafkaDecider {
                     .help("give both the same 'properties.*', or write them in two jobs"));
             }
         }
-        let timeout = transaction_timeout(&settings.client);
-        let interval = request.job_options.duration("execution.checkpointing.interval")?.unwrap_or_default();
+        let (timeout, interval) = (transaction_timeout(&settings.client), request.interval);
         if request.checkpoints && interval >= timeout {
             let message = format!(
                 "checkpoints come every {} s, but transactions last {} s at the most: none would ever be committed",
@@ -117,12 +123,18 @@ impl KafkaDecider {
         let id = format!("{prefix}-{}", request.pipeline_name);
         // A run without checkpoints has no part in the tokens of a job that has them, nor may it fence that.
         let id = if request.checkpoints { id } else { format!("{id}-{}", request.run_id) };
+        let patience = Patience {
+            clock: request.clock.clone(),
+            stop: request.stop.clone(),
+            most: settings.client.max_block.unwrap_or(MOST),
+            when_stopped: STOP_WAIT,
+        };
         Ok(Self {
             client: settings.client,
             checkpoints: request.checkpoints,
             id,
             token_topic: token_topic(first).to_string(),
-            clock: request.clock.clone(),
+            patience,
             gate: Arc::default(),
             state: Mutex::default(),
         })
@@ -151,7 +163,11 @@ impl KafkaDecider {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn send_token(&self, open: &Open, number: u64) -> Result<()> {
-        let value = json!({"token": number, "transactional-id": self.id}).to_string();
+        let mut value = json!({"token": number, "transactional-id": self.id});
+        if let (Some(owner), Some(value)) = (self.lock().is_of.clone(), value.as_object_mut()) {
+            value.insert("owner".into(), owner.into());
+        }
+        let value = value.to_string();
         let lost =
             || Diagnostic::error(Code::TransactionLost, "the token couldn't be written").that_may_pass();
         let bundle = bundle::single(self.id.as_bytes(), value.as_bytes(), open.tokens).ok_or_else(lost)?;
@@ -161,10 +177,9 @@ impl KafkaDecider {
         }
     }
     /// The token that is there. None: there was never one, so the first is written.
-    fn find_token(&self, open: &Open, tokens: &Tokens<'_>) -> Result<u64> {
+    fn find_token(&self, open: &Open, tokens: &Tokens<'_>) -> Result<LastCommit> {
         if let Some(value) = tokens.last(self.id.as_bytes())? {
-            let value: Option<Value> = serde_json::from_slice(&value).ok();
-            return value.as_ref().and_then(|it| it.get("token")).and_then(Value::as_u64).ok_or_else(|| {
+            return last_commit(&value).ok_or_else(|| {
                 let (topic, id) = (&self.token_topic, &self.id);
                 let message =
                     format!("the token of '{id}' in the topic '{topic}' is none that Flott has written");
@@ -173,14 +188,20 @@ impl KafkaDecider {
         }
         open.producer.begin().map_err(|failure| self.failed(&failure, "begin"))?;
         self.send_token(open, 0)?;
-        let committed = open.producer.commit(WAIT);
+        let committed = open.producer.commit(&tokens.patience);
         match committed.map_err(|failure| self.failed(&failure, "write the first token of"))? {
             Committed::Once => {}
             Committed::PerhapsAgain => {
-                open.producer.renew(WAIT)?.map_err(|failure| self.failed(&failure, "begin"))?;
+                let renewed = open.producer.renew(&tokens.patience)?;
+                renewed.map_err(|failure| self.failed(&failure, "begin"))?;
             }
         }
-        Ok(0)
+        Ok(LastCommit { number: 0, owner: self.lock().is_of.clone() })
+    }
+    /// Before the first row: a run that is to stop waits for nothing.
+    fn tokens(&self) -> Tokens<'_> {
+        let patience = self.patience.when_stopped(Duration::ZERO);
+        Tokens { settings: &self.client, topic: &self.token_topic, patience }
     }
     /// An epoch is committed: begins the next transaction. What keeps it from beginning is told to whoever
     /// writes into it.
@@ -192,7 +213,8 @@ impl KafkaDecider {
                     "the end of a transaction of '{}' was asked for again: another producer",
                     self.id
                 );
-                open.producer.renew(WAIT).and_then(|it| it.map_err(|failure| self.failed(&failure, "renew")))
+                let renewed = open.producer.renew(&self.patience);
+                renewed.and_then(|it| it.map_err(|failure| self.failed(&failure, "renew")))
             }
         };
         let begun =
@@ -229,6 +251,13 @@ impl KafkaDecider {
     }
 }
 
+/// A token as it was written.
+fn last_commit(value: &[u8]) -> Option<LastCommit> {
+    let value: Value = serde_json::from_slice(value).ok()?;
+    let owner = value.get("owner").and_then(Value::as_str).map(str::to_string);
+    Some(LastCommit { number: value.get("token")?.as_u64()?, owner })
+}
+
 fn apart(first: &TableDescription, other: &TableDescription) -> Box<Diagnostic> {
     let (one, two) = (transaction(first), transaction(other));
     let message = format!(
@@ -241,18 +270,30 @@ fn apart(first: &TableDescription, other: &TableDescription) -> Box<Diagnostic> 
 }
 
 impl Decider for KafkaDecider {
+    fn look(&self) -> Result<Option<LastCommit>> {
+        let seen = if self.checkpoints { self.tokens().seen(self.id.as_bytes())? } else { None };
+        Ok(seen.and_then(|value| last_commit(&value)))
+    }
+    fn is_of(&self, owner: &str) {
+        self.lock().is_of = Some(owner.to_string());
+    }
+    fn owner(&self) -> Option<String> {
+        self.lock().owner.clone()
+    }
     fn fence(&self) -> Result<()> {
-        let tokens =
-            Tokens { settings: &self.client, topic: &self.token_topic, clock: &self.clock, wait: WAIT };
+        let tokens = self.tokens();
         if self.checkpoints {
             tokens.ensure()?;
         }
         let producer = Arc::new(Succession::new(self.connect()?));
-        producer.init_transactions(WAIT).map_err(|failure| self.failed(&failure, "begin"))?;
+        producer.init_transactions(&tokens.patience).map_err(|failure| self.failed(&failure, "begin"))?;
         let open = Open { tokens: producer.topic(&self.token_topic)?, ledger: producer.ledger(), producer };
-        let token = if self.checkpoints { self.find_token(&open, &tokens)? } else { 0 };
+        let last = if self.checkpoints { Some(self.find_token(&open, &tokens)?) } else { None };
         open.producer.begin().map_err(|failure| self.failed(&failure, "begin"))?;
-        *self.lock() = State { open: Some(open), token: Some(token) };
+        let mut state = self.lock();
+        state.token = Some(last.as_ref().map_or(0, |it| it.number));
+        state.owner = last.and_then(|it| it.owner);
+        state.open = Some(open);
         Ok(())
     }
     fn token(&self) -> Result<Option<u64>> {
@@ -266,7 +307,7 @@ impl Decider for KafkaDecider {
         if self.checkpoints {
             self.send_token(&open, number)?;
         }
-        let failure = match open.producer.commit(WAIT) {
+        let failure = match open.producer.commit(&self.patience) {
             Ok(committed) => {
                 self.next_transaction(&open, committed, epoch);
                 return Ok(Outcome::Committed);

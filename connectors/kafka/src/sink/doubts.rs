@@ -1,5 +1,7 @@
 //! What weakens the promise of a table that is written.
 
+use std::time::Duration;
+
 use flott_connector::{Doubt, TableDescription, Weight};
 use flott_types::Options;
 
@@ -8,6 +10,9 @@ use super::{
     settings::{self, Delivery, GUARANTEE, SinkSettings, Topics},
 };
 use crate::client::admin::{Admin, Safety};
+
+/// 'execution.checkpointing.interval', unless it is set.
+const INTERVAL: Duration = Duration::from_secs(10);
 
 /// By the table's options and the job's.
 pub(crate) fn of(table: &TableDescription, job_options: &Options) -> Vec<Doubt> {
@@ -42,7 +47,7 @@ pub(crate) fn of(table: &TableDescription, job_options: &Options) -> Vec<Doubt> 
         && let Ok(settings) = SinkSettings::new(table)
         && let Ok(interval) = job_options.duration("execution.checkpointing.interval")
     {
-        let (timeout, interval) = (transaction_timeout(&settings.client), interval.unwrap_or_default());
+        let (timeout, interval) = (transaction_timeout(&settings.client), interval.unwrap_or(INTERVAL));
         if job_options.get("execution.checkpointing.dir").is_none_or(str::is_empty) {
             doubts.push(Doubt {
                 what: format!(

@@ -178,8 +178,9 @@ impl KafkaSink {
     fn await_topic(&self, producer: &Arc<dyn Producer>, id: TopicId, name: &str) -> Result<()> {
         let began = self.clock.monotonic();
         loop {
-            let Err(failure) = producer.partitions(id, START_WAIT) else { return Ok(()) };
-            let wait = if failure.kind == Kind::TopicMissing { TOPIC_WAIT } else { START_WAIT };
+            let longest = self.settings.client.max_block.unwrap_or(START_WAIT);
+            let Err(failure) = producer.partitions(id, longest) else { return Ok(()) };
+            let wait = if failure.kind == Kind::TopicMissing { TOPIC_WAIT.min(longest) } else { longest };
             let passes = matches!(failure.kind, Kind::TopicMissing | Kind::Unreachable);
             if !passes || self.clock.monotonic().saturating_sub(began) >= wait {
                 return Err(failure.diagnose(&format!("write topic '{name}'")));

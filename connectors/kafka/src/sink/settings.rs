@@ -179,6 +179,12 @@ pub(crate) fn token_topic(table: &TableDescription) -> &str {
     table.options.get(TOKEN_TOPIC).unwrap_or(DEFAULT_TOKEN_TOPIC)
 }
 
+/// What tokens of the table's transactions go by.
+pub(crate) fn token_place(table: &TableDescription) -> String {
+    let prefix = table.options.get(ID_PREFIX).unwrap_or_default();
+    format!("'{ID_PREFIX}' = '{prefix}' with tokens in '{}'", token_topic(table))
+}
+
 /// Which transaction the table's rows go into: the cluster, the prefix of its id, the topic of tokens.
 pub(crate) fn transaction(table: &TableDescription) -> String {
     let option = |name| table.options.get(name).unwrap_or_default();

@@ -27,8 +27,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use flott_connector::{Decoder, OnError, Registry, ScanRequest, Source, SourceReader, TableDescription};
-use flott_types::{Diagnostic, Result};
+use flott_connector::{
+    Decoder, OnError, Registry, Resumes, ScanRequest, Source, SourceReader, TableDescription,
+};
+use flott_types::{Code, Diagnostic, Result};
 use rdkafka::{
     ClientConfig, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
@@ -40,7 +42,7 @@ use self::{cluster::Cluster, position::Position, reader::KafkaReader, split::Wan
 use crate::{
     context::Context,
     decode::{KafkaDecoder, Plan},
-    options::{client::ClientSettings, layout::Layout, scan::ScanSettings},
+    options::{TOPIC_PATTERN, client::ClientSettings, layout::Layout, scan::ScanSettings},
 };
 
 /// A table of topics, ready to be read.
@@ -123,6 +125,33 @@ fn commit(consumer: &BaseConsumer<Context>, position: &Position) -> rdkafka::err
     if list.count() == 0 { Ok(()) } else { consumer.commit(&list, CommitMode::Async) }
 }
 
+/// Whether a checkpoint's position is one of the table's topics.
+pub(crate) fn resumes(table: &TableDescription, upsert: bool, position: &Value) -> Resumes {
+    let settings = ScanSettings::new(table, upsert);
+    match settings.and_then(|scan| Position::from_json(position)?.check(&scan)) {
+        Ok(()) => Resumes::Yes,
+        Err(error) => Resumes::No(error.message),
+    }
+}
+
+/// That no topic matches a pattern, if the table can do nothing about it; said as a warning if it waits for one.
+pub(crate) fn nothing_matches(client: &ClientSettings, scan: &ScanSettings) -> Option<Box<Diagnostic>> {
+    let message =
+        format!("no topic at '{}' matches '{TOPIC_PATTERN}' = '{}'", client.servers, scan.topics.pattern()?);
+    Some(match scan.discovery {
+        Some(every) => {
+            let seconds = every.as_secs_f64();
+            Diagnostic::warning(Code::TopicMissing, format!("{message}: looked for again every {seconds} s"))
+        }
+        None => Diagnostic::error(Code::TopicMissing, message)
+            .help("the whole name must match; names that begin with '__' never do, nor does the topic of tokens")
+            .help(
+                "a table without 'scan.bounded.mode' that looks for topics \
+                 ('scan.topic-partition-discovery.interval') waits for one",
+            ),
+    })
+}
+
 /// Whether the brokers answer and the topics are there.
 ///
 /// # Errors
@@ -132,7 +161,11 @@ pub(crate) fn check(table: &TableDescription, upsert: bool) -> Result<()> {
     let consumer = consumer(&client, None, &table.name)?;
     let patience = cluster::PATIENCE;
     let asked = Cluster { consumer: &consumer, settings: &client, patience }.partitions(&scan.topics);
-    asked.map(drop).map_err(|error| error.at(table.options.span(crate::options::TOPIC)))
+    let asked = asked.map_err(|error| error.at(table.options.span(crate::options::TOPIC)))?;
+    match nothing_matches(&client, &scan).filter(|_| asked.is_empty()) {
+        Some(diagnostic) => Err(diagnostic.at(table.options.span(TOPIC_PATTERN))),
+        None => Ok(()),
+    }
 }
 
 /// What a reader sets, unless the user does.
@@ -180,7 +213,7 @@ fn consumer(client: &ClientSettings, group: Option<&str>, table: &str) -> Result
             rdkafka::error::KafkaError::ClientConfig(_, why, name, _) => format!("{name}: {why}"),
             other => other.to_string(),
         };
-        Diagnostic::error(flott_types::Code::InvalidOption, format!("Kafka's client can't be made: {why}"))
+        Diagnostic::error(Code::InvalidOption, format!("Kafka's client can't be made: {why}"))
             .help("check 'properties.*'")
     })
 }

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use flott_types::{Code, Diagnostic, Result};
 use serde_json::{Value, json};
 
+use crate::options::scan::{Bounded, ScanSettings, Topics};
+
 /// A place in one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SplitPlace {
@@ -56,6 +58,29 @@ pub(crate) struct Position {
 }
 
 impl Position {
+    /// Whether it is one of this table.
+    ///
+    /// # Errors
+    /// `CheckpointUnusable`
+    pub(crate) fn check(&self, scan: &ScanSettings) -> Result<()> {
+        let is_ours = |place: &&SplitPlace| match &scan.topics {
+            Topics::Named(names) => names.contains(&place.topic),
+            Topics::Matching { pattern, .. } => pattern.is_match(&place.topic),
+        };
+        if let Some(SplitPlace { topic, .. }) = self.splits.iter().find(|place| !is_ours(place)) {
+            return Err(unusable(format!(
+                "the checkpoint has read topic '{topic}', which the table no longer names"
+            )));
+        }
+        match named_since(&scan.topics, &self.splits).filter(|_| scan.bounded != Bounded::Never) {
+            Some(name) => Err(unusable(format!(
+                "the checkpoint has read nothing of topic '{name}', which the table names now: where a bounded \
+                 table ends was decided without it"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn empty() -> Value {
         json!({"partitions": []})
     }
@@ -77,6 +102,13 @@ impl Position {
     }
 }
 
+/// A topic named that a checkpoint has read nothing of, though it has read others.
+fn named_since<'a>(topics: &'a Topics, places: &[SplitPlace]) -> Option<&'a str> {
+    let Topics::Named(names) = topics else { return None };
+    let is_new = |name: &&String| !places.iter().any(|place| place.topic == **name);
+    names.iter().find(is_new).filter(|_| !places.is_empty()).map(String::as_str)
+}
+
 /// A position of something else.
 pub(crate) fn unusable(message: String) -> Box<Diagnostic> {
     Diagnostic::error(Code::CheckpointUnusable, message).help("or start anew with `--resume never`")
@@ -85,6 +117,16 @@ pub(crate) fn unusable(message: String) -> Box<Diagnostic> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_topic_named_since_is_seen() {
+        let place = SplitPlace { topic: "a".into(), partition: 0, number: 0, next: 1, end: Some(1) };
+        let named = |names: &[&str]| Topics::Named(names.iter().map(|it| (*it).to_string()).collect());
+        let places = [place];
+        assert_eq!(named_since(&named(&["a"]), &places), None);
+        assert_eq!(named_since(&named(&["a", "b"]), &places), Some("b"));
+        assert_eq!(named_since(&named(&["a"]), &[]), None, "nothing was there to be read");
+    }
 
     #[test]
     fn a_position_comes_back_as_it_was() {

@@ -20,7 +20,7 @@ use std::{
 };
 
 use flott_connector::{Chunk, Payload, ReadContext, ReaderFigures, SourceReader, SplitLag, SplitTime};
-use flott_types::Result;
+use flott_types::{Result, Severity};
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode,
@@ -32,14 +32,15 @@ use super::{
     cluster::{Cluster, PATIENCE, Partition, SHORT_PATIENCE},
     failure,
     native::{BATCH, Fetched, Fetcher},
-    position::{Position, SplitPlace, unusable},
+    nothing_matches,
+    position::{Position, SplitPlace},
     split::{Split, Wants},
 };
 use crate::{
     context::{Brokers, Context},
     options::{
         client::ClientSettings,
-        scan::{Bounded, ScanSettings, Topics},
+        scan::{Bounded, ScanSettings},
     },
 };
 
@@ -146,8 +147,9 @@ impl KafkaReader {
         let places = match resume {
             None => begin::places(&reader.cluster(PATIENCE), &reader.scan)?,
             Some(value) => {
-                let Position { mut splits, topics } = Position::from_json(value)?;
-                reader.check_topics(&splits)?;
+                let position = Position::from_json(value)?;
+                position.check(&reader.scan)?;
+                let Position { mut splits, topics } = position;
                 reader.end_now(&mut splits)?;
                 reader.topic_ids = topics;
                 splits
@@ -159,28 +161,19 @@ impl KafkaReader {
         if resume.is_some() && !reader.is_bounded() {
             reader.discover(PATIENCE, Duration::ZERO)?;
         }
+        if reader.splits.is_empty()
+            && let Some(diagnostic) = nothing_matches(&reader.client, &reader.scan)
+        {
+            if diagnostic.severity == Severity::Error {
+                return Err(diagnostic);
+            }
+            tracing::warn!("{}", diagnostic.message);
+        }
         Ok(reader)
     }
 
     fn cluster(&self, patience: Duration) -> Cluster<'_> {
         Cluster { consumer: self.fetcher.consumer(), settings: &self.client, patience }
-    }
-
-    /// A checkpoint of other topics isn't one of this table.
-    fn check_topics(&self, places: &[SplitPlace]) -> Result<()> {
-        let is_ours = |place: &&SplitPlace| match &self.scan.topics {
-            Topics::Named(names) => names.contains(&place.topic),
-            Topics::Matching { pattern, .. } => pattern.is_match(&place.topic),
-        };
-        match places.iter().find(|place| !is_ours(place)) {
-            None => self.check_grown(places),
-            Some(place) => {
-                let topic = &place.topic;
-                Err(unusable(format!(
-                    "the checkpoint has read topic '{topic}', which the table no longer names"
-                )))
-            }
-        }
     }
 
     /// Where a bounded table ends is decided when its job starts from nothing: a topic named since has no end.
@@ -198,16 +191,6 @@ impl KafkaReader {
             place.end = Some(end.unwrap_or(place.next));
         }
         Ok(())
-    }
-
-    fn check_grown(&self, places: &[SplitPlace]) -> Result<()> {
-        match named_since(&self.scan.topics, places).filter(|_| self.is_bounded()) {
-            Some(name) => Err(unusable(format!(
-                "the checkpoint has read nothing of topic '{name}', which the table names now: where a bounded \
-                 table ends was decided without it"
-            ))),
-            None => Ok(()),
-        }
     }
 
     fn open(&mut self, places: Vec<SplitPlace>, now: Duration) -> Result<()> {
@@ -577,27 +560,5 @@ impl Sorter<'_> {
             split.fetched = message.offset();
             self.moved.push(index);
         }
-    }
-}
-
-/// A topic named that a checkpoint has read nothing of, though it has read others.
-fn named_since<'a>(topics: &'a Topics, places: &[SplitPlace]) -> Option<&'a str> {
-    let Topics::Named(names) = topics else { return None };
-    let is_new = |name: &&String| !places.iter().any(|place| place.topic == **name);
-    names.iter().find(is_new).filter(|_| !places.is_empty()).map(String::as_str)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_topic_named_since_is_seen() {
-        let place = SplitPlace { topic: "a".into(), partition: 0, number: 0, next: 1, end: Some(1) };
-        let named = |names: &[&str]| Topics::Named(names.iter().map(|it| (*it).to_string()).collect());
-        let places = [place];
-        assert_eq!(named_since(&named(&["a"]), &places), None);
-        assert_eq!(named_since(&named(&["a", "b"]), &places), Some("b"));
-        assert_eq!(named_since(&named(&["a"]), &[]), None, "nothing was there to be read");
     }
 }

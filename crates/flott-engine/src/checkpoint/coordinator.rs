@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{Checkpointing, Requests, script::Script, start::Origin, write::Pending};
 use crate::{
-    accounting::Counts,
+    accounting::{Counts, Seen},
     activity::{Activity, Phase},
     exchange::Wakers,
     queue::ChunkQueue,
@@ -116,8 +116,10 @@ pub struct Coordinator {
     pub(super) activity: Arc<Activity>,
     /// What had been counted up to this run's newest checkpoint.
     pub(super) published: Counts,
-    /// A checkpoint is being decided and its rows made visible: should that fail, nobody knows how many are.
-    pub(super) is_publishing: bool,
+    /// How far the checkpoint under way is published, should that fail.
+    pub(super) seen: Seen,
+    /// What has been counted up to that checkpoint.
+    pub(super) at_stake: Counts,
     /// Checkpoints that have failed since the last complete one.
     pub(super) failed_in_a_row: u32,
 }
@@ -380,10 +382,11 @@ impl Coordinator {
         };
         let number = manifest.number;
         self.activity.checkpoint.comes_to(Phase::Publishing);
-        self.is_publishing = true;
+        self.at_stake = self.counts_at(&it);
         if !planted(Bug::PublishBeforeDecide) {
             self.decide(number, manifest.epoch)?;
         }
+        self.seen = Seen::Decided;
         if planted(Bug::ConfirmBeforeCommit) {
             self.incarnation.confirm()?;
         }
@@ -398,7 +401,7 @@ impl Coordinator {
             self.decide(number, manifest.epoch)?;
         }
         self.incarnation.confirm()?;
-        self.is_publishing = false;
+        self.seen = Seen::Known;
         for (source, name) in sources.iter().zip(&self.sources) {
             if let Some(position) = manifest.sources.get(name) {
                 source.confirmed(position);
@@ -407,7 +410,7 @@ impl Coordinator {
         let sinks = self.sinks.len();
         self.pending = Pending::new(shards, sinks);
         requests.plan(parts.iter().map(|part| chain::plan(&manifest.operators, part)).collect());
-        self.published = self.counts_at(&it);
+        self.published = std::mem::take(&mut self.at_stake);
         self.summary.completed += 1;
         if self.failed_in_a_row > 0 {
             tracing::warn!(failed = self.failed_in_a_row, "checkpoints are written again");
@@ -440,12 +443,13 @@ impl Coordinator {
     /// # Errors
     /// `Superseded`. That nobody knows, or that somebody fenced who is not newer: whoever claims anew asks
     /// the token.
-    pub(super) fn decide(&self, number: u64, epoch: u64) -> Result<()> {
+    pub(super) fn decide(&mut self, number: u64, epoch: u64) -> Result<()> {
         let Some(decider) = &self.decider else { return Ok(()) };
         match decider.commit(number, epoch)? {
             Outcome::Committed => Ok(()),
             Outcome::Uncertain(_) if planted(Bug::UncertainIsSuccess) => Ok(()),
             Outcome::Uncertain(error) => {
+                self.seen = Seen::Perhaps;
                 tracing::warn!(checkpoint = number, "whether it was committed is unknown: {}", error.message);
                 Err(error.that_may_pass())
             }

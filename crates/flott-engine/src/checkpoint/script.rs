@@ -12,12 +12,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flott_connector::{Registry, Resumes, Role, SinkGuarantee};
 use flott_plan::{
     PlanShape, SinkTarget, SourceInput, SourceNode, StreamPlan,
     upgrade::{After, Before, Fate, Held, Read, StateSource, Subject, Upgrade, Written},
 };
 use flott_state::{ColumnFrom, Manifest, OperatorSnapshot, Reshape, TableFrom};
-use flott_types::{Code, Diagnostic, Result};
+use flott_types::{Code, Diagnostic, Result, TableDescription};
 use serde_json::{Value, json};
 
 use super::start::nonce;
@@ -29,15 +30,28 @@ use crate::{
 /// Columns of saved tables before their keys: group, bucket, deleted.
 const LEADING_COLUMNS: usize = 3;
 
+/// A checkpoint that somebody would go on from.
+pub(super) struct Found<'a> {
+    pub(super) manifest: &'a Manifest,
+    /// Its rows are published.
+    pub(super) confirmed: bool,
+    /// It was named by its path: what its job has to publish, and its token, are that job's.
+    pub(super) named: bool,
+}
+
 /// What a script is, as far as its checkpoints depend on it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Script {
     /// The edges' ends, in order: counts belong to them.
     edges: Value,
     /// The same by ids.
     edge_ids: Vec<[String; 2]>,
-    /// Where each table is that is read or written: connector and path.
+    /// Where each table is that is read or written: connector and place.
     tables: BTreeMap<String, String>,
+    /// The tables that are read.
+    read: BTreeMap<String, TableDescription>,
+    /// Where the token of its commits is, if a sink decides.
+    token: Option<String>,
     /// Sources whose input has no end.
     endless: BTreeSet<String>,
     /// A number that changes with anything in the plan.
@@ -54,7 +68,7 @@ fn names_of(topology: &Topology, which: impl Fn(&SourceNode) -> bool) -> BTreeSe
 }
 
 impl Script {
-    pub(super) fn of(plan: &StreamPlan, topology: &Topology) -> Self {
+    pub(super) fn of(plan: &StreamPlan, topology: &Topology, registry: &Registry) -> Self {
         let name = |edge: &Edge| {
             [topology.producer_name(edge.producer), topology.consumer_name(edge.consumer)].map(str::to_string)
         };
@@ -65,21 +79,28 @@ impl Script {
         };
         let ids = |edge: &Edge| [topology.producer_id(edge.producer), consumer(edge.consumer)];
         let read = topology.sources.iter().filter_map(|(_, node)| match &node.input {
-            SourceInput::Table { table, .. } => Some((format!("read {}", node.name), table)),
+            SourceInput::Table { table, .. } => Some((format!("read {}", node.name), Role::Source, table)),
+            SourceInput::Values(_) => None,
+        });
+        let sources = topology.sources.iter().filter_map(|(_, node)| match &node.input {
+            SourceInput::Table { table, .. } => Some((node.name.clone(), table.clone())),
             SourceInput::Values(_) => None,
         });
         let written = topology.sinks.iter().filter_map(|(_, node)| match &node.target {
-            SinkTarget::Table(table) => Some((format!("written {}", node.name), table)),
+            SinkTarget::Table(table) => Some((format!("written {}", node.name), Role::Sink, table)),
             SinkTarget::Collect => None,
         });
-        let (mut tables, mut all) = (BTreeMap::new(), String::new());
-        for (name, table) in read.chain(written) {
-            let option = |key: &str| table.options.get(key).unwrap_or_default().to_string();
+        let (mut tables, mut all, mut token) = (BTreeMap::new(), String::new(), None);
+        for (name, role, table) in read.chain(written) {
             for (key, option) in table.options.iter() {
                 all.push_str(&format!("{name} {key}={};", option.value));
             }
             all.push_str(&format!("{};", table.schema()));
-            tables.insert(name, format!("{} {}", option("connector"), option("path")));
+            let Ok(connector) = registry.connector_of(table) else { continue };
+            if role == Role::Sink && connector.sink_guarantee(table) == SinkGuarantee::Deciding {
+                token = Some(connector.token_place(table));
+            }
+            tables.insert(name, format!("{} {}", connector.name(), connector.place(table, role)));
         }
         for (_, node) in &topology.sources {
             if let SourceInput::Values(rows) = &node.input {
@@ -92,6 +113,8 @@ impl Script {
             edges,
             edge_ids: topology.edges.iter().map(ids).collect(),
             tables,
+            read: sources.collect(),
+            token,
             endless: names_of(topology, |source| !source.bounded),
             all: format!("{:016x}", nonce(&all)).into(),
             sink_numbers: shape.sinks.iter().cloned().zip(0..).collect(),
@@ -151,6 +174,7 @@ impl Script {
             "edges": self.edges,
             "edge_ids": self.edge_ids,
             "tables": self.tables,
+            "token": self.token,
             "endless": self.endless,
             "script": self.all,
             "shape": self.shape,
@@ -170,11 +194,12 @@ impl Script {
         After { shape, bounded, sources: places("read "), sinks: places("written ") }
     }
 
-    /// What becomes of a checkpoint under this script. `confirmed`: its rows are published.
+    /// What becomes of a checkpoint under this script.
     ///
     /// # Errors
     /// `CheckpointUnusable`: nobody can go on from it with this script, whatever is dropped.
-    pub(super) fn upgrade(&self, manifest: &Manifest, key_groups: u16, confirmed: bool) -> Result<Upgrade> {
+    pub(super) fn upgrade(&self, found: &Found<'_>, registry: &Registry, key_groups: u16) -> Result<Upgrade> {
+        let manifest = found.manifest;
         let unusable = |message: String| {
             Diagnostic::error(Code::CheckpointUnusable, message)
                 .help("start afresh with --resume never, or give the job another 'pipeline.name'")
@@ -193,7 +218,9 @@ impl Script {
                 "'{job}' finished at checkpoint {number}, and its script is another one now"
             )));
         }
-        let (before, after) = (before(manifest, confirmed), self.after());
+        self.check_token(found)?;
+        let (mut before, after) = (before(manifest, found.confirmed), self.after());
+        self.compare_places(&mut before, &after, manifest, registry);
         let upgrade = Upgrade::plan(&before, &after);
         let gone = upgrade.verdicts.iter().find(|it| {
             it.subject == Subject::Sink
@@ -210,6 +237,62 @@ impl Script {
                 .help("run the script as it was once more, then change it"));
         }
         Ok(upgrade)
+    }
+
+    /// The token says which checkpoints were committed: whoever asks another one would be told of none, and whoever
+    /// asks none would take for committed what may not be.
+    fn check_token(&self, found: &Found<'_>) -> Result<()> {
+        // Earlier versions don't say where it is.
+        let Some(was) = found.manifest.counters.get("token").filter(|_| !found.named) else { return Ok(()) };
+        let (number, job) = (found.manifest.number, &found.manifest.job);
+        let error = |message: String| Err(Diagnostic::error(Code::CheckpointUnusable, message));
+        match (was.as_str(), self.token.as_deref()) {
+            (Some(was), None) if !found.confirmed => error(format!(
+                "checkpoint {number} of '{job}' may not be committed yet ({was}), and the script writes nothing \
+                 exactly once there any more"
+            ))
+            .map_err(|error| error.help("run the script as it was once more, then change it")),
+            (Some(was), Some(is)) if was != is => error(format!(
+                "checkpoint {number} of '{job}' was committed under {was}: the script has {is}, where nothing says \
+                 whether it was"
+            ))
+            .map_err(|error| takes_over(error.help("give it back what it had"))),
+            (None, Some(is)) => error(format!(
+                "checkpoint {number} of '{job}' was made without a transaction: the script writes exactly once now, \
+                 and under {is} nothing says that it was committed"
+            ))
+            .map_err(takes_over),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tables whose positions say better than a place whether they are still the same ones; and those of which an
+    /// earlier version has written no place.
+    fn compare_places(&self, before: &mut Before, after: &After, manifest: &Manifest, registry: &Registry) {
+        for (name, is) in &after.sinks {
+            if let Some(sink) = before.sinks.get_mut(name) {
+                sink.place.take_if(|was| was.ends_with(' ') && is.starts_with(was.as_str()));
+            }
+        }
+        for (name, table) in &self.read {
+            let (Some(read), Some(position), Some(is), Ok(connector)) = (
+                before.sources.get_mut(name),
+                manifest.sources.get(name),
+                after.sources.get(name),
+                registry.connector_of(table),
+            ) else {
+                continue;
+            };
+            let own = format!("{} ", connector.name());
+            if read.place.as_ref().is_some_and(|was| !was.starts_with(&own)) {
+                continue;
+            }
+            match connector.resumes(table, position) {
+                Resumes::WhereItIs => {}
+                Resumes::Yes => read.place = Some(is.clone()),
+                Resumes::No(why) => read.lost = Some(why),
+            }
+        }
     }
 
     /// A sink with rows in this checkpoint that the script can't publish, and why.
@@ -300,7 +383,7 @@ fn before(manifest: &Manifest, confirmed: bool) -> Before {
         manifest.counters.get("endless").and_then(|it| serde_json::from_value(it.clone()).ok());
     let source = |name: &String| {
         let endless = endless.as_ref().is_some_and(|it| it.contains(name));
-        (name.clone(), Read { place: place("read", name), rows: read(name), endless })
+        (name.clone(), Read { place: place("read", name), rows: read(name), endless, lost: None })
     };
     let sink = |(name, rows): (&String, &Vec<Value>)| {
         let pending = !confirmed && !rows.is_empty();
@@ -372,10 +455,25 @@ pub(super) fn log(upgrade: &Upgrade) {
     }
 }
 
-/// What becomes of a checkpoint under a plan, for somebody who wants to know before anything runs.
+fn takes_over(error: Box<Diagnostic>) -> Box<Diagnostic> {
+    error.help(
+        "or name the checkpoint with --resume DIR/JOB: the run goes on from it and takes its rows for committed, so it \
+         must be a confirmed one",
+    )
+}
+
+/// What becomes of a checkpoint under a plan, for somebody who wants to know before anything runs. `confirmed`: its
+/// rows are published; `named`: it is of a job of another name, to be gone on from by its path.
 ///
 /// # Errors
 /// `CheckpointUnusable`: nobody can go on from it with this plan, whatever is dropped.
-pub fn upgrade(plan: &StreamPlan, manifest: &Manifest, key_groups: u16, confirmed: bool) -> Result<Upgrade> {
-    Script::of(plan, &Topology::of(plan)?).upgrade(manifest, key_groups, confirmed)
+pub fn upgrade(
+    plan: &StreamPlan,
+    registry: &Registry,
+    manifest: &Manifest,
+    key_groups: u16,
+    (confirmed, named): (bool, bool),
+) -> Result<Upgrade> {
+    let found = Found { manifest, confirmed, named };
+    Script::of(plan, &Topology::of(plan)?, registry).upgrade(&found, registry, key_groups)
 }

@@ -27,11 +27,11 @@ use serde_json::Value;
 use super::{
     Checkpointing, Resume,
     coordinator::{CheckpointSummary, Coordinator, Identity},
-    script::{Script, check_lost, log, reshape},
+    script::{Found, Script, check_lost, log, reshape},
     write::Pending,
 };
 use crate::{
-    accounting::Counts,
+    accounting::{Counts, Seen},
     activity::Activity,
     job::Job,
     restore::{Restored, restore},
@@ -63,8 +63,11 @@ impl Coordinator {
         let name = settings.job.clone();
         let directory = settings.directory.join(job_folder(&name));
         let storage = settings.stores.open(&directory);
-        let script = Script::of(&job.plan, topology);
+        let script = Script::of(&job.plan, topology, &job.registry);
         look_before(settings, job, &script)?;
+        if let Some(decider) = &decider {
+            look_for_others(settings, storage.as_ref(), decider.as_ref())?;
+        }
         let early =
             decider.as_ref().filter(|_| planted(Bug::FenceBeforeClaim) || planted(Bug::TokenBeforeFence));
         let early = match early {
@@ -75,23 +78,34 @@ impl Coordinator {
         let mut incarnation = claim(settings, job, storage.clone(), check)?;
         // After the claim, never before: what was pending under it would be discarded, and committed all the
         // same. The token only after the fence: what an older run still commits is seen, or refused.
+        let job_id = format!("{:016x}", incarnation.store_id());
+        let mut token_is_foreign = false;
         let token = match &decider {
             None => Token::NotNeeded,
             Some(decider) => {
+                decider.is_of(&job_id);
                 if !planted(Bug::FenceBeforeClaim) {
                     decider.fence()?;
                 }
                 match early {
                     Some(token) => Token::Of(Some(token.unwrap_or(0))),
-                    None => Token::Of(decider.token()?),
+                    None => {
+                        let token = decider.token()?;
+                        token_is_foreign =
+                            token > Some(0) && decider.owner().is_some_and(|owner| owner != job_id);
+                        // A number of somebody else's checkpoints says nothing of these.
+                        Token::Of(token.filter(|_| !token_is_foreign))
+                    }
                 }
             }
         };
-        let mut token_is_foreign = false;
+        if token_is_foreign && settings.resume == Resume::Auto {
+            return Err(somebody_elses(settings));
+        }
         let recovered = match incarnation.recover_checked(token, check) {
             Err(error) if settings.resume != Resume::Auto && error.code == Code::CheckpointUnusable => {
                 tracing::warn!("the job's own checkpoints can't be used: {}", error.message);
-                token_is_foreign = decider.is_some();
+                token_is_foreign |= decider.is_some();
                 Recovered { manifest: None, finish: false, discarded: Vec::new(), skipped: Vec::new() }
             }
             recovered => recovered?,
@@ -114,11 +128,7 @@ impl Coordinator {
             Resume::From(path) => Some(named(settings.stores.as_ref(), path)?),
         };
         let generation = incarnation.generation();
-        let identity = Identity {
-            generation,
-            first_generation: generation,
-            job_id: format!("{:016x}", incarnation.store_id()),
-        };
+        let identity = Identity { generation, first_generation: generation, job_id };
         let mut this = Self {
             settings: settings.clone(),
             job: name,
@@ -143,7 +153,8 @@ impl Coordinator {
             counts: Counts::default(),
             last_counts: Counts::default(),
             last_epoch: 0,
-            is_publishing: false,
+            seen: Seen::Known,
+            at_stake: Counts::default(),
             failed_in_a_row: 0,
             published: Counts::default(),
             activity: Arc::default(),
@@ -153,7 +164,7 @@ impl Coordinator {
             },
         };
         match origin {
-            Some(origin) => this.adopt(origin)?,
+            Some(origin) => this.adopt(origin, job)?,
             None => tracing::info!(
                 directory = this.summary.directory.as_str(),
                 "no checkpoint to go on from: the job begins afresh"
@@ -164,11 +175,12 @@ impl Coordinator {
     }
 
     /// Makes a checkpoint the one to go on from.
-    fn adopt(&mut self, origin: Origin) -> Result<()> {
+    fn adopt(&mut self, origin: Origin, job: &Job) -> Result<()> {
         let manifest = &origin.manifest;
         // What a job of another directory has to publish is that job's.
         let confirmed = origin.named || self.tip_is_confirmed;
-        let upgrade = self.script.upgrade(manifest, self.key_groups, confirmed)?;
+        let found = Found { manifest, confirmed, named: origin.named };
+        let upgrade = self.script.upgrade(&found, &job.registry, self.key_groups)?;
         check_lost(&upgrade, manifest, &self.settings.allow_drop)?;
         let first = manifest.counters.get("first_generation").and_then(Value::as_u64);
         if let Some(first) = first.filter(|_| !origin.named) {
@@ -243,9 +255,14 @@ impl Coordinator {
         if self.summary.completed > 0 { &self.published } else { &self.counts }
     }
 
-    /// Whether the run ended while rows were made visible.
-    pub fn is_publishing(&self) -> bool {
-        self.is_publishing
+    /// What readers see of the rows behind [`Self::published_counts`].
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// What had been counted up to the checkpoint that was being published when the run ended.
+    pub fn counts_at_stake(&self) -> Option<&Counts> {
+        (self.seen != Seen::Known).then_some(&self.at_stake)
     }
 
     /// Where a source goes on.
@@ -351,12 +368,13 @@ impl Coordinator {
                 if self.origin.as_ref().is_none_or(|origin| origin.named) {
                     self.check_pending(tip)?;
                 }
-                self.is_publishing = true;
+                self.at_stake.clone_from(&self.counts);
+                self.seen = Seen::Decided;
                 for (committer, committables) in committers.iter_mut().zip(&keep) {
                     committer.commit(committables)?;
                 }
                 self.incarnation.confirm()?;
-                self.is_publishing = false;
+                self.seen = Seen::Known;
             }
         }
         for (committer, keep) in committers.iter_mut().zip(&keep) {
@@ -408,7 +426,7 @@ impl Coordinator {
 /// `CheckpointUnusable`, `StateLost`: a run would be refused.
 pub fn check_fits(job: &Job) -> Result<()> {
     let Some(settings) = &job.settings.checkpointing else { return Ok(()) };
-    look_before(settings, job, &Script::of(&job.plan, &Topology::of(&job.plan)?))
+    look_before(settings, job, &Script::of(&job.plan, &Topology::of(&job.plan)?, &job.registry))
 }
 
 /// A script that can't go on must not claim: that would stop whoever runs the job. What can't be read now is
@@ -428,8 +446,42 @@ fn look_before(settings: &Checkpointing, job: &Job, script: &Script) -> Result<(
         return Ok(());
     };
     let confirmed = named || contents.listing.confirmed.contains(&manifest.number);
-    let upgrade = script.upgrade(manifest, job.settings.key_groups, confirmed)?;
+    let found = Found { manifest, confirmed, named };
+    let upgrade = script.upgrade(&found, &job.registry, job.settings.key_groups)?;
     check_lost(&upgrade, manifest, &settings.allow_drop)
+}
+
+/// A job that was started by mistake must not fence the one that commits under its name: what can be seen of that
+/// without fencing is looked at first. It decides nothing: for that the token is read behind the fence.
+fn look_for_others(settings: &Checkpointing, storage: &dyn Storage, decider: &dyn Decider) -> Result<()> {
+    // Who begins anew, or from another place, has been told to take the name over.
+    if settings.resume != Resume::Auto {
+        return Ok(());
+    }
+    // Nothing is lost yet of a job that has committed nothing: its directory may have been emptied since.
+    let Some(last) = decider.look()?.filter(|it| it.number > 0) else { return Ok(()) };
+    // Behind the token: a checkpoint's manifest is there before its commit.
+    let Ok(contents) = contents(storage) else { return Ok(()) };
+    let mine = contents.claims.values().next().map(|first| format!("{:016x}", first.nonce));
+    let is_foreign = match (last.owner, mine) {
+        (Some(owner), mine) => mine.is_none_or(|mine| mine != owner),
+        (None, _) => last.number > contents.listing.last(),
+    };
+    if is_foreign { Err(somebody_elses(settings)) } else { Ok(()) }
+}
+
+fn somebody_elses(settings: &Checkpointing) -> Box<Diagnostic> {
+    let (job, directory) = (&settings.job, settings.directory.display());
+    let message = format!(
+        "job '{job}' would commit under a name that another job commits under: the last commit there is of a \
+         checkpoint that isn't in '{directory}'"
+    );
+    Diagnostic::error(Code::CheckpointUnusable, message)
+        .help("two jobs need two names: another 'sink.transactional-id-prefix', or another 'pipeline.name'")
+        .help(
+            "if it is this job and its checkpoints are elsewhere: say so with 'execution.checkpointing.dir'",
+        )
+        .help("if they are lost: --resume never begins anew, and shuts out whoever commits there now")
 }
 
 /// Claims the job for this process.

@@ -58,6 +58,8 @@ struct Wish {
     silent: bool,
     delay: Duration,
     moment: Option<Moment>,
+    /// At that moment it falls silent, and cuts nothing.
+    hush: bool,
     /// Rises when all connections shall end.
     generation: u64,
     seen: HashMap<i16, u64>,
@@ -128,7 +130,15 @@ impl Proxy {
 
     /// Cuts at that moment, once.
     pub fn cut_at(&self, moment: Moment) {
-        wish(&self.wish).moment = Some(moment);
+        let mut wish = wish(&self.wish);
+        (wish.moment, wish.hush) = (Some(moment), false);
+    }
+
+    /// Falls silent at that moment, once, as by [`Self::black_hole`]: what would have been cut off waits, and arrives
+    /// when it is healed.
+    pub fn silent_at(&self, moment: Moment) {
+        let mut wish = wish(&self.wish);
+        (wish.moment, wish.hush) = (Some(moment), true);
     }
 
     /// Passes nothing on, in both directions, and keeps connections open until [`Self::heal`].
@@ -154,13 +164,12 @@ impl Proxy {
 
     /// Waits until it is cut; whether that happened in time.
     pub fn wait_for_cut(&self, patience: Duration) -> bool {
-        for _ in 0..=patience.as_millis() / LOOK.as_millis() {
-            if self.is_cut() {
-                return true;
-            }
-            pause(LOOK);
-        }
-        false
+        wait_for(patience, || self.is_cut())
+    }
+
+    /// Waits until it is silent; whether that happened in time.
+    pub fn wait_for_silence(&self, patience: Duration) -> bool {
+        wait_for(patience, || wish(&self.wish).silent)
     }
 
     /// How many requests of that kind clients have sent.
@@ -181,6 +190,27 @@ impl Drop for Proxy {
 
 fn wish(wish: &Mutex<Wish>) -> MutexGuard<'_, Wish> {
     wish.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait_for(patience: Duration, is_so: impl Fn() -> bool) -> bool {
+    for _ in 0..=patience.as_millis() / LOOK.as_millis() {
+        if is_so() {
+            return true;
+        }
+        pause(LOOK);
+    }
+    false
+}
+
+/// The moment has come. Whether what it comes with ends here.
+fn strike(wish: &mut Wish) -> bool {
+    wish.moment = None;
+    if wish.hush {
+        wish.silent = true;
+    } else {
+        cut(wish);
+    }
+    !wish.hush
 }
 
 fn cut(wish: &mut Wish) {
@@ -317,10 +347,7 @@ impl Way {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_up {
             let comes = frames.iter().any(|it| awaited.contains(&it.correlation));
-            if comes {
-                cut(&mut wish);
-            }
-            return if comes { Verdict::End } else { Verdict::Pass };
+            return if comes && strike(&mut wish) { Verdict::End } else { Verdict::Pass };
         }
         for frame in &frames {
             *wish.seen.entry(frame.key).or_default() += 1;
@@ -348,9 +375,8 @@ impl Way {
                 }
             }
         };
-        if verdict != Verdict::Pass {
-            wish.moment = None;
-            cut(&mut wish);
+        if verdict != Verdict::Pass && !strike(&mut wish) {
+            return Verdict::Pass;
         }
         verdict
     }

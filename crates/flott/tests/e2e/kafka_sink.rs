@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const NUMBERS: usize = 20_000;
 
 /// A table of this topic, with further options.
-fn kafka_table(
+pub fn kafka_table(
     connector: &str,
     name: &str,
     columns: &str,
@@ -34,7 +34,7 @@ fn kafka_table(
 }
 
 /// Numbers that come in two seconds, written exactly once, with a checkpoint every 50 ms.
-fn numbers(topic: &str, bootstrap: &str) -> String {
+pub fn numbers(topic: &str, bootstrap: &str) -> String {
     let last = NUMBERS - 1;
     let table = kafka_table(
         "kafka",
@@ -61,13 +61,13 @@ fn confirmed(lab: &Lab) -> usize {
 }
 
 /// The newest checkpoint's number: it only rises.
-fn newest(lab: &Lab) -> u64 {
+pub fn newest(lab: &Lab) -> u64 {
     let entries = std::fs::read_dir(lab.path("ckpt/job/sequence")).into_iter().flatten().flatten();
     let number = |name: String| name.strip_suffix(".confirmed")?.parse().ok();
     entries.filter_map(|it| number(it.file_name().into_string().ok()?)).max().unwrap_or(0)
 }
 
-fn each_once(broker: &Broker, topic: &str) {
+pub fn each_once(broker: &Broker, topic: &str) {
     let lines = broker.consume(topic, NUMBERS + 1, Duration::from_secs(5)).unwrap();
     let mut read: Vec<usize> = lines.iter().map(|line| line.parse().unwrap()).collect();
     read.sort_unstable();

@@ -34,6 +34,7 @@ mod event_time;
 mod files;
 mod flights;
 mod formats;
+mod kafka_jobs;
 mod kafka_letters;
 mod kafka_sink;
 mod kafka_source;
