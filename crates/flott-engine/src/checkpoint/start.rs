@@ -2,9 +2,9 @@
 //! script, finishes what it had decided.
 //!
 //! ```text
-//!   claim ─► recover ─► the job's newest checkpoint │ nothing │ one named by its path
-//!                               │ does it fit the script?
-//!                               ▼
+//!   look ─► claim ─► recover ─► the job's newest checkpoint │ nothing │ one named by its path
+//!                                      │ does it fit the script?
+//!                                      ▼
 //!            finish its commits ─► positions to readers, state to operators, counts to the summary
 //! ```
 

@@ -178,15 +178,11 @@ fn pipelines_of_one_script_commit_one_by_one() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
     kafka.create_topic("jobs-pipelines", 1).unwrap();
-    let k = kafka_table(
-        "kafka",
-        "k",
-        "x STRING",
-        "jobs-pipelines",
-        kafka.bootstrap(),
-        &format!("'format' = 'raw'{}", exactly_once("jobs-pipelines")),
-    );
-    let sql = format!("{SETTINGS} {k} INSERT INTO k VALUES ('a'); INSERT INTO k VALUES ('b');");
+    let options = format!("'format' = 'raw'{}", exactly_once("jobs-pipelines"));
+    let table = |name| kafka_table("kafka", name, "x STRING", "jobs-pipelines", kafka.bootstrap(), &options);
+    let (one, other) = (table("one"), table("other"));
+    let sql =
+        format!("{SETTINGS} {one} {other} INSERT INTO one VALUES ('a'); INSERT INTO other VALUES ('b');");
     lab.run(&sql);
     lab.run(&sql);
     assert_eq!(kafka.consume("jobs-pipelines", 3, Duration::from_secs(3)).unwrap(), ["a", "b"]);
