@@ -7,21 +7,26 @@
 //!     in batches of 1, 3, … rows    the same rows
 //!     some of the columns           the same values
 //!     filter pushed down            = filter behind
+//!     written and read again        the same rows
 //!     read = rows + filtered + skipped + rejected, and no array lies about itself
 //! ```
+
+mod files;
+pub mod fuzzing;
 
 use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, Int8Array, UInt32Array, new_empty_array},
     compute::{concat, take},
-    record_batch::RecordBatch,
+    record_batch::{RecordBatch, RecordBatchOptions},
 };
 use flott_connector::{
-    Chunk, Decoded, Format, FormatRequest, Payload, ScanRequest, Slices, SplitInfo, TableDescription,
+    Changelog, Chunk, Decoded, Decoder, Format, FormatRequest, Payload, ScanRequest, Slices, SplitInfo,
+    TableDescription,
 };
 use flott_expr::{CastMode, EvalContext, Expr, ExprKind, Program};
-use flott_types::{Code, DataType, Diagnostic, Options, Result, Schema, Span, TypeKind};
+use flott_types::{Code, DataType, Diagnostic, Options, Result, RowKind, Schema, Span, TypeKind};
 
 /// A format and a table of it.
 pub struct Case {
@@ -33,6 +38,8 @@ pub struct Case {
     pub table: TableDescription,
     /// The job's clock and zone.
     pub context: EvalContext,
+    /// Whether everything that can be read can be written, too, and is the same when it is read again.
+    pub rewritable: bool,
 }
 
 /// What decoding messages has given, all batches together.
@@ -70,6 +77,30 @@ struct How {
     filter: Option<Program>,
 }
 
+/// A decoder, for as many messages as one likes.
+struct Reading<'a> {
+    case: &'a Case,
+    scan: ScanRequest,
+    decoder: Box<dyn Decoder>,
+}
+
+impl Reading<'_> {
+    fn read(&mut self, messages: &Slices) -> Result<Outcome> {
+        let chunk = chunk(Payload::Messages(Box::default()));
+        let mut parts = Vec::new();
+        self.decoder.decode_messages(messages, &chunk, &self.case.context, &mut |decoded| {
+            parts.push(decoded);
+            Ok(())
+        })?;
+        self.case.account(&parts, &self.scan, Some(messages.len()))
+    }
+}
+
+fn chunk(payload: Payload) -> Chunk {
+    let split = Arc::new(SplitInfo { name: "topic-0".into(), ..SplitInfo::default() });
+    Chunk { split, sequence: 0, offset: 0, payload, bytes_in: 0, time: Default::default() }
+}
+
 impl Case {
     /// Its columns.
     pub fn schema(&self) -> Schema {
@@ -99,7 +130,7 @@ impl Case {
         How { projection: (0..self.schema().len()).collect(), batch_rows: 1 << 20, filter: None }
     }
 
-    fn decode_as(&self, messages: &Slices, how: &How) -> Result<Outcome> {
+    fn reading(&self, how: &How) -> Result<Reading<'_>> {
         let schema = self.schema();
         let scan = ScanRequest {
             projection: how.projection.clone(),
@@ -111,27 +142,22 @@ impl Case {
             job_options: Options::new(),
         };
         let request = FormatRequest { table: &self.table, schema };
-        let mut decoder = self.format.decoder(&request, &scan, Vec::new())?;
-        let chunk = Chunk {
-            split: Arc::new(SplitInfo { name: "topic-0".into(), ..SplitInfo::default() }),
-            sequence: 0,
-            offset: 0,
-            payload: Payload::Messages(Box::default()),
-            bytes_in: 0,
-            time: Default::default(),
-        };
-        let mut parts = Vec::new();
-        decoder.decode_messages(messages, &chunk, &self.context, &mut |decoded| {
-            parts.push(decoded);
-            Ok(())
-        })?;
-        self.account(&parts, &scan, messages.len())
+        let decoder = self.format.decoder(&request, &scan, Vec::new())?;
+        Ok(Reading { case: self, scan, decoder })
     }
 
-    /// Puts the batches together and checks what each says about itself.
-    fn account(&self, parts: &[Decoded], scan: &ScanRequest, messages: usize) -> Result<Outcome> {
+    fn decode_as(&self, messages: &Slices, how: &How) -> Result<Outcome> {
+        self.reading(how)?.read(messages)
+    }
+
+    fn tells_changes(&self) -> Result<bool> {
+        Ok(self.format.changelog(&self.table.options)? != Changelog::Append)
+    }
+
+    /// Puts the batches together and checks what each says about itself. No number of messages: it is a file.
+    fn account(&self, parts: &[Decoded], scan: &ScanRequest, messages: Option<usize>) -> Result<Outcome> {
         let mut out = Outcome::default();
-        let changes = self.format.changelog(&self.table.options)? != flott_connector::Changelog::Append;
+        let changes = self.tells_changes()?;
         for part in parts {
             let rows = part.batch.num_rows();
             let sum = rows as u64 + part.filtered + part.skipped + part.rejected.len() as u64;
@@ -159,12 +185,13 @@ impl Case {
         }
         let rises = |numbers: &mut dyn Iterator<Item = u32>| {
             let numbers: Vec<u32> = numbers.collect();
-            numbers.is_sorted() && numbers.iter().all(|number| (*number as usize) < messages)
+            let most = messages.unwrap_or(usize::MAX);
+            numbers.is_sorted() && numbers.iter().all(|number| (*number as usize) < most)
         };
         ensure(rises(&mut out.numbers.iter().copied()), || "numbers of rows don't rise".into())?;
         ensure(rises(&mut out.rejected.iter().map(|it| it.0)), || "numbers of rejects don't rise".into())?;
-        let messages = messages as u64;
         let read = out.read;
+        let messages = messages.map_or(read, |messages| messages as u64);
         ensure(read == messages || (changes && read > messages), || format!("{read} of {messages} read"))?;
         for (at, field) in scan.schema.arrow_schema().fields().iter().enumerate() {
             let arrays: Vec<&dyn Array> = parts.iter().map(|part| part.batch.column(at).as_ref()).collect();
@@ -202,23 +229,85 @@ impl Case {
     /// # Errors
     /// What doesn't hold.
     pub fn holds(&self, messages: &Slices) -> Result<()> {
-        let whole = self.decode(messages)?;
-        self.one_by_one(messages, &whole)?;
-        for batch_rows in [1, 3] {
-            let parts = self.decode_as(messages, &How { batch_rows, ..self.all() })?;
-            ensure(parts == whole, || format!("batches of {batch_rows} rows give something else"))?;
-        }
-        self.some_columns(messages, &whole)?;
-        self.filtered(messages, &whole)
+        self.rules(messages, &[1, 3], self.projections())
     }
 
-    fn one_by_one(&self, messages: &Slices, whole: &Outcome) -> Result<()> {
+    /// As [`Case::holds`], but with one size of batches and one set of columns: for many messages in little time.
+    ///
+    /// # Errors
+    /// What doesn't hold.
+    pub fn holds_briefly(&self, messages: &Slices, pick: usize) -> Result<()> {
+        let mut projections = self.projections();
+        let projection = projections.swap_remove(pick % projections.len().max(1));
+        let batch_rows = if pick.is_multiple_of(2) { 1 } else { 3 };
+        self.rules(messages, &[batch_rows], vec![projection])
+    }
+
+    /// Each column alone, none, and all in another order.
+    fn projections(&self) -> Vec<Vec<usize>> {
+        let width = self.schema().len();
+        let mut all: Vec<Vec<usize>> = (0..width).map(|at| vec![at]).collect();
+        all.push(Vec::new());
+        all.push((0..width).rev().collect());
+        all
+    }
+
+    fn rules(&self, messages: &Slices, batches: &[usize], projections: Vec<Vec<usize>>) -> Result<()> {
+        let mut reading = self.reading(&self.all())?;
+        let whole = reading.read(messages)?;
+        self.one_by_one(&mut reading, messages, &whole)?;
+        for batch_rows in batches {
+            let parts = self.decode_as(messages, &How { batch_rows: *batch_rows, ..self.all() })?;
+            ensure(parts == whole, || format!("batches of {batch_rows} rows give something else"))?;
+        }
+        self.some_columns(messages, &whole, projections)?;
+        self.filtered(messages, &whole)?;
+        if self.rewritable { self.again(&mut reading, &whole) } else { Ok(()) }
+    }
+
+    /// What has been read can be written, and is the same when it is read again.
+    fn again(&self, reading: &mut Reading<'_>, whole: &Outcome) -> Result<()> {
+        let batch = self.batch(whole)?;
+        let kinds = self.tells_changes()?.then(|| Int8Array::from(whole.kinds.clone()));
+        let messages = self.encode(&batch, kinds.as_ref()).map_err(|mut error| {
+            error.message = format!("what was read can't be written: {}", error.message);
+            error
+        })?;
+        let out = reading.read(&messages)?;
+        let shown = || {
+            let lines =
+                messages.iter().map(|it| String::from_utf8_lossy(it.unwrap_or_default()).into_owned());
+            lines.collect::<Vec<_>>()
+        };
+        ensure(out.rejected.is_empty(), || {
+            format!("what was read and written is rejected: {:?} of {:?}", out.rejected, shown())
+        })?;
+        for (column, other) in out.columns.iter().zip(&whole.columns) {
+            ensure(column == other, || {
+                format!("written and read again\n  {column:?}\n  was\n  {other:?}\n  as {:?}", shown())
+            })?;
+        }
+        // Captured changes are written as deletions and insertions.
+        let takes_back = |kinds: &[i8]| -> Vec<bool> {
+            kinds.iter().map(|it| RowKind::of(*it).is_some_and(RowKind::retracts)).collect()
+        };
+        let same = takes_back(&out.kinds) == takes_back(&whole.kinds);
+        ensure(same, || format!("kinds {:?} written and read again as {:?}", whole.kinds, out.kinds))
+    }
+
+    fn batch(&self, outcome: &Outcome) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(outcome.numbers.len()));
+        let (schema, columns) = (self.schema().arrow_schema(), outcome.columns.clone());
+        RecordBatch::try_new_with_options(schema, columns, &options).map_err(bug)
+    }
+
+    fn one_by_one(&self, reading: &mut Reading<'_>, messages: &Slices, whole: &Outcome) -> Result<()> {
         let mut rejected = Vec::new();
         let mut numbers = Vec::new();
         for (number, message) in (0u32..).zip(messages.iter()) {
             let mut alone = Slices::default();
             ensure(alone.push(message), || "too much".into())?;
-            let out = self.decode(&alone)?;
+            let out = reading.read(&alone)?;
             let own: Vec<u32> = (0u32..)
                 .zip(&whole.numbers)
                 .filter(|(_, other)| **other == number)
@@ -250,11 +339,7 @@ impl Case {
     }
 
     /// Fewer columns have the same values; more records may be readable, never fewer.
-    fn some_columns(&self, messages: &Slices, whole: &Outcome) -> Result<()> {
-        let width = self.schema().len();
-        let mut projections: Vec<Vec<usize>> = (0..width).map(|at| vec![at]).collect();
-        projections.push(Vec::new());
-        projections.push((0..width).rev().collect());
+    fn some_columns(&self, messages: &Slices, whole: &Outcome, projections: Vec<Vec<usize>>) -> Result<()> {
         for projection in projections {
             let part = self.decode_as(messages, &How { projection: projection.clone(), ..self.all() })?;
             let mut rows = Vec::new();
@@ -289,7 +374,7 @@ impl Case {
         let cast = ExprKind::Cast { input, mode: CastMode::Strict };
         let program = Program::new(vec![Expr::new(cast, DataType::boolean(), Span::default())]);
         let part = self.decode_as(messages, &How { filter: Some(program.clone()), ..self.all() })?;
-        let batch = RecordBatch::try_new(schema.arrow_schema(), whole.columns.clone()).map_err(bug)?;
+        let batch = self.batch(whole)?;
         let mask = program.evaluate_predicate(&batch, &self.context).map_err(|error| bug(error.message))?;
         let kept: Vec<u32> =
             (0u32..).zip(mask.iter()).filter(|(_, keep)| *keep == Some(true)).map(|(row, _)| row).collect();

@@ -6,7 +6,7 @@ use flott_connector::Slices;
 
 #[test]
 fn rows_come_back_as_they_were_written() {
-    for sample in cases::all() {
+    for sample in cases::all().into_iter().chain(cases::registered()) {
         for seed in 0..10 {
             let written = sample.written();
             let kinds = written.as_ref().zip(sample.changes.as_ref().map(|(_, read)| read.as_slice()));
@@ -18,7 +18,7 @@ fn rows_come_back_as_they_were_written() {
 
 #[test]
 fn a_message_cut_off_anywhere_harms_nobody_else() {
-    for sample in cases::all() {
+    for sample in cases::all().into_iter().chain(cases::registered()) {
         let messages = sample
             .case
             .encode(&sample.batch(1).slice(0, 1), sample.written().map(|it| it.slice(0, 1)).as_ref());

@@ -1,6 +1,10 @@
 //! The formats of messages, each with tables of all types that it holds.
 
+#![allow(dead_code, reason = "not every test uses all of it")]
+
+pub mod registry;
 pub mod samples;
+pub mod targets;
 
 use std::sync::Arc;
 
@@ -8,16 +12,17 @@ use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_connector::{ColumnKind, Format, TableColumn, TableDescription};
 use flott_expr::EvalContext;
 use flott_formats::{
-    avro::Avro,
+    avro::{Avro, AvroConfluent, DebeziumAvroConfluent},
     cdc::CdcJsonFormat,
     conformance::Case,
     csv::Csv,
     json::{ChangelogJsonFormat, JsonFormat},
-    protobuf::Protobuf,
+    protobuf::{Protobuf, ProtobufConfluent},
     raw::RawFormat,
 };
 use flott_types::{DataType, Span, TypeKind};
 use samples::Kinds;
+use serde_json::json;
 
 /// A case, and rows for it.
 pub struct Sample {
@@ -37,6 +42,19 @@ impl Sample {
     }
 }
 
+/// Maps and arrays that are empty can't be told from NULL, elements can't be NULL.
+const PROTOBUF: Kinds = Kinds { nulls: true, inner_nulls: false, wild_text: true, not_finite: true };
+const PROTO_MESSAGE: &str = "flott.conformance.Everything";
+const PROTO: &str = include_str!("conformance.proto");
+
+/// The schema of [`PROTO`] as a file: beside this one, wherever it is compiled.
+fn proto_file() -> String {
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/conformance.proto");
+    let fuzzed =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/flott-formats/tests/cases/conformance.proto");
+    if std::path::Path::new(own).exists() { own.into() } else { fuzzed.into() }
+}
+
 const ANY: Kinds = Kinds { nulls: true, inner_nulls: true, wild_text: true, not_finite: true };
 
 fn case(name: &str, format: Arc<dyn Format>, columns: &[(&str, DataType)], options: &[(&str, &str)]) -> Case {
@@ -49,7 +67,7 @@ fn case(name: &str, format: Arc<dyn Format>, columns: &[(&str, DataType)], optio
         table.options.set(*key, *value);
     }
     let context = EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None };
-    Case { name: name.into(), format, table, context }
+    Case { name: name.into(), format, table, context, rewritable: true }
 }
 
 /// Types that nearly every format holds.
@@ -158,15 +176,128 @@ pub fn all() -> Vec<Sample> {
         }
     }
 
-    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/conformance.proto");
-    let options =
-        [("protobuf.schema-file", schema), ("protobuf.message-name", "flott.conformance.Everything")];
-    // Maps and arrays that are empty can't be told from NULL, elements can't be NULL.
-    let kinds = Kinds { nulls: true, inner_nulls: false, wild_text: true, not_finite: true };
-    out.push(plain(case("protobuf", Arc::new(Protobuf), &protobuf(), &options), kinds));
+    let schema = proto_file();
+    let options = [("protobuf.schema-file", schema.as_str()), ("protobuf.message-name", PROTO_MESSAGE)];
+    out.push(plain(case("protobuf", Arc::new(Protobuf), &protobuf(), &options), PROTOBUF));
 
     let finite = Kinds { not_finite: false, ..ANY };
     let options = [("avro.timestamp_mapping.legacy", "false")];
     out.push(plain(case("avro", Arc::new(Avro), &both, &options), finite));
     out
+}
+
+/// The formats whose messages name a schema in a registry; each has a registry of its own, with schemas of others
+/// in it, which have all or some of the columns, or none of any use.
+pub fn registered() -> Vec<Sample> {
+    let avro = [
+        ("timestamp_mapping.legacy", "false".to_string()),
+        (
+            "url",
+            registry::registry(vec![
+                json!({"schema": OTHER_RECORD}),
+                json!({"schema": format!("[\"null\",{OTHER_RECORD}]")}),
+                json!({"schema": r#"{"type":"record","name":"n","fields":[
+                {"name":"next","type":["null","n"]},{"name":"int","type":"int"}]}"#}),
+                json!({"schema": "no schema"}),
+                json!({"schema": PROTO, "schemaType": "PROTOBUF"}),
+            ]),
+        ),
+    ];
+    let envelope = |sides: &str| {
+        format!(
+            r#"{{"type":"record","name":"Envelope","fields":[{{"name":"before","type":["null",{OTHER_RECORD}]}},
+            {{"name":"after","type":["null","Other"]}},{{"name":"source","type":{sides}}},
+            {{"name":"op","type":"string"}},{{"name":"ts_ms","type":["null","long"],"default":null}}]}}"#
+        )
+    };
+    let debezium = [
+        ("timestamp_mapping.legacy", "false".to_string()),
+        (
+            "url",
+            registry::registry(vec![
+                json!({"schema": envelope("\"string\"")}),
+                json!({"schema": envelope(r#"{"type":"array","items":["null","double"]}"#)}),
+                json!({"schema": OTHER_RECORD}),
+            ]),
+        ),
+    ];
+    let protobuf_options = [
+        ("schema-file", proto_file()),
+        ("message-name", PROTO_MESSAGE.to_string()),
+        (
+            "url",
+            registry::registry(vec![
+                json!({"schema": OTHER_PROTO, "schemaType": "PROTOBUF"}),
+                json!({"schema": "message {", "schemaType": "PROTOBUF"}),
+                json!({"schema": "\"int\""}),
+            ]),
+        ),
+    ];
+    let both: Vec<_> = simple().into_iter().chain(nested()).collect();
+    let sample = |format: Arc<dyn Format>, columns: &[(&str, DataType)], options: &[(&str, String)]| {
+        let name = format.name();
+        let mut case = case(name, format, columns, &[]);
+        for (key, value) in options.iter().chain([&("subject", "t-value".to_string())]) {
+            case.table.options.set(format!("{name}.{key}"), value.as_str());
+        }
+        Sample { case, kinds: ANY, changes: None }
+    };
+    let plain = sample(Arc::new(AvroConfluent), &both, &avro);
+    let mut captured = sample(Arc::new(DebeziumAvroConfluent), &both, &debezium);
+    captured.changes = Some((vec![0, 1, 2, 3], vec![0, 3, 0, 3]));
+    let mut messages = sample(Arc::new(ProtobufConfluent), &protobuf(), &protobuf_options);
+    messages.kinds = PROTOBUF;
+    vec![plain, captured, messages]
+}
+
+/// What another program calls the columns' types.
+const OTHER_RECORD: &str = r#"{"type":"record","name":"Other","fields":[
+    {"name":"row","type":{"type":"record","name":"Inner","fields":[
+        {"name":"b","type":["string","null"]},{"name":"more","type":"double"},{"name":"a","type":"int"}]}},
+    {"name":"tree","type":{"type":"record","name":"Tree","fields":[
+        {"name":"value","type":"int"},{"name":"children","type":{"type":"array","items":"Tree"}}]}},
+    {"name":"int","type":["string","int","null"]},
+    {"name":"big","type":"int"},
+    {"name":"double","type":["float","null","long"]},
+    {"name":"text","type":{"type":"enum","name":"Colour","symbols":["RED","GREEN"]}},
+    {"name":"bytes","type":{"type":"fixed","name":"Four","size":4}},
+    {"name":"decimal","type":{"type":"fixed","name":"Price","size":8,"logicalType":"decimal","precision":18,"scale":4}},
+    {"name":"nothing","type":{"type":"array","items":"null"}},
+    {"name":"texts","type":["null",{"type":"array","items":["null","string"]}]},
+    {"name":"rows","type":{"type":"array","items":["null","Inner"]}},
+    {"name":"counts","type":{"type":"map","values":"int"}}]}"#;
+
+/// A schema with some of the columns of [`PROTO`], in other places and of other types.
+const OTHER_PROTO: &str = r#"syntax = "proto3";
+message First { message Inner { repeated Second all = 1; } Inner row = 1; string string = 2; int64 int64 = 3; }
+message Second { int32 int32 = 16; repeated string strings = 1; map<string, int64> numbers = 2; Second more = 3;
+  repeated int32 ints = 4 [packed = false]; bytes bytes = 5; float float = 6; uint64 uint64 = 7; }
+"#;
+
+/// A table of the files in `tests/fixtures/avro`.
+pub fn of_files() -> Sample {
+    let columns = [
+        ("id", DataType::bigint()),
+        ("flag", DataType::boolean()),
+        ("small", TypeKind::SmallInt.into()),
+        ("f", TypeKind::Float.into()),
+        ("d", DataType::double()),
+        ("text", DataType::string()),
+        ("raw", DataType::bytes()),
+        ("colour", DataType::string()),
+        ("four", DataType::bytes()),
+        ("price", TypeKind::Decimal(12, 2).into()),
+        ("total", TypeKind::Decimal(20, 4).into()),
+        ("day", TypeKind::Date.into()),
+        ("at", TypeKind::Time(3).into()),
+        ("millis", TypeKind::Timestamp(3).into()),
+        ("micros", TypeKind::Timestamp(6).into()),
+        ("numbers", DataType::array(DataType::int())),
+        ("counts", DataType::map(DataType::string(), DataType::bigint())),
+        ("inner", DataType::row([("x", DataType::int())])),
+        ("mixed", DataType::string()),
+        ("missing", DataType::bigint()),
+    ];
+    let options = [("avro.timestamp_mapping.legacy", "false"), ("connector", "filesystem")];
+    Sample { case: case("avro-file", Arc::new(Avro), &columns, &options), kinds: ANY, changes: None }
 }

@@ -1,61 +1,16 @@
 //! Messages that name their schema, and envelopes, with a registry of a few lines.
 
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpListener,
-    sync::Mutex,
-};
-
 use arrow::array::AsArray;
 use flott_types::{Code, RowKind};
 
 use super::*;
 use crate::avro::{AvroConfluent, DebeziumAvroConfluent};
 
-/// A registry that gives every schema the next id; its URL.
-#[allow(clippy::disallowed_methods, reason = "a server of a test ends with the test")]
+#[path = "../../../tests/cases/registry.rs"]
+mod server;
+
 fn registry() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let schemas: Arc<Mutex<Vec<String>>> = Arc::default();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut reader = BufReader::new(stream.unwrap());
-            let (mut first, mut length) = (String::new(), 0);
-            reader.read_line(&mut first).unwrap();
-            loop {
-                let mut line = String::new();
-                reader.read_line(&mut line).unwrap();
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                if line.trim().is_empty() {
-                    break;
-                }
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body).unwrap();
-            let path = first.split_whitespace().nth(1).unwrap();
-            let mut schemas = schemas.lock().unwrap();
-            let (status, answer) = if let Some(id) = path.strip_prefix("/schemas/ids/") {
-                match schemas.get(id.parse::<usize>().unwrap()) {
-                    Some(schema) => (200, serde_json::json!({"schema": schema})),
-                    None => (404, serde_json::json!({"error_code": 40403})),
-                }
-            } else {
-                let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-                schemas.push(body["schema"].as_str().unwrap().to_string());
-                (200, serde_json::json!({"id": schemas.len() - 1}))
-            };
-            let answer = answer.to_string();
-            let head = format!(
-                "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                answer.len()
-            );
-            reader.get_mut().write_all(format!("{head}{answer}").as_bytes()).unwrap();
-        }
-    });
-    url
+    server::registry(Vec::new())
 }
 
 fn registered(

@@ -1,0 +1,5 @@
+//! Messages of the format `avro`.
+
+#![no_main]
+
+flott_fuzz::target!("avro");

@@ -1,0 +1,5 @@
+//! Messages of the format `canal-json`.
+
+#![no_main]
+
+flott_fuzz::target!("canal-json");

@@ -1,0 +1,5 @@
+//! Messages of the format `changelog-json`.
+
+#![no_main]
+
+flott_fuzz::target!("changelog-json");

@@ -1,0 +1,5 @@
+//! Messages of the format `csv`.
+
+#![no_main]
+
+flott_fuzz::target!("csv");

@@ -1,0 +1,5 @@
+//! Messages of the format `debezium-json`.
+
+#![no_main]
+
+flott_fuzz::target!("debezium-json");

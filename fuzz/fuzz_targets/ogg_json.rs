@@ -1,0 +1,5 @@
+//! Messages of the format `ogg-json`.
+
+#![no_main]
+
+flott_fuzz::target!("ogg-json");
