@@ -118,6 +118,8 @@ pub(crate) trait Producer: Send + Sync {
     fn produce(&self, messages: &Outgoing<'_>, from: usize, ledger: LedgerId) -> Result<usize>;
     /// What became of a message that wasn't delivered, or of the producer.
     fn failure(&self) -> Option<Box<Diagnostic>>;
+    /// What keeps messages from being delivered, while no broker can be reached.
+    fn trouble(&self) -> Option<String>;
     /// Ends what older producers of the transactional id have left behind, and keeps them out.
     fn init_transactions(&self, patience: &Patience) -> Result<(), Failure>;
     /// Begins a transaction. No I/O.

@@ -20,7 +20,11 @@ use rdkafka::{
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 
-use crate::{oauth::TokenSource, options::client::ClientSettings};
+use crate::{
+    client::{Failure, Kind},
+    oauth::{NoToken, TokenSource},
+    options::client::ClientSettings,
+};
 
 /// What a client's brokers are like, for whoever asks.
 #[derive(Debug, Default)]
@@ -29,11 +33,16 @@ pub(crate) struct Brokers {
     down: AtomicBool,
     /// Why not, or what else is wrong.
     trouble: Mutex<Option<String>>,
+    /// Who we are wasn't believed, in a broker's words or a token endpoint's.
+    denied: Mutex<Option<String>>,
+    /// Brokers have let us in before.
+    let_in: AtomicBool,
 }
 
 impl Brokers {
     /// A broker has answered. True: there were none before.
     pub(crate) fn are_back(&self) -> bool {
+        self.let_us_in();
         self.down.load(Ordering::Relaxed) && self.down.swap(false, Ordering::Relaxed)
     }
     /// What is wrong, while no broker can be reached.
@@ -48,6 +57,20 @@ impl Brokers {
     /// True: there were brokers before.
     fn are_lost(&self) -> bool {
         !self.down.swap(true, Ordering::Relaxed)
+    }
+    /// A question was answered.
+    pub(crate) fn let_us_in(&self) {
+        self.let_in.store(true, Ordering::Relaxed);
+        self.forget_denial();
+    }
+    /// Who was let in before is asking again: what went wrong in between may have passed.
+    pub(crate) fn forget_denial(&self) {
+        if self.let_in.load(Ordering::Relaxed) {
+            *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+    fn deny(&self, reason: &str) {
+        *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_string());
     }
     fn say(&self, reason: &str) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_string());
@@ -73,6 +96,31 @@ impl Context {
             brokers: Arc::default(),
         }
     }
+
+    /// What is wrong, while no broker can be reached: half a sentence.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let why = self.brokers.trouble()?;
+        Some(format!("no Kafka broker of '{}' can be reached ({why})", self.servers))
+    }
+
+    /// That the brokers don't let us in. Without an answer there is nothing to wait for then.
+    pub(crate) fn denied(&self) -> Option<Failure> {
+        let why = self.brokers.denied.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(Failure { kind: Kind::Denied, text: why })
+    }
+
+    /// A broker has answered: if there was none before, that is worth a line, and so is losing them again.
+    pub(crate) fn note_answer(&self) {
+        if self.brokers.are_back() {
+            tracing::info!("Kafka at '{}' answers again", self.servers);
+        }
+    }
+}
+
+/// Whether a broker doesn't believe who we are, or we don't believe who it is.
+fn is_denial(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Kafka;
+    matches!(code, Kafka::Authentication | Kafka::SaslAuthenticationFailed | Kafka::SSL)
 }
 
 impl ClientContext for Context {
@@ -100,14 +148,20 @@ impl ClientContext for Context {
             }
         } else {
             self.brokers.say(reason);
+            if code.is_some_and(is_denial) {
+                self.brokers.deny(reason);
+            }
             tracing::debug!("Kafka: {reason}");
         }
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
         let source = self.oauth.as_ref().ok_or("no token endpoint is set")?;
-        source.token(&self.clock).map_err(|why| {
+        source.token(&self.clock).map_err(|NoToken { why, refused }| {
             self.brokers.say(&why);
+            if refused {
+                self.brokers.deny(&why);
+            }
             tracing::warn!("no OAUTHBEARER token for '{}': {why}", self.servers);
             why.into()
         })

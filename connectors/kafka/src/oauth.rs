@@ -49,9 +49,23 @@ impl fmt::Debug for TokenSource {
     }
 }
 
+/// Why there is no token. Holds no secret.
+#[derive(Debug)]
+pub(crate) struct NoToken {
+    pub why: String,
+    /// The server doesn't believe who asks: asking again wouldn't help.
+    pub refused: bool,
+}
+
+impl From<String> for NoToken {
+    fn from(why: String) -> Self {
+        Self { why, refused: false }
+    }
+}
+
 impl TokenSource {
-    /// A token. Its errors hold no secret.
-    pub(crate) fn token(&self, clock: &Arc<dyn Clock>) -> Result<OAuthToken, String> {
+    /// A token.
+    pub(crate) fn token(&self, clock: &Arc<dyn Clock>) -> Result<OAuthToken, NoToken> {
         let now = clock.now_micros() / 1_000_000;
         match self {
             TokenSource::Unsecured { subject } => {
@@ -63,8 +77,8 @@ impl TokenSource {
             }
             TokenSource::Endpoint { url, id, secret, scope } => {
                 let answer = ask(url, id, secret, scope.as_deref())?;
-                read(&answer, id, now)
-                    .ok_or_else(|| format!("{url} gives no token: 'access_token' is missing"))
+                let token = read(&answer, id, now);
+                Ok(token.ok_or_else(|| format!("{url} gives no token: 'access_token' is missing"))?)
             }
         }
     }
@@ -76,7 +90,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LIFETIME_DEFAULT_SECONDS: i64 = 300;
 
 /// The server's answer to the client-credentials grant.
-fn ask(url: &str, id: &str, secret: &str, scope: Option<&str>) -> Result<Value, String> {
+fn ask(url: &str, id: &str, secret: &str, scope: Option<&str>) -> Result<Value, NoToken> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ureq::tls::TlsConfig::builder().unversioned_rustls_crypto_provider(provider).build();
     let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -93,9 +107,10 @@ fn ask(url: &str, id: &str, secret: &str, scope: Option<&str>) -> Result<Value, 
     let status = response.status().as_u16();
     let text = response.body_mut().read_to_string().map_err(|error| format!("{url}: {error}"))?;
     if status != 200 {
-        return Err(format!("{url} answers with status {status}"));
+        let why = format!("{url} gives no token: it answers with status {status}");
+        return Err(NoToken { why, refused: matches!(status, 400 | 401 | 403) });
     }
-    serde_json::from_str(&text).map_err(|_| format!("{url} gives no token: its answer isn't JSON"))
+    Ok(serde_json::from_str(&text).map_err(|_| format!("{url} gives no token: its answer isn't JSON"))?)
 }
 
 fn read(answer: &Value, id: &str, now: i64) -> Option<OAuthToken> {

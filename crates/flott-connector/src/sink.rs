@@ -122,6 +122,10 @@ pub trait SinkWriter: Send {
     fn figures(&self) -> WriterFigures {
         WriterFigures::default()
     }
+    /// What keeps it from writing, in words: half a sentence. Asked as often.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
     /// The buffer timeout has passed: hand over what is buffered, where that makes it visible sooner.
     ///
     /// # Errors

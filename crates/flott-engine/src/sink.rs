@@ -1,7 +1,7 @@
 //! The end of a shard's pipeline: counts rows and hands them to the sink's writer.
 
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -144,6 +144,7 @@ impl SinkTask {
         let figures = writer.figures();
         told.open_files.store(figures.open_files, Relaxed);
         told.bytes.store(figures.bytes, Relaxed);
+        *told.trouble.lock().unwrap_or_else(PoisonError::into_inner) = writer.trouble();
     }
     /// How long it has been at work since it was asked last.
     pub fn spent(&mut self) -> Duration {

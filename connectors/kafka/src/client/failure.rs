@@ -81,7 +81,11 @@ impl From<KafkaError> for Failure {
             return Self::of(it.code(), it.string());
         }
         let text = error.to_string();
-        match error.rdkafka_error_code() {
+        let code = match &error {
+            KafkaError::AdminOp(code) => Some(*code),
+            other => other.rdkafka_error_code(),
+        };
+        match code {
             Some(code) => Self::of(code, text),
             None => Self { kind: Kind::Other, text },
         }

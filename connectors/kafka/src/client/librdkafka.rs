@@ -57,6 +57,10 @@ const REPORTS_ONLY_FAILURES: &str = "delivery.report.only.error";
 const PIECE: Duration = Duration::from_millis(500);
 /// And at the least: librdkafka's own thread must have taken notice of it.
 const PIECE_LEAST: Duration = Duration::from_millis(50);
+/// A long wait is made of pieces; each is twice as long as the one before, and the first twice as long as this.
+const FIRST_PIECE: Duration = Duration::from_millis(250);
+/// How long it waits for brokers that were lost.
+const LOOK_WAIT: Duration = Duration::from_millis(100);
 /// On unless the user says otherwise.
 const IDEMPOTENCE: &str = "enable.idempotence";
 /// Bytes of a key that a message about it shows.
@@ -199,6 +203,20 @@ fn undelivered(failure: &Failure, topic: &str, key: Option<&[u8]>, bytes: usize)
     error.help(format!("the message has {bytes} bytes; its key: {key}"))
 }
 
+/// Brokers that are back say so only when they are asked, and a producer may have nothing to send.
+fn look_for_brokers(producer: &BaseProducer<Deliveries>) {
+    let context = producer.context();
+    if context.client.trouble().is_none() {
+        return;
+    }
+    let names = context.shared.names.read().unwrap_or_else(PoisonError::into_inner);
+    let Some((name, _)) = names.first().cloned() else { return };
+    drop(names);
+    if producer.client().fetch_metadata(Some(&name), LOOK_WAIT).is_ok() {
+        context.client.note_answer();
+    }
+}
+
 /// A topic's handle.
 struct Topic {
     name: String,
@@ -282,6 +300,7 @@ impl Librdkafka {
         let poll = io::spawn("kafka-deliveries", move || {
             while !stopped.load(Ordering::Acquire) {
                 polled.poll(POLL_WAIT);
+                look_for_brokers(&polled);
             }
         })?;
         Ok(Self { client, topics: RwLock::default(), make, stop, poll: Some(poll) })
@@ -331,6 +350,33 @@ impl Librdkafka {
         }
         let bytes = messages.value(at).map_or(0, <[u8]>::len);
         undelivered(&failure, topic, messages.keys.get(at), bytes)
+    }
+
+    /// Asks again and again, for so long: who isn't let in doesn't have to wait until the end.
+    fn patiently<T>(
+        &self,
+        wait: Duration,
+        ask: impl Fn(Duration) -> Result<T, KafkaError>,
+    ) -> Result<T, Failure> {
+        let (mut left, mut piece, context) = (wait, FIRST_PIECE, &self.client.context().client);
+        context.brokers.forget_denial();
+        loop {
+            piece = left.min(piece * 2);
+            left = left.saturating_sub(piece);
+            let failure = match ask(piece) {
+                Ok(answer) => {
+                    context.brokers.let_us_in();
+                    return Ok(answer);
+                }
+                Err(error) => Failure::from(error),
+            };
+            if let Some(denied) = context.denied() {
+                return Err(denied);
+            }
+            if failure.kind != Kind::Unreachable || left.is_zero() {
+                return Err(failure);
+            }
+        }
     }
 
     fn address(&self, ledger: LedgerId) -> *const Ledger {
@@ -501,7 +547,7 @@ impl Producer for Librdkafka {
     fn partitions(&self, topic: TopicId, wait: Duration) -> Result<usize, Failure> {
         let topic = self.handle(topic).map_err(|error| Failure { kind: Kind::Other, text: error.message })?;
         let name = topic.name.clone();
-        let metadata = self.client.client().fetch_metadata(Some(&name), wait).map_err(Failure::from)?;
+        let metadata = self.patiently(wait, |wait| self.client.client().fetch_metadata(Some(&name), wait))?;
         let found = metadata.topics().iter().find(|it| it.name() == name);
         if let Some(error) = found.and_then(|it| it.error()) {
             let code = RDKafkaErrorCode::from(error);
@@ -545,6 +591,9 @@ impl Producer for Librdkafka {
             return None;
         }
         context.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    fn trouble(&self) -> Option<String> {
+        self.client.context().client.trouble()
     }
     fn init_transactions(&self, patience: &Patience) -> Result<(), Failure> {
         in_pieces(
@@ -649,6 +698,9 @@ impl Producer for Succession {
     }
     fn failure(&self) -> Option<Box<Diagnostic>> {
         self.current().failure()
+    }
+    fn trouble(&self) -> Option<String> {
+        self.current().trouble()
     }
     fn init_transactions(&self, patience: &Patience) -> Result<(), Failure> {
         self.current().init_transactions(patience)

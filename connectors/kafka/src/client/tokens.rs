@@ -201,7 +201,8 @@ impl Tokens<'_> {
     fn partitions(&self, consumer: &BaseConsumer<Context>) -> Result<Vec<i32>, Failure> {
         // Tokens of OAUTHBEARER are fetched while polling.
         drop(consumer.poll(Duration::ZERO));
-        let metadata = consumer.fetch_metadata(Some(self.topic), QUESTION).map_err(Failure::from)?;
+        let asked = consumer.fetch_metadata(Some(self.topic), QUESTION);
+        let metadata = asked.map_err(|error| consumer.context().denied().unwrap_or(error.into()))?;
         let found = metadata.topics().iter().find(|it| it.name() == self.topic);
         let code = found.and_then(|it| it.error()).map(RDKafkaErrorCode::from);
         if let Some(code) = code {
@@ -234,7 +235,9 @@ impl Tokens<'_> {
         loop {
             match self.partitions(consumer) {
                 Ok(partitions) => return Ok(partitions),
-                Err(failure) if wait.is_over() => return Err(failure.diagnose(&self.doing("read"))),
+                Err(failure) if failure.kind == Kind::Denied || wait.is_over() => {
+                    return Err(failure.diagnose(&self.doing("read")));
+                }
                 Err(_) => pause(),
             }
         }

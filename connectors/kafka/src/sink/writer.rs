@@ -244,6 +244,9 @@ impl SinkWriter for KafkaWriter {
     fn figures(&self) -> WriterFigures {
         WriterFigures { open_files: 0, bytes: self.sent_bytes }
     }
+    fn trouble(&self) -> Option<String> {
+        self.parts.router.producer.trouble()
+    }
     fn flush(&mut self) -> Result<()> {
         self.flush_due()?;
         self.drain()

@@ -21,6 +21,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The same where a run goes on without an answer.
 pub(crate) const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// A long wait is made of pieces; each is twice as long as the one before, and the first twice as long as this.
+const FIRST_PIECE: Duration = Duration::from_millis(250);
+
 /// A partition: its topic and number.
 pub(crate) type Partition = (String, i32);
 
@@ -43,7 +46,10 @@ pub(crate) enum Place {
 
 impl Cluster<'_> {
     fn failed(&self, doing: &str, error: &KafkaError) -> Box<Diagnostic> {
-        failure::failed(self.settings, doing, error)
+        match self.consumer.context().denied() {
+            Some(denied) => failure::of_kind(self.settings, doing, &denied),
+            None => failure::failed(self.settings, doing, error),
+        }
     }
 
     /// All partitions of the topics, in order.
@@ -105,20 +111,22 @@ impl Cluster<'_> {
 
     fn metadata(&self, name: Option<&str>) -> rdkafka::error::KafkaResult<rdkafka::metadata::Metadata> {
         // In pieces: a token that the client waits for comes through the queue of events.
-        let mut waited = Duration::ZERO;
+        let (mut waited, mut piece) = (Duration::ZERO, FIRST_PIECE);
         loop {
-            let piece = Duration::from_secs(1).min(self.patience);
+            piece = (piece * 2).min(self.patience.saturating_sub(waited));
             match self.consumer.fetch_metadata(name, piece) {
                 Err(error) if waited + piece < self.patience && is_passing(&error) => {
                     waited += piece;
-                    let lost = self.consumer.poll(Duration::from_millis(20));
-                    if let Some(Err(error)) = lost
-                        && error.rdkafka_error_code().is_some_and(is_lasting)
-                    {
+                    drop(self.consumer.poll(Duration::from_millis(20)));
+                    if self.consumer.context().denied().is_some() {
                         return Err(error);
                     }
                 }
-                answer => return answer,
+                Ok(answer) => {
+                    self.consumer.context().brokers.let_us_in();
+                    return Ok(answer);
+                }
+                failed => return failed,
             }
         }
     }
@@ -188,9 +196,4 @@ fn is_passing(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(Kafka::BrokerTransportFailure | Kafka::OperationTimedOut | Kafka::AllBrokersDown)
     )
-}
-
-fn is_lasting(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Kafka;
-    matches!(code, Kafka::Authentication | Kafka::SaslAuthenticationFailed | Kafka::SSL)
 }

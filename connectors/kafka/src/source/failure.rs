@@ -10,6 +10,11 @@ pub(crate) fn failed(settings: &ClientSettings, doing: &str, error: &KafkaError)
     input(Failure::from(error.clone()).diagnose(&at(settings, doing)))
 }
 
+/// The same with a failure of which more is known.
+pub(crate) fn of_kind(settings: &ClientSettings, doing: &str, failure: &Failure) -> Box<Diagnostic> {
+    input(failure.diagnose(&at(settings, doing)))
+}
+
 /// The same with an error's code.
 pub(crate) fn of_code(
     settings: &ClientSettings,

@@ -9,17 +9,18 @@
 //! Back-pressure: when nobody takes chunks nobody fetches. librdkafka reads ahead until its own queue is
 //! full (`queued.max.messages.kbytes`), then asks the brokers for nothing more.
 
+mod figures;
 mod lost;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     ffi::CString,
     hash::{BuildHasherDefault, DefaultHasher},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
-use flott_connector::{Chunk, Payload, ReadContext, ReaderFigures, SourceReader, SplitLag, SplitTime};
+use flott_connector::{Chunk, Payload, ReadContext, ReaderFigures, SourceReader, SplitTime};
 use flott_types::{Result, Severity};
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
@@ -27,6 +28,7 @@ use rdkafka::{
 };
 use serde_json::{Value, json};
 
+use self::figures::{Figures, SplitStand};
 use super::{
     begin,
     cluster::{Cluster, PATIENCE, Partition, SHORT_PATIENCE},
@@ -37,7 +39,7 @@ use super::{
     split::{Split, Wants},
 };
 use crate::{
-    context::{Brokers, Context},
+    context::Context,
     options::{
         client::ClientSettings,
         scan::{Bounded, ScanSettings},
@@ -91,24 +93,6 @@ pub(crate) struct KafkaReader {
 /// How often the figures are told.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
-/// For whoever asks what a run is doing.
-#[derive(Debug)]
-struct Figures {
-    brokers: Arc<Brokers>,
-    servers: String,
-    lag: Mutex<Vec<SplitLag>>,
-}
-
-impl ReaderFigures for Figures {
-    fn lag(&self) -> Vec<SplitLag> {
-        self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-    fn trouble(&self) -> Option<String> {
-        let why = self.brokers.trouble()?;
-        Some(format!("no Kafka broker of '{}' can be reached ({why})", self.servers))
-    }
-}
-
 impl KafkaReader {
     /// # Errors
     /// `InputMissing`, `InputUnreadable`, `CheckpointUnusable`
@@ -119,11 +103,7 @@ impl KafkaReader {
         wants: Wants,
         resume: Option<&Value>,
     ) -> Result<Self> {
-        let figures = Arc::new(Figures {
-            brokers: consumer.context().brokers.clone(),
-            servers: client.servers.clone(),
-            lag: Mutex::default(),
-        });
+        let figures = Arc::new(Figures::new(&consumer, &client.servers));
         let mut reader = Self {
             figures,
             told: Duration::ZERO,
@@ -436,8 +416,8 @@ impl KafkaReader {
             return;
         };
         let asked = consumer.fetch_metadata(Some(&split.place.topic), WAIT_MAX);
-        if asked.is_ok() && consumer.context().brokers.are_back() {
-            tracing::info!("Kafka at '{}' answers again", self.client.servers);
+        if asked.is_ok() {
+            consumer.context().note_answer();
         }
     }
 
@@ -447,21 +427,23 @@ impl KafkaReader {
         }
         self.told = now;
         self.look_for_brokers();
-        let behind = |split: &Split| {
+        let stand = |split: &Split| {
             // One that has ended is no longer librdkafka's.
             if split.topic.is_empty() {
                 return None;
             }
             let end = self.fetcher.known_end(&split.topic, split.place.partition)?;
-            let end = split.place.end.map_or(end, |it| it.min(end));
-            // Ends of transactions are no messages, but have offsets.
-            let lag = if split.at_end || split.ended { split.fetched } else { end }
-                .saturating_sub(split.place.next);
-            let records = u64::try_from(lag).unwrap_or(0);
-            Some(SplitLag { split_number: split.place.number, split: split.info.clone(), records })
+            Some(SplitStand {
+                number: split.place.number,
+                info: split.info.clone(),
+                partition: (split.place.topic.clone(), split.place.partition),
+                next: split.place.next,
+                // Ends of transactions are no messages, but have offsets.
+                end: if split.at_end || split.ended { split.fetched } else { end },
+                limit: split.place.end,
+            })
         };
-        *self.figures.lag.lock().unwrap_or_else(PoisonError::into_inner) =
-            self.splits.iter().filter_map(behind).collect();
+        self.figures.tell(self.splits.iter().filter_map(stand).collect());
     }
     fn is_bounded(&self) -> bool {
         self.scan.bounded != Bounded::Never

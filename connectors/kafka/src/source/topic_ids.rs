@@ -1,11 +1,12 @@
-//! Which topic a name stands for: one that was deleted and made anew has another id.
+//! Which topic a name stands for: one that was deleted and made anew has another id. And which of its partitions
+//! have no leader: nobody can read them.
 //!
 //! ```text
-//!   names ─ DescribeTopics ─► a queue of our own ─► name, id      no answer in time: nothing is known
+//!   names ─ DescribeTopics ─► a queue of our own ─► name, id, leaders      no answer in time: nothing is known
 //! ```
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::{CStr, CString, c_char},
     time::Duration,
 };
@@ -15,20 +16,30 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 
+use super::cluster::Partition;
 use crate::context::Context;
+
+/// What brokers have told of topics.
+#[derive(Debug, Default)]
+pub(crate) struct Described {
+    /// The ids of those that are there.
+    pub ids: BTreeMap<String, String>,
+    /// Their partitions that no broker leads. None: nobody has answered.
+    pub leaderless: Option<BTreeSet<Partition>>,
+}
 
 /// What a topic without an id would have (16 zero bytes): the broker is too old to tell.
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
-/// The ids of topics, as far as brokers tell them in time.
+/// What brokers tell of topics in time.
 pub(crate) fn ask<'a>(
     consumer: &BaseConsumer<Context>,
     topics: impl IntoIterator<Item = &'a str>,
     wait: Duration,
-) -> BTreeMap<String, String> {
+) -> Described {
     let names: Vec<CString> = topics.into_iter().filter_map(|name| CString::new(name).ok()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-    let mut found = BTreeMap::new();
+    let mut found = Described::default();
     if names.is_empty() {
         return found;
     }
@@ -58,13 +69,14 @@ pub(crate) fn ask<'a>(
 
 /// # Safety
 /// The event lives until this returns.
-unsafe fn read(event: *mut raw::rd_kafka_event_t, found: &mut BTreeMap<String, String>) {
+unsafe fn read(event: *mut raw::rd_kafka_event_t, found: &mut Described) {
     // SAFETY: null unless it is the answer to our question; what it holds lives as long as the event.
     unsafe {
         let result = raw::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
             return;
         }
+        let leaderless = found.leaderless.get_or_insert_default();
         let mut count = 0;
         let topics = raw::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
         for at in 0..count {
@@ -74,14 +86,35 @@ unsafe fn read(event: *mut raw::rd_kafka_event_t, found: &mut BTreeMap<String, S
             if name.is_null() || id.is_null() {
                 continue;
             }
+            let name = CStr::from_ptr(name).to_string_lossy().into_owned();
+            leaderless.extend(unled(topic).into_iter().map(|partition| (name.clone(), partition)));
             let text = raw::rd_kafka_Uuid_base64str(id);
             if text.is_null() {
                 continue;
             }
             let text = CStr::from_ptr(text).to_string_lossy().into_owned();
             if !text.is_empty() && text.trim_end_matches('=') != NO_ID {
-                found.insert(CStr::from_ptr(name).to_string_lossy().into_owned(), text);
+                found.ids.insert(name, text);
             }
         }
     }
+}
+
+/// The partitions of a topic that no broker leads.
+///
+/// # Safety
+/// The topic's description lives until this returns.
+unsafe fn unled(topic: *const raw::rd_kafka_TopicDescription_t) -> Vec<i32> {
+    let (mut unled, mut count) = (Vec::new(), 0);
+    // SAFETY: the partitions belong to the description; there are as many as it says.
+    unsafe {
+        let partitions = raw::rd_kafka_TopicDescription_partitions(topic, &raw mut count);
+        for at in 0..count {
+            let partition = *partitions.add(at);
+            if raw::rd_kafka_TopicPartitionInfo_leader(partition).is_null() {
+                unled.push(raw::rd_kafka_TopicPartitionInfo_partition(partition));
+            }
+        }
+    }
+    unled
 }

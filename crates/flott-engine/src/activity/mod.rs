@@ -132,6 +132,8 @@ pub(crate) struct SinkActivity {
     pub(crate) not_ready: Spent,
     pub(crate) open_files: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    /// What keeps it from writing.
+    pub(crate) trouble: Mutex<Option<String>>,
     /// What it wrote up to the barrier under way is durable.
     pub(crate) prepared: AtomicBool,
 }

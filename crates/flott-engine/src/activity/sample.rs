@@ -92,6 +92,8 @@ pub struct SourceSample {
     pub newest: Option<i64>,
     /// Records that are there and aren't read yet; absent: not known.
     pub lag: Option<u64>,
+    /// The splits that are behind, the furthest first; not all, if there are many.
+    pub behind: Vec<SplitSample>,
     /// What keeps it from being read.
     pub trouble: Option<String>,
     /// Decoding and what is done before the next operator, per shard.
@@ -168,6 +170,8 @@ pub struct SinkSample {
     pub name: String,
     /// Rows written.
     pub rows: u64,
+    /// What keeps it from writing.
+    pub trouble: Option<String>,
     /// Per shard.
     pub shards: Vec<SinkShard>,
 }

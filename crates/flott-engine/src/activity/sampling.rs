@@ -1,13 +1,13 @@
 //! Takes a sample.
 
-use std::{sync::Weak, time::Duration};
+use std::{cmp::Reverse, sync::Weak, time::Duration};
 
 use flott_connector::{Clock, SplitLag};
 
 use super::{
     Activity, BarrierSample, BarrierStage, CheckpointSample, EdgeSample, HELD, OPERATOR, OperatorSample,
-    OperatorShard, Place, READING, Relaxed, SOURCE, Sample, SinkSample, SinkShard, SourceSample, WorkSample,
-    lock, nanos,
+    OperatorShard, Place, READING, Relaxed, SOURCE, Sample, SinkSample, SinkShard, SourceSample, SplitSample,
+    WorkSample, lock, nanos,
 };
 use crate::{
     accounting::{Counters, Counts},
@@ -130,6 +130,7 @@ impl Counters {
         let sink = |(at, sink): (usize, &crate::accounting::SinkCounters)| SinkSample {
             name: sink.name.clone(),
             rows: counts.sinks.get(at).map_or(0, |[written, ..]| *written),
+            trouble: shards.iter().find_map(|shard| lock(&shard.sinks.get(at)?.trouble).clone()),
             shards: shards
                 .iter()
                 .filter_map(|shard| shard.sinks.get(at))
@@ -169,6 +170,19 @@ fn fill_lag(sample: &mut SourceSample, lag: &[SplitLag]) {
     for split in &mut sample.splits {
         split.lag = lag.iter().find(|it| it.split_number == split.number).map(|it| it.records);
     }
+    let mut behind: Vec<&SplitLag> = lag.iter().filter(|it| it.records > 0).collect();
+    behind.sort_by_key(|it| (Reverse(it.records), it.split_number));
+    let told = |it: &&SplitLag| SplitSample {
+        number: it.split_number,
+        name: it.split.name.clone(),
+        watermark: sample
+            .splits
+            .iter()
+            .find(|split| split.number == it.split_number)
+            .and_then(|split| split.watermark),
+        lag: Some(it.records),
+    };
+    sample.behind = behind.iter().take(SPLITS_MAX).map(told).collect();
 }
 
 impl Activity {

@@ -15,7 +15,7 @@
 use std::collections::BTreeSet;
 
 use flott_engine::activity::{
-    BarrierStage, CheckpointSample, Phase, Place, Sample, SourceSample, UnderWaySample,
+    BarrierStage, CheckpointSample, Phase, Place, Sample, SinkSample, SourceSample, UnderWaySample,
 };
 use serde::Serialize;
 
@@ -32,6 +32,8 @@ pub enum Kind {
     CheckpointFails,
     /// A source can't be reached.
     SourceUnreachable,
+    /// A sink can't be reached.
+    SinkUnreachable,
     /// The oldest split's time stands still, or lies far behind.
     OldSplit,
     /// A sink wants no rows.
@@ -497,7 +499,7 @@ fn crowd(between: &Between<'_>, operator: usize, shard: usize) -> String {
     }
 }
 
-// --- a source that can't be reached ---------------------------------------------------------------
+// --- what can't be reached ------------------------------------------------------------------------
 
 fn unreachable(between: &Between<'_>) -> Vec<Cause> {
     let troubled = |(at, source): (usize, &SourceSample)| {
@@ -505,7 +507,12 @@ fn unreachable(between: &Between<'_>) -> Vec<Cause> {
         let sentence = format!("source '{}' waits: {trouble}", source.name);
         Some(Cause::new(Kind::SourceUnreachable, 2.0, sentence).of(Place::Source(at), &source.name))
     };
-    between.second.sources.iter().enumerate().filter_map(troubled).collect()
+    let sources = between.second.sources.iter().enumerate().filter_map(troubled);
+    let stuck = |(at, sink): (usize, &SinkSample)| {
+        let sentence = format!("sink '{}' waits: {}", sink.name, sink.trouble.as_ref()?);
+        Some(Cause::new(Kind::SinkUnreachable, 1.9, sentence).of(Place::Sink(at), &sink.name))
+    };
+    sources.chain(between.second.sinks.iter().enumerate().filter_map(stuck)).collect()
 }
 
 // --- nothing ------------------------------------------------------------------------------------

@@ -137,6 +137,7 @@ fn source(at: usize, it: &SourceSample, between: &Between<'_>) -> Vec<String> {
             percent(peak(&between.blocked(place)).1)
         ),
     ];
+    out.extend(super::behind(it));
     if let Some(watermark) = it.watermark {
         let ahead = it.newest.map(|newest| newest.saturating_sub(watermark)).filter(|lag| *lag > 0);
         let lag = ahead

@@ -11,7 +11,7 @@ pub mod live;
 
 use std::{path::Path, process::ExitCode};
 
-use flott_engine::activity::Sample;
+use flott_engine::activity::{Sample, SourceSample};
 use flott_state::{
     Lease, LeaseState, LocalStorage,
     lease::lease_of,
@@ -24,6 +24,7 @@ use crate::{
     checkpoints::Place,
     cli::Why,
     console, diagnostics, process,
+    report::grouped,
     socket::client::{self, Run},
     standby::who,
 };
@@ -88,7 +89,24 @@ fn as_text(sample: &Sample, causes: &[Cause], superseded: Option<u64>) -> String
         out += &format!("{also}{}\n", cause.sentence);
         out += &cause.help.as_ref().map_or_else(String::new, |help| format!("  {help}\n"));
     }
+    for source in sample.sources.iter().filter(|source| !source.ended) {
+        if let Some(behind) = behind(source) {
+            out += &format!("source '{}' is {behind}\n", source.name);
+        }
+    }
     out
+}
+
+/// `12,000 records behind: 'orders[1]' 9,000, 'orders[0]' 3,000`; none: it isn't, or nobody knows.
+pub(crate) fn behind(source: &SourceSample) -> Option<String> {
+    let all = source.lag.filter(|all| *all > 0)?;
+    let splits = source.behind.iter().map(|it| (it.name.as_str(), it.lag.unwrap_or(0)));
+    let named = splits.clone().fold(0_u64, |sum, (_, lag)| sum.saturating_add(lag));
+    let mut each: Vec<String> = splits.map(|(name, lag)| format!("'{name}' {}", grouped(lag))).collect();
+    if named < all {
+        each.push(format!("others {}", grouped(all - named)));
+    }
+    Some(format!("{} records behind: {}", grouped(all), each.join(", ")))
 }
 
 fn as_json(sample: &Sample, causes: &[Cause], superseded: Option<u64>) -> Value {

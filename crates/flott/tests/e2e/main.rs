@@ -12,6 +12,9 @@
 //!   checkpoints    a job goes on after a stop, a kill, a full disk, damage
 //!   kafka_source   messages, keys, offsets, on a real broker
 //!   kafka_letters  dead letters of messages, and their replay
+//!   kafka_sink     messages, kills, cut connections
+//!   kafka_faults   brokers die, leaders move, topics go, transactions expire, sinks are slow
+//!   kafka_secured  brokers that want proof
 //!   kills          kill -9 at any moment: nothing lost, nothing doubled
 //!   standby        two processes, one job: who runs it, who takes over, who is shut out
 //!   event_time     clocks that go back, rows from the future, late rows, silence, crowds
@@ -36,6 +39,8 @@ mod flights;
 mod formats;
 mod kafka_jobs;
 mod kafka_letters;
+mod kafka_faults;
+mod kafka_secured;
 mod kafka_sink;
 mod kafka_source;
 mod kills;

@@ -20,8 +20,10 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::{
     super::{
         begin,
-        cluster::{PATIENCE, Place},
-        failure, topic_ids,
+        cluster::{PATIENCE, Partition, Place},
+        failure,
+        split::Split,
+        topic_ids,
     },
     KafkaReader, WAIT_MAX, Wrong,
 };
@@ -186,7 +188,7 @@ impl KafkaReader {
         }
         // Another one of this name may be there by now, with fewer partitions.
         let asked = topic_ids::ask(self.fetcher.consumer(), [split.place.topic.as_str()], PATIENCE);
-        if self.take_ids(asked)? { Ok(()) } else { Err(error) }
+        if self.take_ids(asked.ids)? { Ok(()) } else { Err(error) }
     }
 
     /// The offset to go on at isn't in the log.
@@ -196,7 +198,7 @@ impl KafkaReader {
         let (name, wanted) = (split.info.name.clone(), split.fetched);
         // A topic made anew says so with its id; offsets tell nothing.
         let asked = topic_ids::ask(self.fetcher.consumer(), [topic.as_str()], PATIENCE);
-        if self.take_ids(asked)? {
+        if self.take_ids(asked.ids)? {
             return Ok(());
         }
         let at = [(topic, partition)];
@@ -249,7 +251,19 @@ impl KafkaReader {
         let open = self.splits.iter().filter(|split| !split.ended);
         let names: BTreeSet<&str> = open.map(|split| split.place.topic.as_str()).collect();
         let asked = topic_ids::ask(self.fetcher.consumer(), names, wait);
-        self.take_ids(asked).map(drop)
+        if let Some(leaderless) = asked.leaderless {
+            self.tell_leaderless(leaderless);
+        }
+        self.take_ids(asked.ids).map(drop)
+    }
+
+    /// Only partitions that are read count.
+    fn tell_leaderless(&self, mut leaderless: BTreeSet<Partition>) {
+        leaderless.retain(|(topic, partition)| {
+            let is_it = |it: &Split| it.place.topic == *topic && it.place.partition == *partition;
+            self.splits.iter().any(|split| is_it(split) && !split.ended)
+        });
+        self.figures.tell_leaderless(leaderless);
     }
 
     /// Compares ids with those that were known. True: one is another.

@@ -120,6 +120,15 @@ fn split(number: u32, name: &str, watermark: Option<i64>) -> SplitSample {
 }
 
 #[test]
+fn what_cannot_be_reached_comes_first() {
+    let cause = after(|_, it| {
+        it.sinks[0].trouble = Some("no broker answers".into());
+        it.sinks[0].shards[0].not_ready = 980_000_000;
+    });
+    assert_eq!(cause.sentence, "sink 'out' waits: no broker answers");
+}
+
+#[test]
 fn a_split_whose_time_stands_still() {
     let stands = |it: &mut Sample, newest| {
         let source = &mut it.sources[0];
