@@ -13,7 +13,7 @@
 //! - Keys and values are copied while a call lasts (`RD_KAFKA_MSG_F_COPY`), headers too.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ffi::{CString, c_char, c_int, c_void},
     ptr::null_mut,
     sync::{
@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use flott_connector::{Header, io};
+use flott_connector::{Clock, Header, SystemClock, io};
 use flott_types::{Code, Diagnostic, Result};
 use rdkafka::{
     ClientContext, IntoOpaque, Message,
@@ -59,7 +59,9 @@ const PIECE: Duration = Duration::from_millis(500);
 const PIECE_LEAST: Duration = Duration::from_millis(50);
 /// A long wait is made of pieces; each is twice as long as the one before, and the first twice as long as this.
 const FIRST_PIECE: Duration = Duration::from_millis(250);
-/// How long it waits for brokers that were lost.
+/// How often to look whether topics are still there.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// How long it waits for an answer then, or for brokers that were lost.
 const LOOK_WAIT: Duration = Duration::from_millis(100);
 /// On unless the user says otherwise.
 const IDEMPOTENCE: &str = "enable.idempotence";
@@ -217,6 +219,48 @@ fn look_for_brokers(producer: &BaseProducer<Deliveries>) {
     }
 }
 
+/// Whether topics are still there. librdkafka keeps messages for one that was deleted until they time out.
+struct Topics {
+    clock: SystemClock,
+    looked: Duration,
+    /// Those that weren't there when it looked last: a broker that has just come up may not know all.
+    missing: HashSet<String>,
+}
+
+impl Topics {
+    fn new() -> Self {
+        Self { clock: SystemClock::new(), looked: Duration::ZERO, missing: HashSet::new() }
+    }
+    /// Looks for those that are known by now, while messages wait.
+    fn look(&mut self, producer: &BaseProducer<Deliveries>) {
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.looked) < LOOK_EVERY || producer.in_flight_count() == 0 {
+            return;
+        }
+        self.looked = now;
+        let context = producer.context();
+        let names = context.shared.names.read().unwrap_or_else(PoisonError::into_inner);
+        // Only those that were there.
+        let known = names.iter().filter(|(_, partitions)| partitions.load(Ordering::Acquire) > 0);
+        let known: Vec<String> = known.map(|(name, _)| name.clone()).collect();
+        drop(names);
+        let before = std::mem::take(&mut self.missing);
+        for name in known {
+            let Ok(metadata) = producer.client().fetch_metadata(Some(&name), LOOK_WAIT) else { return };
+            let found = metadata.topics().iter().find(|it| it.name() == name);
+            let code = found.and_then(|it| it.error()).map(RDKafkaErrorCode::from);
+            if code != Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+                continue;
+            }
+            if before.contains(&name) {
+                let failure = Failure { kind: Kind::TopicMissing, text: "it was deleted".into() };
+                context.fail(failure.diagnose(&format!("write topic '{name}'")));
+            }
+            self.missing.insert(name);
+        }
+    }
+}
+
 /// A topic's handle.
 struct Topic {
     name: String,
@@ -298,9 +342,11 @@ impl Librdkafka {
         let (client, stop) = (Arc::new(client), Arc::new(AtomicBool::new(false)));
         let (polled, stopped) = (client.clone(), stop.clone());
         let poll = io::spawn("kafka-deliveries", move || {
+            let mut topics = Topics::new();
             while !stopped.load(Ordering::Acquire) {
                 polled.poll(POLL_WAIT);
                 look_for_brokers(&polled);
+                topics.look(&polled);
             }
         })?;
         Ok(Self { client, topics: RwLock::default(), make, stop, poll: Some(poll) })

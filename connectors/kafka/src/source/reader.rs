@@ -13,7 +13,7 @@ mod figures;
 mod lost;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ffi::CString,
     hash::{BuildHasherDefault, DefaultHasher},
     sync::Arc,
@@ -70,7 +70,9 @@ pub(crate) struct KafkaReader {
     by_number: ByNumber,
     /// Which topics the names stand for.
     topic_ids: BTreeMap<String, String>,
-    /// When that was checked last.
+    /// Those that weren't there when that was checked last.
+    missing: BTreeSet<String>,
+    /// When it was.
     checked: Duration,
     /// Chunks that are cut and not handed out: the split, the next offset behind it.
     ready: VecDeque<(usize, i64, Chunk)>,
@@ -115,6 +117,7 @@ impl KafkaReader {
             next_split: 0,
             by_number: ByNumber::default(),
             topic_ids: BTreeMap::new(),
+            missing: BTreeSet::new(),
             checked: Duration::ZERO,
             ready: VecDeque::new(),
             waiting: 0,

@@ -14,6 +14,7 @@ use std::{
 use rdkafka::{
     bindings as raw,
     consumer::{BaseConsumer, Consumer},
+    error::RDKafkaErrorCode,
 };
 
 use super::cluster::Partition;
@@ -24,6 +25,8 @@ use crate::context::Context;
 pub(crate) struct Described {
     /// The ids of those that are there.
     pub ids: BTreeMap<String, String>,
+    /// Those that aren't there, though their brokers answer.
+    pub missing: BTreeSet<String>,
     /// Their partitions that no broker leads. None: nobody has answered.
     pub leaderless: Option<BTreeSet<Partition>>,
 }
@@ -87,6 +90,14 @@ unsafe fn read(event: *mut raw::rd_kafka_event_t, found: &mut Described) {
                 continue;
             }
             let name = CStr::from_ptr(name).to_string_lossy().into_owned();
+            let error = raw::rd_kafka_TopicDescription_error(topic);
+            if !error.is_null() {
+                let code = RDKafkaErrorCode::from(raw::rd_kafka_error_code(error));
+                if code == RDKafkaErrorCode::UnknownTopicOrPartition {
+                    found.missing.insert(name);
+                }
+                continue;
+            }
             leaderless.extend(unled(topic).into_iter().map(|partition| (name.clone(), partition)));
             let text = raw::rd_kafka_Uuid_base64str(id);
             if text.is_null() {

@@ -124,6 +124,12 @@ impl Running {
         self.child.as_mut().unwrap().try_wait().unwrap().is_none()
     }
 
+    /// What a run that has ended said on standard error.
+    pub fn last_words(&mut self) -> String {
+        let said = self.child.take().and_then(|child| child.wait_with_output().ok());
+        said.map(|it| Outcome::from(it).stderr).unwrap_or_default()
+    }
+
     /// Highest memory in use so far, in bytes.
     pub fn memory_peak(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.as_ref()?.id())).ok()?;

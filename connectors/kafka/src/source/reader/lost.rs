@@ -254,7 +254,12 @@ impl KafkaReader {
         if let Some(leaderless) = asked.leaderless {
             self.tell_leaderless(leaderless);
         }
-        self.take_ids(asked.ids).map(drop)
+        self.take_ids(asked.ids)?;
+        // A broker that has just come up may not know of it yet: it must be missing twice.
+        let before = std::mem::replace(&mut self.missing, asked.missing);
+        let is_gone = |split: &Split| !split.ended && before.contains(&split.place.topic);
+        let gone = self.splits.iter().position(|it| is_gone(it) && self.missing.contains(&it.place.topic));
+        gone.map_or(Ok(()), |index| self.gone(index))
     }
 
     /// Only partitions that are read count.
