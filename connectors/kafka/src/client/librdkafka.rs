@@ -414,12 +414,14 @@ impl Librdkafka {
                     context.brokers.let_us_in();
                     return Ok(answer);
                 }
-                Err(error) => Failure::from(error),
+                Err(error) => error,
             };
+            let again = matches!(&failure, KafkaError::Transaction(it) if it.is_retriable());
+            let failure = Failure::from(failure);
             if let Some(denied) = context.denied() {
                 return Err(denied);
             }
-            if failure.kind != Kind::Unreachable || left.is_zero() {
+            if !(again || failure.kind == Kind::Unreachable) || left.is_zero() {
                 return Err(failure);
             }
         }
