@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """Other programs' topics, read by Flott; Flott's topics, read by other programs.
 
-usage: run.py [--bootstrap ADDRESS] [--registry URL] [--work DIR] [FILTER …]
+usage: run.py [--bootstrap ADDRESS] [--registry URL] [--record] [--work DIR] [FILTER …]
 
 Others are: Kafka's console producer and consumer (KAFKA_LIBS names the broker's jars; default: those that the service
 launcher has installed), confluent-kafka with the registry's serializers and deserializers for Avro, Protobuf and
 JSON Schema, and events as Debezium writes them, tombstones included. FLOTT names the binary. Runs with a Python that
 has confluent-kafka[avro,json,protobuf,schemaregistry]. The exit code says whether every row was right.
+
+--record keeps the messages of each case that was right in recorded/NAME.ndjson: what the others wrote, and what they
+have read of Flott's. `cargo test` holds Flott against these where there is no Python. `schema` in such a line: the
+value begins with the id that this schema has in a registry.
 """
 import argparse, datetime, decimal, glob, json, os, subprocess, sys, tempfile
 
@@ -19,6 +23,7 @@ from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, Proto
 from confluent_kafka.serialization import MessageField, SerializationContext
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 UTC = datetime.timezone.utc
 ORDERS = [
     {"id": 1, "name": "scooter", "price": decimal.Decimal("12.50"), "placed": datetime.datetime(2024, 2, 29, 12, 34, 56, 789000, UTC),
@@ -74,6 +79,14 @@ def order_class():
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("shop.Order"))
 
+def text(data):
+    """Bytes as JSON can hold them."""
+    try:
+        found = None if data is None else data.decode()
+        return found if found is None or found.isprintable() else {"hex": data.hex()}
+    except UnicodeDecodeError:
+        return {"hex": data.hex()}
+
 class World:
     def __init__(self, given):
         self.given, self.work, self.made = given, given.work, []
@@ -105,6 +118,21 @@ class World:
             found.append((message.key(), message.value()))
         consumer.close()
         return found
+
+    def keep(self, name, messages):
+        """Records the messages of a case that was right."""
+        if not self.given.record:
+            return
+        os.makedirs(f"{HERE}/recorded", exist_ok=True)
+        with open(f"{HERE}/recorded/{name}.ndjson", "w", encoding="utf-8") as file:
+            for key, value in messages:
+                line = {"key": text(key)}
+                if value and value[0] == 0:
+                    schema = self.registry.get_schema(int.from_bytes(value[1:5], "big"))
+                    parsed = schema.schema_type != "PROTOBUF"
+                    line |= {"schema": json.loads(schema.schema_str) if parsed else schema.schema_str, "kind": schema.schema_type}
+                    value = value[5:]
+                file.write(json.dumps(line | {"value": text(value)}, ensure_ascii=False) + "\n")
 
     def tool(self, name, arguments, lines=None):
         """One of Kafka's own programs."""
@@ -189,14 +217,17 @@ def avro_read(world):
     world.send(topic, messages)
     found = world.rows(topic, COLUMNS.replace("id INT", "id INT NOT NULL"), f"'format'='avro-confluent','avro-confluent.url'='{world.given.registry}'")
     same(found, inserts(ROWS + [{**ROWS[0], "id": 4}]))
+    world.keep("avro", messages)
 
 def avro_written(world):
     """Flott's avro-confluent, with confluent-kafka's deserializer."""
     topic = world.topic("avro-out")
     world.write(topic, COLUMNS, f"'format'='avro-confluent','avro-confluent.url'='{world.given.registry}'", VALUES)
     read, context = AvroDeserializer(world.registry), SerializationContext(topic, MessageField.VALUE)
-    same([json.loads(json.dumps(read(value, context), default=str)) for _, value in world.read(topic)],
+    messages = world.read(topic)
+    same([json.loads(json.dumps(read(value, context), default=str)) for _, value in messages],
          [json.loads(json.dumps({**it, "tags": it["tags"] or ["x"]}, default=str)) for it in ORDERS[:2]])
+    world.keep("avro_written", messages)
 
 def protobuf_read(world):
     """confluent-kafka's Protobuf serializer."""
@@ -204,11 +235,13 @@ def protobuf_read(world):
     serializer = ProtobufSerializer(order, world.registry, {"use.deprecated.format": False})
     context = SerializationContext(topic, MessageField.VALUE)
     messages = [order(id=1, name="scooter", tags=["a", "b"], paid=True, buyer=order.Buyer(city="Köln", number=2**63), kind=1), order(id=2)]
-    world.send(topic, [(None, serializer(it, context)) for it in messages])
+    messages = [(None, serializer(it, context)) for it in messages]
+    world.send(topic, messages)
     found = world.rows(topic, PROTO_COLUMNS, f"'format'='protobuf-confluent','protobuf-confluent.url'='{world.given.registry}'")
     same(found, inserts([
         {"id": 1, "name": "scooter", "tags": ["a", "b"], "paid": True, "buyer": {"city": "Köln", "number": 9223372036854775808}, "kind": "OLD"},
         {"id": 2, "name": None, "tags": [], "paid": None, "buyer": None, "kind": "NEW"}]))
+    world.keep("protobuf", messages)
 
 PROTO_COLUMNS = ("id INT, name STRING, tags ARRAY<STRING>, paid BOOLEAN, buyer ROW<city STRING, number DECIMAL(20, 0)>, kind STRING")
 
@@ -222,20 +255,24 @@ def protobuf_written(world):
                 f"'protobuf-confluent.schema-file'='{world.work}/order.proto','protobuf-confluent.message-name'='shop.Order'",
                 "(1, 'scooter', ARRAY['a', 'b'], TRUE, 'OLD'), (2, CAST(NULL AS STRING), ARRAY['x'], CAST(NULL AS BOOLEAN), 'NEW')")
     read, context = ProtobufDeserializer(order, {"use.deprecated.format": False}), SerializationContext(topic, MessageField.VALUE)
-    found = [read(value, context) for _, value in world.read(topic)]
+    messages = world.read(topic)
+    found = [read(value, context) for _, value in messages]
     right = [order(id=1, name="scooter", tags=["a", "b"], paid=True, kind=1), order(id=2, tags=["x"])]
     if found != right:
         raise AssertionError(f"expected {right}\nfound {found}")
+    world.keep("protobuf_written", messages)
 
 def json_schema_read(world):
     """confluent-kafka's JSON Schema serializer: five bytes, then JSON."""
     topic = world.topic("json-schema")
     schema = {"title": "Order", "type": "object", "properties": {"id": {"type": "integer"}, "name": {"type": "string"}}}
     serializer, context = JSONSerializer(json.dumps(schema), world.registry), SerializationContext(topic, MessageField.VALUE)
-    world.send(topic, [(None, serializer({"id": 1, "name": "scooter"}, context))])
+    messages = [(None, serializer({"id": 1, "name": "scooter"}, context))]
+    world.send(topic, messages)
     # There is no format for it, in Flink neither: the five bytes are cut off in SQL. (Ids of a fresh registry are text.)
     found = world.rows(topic, "m STRING", "'format'='raw'", "CAST(JSON_VALUE(SUBSTRING(m FROM 6), '$.id') AS INT) AS id")
     same(found, inserts([{"id": 1}]))
+    world.keep("json_schema", messages)
 
 def debezium(world):
     """Events as Debezium writes them: schemas, a key, a tombstone after each delete."""
@@ -247,11 +284,13 @@ def debezium(world):
             "snapshot": "false", "db": "inventory", "table": "products", "server_id": 1, "file": "binlog.000001", "pos": 4, "row": 0}}}).encode()
     key = lambda id: json.dumps({"schema": schema, "payload": {"id": id}}).encode()
     one, two, other = {"id": 1, "name": "scooter"}, {"id": 2, "name": "battery"}, {"id": 1, "name": "bike"}
-    world.send(topic, [(key(1), event("r", None, one)), (key(2), event("c", None, two)), (key(1), event("u", one, other)),
-                       (key(2), event("d", two, None)), (key(2), None)])
+    messages = [(key(1), event("r", None, one)), (key(2), event("c", None, two)), (key(1), event("u", one, other)),
+                (key(2), event("d", two, None)), (key(2), None)]
+    world.send(topic, messages)
     found = world.rows(topic, "id INT, name STRING", "'format'='debezium-json','debezium-json.schema-include'='true'")
     same(found, [{"op": "+I", "data": one}, {"op": "+I", "data": two}, {"op": "-U", "data": one}, {"op": "+U", "data": other},
                  {"op": "-D", "data": two}])
+    world.keep("debezium", messages)
 
 TESTS = [console_producer, console_consumer, avro_read, avro_written, protobuf_read, protobuf_written, json_schema_read, debezium]
 REGISTRY = {avro_read, avro_written, protobuf_read, protobuf_written, json_schema_read}
@@ -261,6 +300,7 @@ def main():
     arguments.add_argument("filter", nargs="*")
     arguments.add_argument("--bootstrap", default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092"))
     arguments.add_argument("--registry", default=os.environ.get("SCHEMA_REGISTRY_URL"))
+    arguments.add_argument("--record", action="store_true")
     arguments.add_argument("--work")
     given = arguments.parse_args()
     given.work = tempfile.mkdtemp(prefix="interop-", dir=given.work)

@@ -45,8 +45,8 @@ enum Content {
     NumberMap,
     Millis,
     Seconds,
-    /// A date and a time with this between them.
-    DateTime(u8),
+    /// A date and a time, with a blank or a `T` between them.
+    DateTime,
 }
 
 /// Key, place, content, one sentence.
@@ -81,15 +81,13 @@ const OGG: &[Entry] = &[
     (
         "ingestion-timestamp",
         Path::Top("current_ts"),
-        Content::DateTime(b'T'),
+        Content::DateTime,
         "When GoldenGate processed the change.",
     ),
-    (
-        "event-timestamp",
-        Path::Top("op_ts"),
-        Content::DateTime(b' '),
-        "When the change was made in the database.",
-    ),
+    ("event-timestamp", Path::Top("op_ts"), Content::DateTime, "When the change was made in the database."),
+    // As they are called in records, and in Flink's documentation.
+    ("current_ts", Path::Top("current_ts"), Content::DateTime, "The same as `ingestion-timestamp`."),
+    ("op_ts", Path::Top("op_ts"), Content::DateTime, "The same as `event-timestamp`."),
 ];
 
 fn entries(shape: &Shape) -> &'static [Entry] {
@@ -110,14 +108,14 @@ impl Content {
             Content::TextMap => DataType::map(DataType::string(), DataType::string()),
             Content::NumberMap => DataType::map(DataType::string(), DataType::int()),
             Content::Millis | Content::Seconds => DataType::new(TypeKind::TimestampLtz(3)),
-            Content::DateTime(_) => DataType::new(TypeKind::TimestampLtz(6)),
+            Content::DateTime => DataType::new(TypeKind::TimestampLtz(6)),
         }
     }
     /// The type as which it is read.
     fn read_as(self) -> DataType {
         match self {
             Content::Millis | Content::Seconds => DataType::bigint(),
-            Content::DateTime(_) => DataType::new(TypeKind::Timestamp(6)),
+            Content::DateTime => DataType::new(TypeKind::Timestamp(6)),
             _ => self.data_type(),
         }
     }
@@ -279,7 +277,7 @@ impl Metadata {
             let array = match wanted.content {
                 Content::Millis => instants::<Int64Type, TimestampMillisecondType>(&array, 1)?,
                 Content::Seconds => instants::<Int64Type, TimestampMillisecondType>(&array, 1000)?,
-                Content::DateTime(_) => {
+                Content::DateTime => {
                     instants::<TimestampMicrosecondType, TimestampMicrosecondType>(&array, 1)?
                 }
                 _ => array,
@@ -306,7 +304,9 @@ fn append(
 ) -> Result<(), Fail> {
     column.truncate(row);
     let separator = reading.separator;
-    if let Content::DateTime(between) = content {
+    // What stands behind the quotation mark and a date of ten signs.
+    let between = at.and_then(|at| bytes.get(at.checked_add(11)?)).copied();
+    if let (Content::DateTime, Some(between @ (b' ' | b'T'))) = (content, between) {
         reading.separator = between;
     }
     let mut outcome = Ok(0);

@@ -276,6 +276,9 @@ fn what_stands_beside_the_rows() {
     let decoded = decode(format, &table(format, &[], &keys), &[text]);
     let expected = "0: +I 1  2020-05-13T15:40:06.000001 2020-05-13T15:40:07 [id]";
     assert_eq!(shown(&decoded), [expected]);
+    let text = text.replace("13T15", "13 15");
+    let decoded = decode(format, &table(format, &[], &["op_ts", "current_ts", "primary-keys"]), &[&text]);
+    assert_eq!(shown(&decoded), [expected]);
 
     let format = CdcJsonFormat::canal();
     let text =

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
@@ -50,6 +51,29 @@ impl Registry {
     /// Its address for the option `avro-confluent.url`.
     pub fn url(&self) -> String {
         url(&self.port)
+    }
+
+    /// Registers a schema of that kind (`AVRO`, `PROTOBUF`, `JSON`); its id.
+    ///
+    /// # Errors
+    /// The registry refuses.
+    pub fn register(&self, subject: &str, kind: &str, schema: &str) -> io::Result<i32> {
+        let body = serde_json::json!({"schemaType": kind, "schema": schema}).to_string();
+        let said = ask(&self.port.address(), &format!("/subjects/{subject}/versions"), Some(&body))?;
+        let id = said["id"].as_i64().and_then(|id| i32::try_from(id).ok());
+        id.ok_or_else(|| io::Error::other(format!("no id: {said}")))
+    }
+
+    /// The schema with that id.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn schema(&self, id: i32) -> io::Result<String> {
+        let said = ask(&self.port.address(), &format!("/schemas/ids/{id}"), None)?;
+        said["schema"]
+            .as_str()
+            .map(str::to_string)
+            .ok_or_else(|| io::Error::other(format!("no schema: {said}")))
     }
 
     /// The process, to stop, kill or start it again (it forgets what it knew).
@@ -108,4 +132,24 @@ fn get(address: &str, path: &str) -> io::Result<String> {
     let mut said = vec![];
     stream.read_to_end(&mut said)?;
     Ok(String::from_utf8_lossy(&said).into_owned())
+}
+
+/// What the registry answers to a GET, or to a POST of that body.
+fn ask(address: &str, path: &str, body: Option<&str>) -> io::Result<Value> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let (method, body) = body.map_or(("GET", ""), |body| ("POST", body));
+    // HTTP/1.0: the answer comes in one piece.
+    let head = format!("{method} {API}{path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n");
+    let kind = "Content-Type: application/vnd.schemaregistry.v1+json";
+    write!(stream, "{head}{kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+    let mut said = vec![];
+    stream.read_to_end(&mut said)?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let refused = || io::Error::other(format!("{method} {path}: {said}"));
+    let (status, content) = said.split_once("\r\n\r\n").ok_or_else(refused)?;
+    if status.split(' ').nth(1) != Some("200") {
+        return Err(refused());
+    }
+    serde_json::from_str(content).map_err(|_| refused())
 }

@@ -15,6 +15,9 @@
 //!   kafka_sink     messages, kills, cut connections
 //!   kafka_faults   brokers die, leaders move, topics go, transactions expire, sinks are slow
 //!   kafka_secured  brokers that want proof
+//!   kafka_differential  topics as Flink writes them, format by format
+//!   kafka_documented    the examples of Flink's documentation
+//!   kafka_interop       topics of other programs, and for them
 //!   kills          kill -9 at any moment: nothing lost, nothing doubled
 //!   standby        two processes, one job: who runs it, who takes over, who is shut out
 //!   event_time     clocks that go back, rows from the future, late rows, silence, crowds
@@ -41,6 +44,9 @@ mod kafka_faults;
 mod kafka_jobs;
 mod kafka_letters;
 mod kafka_secured;
+mod kafka_differential;
+mod kafka_documented;
+mod kafka_interop;
 mod kafka_sink;
 mod kafka_source;
 mod kills;
@@ -54,6 +60,7 @@ mod spill;
 mod standby;
 mod stop_and_kill;
 mod support;
+mod topics;
 mod upgrades;
 mod upgrades_of_several;
 mod values_text;
