@@ -337,8 +337,9 @@ fn upsert_kafka_page_views_per_region() {
          FROM pageviews {ALL}
          GROUP BY user_region;"
     ));
-    let last = topics::read(&page.kafka, &topic).pop().unwrap();
-    assert_eq!(&last.key.unwrap()[..2], [0, 10], "a union's first branch, and a text of five bytes");
+    // A text that can't be NULL, of five bytes.
+    let written = topics::read(&page.kafka, &topic);
+    assert!(written.iter().any(|it| it.key.as_deref() == Some(b"\x0asouth")));
     page.run(&format!(
         "{region} CREATE TABLE found WITH ('connector' = 'filesystem', 'path' = 'found', 'format' = 'changelog-json')
          AS SELECT * FROM pageviews_per_region {END}"
