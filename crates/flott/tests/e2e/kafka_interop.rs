@@ -103,7 +103,8 @@ fn avro_of_confluents_serializer() {
 fn protobuf_of_confluents_serializer() {
     let kafka = need!(services::kafka());
     let url = need!(services::registry()).url();
-    let columns = "id INT, name STRING, tags ARRAY<STRING>, paid BOOLEAN, buyer ROW<city STRING, number DECIMAL(20, 0)>, kind STRING";
+    let columns = "id INT, name STRING, tags ARRAY<STRING>, paid BOOLEAN,
+         buyer ROW<city STRING, number DECIMAL(20, 0)>, kind STRING";
     let options = format!("'format' = 'protobuf-confluent', 'protobuf-confluent.url' = '{url}'");
     let select = "id, name, CARDINALITY(tags), tags[2], paid, buyer.city, buyer.number, kind";
     let rows = read("protobuf", &kafka, columns, &options, select);
