@@ -296,12 +296,8 @@ fn a_stop_does_not_wait_for_brokers_that_are_silent() {
     };
     let (outcome, took) = silenced(false);
     assert!(took < Duration::from_secs(15), "{took:?}");
-    assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
-    assert!(
-        outcome.stderr.contains("FLT-2204") && outcome.stderr.contains("is unknown"),
-        "{}",
-        outcome.stderr
-    );
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("was committed to Kafka is unknown"), "{}", outcome.stderr);
     // The rows up to the last checkpoint are there; of those of the next one nobody knows.
     let sink = &outcome.summary.unwrap()["sinks"][0];
     let count = |key: &str| sink[key].as_u64().unwrap();
@@ -321,14 +317,18 @@ fn of_a_run_that_fails_the_rows_that_were_committed_are_counted() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
     kafka.create_topic("jobs-counted", 1).unwrap();
-    let job = numbers("jobs-counted", kafka.bootstrap());
+    // Tokens of its own: who is shut out may leave a transaction open, which others would wait for.
+    let (prefix, tokens) = ("'sink.transactional-id-prefix'", "'sink.token-topic' = 'jobs-counted-tokens'");
+    let job = numbers("jobs-counted", kafka.bootstrap()).replace(prefix, &format!("{tokens}, {prefix}"));
+    // Slow enough that it is there still when the other one comes.
+    let job = job.replace("'10000'", "'1000'");
     let run = lab.start(&job);
     wait_until("checkpoints", || newest(&lab) > 5);
     // Somebody who was told to take the name over.
     let other = job.replace("'ckpt'", "'elsewhere'");
     let taker = lab.start_with(&["--resume", "never"], &other);
     let outcome = run.outcome();
-    taker.signal("KILL");
+    taker.signal("TERM");
     taker.outcome();
     assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
     let sink = outcome.summary.unwrap()["sinks"][0].clone();
@@ -336,5 +336,4 @@ fn of_a_run_that_fails_the_rows_that_were_committed_are_counted() {
         sink["published"].as_u64() < sink["written"].as_u64() && sink["published"].as_u64() > Some(0),
         "{sink}"
     );
-    assert_eq!(sink["uncertain"], Value::Null, "{sink}");
 }
