@@ -468,7 +468,7 @@ fn a_slow_sink_pauses_partitions_and_the_lag_is_told() {
     kafka.produce("large", &["1,more", "2,more", "3,more"]).unwrap();
     wait_until("a longer lag", || lag_in_metrics(&address, "large").iter().sum::<u64>() == lag + 3);
     let memory = run.memory_peak().unwrap();
-    eprintln!("a topic of {} MB, {} MB of memory", LARGE * 10_000 >> 20, memory >> 20);
+    eprintln!("a topic of {} MB, {} MB of memory", (LARGE * 10_000) >> 20, memory >> 20);
     assert!(memory < MEMORY, "{} MB", memory >> 20);
     drop(run);
 
