@@ -243,7 +243,7 @@ fn kafka_keys_and_values_with_fields_of_the_same_name() {
 fn validated(lab: &Lab, columns: &str, options: &str) -> (Option<i32>, String) {
     let sql = format!(
         "CREATE TABLE KafkaTable ({columns}) WITH ('connector' = 'kafka', 'topic' = 'user_behavior',
-         'properties.bootstrap.servers' = 'localhost:9092', {options}); SELECT * FROM KafkaTable;"
+         'properties.bootstrap.servers' = 'localhost:9092', 'properties.group.id' = 'testGroup', {options}); SELECT * FROM KafkaTable;"
     );
     let outcome = lab.flott.run(["validate", "--offline", "-e", &sql]).unwrap();
     (outcome.status, outcome.stderr)
@@ -280,10 +280,8 @@ fn kafka_security() {
         "{said}"
     );
     // All else is as it should be.
-    let converted = scram
-        .replace("kafka.client.truststore.jks', ", "ca.pem', 'properties.ssl.truststore.type' = 'PEM', ");
     let converted =
-        converted.replace("truststore.jks'", "truststore.pem', 'properties.ssl.truststore.type' = 'PEM'");
+        scram.replace("truststore.jks'", "truststore.pem', 'properties.ssl.truststore.type' = 'PEM'");
     let converted =
         converted.replace("keystore.jks'", "keystore.p12', 'properties.ssl.keystore.type' = 'PKCS12'");
     let converted = converted.replace("  'properties.ssl.truststore.password' = 'test1234',\n", "");
