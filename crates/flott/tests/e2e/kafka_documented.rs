@@ -243,7 +243,8 @@ fn kafka_keys_and_values_with_fields_of_the_same_name() {
 fn validated(lab: &Lab, columns: &str, options: &str) -> (Option<i32>, String) {
     let sql = format!(
         "CREATE TABLE KafkaTable ({columns}) WITH ('connector' = 'kafka', 'topic' = 'user_behavior',
-         'properties.bootstrap.servers' = 'localhost:9092', 'properties.group.id' = 'testGroup', {options}); SELECT * FROM KafkaTable;"
+         'properties.bootstrap.servers' = 'localhost:9092', 'properties.group.id' = 'testGroup', {options});
+         SELECT * FROM KafkaTable;"
     );
     let outcome = lab.flott.run(["validate", "--offline", "-e", &sql]).unwrap();
     (outcome.status, outcome.stderr)
