@@ -8,6 +8,7 @@
 //! Arrow builders, only for the columns that the plan reads.
 
 pub mod avro;
+mod builder;
 pub mod cdc;
 pub mod conformance;
 pub mod csv;

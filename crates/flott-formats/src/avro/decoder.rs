@@ -21,16 +21,17 @@ use flott_schema_registry::{Registry, Settings};
 use flott_types::{Code, Diagnostic, Field, Result};
 
 use super::{
-    AVRO, DEBEZIUM,
-    column::{Column, internal},
-    envelope, file, given_schema, own_schema,
+    AVRO, DEBEZIUM, envelope, file, given_schema, own_schema,
     read::read_row,
     registered::{HEAD_BYTES, Plans, id_of},
     resolve::{Node, resolve},
     schema::Schema,
     wire::Input,
 };
-use crate::filter;
+use crate::{
+    builder::{Column, internal},
+    filter,
+};
 
 /// A batch is handed over once its records hold so many bytes, or items without a byte.
 const BATCH_WEIGHT_MAX: usize = 16 << 20;

@@ -19,7 +19,6 @@ use flott_types::{Code, DataType, Diagnostic, Result, RowKind};
 
 use super::{
     AVRO, DEBEZIUM,
-    column::internal,
     container::{Codec, Header, MARKER_BYTES},
     own_schema,
     registered::{HEAD_BYTES, head},
@@ -27,6 +26,7 @@ use super::{
     wire::{put_bytes, put_long},
     write::{Field, Row, fields},
 };
+use crate::builder::internal;
 
 /// Bytes of a block, before compression; what Java's library writes.
 const BLOCK_BYTES: usize = 64_000;

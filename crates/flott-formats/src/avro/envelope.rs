@@ -13,7 +13,7 @@ use arrow::{
 };
 use flott_types::{DataType, Result, RowField, RowKind, TypeKind};
 
-use super::column::internal;
+use crate::builder::internal;
 
 /// The columns of an envelope around these.
 pub(super) fn columns(inner: impl Iterator<Item = (String, DataType)>) -> Vec<(String, DataType)> {

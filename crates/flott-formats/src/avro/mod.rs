@@ -19,7 +19,6 @@
 //! Source: Apache Avro specification; Flink documentation, "Avro Format", "Confluent Avro Format",
 //! "Debezium Format".
 
-mod column;
 pub mod container;
 mod decoder;
 mod default;
@@ -48,6 +47,7 @@ use flott_schema_registry::{Settings, registry_options};
 use flott_types::{Code, DataType, Diagnostic, Options, Result, TypeKind};
 
 use self::{container::Codec, decoder::AvroDecoder, encoder::AvroEncoder, schema::Schema};
+use crate::builder;
 
 /// The `avro` format.
 #[derive(Debug, Clone, Copy, Default)]
@@ -141,7 +141,7 @@ fn own_schema(request: &FormatRequest<'_>, prefix: &str) -> Result<(String, Arc<
         derived = serde_json::json!(["null", derived]);
     }
     let text = derived.to_string();
-    let schema = Schema::parse(&text).map_err(|why| column::internal(format!("a derived schema: {why}")))?;
+    let schema = Schema::parse(&text).map_err(|why| builder::internal(format!("a derived schema: {why}")))?;
     Ok((text, Arc::new(schema)))
 }
 

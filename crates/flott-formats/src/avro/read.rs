@@ -5,12 +5,12 @@
 //! - It always ends: every item takes a byte or counts against a budget, the record's own or its block's.
 
 use super::{
-    column::{Column, Unfit},
     failure::{Fail, Failure},
     resolve::{Absent, Node, Ratio, Record, Rescale, Step},
     schema::{Schema, branch_of, deeper, spend},
     wire::Input,
 };
+use crate::builder::{Column, Unfit};
 
 /// Items without a byte that a record may have, beside as many as it has bytes.
 const EMPTY_ITEMS: usize = 1024;
@@ -218,9 +218,7 @@ impl Reading<'_> {
                         self.value(item, &mut lists.items, input)?;
                     }
                 }
-                if !lists.end() {
-                    return Err(unfit_at(start, Unfit::TooMuch));
-                }
+                lists.end().map_err(|unfit| unfit_at(start, unfit))?;
             }
             (Node::Map(value), Column::Map(maps)) => {
                 loop {
@@ -233,9 +231,7 @@ impl Reading<'_> {
                         self.value(value, &mut maps.values, input)?;
                     }
                 }
-                if !maps.end() {
-                    return Err(unfit_at(start, Unfit::TooMuch));
-                }
+                maps.end().map_err(|unfit| unfit_at(start, unfit))?;
             }
             _ => return Err(Failure::new(start, "a value that isn't of its column's type")),
         }

@@ -29,7 +29,6 @@ use protox::{
 
 use super::{
     ProtobufEncoder,
-    column::Column,
     decoder::{ProtobufDecoder, Readers},
     failure::{Fail, Failure},
     no_files,
@@ -39,6 +38,7 @@ use super::{
     schema::{self, Settings},
     wire::{put_varint, unzigzag, varint, zigzag},
 };
+use crate::builder::{Column, internal};
 
 /// The `protobuf-confluent` format.
 #[derive(Debug, Clone, Copy, Default)]
@@ -199,9 +199,9 @@ fn own_schema(request: &FormatRequest<'_>) -> Result<(String, MessageDescriptor)
         return Ok((text, message));
     }
     let text = schema_text(request)?;
-    let message = compile(text.clone(), Vec::new()).map_err(super::column::internal)?;
+    let message = compile(text.clone(), Vec::new()).map_err(internal)?;
     let message = message.get_message_by_name("flott.Record");
-    Ok((text, message.ok_or_else(|| super::column::internal("the schema made has no message"))?))
+    Ok((text, message.ok_or_else(|| internal("the schema made has no message"))?))
 }
 
 /// A schema for the columns.

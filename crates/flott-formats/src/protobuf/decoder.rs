@@ -17,15 +17,13 @@ use flott_connector::{
     Chunk, Decoded, Decoder, ExtraColumn, Payload, RecordPart, Reject, ScanRequest, Slices,
 };
 use flott_expr::{EvalContext, Program};
-use flott_types::{Code, Result};
+use flott_types::{Code, DataType, Diagnostic, Result, TypeKind};
 
-use super::{
-    column::{Column, internal},
-    failure::Fail,
-    reader::MessageReader,
-    scanner::Pieces,
+use super::{failure::Fail, reader::MessageReader, scanner::Pieces};
+use crate::{
+    builder::{Column, internal},
+    filter,
 };
-use crate::filter;
 
 /// A batch is handed over once its records hold so many bytes.
 const BATCH_BYTES_MAX: usize = 64 << 20;
@@ -74,6 +72,30 @@ pub(super) struct ProtobufDecoder<R> {
     skipped: u64,
 }
 
+/// An empty column. One that no message of a registry has a field for is NULL, but its type must be one that a
+/// field can have.
+fn column(data_type: &DataType) -> Result<Column> {
+    match is_known(data_type) {
+        true => Column::new(data_type),
+        false => {
+            let what = format!("the protobuf format has no {data_type}");
+            Err(Diagnostic::error(Code::UnsupportedUse, what))
+        }
+    }
+}
+
+fn is_known(data_type: &DataType) -> bool {
+    match &data_type.kind {
+        TypeKind::Array(element) => is_known(element),
+        TypeKind::Map(key, value) => is_known(key) && is_known(value),
+        TypeKind::Row(fields) => fields.iter().all(|field| is_known(&field.data_type)),
+        TypeKind::Boolean | TypeKind::TinyInt | TypeKind::SmallInt | TypeKind::Int | TypeKind::BigInt => true,
+        TypeKind::Float | TypeKind::Double | TypeKind::Decimal(..) => true,
+        TypeKind::Char(_) | TypeKind::Varchar(_) | TypeKind::Binary(_) | TypeKind::Varbinary(_) => true,
+        _ => false,
+    }
+}
+
 impl<R: Readers> ProtobufDecoder<R> {
     /// A decoder into the columns of the scan that the connector doesn't fill; that is what the readers
     /// must read.
@@ -86,7 +108,7 @@ impl<R: Readers> ProtobufDecoder<R> {
         let own = (0..scan.schema.len()).filter(|at| extra.iter().all(|it| it.position != *at));
         let positions: Vec<usize> = own.collect();
         let fields = positions.iter().filter_map(|at| scan.schema.fields.get(*at));
-        let columns = fields.map(|field| Column::new(&field.data_type)).collect::<Result<_>>()?;
+        let columns = fields.map(|field| column(&field.data_type)).collect::<Result<_>>()?;
         Ok(Self {
             readers,
             columns,

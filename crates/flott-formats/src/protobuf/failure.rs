@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::builder::Unfit;
+
 /// A failure, boxed so that results stay small on the good path.
 pub(super) type Fail = Box<Failure>;
 
@@ -13,6 +15,16 @@ pub(super) struct Failure {
     what: Cow<'static, str>,
     /// The field, innermost name first.
     path: Vec<String>,
+}
+
+impl From<Unfit> for Fail {
+    #[cold]
+    fn from(unfit: Unfit) -> Fail {
+        Failure::value(match unfit {
+            Unfit::NoText => "the text is not valid UTF-8",
+            Unfit::TooMuch => "too much text for one batch",
+        })
+    }
 }
 
 impl Failure {

@@ -5,7 +5,7 @@
 //!   plan.rs      columns × fields of the message, checked once
 //!
 //!   message ─► scanner.rs   where each field lies   (wire.rs)
-//!           ─► reader.rs    values into columns     (column.rs)
+//!           ─► reader.rs    values into columns     (builder.rs)
 //!           ─► decoder.rs   batches, rejects, filter
 //!
 //!   batch   ─► writer.rs ─► message
@@ -20,7 +20,6 @@
 //! Where it differs from Flink on purpose: the schema comes from a file, not from a class; text that isn't
 //! UTF-8 is rejected, also in proto2; messages that no column reads are stepped over unchecked.
 
-mod column;
 mod confluent;
 mod decoder;
 mod failure;
@@ -45,6 +44,8 @@ use plan::MessagePlan;
 use reader::MessageReader;
 use schema::Settings;
 use writer::{Cells, MessageWriter};
+
+use crate::builder;
 
 /// The `protobuf` format.
 #[derive(Debug, Clone, Copy, Default)]
@@ -176,7 +177,7 @@ impl Encoder for ProtobufEncoder {
         out: &mut Slices,
     ) -> Result<()> {
         let cells: Option<Vec<Cells<'_>>> = batch.columns().iter().map(|it| Cells::of(it.as_ref())).collect();
-        let cells = cells.ok_or_else(|| column::internal("a batch doesn't have the types of its sink"))?;
+        let cells = cells.ok_or_else(|| builder::internal("a batch doesn't have the types of its sink"))?;
         for row in 0..batch.num_rows() {
             out.open().extend_from_slice(&self.head);
             self.writer.write(&cells, row, &self.null_literal, out.open())?;

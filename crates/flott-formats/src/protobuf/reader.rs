@@ -17,12 +17,12 @@ use std::{
 use prost_reflect::{FieldDescriptor, Kind, Value};
 
 use super::{
-    column::{Column, Lists, Maps, Rows},
     failure::{Fail, Failure},
     plan::{FieldPlan, Item, Leaf, MessagePlan, Names, Scalar, Shape},
     scanner::{Pieces, Scanner, Slot},
     wire::{self, Wire, unzigzag},
 };
+use crate::builder::{Column, Lists, Maps, Rows};
 
 /// What missing fields are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +93,13 @@ impl LeafReader {
     #[inline(always)]
     fn push(&self, column: &mut Column, record: &[u8], slot: Slot) -> Result<(), Fail> {
         match column {
-            Column::BigInt(it) => it.push(self.number(slot.value)),
-            Column::Text(it) if self.names.is_none() => {
-                return it.push_text(record.get(slot.range()).unwrap_or_default());
+            Column::I64(it) => it.push(self.number(slot.value)),
+            Column::Strings(it) if self.names.is_none() => {
+                let range = slot.range();
+                let rest = record.get(range.start..).unwrap_or_default();
+                it.push(rest.get(..range.len()).unwrap_or_default(), rest)?;
             }
-            Column::Bytes(it) => return it.push(record.get(slot.range()).unwrap_or_default()),
-            Column::Int(it) => it.push(self.number(slot.value) as i32),
+            Column::I32(it) => it.push(self.number(slot.value) as i32),
             column => return self.push_number(column, slot.value),
         }
         Ok(())
@@ -109,16 +110,17 @@ impl LeafReader {
     fn push_number(&self, column: &mut Column, value: u64) -> Result<(), Fail> {
         match column {
             Column::Boolean(it) => it.push(value != 0),
-            Column::Double(it) => it.push(f64::from_bits(value)),
-            Column::Float(it) => it.push(f32::from_bits(value as u32)),
-            Column::BigInt(it) => it.push(self.number(value)),
-            Column::Int(it) => it.push(self.number(value) as i32),
-            Column::Decimal(it) => it.push(i128::from(value)),
-            Column::TinyInt(it) => it.push(i8::try_from(self.number(value)).map_err(|_| narrow(value))?),
-            Column::SmallInt(it) => it.push(i16::try_from(self.number(value)).map_err(|_| narrow(value))?),
-            Column::Text(it) => {
+            Column::F64(it) => it.push(f64::from_bits(value)),
+            Column::F32(it) => it.push(f32::from_bits(value as u32)),
+            Column::I64(it) => it.push(self.number(value)),
+            Column::I32(it) => it.push(self.number(value) as i32),
+            Column::I128(it) => it.push(i128::from(value)),
+            Column::I8(it) => it.push(i8::try_from(self.number(value)).map_err(|_| narrow(value))?),
+            Column::I16(it) => it.push(i16::try_from(self.number(value)).map_err(|_| narrow(value))?),
+            Column::Strings(it) => {
                 let name = self.names.as_ref().and_then(|names| names.name(value as i32));
-                it.push_text(name.unwrap_or("UNRECOGNIZED").as_bytes())?;
+                let name = name.unwrap_or("UNRECOGNIZED").as_bytes();
+                it.push(name, name)?;
             }
             _ => return Err(mismatch()),
         }
@@ -128,8 +130,7 @@ impl LeafReader {
     fn push_default(&self, column: &mut Column) -> Result<(), Fail> {
         match (&self.default, column) {
             (Default::Number(value), column) => self.push_number(column, *value),
-            (Default::Bytes(bytes), Column::Text(it)) => it.push_text(bytes),
-            (Default::Bytes(bytes), Column::Bytes(it)) => it.push(bytes),
+            (Default::Bytes(bytes), Column::Strings(it)) => Ok(it.push(bytes, bytes)?),
             _ => Err(mismatch()),
         }
     }
@@ -361,8 +362,8 @@ impl FieldReader {
         match (&mut self.shape, column) {
             (ShapeReader::Leaf(leaf), column) => leaf.push_default(column),
             (ShapeReader::Message(reader), Column::Row(rows)) => reader.append_empty(rows),
-            (ShapeReader::List(_), Column::List(lists)) => lists.end(),
-            (ShapeReader::Map(_), Column::Map(maps)) => maps.end(),
+            (ShapeReader::List(_), Column::List(lists)) => Ok(lists.end()?),
+            (ShapeReader::Map(_), Column::Map(maps)) => Ok(maps.end()?),
             (_, column) => {
                 column.push_null();
                 Ok(())
@@ -410,7 +411,7 @@ fn append_list(
         }
         next = behind;
     }
-    lists.end()
+    Ok(lists.end()?)
 }
 
 impl MapReader {
@@ -434,7 +435,7 @@ impl MapReader {
             maps.cut_entries(first);
             self.append_distinct(record, chain, maps, pieces)?;
         }
-        maps.end()
+        Ok(maps.end()?)
     }
 
     /// Appends an entry; answers with something that equal keys have in common.

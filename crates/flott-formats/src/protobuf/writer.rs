@@ -26,10 +26,10 @@ use flott_types::{Code, Diagnostic, Result};
 use prost_reflect::{Cardinality, FieldDescriptor};
 
 use super::{
-    column::internal,
     plan::{Item, Leaf, MessagePlan, Names, Scalar, Shape},
     wire::{Wire, put_varint, put_with_length, zigzag},
 };
+use crate::builder::internal;
 
 /// Writes messages of one type.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use arrow::util::display::array_value_to_string;
 
 use super::*;
 use crate::avro::{
-    column::Column,
     read::read_row,
     wire::{Input, put_bytes, put_long},
 };
+use crate::builder::Column;
 
 /// Reads one record; the cells as text, or what is wrong.
 fn read(

@@ -1,8 +1,17 @@
-//! Columns being built from values that are already known to be of their type.
+//! Columns being built, for the formats whose schema says the type of each value: Avro and Protobuf.
+//!
+//! ```text
+//!   DataType ─► Column ◄─ push: one value of its storage     a record fails half-way ─► truncate(rows before it)
+//!                 └─ finish ─► Arrow array, and the column starts anew with room for as much
+//! ```
+//!
+//! What a value means (a date, a timestamp's unit) is only in the Arrow type; readers match on the storage, once
+//! a value, and readers of several versions of a schema append to the same columns.
 //!
 //! Invariants
-//! - Every `push` appends exactly one element.
-//! - `truncate(n)` undoes everything behind the n-th element, children included.
+//! - Every `push` and every `end` appends exactly one element, or fails and appends none.
+//! - `truncate(n)` undoes everything behind the n-th element, and what was appended to children for one that
+//!   was never finished.
 
 use std::sync::Arc;
 
@@ -18,7 +27,7 @@ use flott_types::{Code, DataType, Diagnostic, Result, TypeKind};
 
 /// A column of values of a fixed width; what they mean is only in their Arrow type.
 #[derive(Debug)]
-pub(super) struct Numbers<T> {
+pub(crate) struct Numbers<T> {
     values: Vec<T>,
     nulls: NullBufferBuilder,
     arrow_type: ArrowType,
@@ -62,7 +71,7 @@ fn truncate_nulls(nulls: &mut NullBufferBuilder, len: usize) {
 
 /// A column of bytes, which may have to be text.
 #[derive(Debug)]
-pub(super) struct Strings {
+pub(crate) struct Strings {
     offsets: Vec<i32>,
     data: Vec<u8>,
     nulls: NullBufferBuilder,
@@ -71,7 +80,7 @@ pub(super) struct Strings {
 
 /// Why bytes can't be appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub(crate) enum Unfit {
     /// They aren't UTF-8.
     NoText,
     /// The column's bytes would be more than 31 bits can count.
@@ -142,16 +151,16 @@ fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
 
 /// A column of arrays.
 #[derive(Debug)]
-pub(super) struct Lists {
+pub(crate) struct Lists {
     offsets: Vec<i32>,
     pub items: Column,
     nulls: NullBufferBuilder,
     field: FieldRef,
 }
 
-/// A column of maps from text.
+/// A column of maps.
 #[derive(Debug)]
-pub(super) struct Maps {
+pub(crate) struct Maps {
     offsets: Vec<i32>,
     pub keys: Column,
     pub values: Column,
@@ -161,7 +170,7 @@ pub(super) struct Maps {
 
 /// A column of rows.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     pub columns: Vec<Column>,
     len: usize,
     nulls: NullBufferBuilder,
@@ -178,7 +187,7 @@ impl Rows {
 
 /// A column of booleans.
 #[derive(Debug)]
-pub(super) struct Booleans {
+pub(crate) struct Booleans {
     bits: BooleanBufferBuilder,
     nulls: NullBufferBuilder,
 }
@@ -192,7 +201,7 @@ impl Booleans {
 
 /// A column being built, by its storage.
 #[derive(Debug)]
-pub(super) enum Column {
+pub(crate) enum Column {
     Boolean(Booleans),
     I8(Numbers<i8>),
     I16(Numbers<i16>),
@@ -232,8 +241,10 @@ impl Column {
                 let items = Column::new(item)?;
                 Column::List(Box::new(Lists { offsets: vec![0], items, nulls, field }))
             }
-            (TypeKind::Map(_, value), ArrowType::Map(entries, _)) => Self::map(value, entries)?,
-            (TypeKind::Multiset(_), ArrowType::Map(entries, _)) => Self::map(&DataType::int(), entries)?,
+            (TypeKind::Map(key, value), ArrowType::Map(entries, _)) => Self::map(key, value, entries)?,
+            (TypeKind::Multiset(key), ArrowType::Map(entries, _)) => {
+                Self::map(key, &DataType::int(), entries)?
+            }
             (TypeKind::Row(fields), ArrowType::Struct(arrow_fields)) => {
                 let columns = fields.iter().map(|it| Column::new(&it.data_type)).collect::<Result<_>>()?;
                 Column::Row(Box::new(Rows { columns, len: 0, nulls, fields: arrow_fields }))
@@ -242,8 +253,8 @@ impl Column {
         })
     }
 
-    fn map(value: &DataType, entries: FieldRef) -> Result<Self> {
-        let (keys, values) = (Column::Strings(Strings::new(true)), Column::new(value)?);
+    fn map(key: &DataType, value: &DataType, entries: FieldRef) -> Result<Self> {
+        let (keys, values) = (Column::new(key)?, Column::new(value)?);
         let nulls = NullBufferBuilder::new(0);
         Ok(Column::Map(Box::new(Maps { offsets: vec![0], keys, values, nulls, entries })))
     }
@@ -381,26 +392,32 @@ fn last(offsets: &[i32]) -> usize {
 }
 
 impl Lists {
-    /// An array is there, all of its items have been appended. False: too many for 31 bits.
-    pub fn end(&mut self) -> bool {
+    /// What was appended to the items since the last one is the next array.
+    pub fn end(&mut self) -> Result<(), Unfit> {
         end(&mut self.offsets, &mut self.nulls, self.items.len())
     }
 }
 
 impl Maps {
-    /// As [`Lists::end`].
-    pub fn end(&mut self) -> bool {
+    /// What was appended to keys and values since the last one is the next map.
+    pub fn end(&mut self) -> Result<(), Unfit> {
         end(&mut self.offsets, &mut self.nulls, self.values.len())
+    }
+    /// Forgets the entries from this one on; they belong to no map yet.
+    pub fn cut_entries(&mut self, len: usize) {
+        self.keys.truncate(len);
+        self.values.truncate(len);
     }
 }
 
-fn end(offsets: &mut Vec<i32>, nulls: &mut NullBufferBuilder, items: usize) -> bool {
-    let Ok(offset) = i32::try_from(items) else { return false };
+fn end(offsets: &mut Vec<i32>, nulls: &mut NullBufferBuilder, items: usize) -> Result<(), Unfit> {
+    let Ok(offset) = i32::try_from(items) else { return Err(Unfit::TooMuch) };
     offsets.push(offset);
     nulls.append_non_null();
-    true
+    Ok(())
 }
 
-pub(super) fn internal(error: impl std::fmt::Display) -> Box<Diagnostic> {
+/// A bug of ours.
+pub(crate) fn internal(error: impl std::fmt::Display) -> Box<Diagnostic> {
     Diagnostic::error(Code::Internal, error.to_string())
 }
