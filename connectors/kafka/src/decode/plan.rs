@@ -14,7 +14,7 @@ use flott_types::{Code, Diagnostic, Result, Schema};
 use super::metadata::{self, Key};
 use crate::{
     options::layout::{Layout, Part},
-    source::split::Wants,
+    source::split::{Headers, Wants},
 };
 
 /// Where a column comes from.
@@ -119,17 +119,20 @@ impl Plan {
 
     /// What of a message is to be kept; `all`, if it may become a dead letter.
     pub(crate) fn wants(&self, all: bool) -> Wants {
-        let has = |wanted: &[Key]| {
-            all || self
-                .columns
-                .iter()
-                .any(|it| matches!(it, From::Metadata(column) if wanted.contains(&column.key)))
+        let reads = |wanted: &[Key]| {
+            let is_wanted = |it: &From| matches!(it, From::Metadata(column) if wanted.contains(&column.key));
+            self.columns.iter().any(is_wanted)
         };
+        let has = |wanted: &[Key]| all || reads(wanted);
         Wants {
             keys: self.key.is_some(),
             letters: all,
             timestamps: has(&[Key::Timestamp, Key::TimestampType]),
-            headers: has(&[Key::Headers]),
+            headers: match has(&[Key::Headers]) {
+                true if reads(&[Key::Headers]) => Headers::All,
+                true => Headers::WhereSeen,
+                false => Headers::None,
+            },
             leader_epochs: has(&[Key::LeaderEpoch]),
         }
     }

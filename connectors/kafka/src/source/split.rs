@@ -14,9 +14,26 @@ pub(crate) struct Wants {
     /// Dead letters hold keys.
     pub letters: bool,
     pub timestamps: bool,
-    pub headers: bool,
+    pub headers: Headers,
     pub leader_epochs: bool,
 }
+
+/// Which messages' headers are looked at. librdkafka makes objects on the heap to find out that there are
+/// none, which takes as long as decoding a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Headers {
+    /// Nobody wants any.
+    #[default]
+    None,
+    /// For dead letters alone: the first message of each chunk and every 64th one, and all of a partition from
+    /// the first one on that had any.
+    WhereSeen,
+    /// The table reads them.
+    All,
+}
+
+/// See [`Headers::WhereSeen`].
+const LOOK_EVERY: usize = 64;
 
 /// One partition as it is read.
 pub(crate) struct Split {
@@ -36,6 +53,8 @@ pub(crate) struct Split {
     /// When something came last.
     pub since: Duration,
     pub idle: bool,
+    /// A message had headers.
+    has_headers: bool,
     /// What will be the next chunk.
     pub building: Option<Box<Messages>>,
 }
@@ -53,6 +72,7 @@ impl Split {
             told_end: false,
             since: now,
             idle: false,
+            has_headers: false,
             building: None,
             place,
         }
@@ -85,8 +105,14 @@ impl Split {
             building.timestamps.push(millis);
             building.timestamp_types.push(kind);
         }
-        if wants.headers {
+        let looks = match wants.headers {
+            Headers::None => false,
+            Headers::WhereSeen => self.has_headers || building.offsets.len().is_multiple_of(LOOK_EVERY),
+            Headers::All => true,
+        };
+        if looks {
             let headers = message.headers();
+            self.has_headers |= !headers.is_empty();
             if !headers.is_empty() || !building.headers.is_empty() {
                 building.headers.resize(building.offsets.len(), Vec::new());
                 building.headers.push(headers);
