@@ -21,6 +21,8 @@ QUERIES = {
     # Every column is decoded.
     "count": ("blackhole", ", ".join(f"n{at} BIGINT" for at in range(len(ALL))),
               "SELECT " + ", ".join(f"COUNT({it})" for it in ALL) + " FROM bids"),
+    # Nothing is: what is left of `count` without decoding. With --format raw, of a topic of any format.
+    "raw": ("blackhole", "n BIGINT", "SELECT COUNT(message) FROM bids"),
 }
 
 # Flink's protobuf format has no timestamps.
@@ -46,6 +48,8 @@ def source(bootstrap, topic, group, format, bounded):
     columns = f"{COLS['bids']}, WATERMARK FOR dateTime AS dateTime - INTERVAL '4' SECOND"
     if "protobuf" in format:
         columns = MILLIS
+    if "raw" in format:
+        columns = "message BYTES"
     return (f"CREATE TABLE bids ({columns}) WITH ({connection(bootstrap, topic)},'properties.group.id'='{group}',"
             f"'scan.startup.mode'='earliest-offset',{format}{reads})")
 

@@ -9,7 +9,7 @@ usage: run.py fill    [--events 10000000]                 fills the topic `bids`
        run.py bare    [--seconds 20]                      a consumer of the same client that throws the bytes away
 
 --bootstrap ADDRESS names the broker (or KAFKA_BOOTSTRAP_SERVERS; without: the one that `cargo xtask services up` tells),
---engines flott,flink, --runs N, --work DIR (checkpoints and logs), --topic NAME, --format json|avro|protobuf,
+--engines flott,flink, --runs N, --work DIR (checkpoints and logs), --topic NAME, --format json|avro|protobuf|raw,
 --checkpoints '10 s'.
 
 How `steady` measures. A job reads a backlog that is longer than it can read, without an end, and writes with
