@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, DefaultHasher},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -176,6 +179,8 @@ pub struct Registry {
     failed: Mutex<Option<(Duration, Box<Diagnostic>)>>,
     /// Ends requests; none: the process's.
     stop: Option<StopSignal>,
+    /// It was silent after the signal: nothing more is asked.
+    is_given_up: AtomicBool,
 }
 
 /// What ends requests.
@@ -219,7 +224,8 @@ impl Registry {
             .build()
             .into();
         let (schemas, ids, failed) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Self { settings, agent, clock: SystemClock::new(), schemas, ids, failed, stop: None })
+        let is_given_up = AtomicBool::new(false);
+        Ok(Self { settings, agent, clock: SystemClock::new(), schemas, ids, failed, stop: None, is_given_up })
     }
 
     /// Its first URL, for messages.
@@ -395,7 +401,7 @@ impl Registry {
     ) -> Result<Answer> {
         let start = self.clock.monotonic();
         let stop = self.stop.clone().unwrap_or_else(|| lock(process_stop()).clone());
-        if stop.is_stopped() {
+        if stop.is_stopped() && self.is_given_up.load(Ordering::Acquire) {
             return Err(self.interrupted());
         }
         if let Some((at, error)) = &*lock(&self.failed)
@@ -427,7 +433,8 @@ impl Registry {
                 break;
             }
             if pause.is_some_and(|pause| stop.wait(*pause)) {
-                return Err(self.interrupted());
+                // That one says it isn't there is as good an answer as there will be.
+                return missing.ok_or_else(|| self.interrupted());
             }
         }
         // Of several some may be gone for long; those that answer agree.
@@ -458,6 +465,7 @@ impl Registry {
 
     /// Nobody waits for the answer any more. It is no failure of the registry's that others should hear of.
     fn interrupted(&self) -> Box<Diagnostic> {
+        self.is_given_up.store(true, Ordering::Release);
         let message = format!("stopped while the schema registry {} was asked", self.url());
         Diagnostic::error(Code::InputUnreadable, message).that_may_pass()
     }

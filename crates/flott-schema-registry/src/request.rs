@@ -20,6 +20,8 @@ use ureq::Agent;
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// How often the stop signal is looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// A second.
+const LOOKS_AFTER_STOP: u32 = 20;
 
 /// What is asked.
 pub(crate) struct Request {
@@ -49,17 +51,24 @@ impl Answer {
     }
 }
 
-/// The answer, or in words why there is none. None at all: the signal was given first.
+/// The answer, or in words why there is none. None at all: the signal was given, and it didn't come soon after.
+/// What was read before a stop may still need an answer, and most registries give one at once.
 pub(crate) fn answer(request: Request, stop: &StopSignal) -> Option<Result<Answer, String>> {
     let (sender, receiver) = sync_channel(1);
     let work = move || drop(sender.send(request.call().map_err(|error| error.to_string())));
     if let Err(error) = io::spawn_alone("schema-registry", work) {
         return Some(Err(error.message));
     }
+    let mut looks = 0;
     loop {
         match receiver.recv_timeout(LOOK) {
             Ok(answer) => return Some(answer),
-            Err(RecvTimeoutError::Timeout) if stop.is_stopped() => return None,
+            Err(RecvTimeoutError::Timeout) if stop.is_stopped() => {
+                looks += 1;
+                if looks > LOOKS_AFTER_STOP {
+                    return None;
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 return Some(Err("the request ended unexpectedly".into()));

@@ -212,13 +212,33 @@ fn queue(paths: &[PathBuf]) -> Result<Queue> {
         })?;
     }
     for records in queue.sets.values_mut().flat_map(|set| set.records.values_mut()) {
-        // Several shards have written letters: the messages of a partition come in their order again.
-        records.sort_by(|(_, a), (_, b)| match (&a.message, &b.message) {
-            (Some(_), Some(_)) => (&a.split, a.offset).cmp(&(&b.split, b.offset)),
-            (a, b) => a.is_some().cmp(&b.is_some()),
-        });
+        *records = in_order(std::mem::take(records));
     }
     Ok(queue)
+}
+
+/// Several shards have written letters: the messages of each partition come in their order again, in the places
+/// that its letters have. Partitions stay mixed as they were: one after the other, the rows of all but the first
+/// would be late.
+fn in_order(records: Vec<(Vec<u8>, flott_connector::Origin)>) -> Vec<(Vec<u8>, flott_connector::Origin)> {
+    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (at, (_, origin)) in records.iter().enumerate() {
+        if origin.message.is_some() {
+            places.entry(&origin.split).or_default().push(at);
+        }
+    }
+    let mut takes: Vec<usize> = (0..records.len()).collect();
+    for of_split in places.values() {
+        let mut sorted = of_split.clone();
+        sorted.sort_by_key(|at| records.get(*at).map(|(_, origin)| origin.offset));
+        for (to, from) in of_split.iter().zip(sorted) {
+            if let Some(place) = takes.get_mut(*to) {
+                *place = from;
+            }
+        }
+    }
+    let mut records: Vec<Option<_>> = records.into_iter().map(Some).collect();
+    takes.into_iter().filter_map(|at| records.get_mut(at)?.take()).collect()
 }
 
 /// Says which letters aren't replayed.

@@ -2,7 +2,7 @@
 
 use std::{ffi::CString, sync::Arc, time::Duration};
 
-use flott_connector::{BufferPool, Messages, Slices, SplitInfo};
+use flott_connector::{BufferPool, Header, Messages, Slices, SplitInfo};
 
 use super::{native::Fetched, position::SplitPlace};
 
@@ -34,6 +34,8 @@ pub(crate) enum Headers {
 
 /// See [`Headers::WhereSeen`].
 const LOOK_EVERY: usize = 64;
+/// What a header takes beside its bytes.
+const HEADER_BYTES: usize = 48;
 
 /// One partition as it is read.
 pub(crate) struct Split {
@@ -55,6 +57,8 @@ pub(crate) struct Split {
     pub idle: bool,
     /// A message had headers.
     has_headers: bool,
+    /// What the headers of `building` take.
+    header_bytes: usize,
     /// What will be the next chunk.
     pub building: Option<Box<Messages>>,
 }
@@ -73,6 +77,7 @@ impl Split {
             since: now,
             idle: false,
             has_headers: false,
+            header_bytes: 0,
             building: None,
             place,
         }
@@ -86,6 +91,7 @@ impl Split {
     /// Takes a message over. False: there is no room any more, nothing was taken.
     pub(crate) fn take(&mut self, message: &Fetched<'_>, wants: Wants, buffers: &BufferPool) -> bool {
         let building = self.building.get_or_insert_with(|| {
+            self.header_bytes = 0;
             Box::new(Messages { values: Slices::in_buffer(buffers.take()), ..Messages::default() })
         });
         let key = if wants.keys || wants.letters { message.key() } else { None };
@@ -113,6 +119,9 @@ impl Split {
         if looks {
             let headers = message.headers();
             self.has_headers |= !headers.is_empty();
+            let bytes =
+                |(name, value): &Header| HEADER_BYTES + name.len() + value.as_ref().map_or(0, Vec::len);
+            self.header_bytes += headers.iter().map(bytes).sum::<usize>();
             if !headers.is_empty() || !building.headers.is_empty() {
                 building.headers.resize(building.offsets.len(), Vec::new());
                 building.headers.push(headers);
@@ -128,8 +137,8 @@ impl Split {
 
     /// Messages and bytes that wait.
     pub(crate) fn waiting(&self) -> (usize, usize) {
-        self.building
-            .as_ref()
-            .map_or((0, 0), |it| (it.offsets.len(), it.values.bytes().len() + it.keys.bytes().len()))
+        self.building.as_ref().map_or((0, 0), |it| {
+            (it.offsets.len(), it.values.bytes().len() + it.keys.bytes().len() + self.header_bytes)
+        })
     }
 }

@@ -293,27 +293,36 @@ impl<R: Records> JsonDecoder<R> {
     }
 }
 
-/// Hands over batches of at most this many rows: a record may hold more of them.
+/// Hands over batches of about this many rows: a record may hold many of them. A record is never cut: which of its
+/// changes one is, is counted within a batch.
 fn in_pieces(whole: Decoded, batch_rows: usize, emit: &mut dyn FnMut(Decoded) -> Result<()>) -> Result<()> {
     let rows = whole.batch.num_rows();
     if rows <= batch_rows {
         return emit(whole);
     }
-    let (mut rejected, behind_first) = (whole.rejected, (rows - batch_rows) as u64);
-    for start in (0..rows).step_by(batch_rows) {
-        let len = batch_rows.min(rows - start);
+    let of_one_record =
+        |at: usize| at > 0 && whole.rows.get(at).is_some_and(|it| whole.rows.get(at - 1) == Some(it));
+    let mut rejected = whole.rejected;
+    let mut start = 0;
+    while start < rows {
+        let mut end = rows.min(start + batch_rows);
+        while end < rows && of_one_record(end) {
+            end += 1;
+        }
+        let len = end - start;
         let first = |count: u64| if start == 0 { count } else { 0 };
         emit(Decoded {
             batch: whole.batch.slice(start, len),
             rows: whole.rows.iter().skip(start).take(len).cloned().collect(),
             kinds: whole.kinds.as_ref().map(|kinds| kinds.slice(start, len)),
             first_record: whole.first_record,
-            read: if start == 0 { whole.read - behind_first } else { len as u64 },
+            read: if start == 0 { whole.read - (rows - end) as u64 } else { len as u64 },
             filtered: first(whole.filtered),
             skipped: first(whole.skipped),
             nulled: first(whole.nulled),
             rejected: std::mem::take(&mut rejected),
         })?;
+        start = end;
     }
     Ok(())
 }

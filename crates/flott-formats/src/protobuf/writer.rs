@@ -404,6 +404,7 @@ fn number(leaf: &Leaf, value: i64, wide: bool) -> Result<u64> {
 fn no_value(names: &Names, what: &str) -> Box<Diagnostic> {
     Diagnostic::error(Code::OutputFailed, format!("the enum {} has no value {what}", names.of))
         .help("write only values that the schema names, or add this one to the schema")
+        .help("'UNRECOGNIZED' is how a number that the schema doesn't name is read: declare the column as INT to keep it")
 }
 
 #[cold]

@@ -260,14 +260,14 @@ fn all_brokers_go_away_and_come_back() {
 #[test]
 fn a_transaction_that_expires_is_written_again() {
     let kafka = need!(services::kafka());
-    let numbers = 20_000;
+    let numbers = 16_000;
     let job = |name: &str, settings: &str| {
         let pair = Pair::new(kafka.bootstrap(), name);
         kafka.create_topic(&pair.to, 2).unwrap();
         let sink = pair.sink("50 ms", ", 'properties.transaction.timeout.ms' = '3000'");
         let job = format!(
             "{settings} {sink} CREATE TABLE g (n BIGINT) WITH ('connector' = 'datagen',
-               'rows-per-second' = '4000', 'fields.n.kind' = 'sequence', 'fields.n.start' = '0',
+               'rows-per-second' = '2000', 'fields.n.kind' = 'sequence', 'fields.n.start' = '0',
                'fields.n.end' = '{}');
              INSERT INTO k_out SELECT n FROM g",
             numbers - 1
@@ -282,7 +282,7 @@ fn a_transaction_that_expires_is_written_again() {
         run.signal("STOP");
     }
     // The broker aborts what is open for three seconds, and looks twice a second.
-    pause(Duration::from_millis(4500));
+    pause(Duration::from_millis(6000));
     let [outcome, other] = runs.map(|(_, run)| {
         run.signal("CONT");
         run.outcome()
@@ -341,7 +341,8 @@ fn a_topic_that_goes_while_it_is_used_ends_the_run() {
     };
     ends(read, &["FLT-2201", "'gone-read-in[0]' is gone: the topic was deleted while it was read"]);
     let (pair, lab, _) =
-        ends(anew, &["FLT-2201", "the topic 'gone-anew-in' was deleted and made anew", "scan.lost-offsets"]);
+        // Whichever is noticed first: that it is gone, or that there is another one.
+        ends(anew, &["FLT-2201", "'gone-anew-in", "deleted"]);
     assert_eq!(pair.written(&kafka, 3), [0, 1, 2], "nothing of the new one");
     let run = lab.start(&pair.copy(", 'scan.lost-offsets' = 'continue'"));
     ends_with(&lab, run, 8);
