@@ -117,6 +117,9 @@ impl Context {
     }
 }
 
+/// How librdkafka passes on what our own token source has said.
+const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
+
 /// Whether a broker doesn't believe who we are, or we don't believe who it is.
 fn is_denial(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Kafka;
@@ -148,7 +151,8 @@ impl ClientContext for Context {
             }
         } else {
             self.brokers.say(reason);
-            if code.is_some_and(is_denial) {
+            // Of a token that can't be had just now the endpoint's own answer says whether it was a refusal.
+            if code.is_some_and(is_denial) && !reason.contains(NO_TOKEN) {
                 self.brokers.deny(reason);
             }
             tracing::debug!("Kafka: {reason}");

@@ -167,8 +167,10 @@ impl Supervisor {
             }
             summary.restarts = restarts.count;
             let Some(error) = error else { return (summary, None) };
-            // Whoever stops a run doesn't want to hear what it would have been restarted after.
-            if self.stop.is_stopped() && may_pass(&error) && (!started || self.strategy != Strategy::None) {
+            // Whoever stops a run doesn't want to hear what it would have been restarted after. Without checkpoints
+            // what it has read and not written is lost: that must be heard.
+            let goes_on_later = self.strategy != Strategy::None && has_checkpoints(this);
+            if self.stop.is_stopped() && may_pass(&error) && (!started || goes_on_later) {
                 tracing::warn!("stopped, when it could not go on: {}", error.message);
                 summary.status = Status::Stopped;
                 return (summary, None);

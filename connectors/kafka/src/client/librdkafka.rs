@@ -13,6 +13,7 @@
 //! - Keys and values are copied while a call lasts (`RD_KAFKA_MSG_F_COPY`), headers too.
 
 use std::{
+    cell::Cell,
     collections::{HashMap, HashSet},
     ffi::{CString, c_char, c_int, c_void},
     ptr::null_mut,
@@ -656,18 +657,22 @@ impl Producer for Librdkafka {
     fn commit(&self, patience: &Patience) -> Result<Committed, Failure> {
         let ends = &self.client.context().ends;
         ends.begin();
+        // Each piece begins with a flush, which takes lines off the queue beside our own thread: then they may be
+        // counted in another order than they came.
+        let resumed = Cell::new(false);
         in_pieces(
             patience,
             |wait| self.client.commit_transaction(wait),
             |error| match error {
                 KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
                 KafkaError::Transaction(it) => {
+                    resumed.set(true);
                     it.is_retriable() && it.code() == RDKafkaErrorCode::OperationTimedOut
                 }
                 _ => false,
             },
         )?;
-        Ok(ends.committed())
+        Ok(if resumed.get() { Committed::PerhapsAgain } else { ends.committed() })
     }
     fn abort(&self, wait: Duration) -> Result<(), Failure> {
         self.client.abort_transaction(wait).map_err(Failure::from)

@@ -454,6 +454,8 @@ impl Coordinator {
                 Err(error.that_may_pass())
             }
             Outcome::Fenced(error) => {
+                // The first of several requests may have taken effect before another run came.
+                self.seen = Seen::Perhaps;
                 self.incarnation.check_fence()?;
                 Err(error.that_may_pass())
             }
