@@ -323,3 +323,37 @@ fn unused_name(directory: &Path, name: &OsStr) -> PathBuf {
     }
     path
 }
+
+#[cfg(test)]
+mod tests {
+    use flott_connector::{MessageParts, Origin};
+
+    use super::in_order;
+
+    #[test]
+    fn messages_come_in_their_order_and_partitions_stay_mixed() {
+        let letter = |split: &str, offset, is_message: bool| {
+            let parts = MessageParts {
+                key: None,
+                null_value: false,
+                timestamp: -1,
+                timestamp_type: Default::default(),
+                headers: Vec::new(),
+                leader_epoch: -1,
+            };
+            let message = is_message.then(|| Box::new(parts));
+            (Vec::new(), Origin { split: split.into(), offset, message, change: None })
+        };
+        let letters = vec![
+            letter("t[0]", 9, true),
+            letter("t[1]", 5, true),
+            letter("file", 70, false),
+            letter("t[0]", 2, true),
+            letter("file", 10, false),
+            letter("t[1]", 4, true),
+        ];
+        let order: Vec<_> = in_order(letters).into_iter().map(|(_, it)| (it.split, it.offset)).collect();
+        let expected = [("t[0]", 2), ("t[1]", 4), ("file", 70), ("t[0]", 9), ("file", 10), ("t[1]", 5)];
+        assert_eq!(order, expected.map(|(split, offset)| (split.to_string(), offset)));
+    }
+}

@@ -186,9 +186,25 @@ fn a_stop_ends_a_request_that_nobody_answers() {
                 "{error}"
             );
         }
-        assert!(registry.clock.monotonic() - stopped < Duration::from_secs(1));
+        assert!(registry.clock.monotonic() - stopped < Duration::from_secs(3));
         drop(connected);
     });
     // It is no failure of the registry's.
     assert!(registry.failed.lock().unwrap().is_none());
+}
+
+#[test]
+fn after_a_stop_a_registry_that_answers_is_still_asked() {
+    let server = server(|head, _| match head.split_whitespace().nth(1) {
+        Some("/schemas/ids/7") => (200, json!({"schema": "\"int\""}).to_string()),
+        _ => (404, json!({"error_code": 40403, "message": "Schema not found"}).to_string()),
+    });
+    let mut options = Options::new();
+    options.set("f.url", server.url.clone());
+    let stop = StopSignal::new();
+    let registry =
+        Registry { stop: Some(stop.clone()), ..Registry::new(Settings::of(&options, "f").unwrap()).unwrap() };
+    stop.stop();
+    assert!(registry.schema(7).is_ok());
+    assert!(matches!(registry.schema(8), Err(Fault::Unknown(_))));
 }
