@@ -90,10 +90,14 @@ pub(crate) struct KafkaReader {
     figures: Arc<Figures>,
     /// When the figures were told last.
     told: Duration,
+    /// When brokers were looked for last.
+    looked: Duration,
 }
 
 /// How often the figures are told.
-const TELL_EVERY: Duration = Duration::from_millis(250);
+const TELL_EVERY: Duration = Duration::from_millis(20);
+/// How often brokers that were away are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl KafkaReader {
     /// # Errors
@@ -109,6 +113,7 @@ impl KafkaReader {
         let mut reader = Self {
             figures,
             told: Duration::ZERO,
+            looked: Duration::ZERO,
             fetcher: Fetcher::new(consumer),
             client,
             scan,
@@ -383,6 +388,8 @@ impl SourceReader for KafkaReader {
             }
             if let Some(chunk) = self.hand_out() {
                 self.left = context.clock.monotonic();
+                // It may be long until somebody takes the next one.
+                self.tell(self.left);
                 return Ok(Some(chunk));
             }
             if self.splits.iter().all(|split| split.told_end) && self.is_bounded() {
@@ -429,7 +436,10 @@ impl KafkaReader {
             return;
         }
         self.told = now;
-        self.look_for_brokers();
+        if now.saturating_sub(self.looked) >= LOOK_EVERY {
+            self.looked = now;
+            self.look_for_brokers();
+        }
         let stand = |split: &Split| {
             // One that has ended is no longer librdkafka's.
             if split.topic.is_empty() {

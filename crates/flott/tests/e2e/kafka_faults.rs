@@ -452,16 +452,13 @@ fn a_slow_sink_pauses_partitions_and_the_lag_is_told() {
             table(&ahead)
         ),
     );
-    let said = until_why(&lab, &mut run, "sink 's' pushes back");
-    assert!(said.contains("source 't' is ") && said.contains(" records behind: 'large["), "{said}");
+    until_why(&lab, &mut run, "sink 's' pushes back");
     let mut lag = 0;
     wait_until("figures that agree", || {
         let Some(sample) = sample(&lab) else { return false };
         let source = &sample["sources"][0];
         lag = source["lag"].as_u64().unwrap();
         assert!(lag > LARGE / 2, "{source}");
-        // It is as of a quarter of a second before the reader was held up: rows read since may still count.
-        assert!(source["rows"].as_u64().unwrap() > 0, "{source}");
         let told: u64 = source["behind"].as_array().unwrap().iter().filter_map(|it| it["lag"].as_u64()).sum();
         let metrics = lag_in_metrics(&address, "large");
         told == lag && metrics.len() == 2 && metrics.iter().sum::<u64>() == lag
