@@ -453,6 +453,7 @@ fn a_slow_sink_pauses_partitions_and_the_lag_is_told() {
         ),
     );
     until_why(&lab, &mut run, "sink 's' pushes back");
+    until_why(&lab, &mut run, " records behind: 'large[");
     let mut lag = 0;
     wait_until("figures that agree", || {
         let Some(sample) = sample(&lab) else { return false };
