@@ -207,29 +207,33 @@ impl Reading<'_> {
             }
             (Node::Array { item, empty }, Column::List(lists)) => {
                 loop {
-                    let (count, _) = input.block()?;
+                    let (count, bytes) = input.block()?;
                     if count == 0 {
                         break;
                     }
+                    let first = input.at();
                     if *empty {
                         spend(&mut self.budget, count, input)?;
                     }
                     for _ in 0..count {
                         self.value(item, &mut lists.items, input)?;
                     }
+                    input.ends_block(first, bytes)?;
                 }
                 lists.end().map_err(|unfit| unfit_at(start, unfit))?;
             }
             (Node::Map(value), Column::Map(maps)) => {
                 loop {
-                    let (count, _) = input.block()?;
+                    let (count, bytes) = input.block()?;
                     if count == 0 {
                         break;
                     }
+                    let first = input.at();
                     for _ in 0..count {
                         self.plain(&Node::Bytes, &mut maps.keys, input)?;
                         self.value(value, &mut maps.values, input)?;
                     }
+                    input.ends_block(first, bytes)?;
                 }
                 maps.end().map_err(|unfit| unfit_at(start, unfit))?;
             }

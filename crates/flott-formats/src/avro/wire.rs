@@ -137,6 +137,18 @@ impl<'a> Input<'a> {
             Err(_) => Err(Failure::new(start, "a negative length")),
         }
     }
+
+    /// Behind the items of a block that began `from` here: if it was said how long it is, it was the truth. Who
+    /// passes over the block must come to the same place.
+    #[inline]
+    pub fn ends_block(&self, from: usize, bytes: Option<usize>) -> Result<(), Fail> {
+        match bytes {
+            Some(bytes) if self.at - from != bytes => {
+                Err(Failure::new(from, format!("a block of {} bytes says that it has {bytes}", self.at - from)))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 #[inline(always)]

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! What is missing: a scalar is its default (proto3, or `read-default-values`) or NULL (proto2); a ROW, ARRAY
-//! or MAP is NULL, or with `read-default-values` empty. Elements and values of maps are never NULL.
+//! or MAP is NULL, or with `read-default-values` empty. An ARRAY that came without an element (packed, or all of its
+//! names unknown) is missing, too. Elements and values of maps are never NULL.
 
 use std::{
     collections::BTreeMap,
@@ -349,7 +350,12 @@ impl FieldReader {
     ) -> Result<(), Fail> {
         match &mut self.shape {
             ShapeReader::Leaf(leaf) => leaf.push(column, record, slot),
-            shape => shape.append_nested(column, record, slot.value as u32, pieces),
+            shape => {
+                if !shape.append_nested(column, record, slot.value as u32, pieces)? {
+                    self.append_missing(column)?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -373,6 +379,7 @@ impl FieldReader {
 }
 
 impl ShapeReader {
+    /// Appends what came; `false`: it has no element, so that it is as good as missing, and nothing was appended.
     #[inline(never)]
     fn append_nested(
         &mut self,
@@ -380,17 +387,25 @@ impl ShapeReader {
         record: &[u8],
         chain: u32,
         pieces: &mut Pieces,
-    ) -> Result<(), Fail> {
+    ) -> Result<bool, Fail> {
         match (self, column) {
-            (ShapeReader::Message(reader), Column::Row(rows)) => reader.append(record, chain, rows, pieces),
-            (ShapeReader::List(item), Column::List(lists)) => append_list(item, record, chain, lists, pieces),
-            (ShapeReader::Map(reader), Column::Map(maps)) => reader.append(record, chain, maps, pieces),
-            _ => Err(mismatch()),
+            (ShapeReader::Message(reader), Column::Row(rows)) => reader.append(record, chain, rows, pieces)?,
+            (ShapeReader::List(item), Column::List(lists)) => {
+                let first = lists.items.len();
+                append_items(item, record, chain, lists, pieces)?;
+                if lists.items.len() == first {
+                    return Ok(false);
+                }
+                lists.end()?;
+            }
+            (ShapeReader::Map(reader), Column::Map(maps)) => reader.append(record, chain, maps, pieces)?,
+            _ => return Err(mismatch()),
         }
+        Ok(true)
     }
 }
 
-fn append_list(
+fn append_items(
     item: &mut ItemReader,
     record: &[u8],
     chain: u32,
@@ -411,7 +426,7 @@ fn append_list(
         }
         next = behind;
     }
-    Ok(lists.end()?)
+    Ok(())
 }
 
 impl MapReader {

@@ -187,6 +187,18 @@ fn null_in_arrays_is_written_as_flink_does_and_values_that_enums_lack_are_refuse
 }
 
 #[test]
+fn an_array_without_elements_is_missing_however_it_came() {
+    // Nothing; a packed field of no bytes.
+    for message in ["", "4a00"] {
+        for (defaults, expected) in [("false", "null"), ("true", "[]")] {
+            let case = flink_case("proto3", defaults);
+            let read = json(&case, &decode(&case, &from_hex(message)));
+            assert!(read.contains(&format!("\"r\":{expected}")), "{message} {read}");
+        }
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_record_is_said_with_its_place() {
     let case = flink_case("proto3", "false");
     let said = |bytes: &str| decode(&case, &from_hex(bytes)).rejected.remove(0).1;
