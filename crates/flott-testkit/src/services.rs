@@ -39,6 +39,7 @@ pub mod wire;
 
 pub use self::{
     kafka::{Broker, Cluster, Kafka, kafka},
+    ports::Port,
     process::{Server, Spec},
     proxy::Proxy,
     registry::{Registry, registry},

@@ -27,6 +27,9 @@ pub struct Port {
 
 impl Port {
     /// A free port.
+    ///
+    /// # Errors
+    /// There is none.
     pub fn free() -> Result<Self, Skipped> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let span = LAST - FIRST + 1;

@@ -6,6 +6,8 @@ use std::{
     net::{TcpListener, TcpStream},
 };
 
+use flott_testkit::services::Port;
+
 use crate::support::{Lab, summary_of, table, wait_until};
 
 /// Standard output of a run that succeeds.
@@ -211,8 +213,8 @@ fn what_there_is_can_be_listed() {
 #[test]
 fn metrics_are_served_while_the_run_lasts() {
     let lab = Lab::new();
-    // A port that was free a moment ago.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let port = Port::free().unwrap();
+    let address = port.address();
     let sql = "CREATE TABLE g (a INT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000');
                CREATE TABLE b (a INT) WITH ('connector' = 'blackhole'); INSERT INTO b SELECT a FROM g";
     let mut child = lab.flott.command(["run", "--json", "--metrics", &address, "-e", sql]).spawn().unwrap();

@@ -9,23 +9,21 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Command, Stdio},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
 };
 
-use flott_connector::StopSignal;
 use flott_testkit::{
     need,
-    services::{self, Broker, Cluster, Skipped},
+    services::{self, Broker, Cluster, Port, Skipped},
 };
 use serde_json::Value;
 
-use crate::support::{Lab, Running, summary_of, wait_until};
-
-/// How long a reader waits for more than there should be.
-const PATIENCE: Duration = Duration::from_secs(3);
+use crate::{
+    support::{Lab, Running, summary_of, wait_until},
+    topics,
+};
 
 /// Three brokers, which tests of this process have in turn; whoever stops one starts it again.
 fn cluster() -> Result<MutexGuard<'static, Cluster>, Skipped> {
@@ -90,15 +88,15 @@ impl Pair {
     }
 
     /// What is in the second topic, in order.
-    fn written(&self, broker: &Broker, numbers: usize) -> Vec<usize> {
-        let lines = broker.consume(&self.to, numbers + 1, PATIENCE).unwrap();
-        let mut read: Vec<usize> = lines.iter().map(|line| line.parse().unwrap()).collect();
+    fn written(&self, broker: &Broker) -> Vec<usize> {
+        let mut read: Vec<usize> =
+            topics::lines(broker, &self.to).iter().map(|line| line.parse().unwrap()).collect();
         read.sort_unstable();
         read
     }
 
     fn each_once(&self, broker: &Broker, numbers: usize) {
-        let read = self.written(broker, numbers);
+        let read = self.written(broker);
         assert!(read.iter().copied().eq(0..numbers), "{} of {numbers} numbers", read.len());
     }
 }
@@ -149,10 +147,6 @@ fn ends_with(lab: &Lab, run: Running, rows: usize) -> Value {
     run.signal("TERM");
     let outcome = run.outcome();
     summary_of(&outcome)
-}
-
-fn pause(time: Duration) {
-    StopSignal::new().wait(time);
 }
 
 // --- brokers ------------------------------------------------------------------------------------
@@ -257,10 +251,32 @@ fn all_brokers_go_away_and_come_back() {
 
 // --- transactions -------------------------------------------------------------------------------
 
+/// Holds a run up in the middle of a transaction, until the broker has aborted that.
+fn expires(kafka: &Broker, topic: &str, lab: &Lab, run: &mut Running) {
+    let ends = topics::Ends::of(kafka, topic);
+    checkpoints(lab, run, 1);
+    loop {
+        wait_until("a transaction", || {
+            assert!(run.is_running(), "it ended by itself: {}", run.last_words());
+            ends.are_open()
+        });
+        run.signal("STOP");
+        let before = topics::seen(kafka, topic).len();
+        if ends.are_open() {
+            wait_until("the end of a transaction", || !ends.are_open());
+            // More of them: its commit was on the way, and it hasn't expired.
+            if topics::seen(kafka, topic).len() == before {
+                return run.signal("CONT");
+            }
+        }
+        run.signal("CONT");
+    }
+}
+
 #[test]
 fn a_transaction_that_expires_is_written_again() {
     let kafka = need!(services::kafka());
-    let numbers = 16_000;
+    let numbers = 20_000;
     let job = |name: &str, settings: &str| {
         let pair = Pair::new(kafka.bootstrap(), name);
         kafka.create_topic(&pair.to, 2).unwrap();
@@ -276,24 +292,18 @@ fn a_transaction_that_expires_is_written_again() {
     };
     let (restarted, lab, sql) = job("restarted", "");
     let (ended, other_lab, other_sql) = job("ended", "SET 'restart-strategy.type' = 'none';");
-    let mut runs = [(&lab, lab.start(&sql)), (&other_lab, other_lab.start(&other_sql))];
-    for (lab, run) in &mut runs {
-        checkpoints(lab, run, 1);
-        run.signal("STOP");
-    }
-    // The broker aborts what is open for three seconds, and looks twice a second.
-    pause(Duration::from_millis(6000));
-    let [outcome, other] = runs.map(|(_, run)| {
-        run.signal("CONT");
-        run.outcome()
-    });
+    let mut run = lab.start(&sql);
+    expires(&kafka, &restarted.to, &lab, &mut run);
+    let mut other = other_lab.start(&other_sql);
+    expires(&kafka, &ended.to, &other_lab, &mut other);
+    let (outcome, other) = (run.outcome(), other.outcome());
     assert!(summary_of(&outcome)["restarts"].as_u64() > Some(0), "{}", outcome.stderr);
     restarted.each_once(&kafka, numbers);
 
     assert_eq!(other.status, Some(1), "{}", other.stderr);
     // Whichever is noticed first: that its messages are too old, or that the broker has aborted it.
     assert!(other.stderr.contains("FLT-2204") || other.stderr.contains("FLT-2202"), "{}", other.stderr);
-    other_lab.run(&other_sql);
+    other_lab.run(&other_sql.replace("'2000'", "'20000'"));
     ended.each_once(&kafka, numbers);
 }
 
@@ -343,10 +353,10 @@ fn a_topic_that_goes_while_it_is_used_ends_the_run() {
     let (pair, lab, _) =
         // Whichever is noticed first: that it is gone, or that there is another one.
         ends(anew, &["FLT-2201", "'gone-anew-in", "deleted"]);
-    assert_eq!(pair.written(&kafka, 3), [0, 1, 2], "nothing of the new one");
+    assert_eq!(pair.written(&kafka), [0, 1, 2], "nothing of the new one");
     let run = lab.start(&pair.copy(", 'scan.lost-offsets' = 'continue'"));
     ends_with(&lab, run, 8);
-    assert_eq!(pair.written(&kafka, 8), [0, 1, 2, 10, 11, 12, 13, 14]);
+    assert_eq!(pair.written(&kafka), [0, 1, 2, 10, 11, 12, 13, 14]);
     ends(written, &["FLT-2201", "gone-written-out"]);
 }
 
@@ -369,7 +379,7 @@ fn what_retention_took_from_under_a_job_is_counted() {
     }
     let run = lab.start(&pair.copy(", 'scan.lost-offsets' = 'continue'"));
     ends_with(&lab, run, 5);
-    assert_eq!(pair.written(&kafka, 5), [0, 1, 2, 5, 6]);
+    assert_eq!(pair.written(&kafka), [0, 1, 2, 5, 6]);
 }
 
 #[test]
@@ -441,7 +451,8 @@ fn a_slow_sink_pauses_partitions_and_the_lag_is_told() {
         table("")
     ));
     // Nobody reads what it prints, so the pipe is soon full.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let port = Port::free().unwrap();
+    let address = port.address();
     let ahead = format!(", 'properties.queued.max.messages.kbytes' = '{AHEAD_KIB}'");
     let mut run = lab.start_with(
         &["--metrics", &address],
@@ -476,28 +487,34 @@ fn a_slow_sink_pauses_partitions_and_the_lag_is_told() {
         &lab,
         &format!(
             "{} CREATE TABLE s (n BIGINT, x STRING) WITH ('connector' = 'blackhole'); INSERT INTO s SELECT n, x FROM t",
-            table(", 'scan.bounded.mode' = 'latest-offset'")
+            table("")
         ),
     );
 }
 
-/// The live line is drawn on terminals only: `script` makes one.
+/// The live line is drawn on terminals only: `script` makes one. The job has no end, and is stopped when it is drawn.
 fn live_line(lab: &Lab, sql: &str) {
     lab.write("job.sql", sql);
     let command = lab.flott.command(["run", "job.sql"]);
-    let run = format!("'{}' run job.sql", command.get_program().to_string_lossy());
+    let run = format!("echo $$ > id; exec '{}' run job.sql", command.get_program().to_string_lossy());
     let script = Command::new("script")
-        .args(["-qec", &run, "terminal"])
+        .args(["-qfec", &run, "terminal"])
         .current_dir(lab.path(""))
         .env("TERM", "xterm")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .status();
-    let Ok(ended) = script else {
+        .spawn();
+    let Ok(script) = script else {
         eprintln!("skipped: there is no `script` to make a terminal");
         return;
     };
-    let drawn = fs::read(lab.path("terminal")).unwrap();
-    let drawn = String::from_utf8_lossy(&drawn);
-    assert!(ended.success() && drawn.contains(" behind"), "{drawn}");
+    let mut script = Running::from(script);
+    let drawn = || String::from_utf8_lossy(&fs::read(lab.path("terminal")).unwrap_or_default()).into_owned();
+    wait_until("a live line", || {
+        assert!(script.is_running(), "it ended by itself: {}", drawn());
+        drawn().contains(" behind")
+    });
+    let id = fs::read_to_string(lab.path("id")).unwrap();
+    assert!(Command::new("kill").args(["-s", "TERM", id.trim()]).status().unwrap().success());
+    assert_eq!(script.outcome().status, Some(0), "{}", drawn());
 }

@@ -19,9 +19,10 @@ use serde_json::Value;
 use crate::{
     kafka_sink::{each_once, kafka_table, newest, numbers},
     support::{Lab, wait_until},
+    topics,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Lines of a topic to another one, exactly once, without end.
 struct Lines<'a> {
@@ -38,7 +39,12 @@ struct Lines<'a> {
 const SETTINGS: &str = "SET 'pipeline.name' = 'job'; SET 'execution.checkpointing.interval' = '100 ms';
     SET 'execution.checkpointing.dir' = 'ckpt';";
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    /// From the first line on, with checkpoints.
+    fn new(bootstrap: &'a str, from: &'a str, to: &'a str) -> Self {
+        Self { bootstrap, from, to, source: EARLIEST, sink: "", settings: SETTINGS }
+    }
+
     fn sql(&self) -> String {
         let Self { bootstrap, from, to, source, sink, settings } = self;
         let raw = |more: &str| format!("'format' = 'raw'{more}");
@@ -92,14 +98,7 @@ fn upgrade_says_what_run_will_do() {
     }
     kafka.produce("jobs-a", &["1", "2", "3"]).unwrap();
     let once = exactly_once("jobs-up");
-    let job = Lines {
-        bootstrap: kafka.bootstrap(),
-        from: "jobs-a",
-        to: "jobs-to",
-        source: EARLIEST,
-        sink: &once,
-        settings: SETTINGS,
-    };
+    let job = Lines { sink: &once, ..Lines::new(kafka.bootstrap(), "jobs-a", "jobs-to") };
     play(&lab, &kafka, &job.sql(), &[], "jobs-to", 3);
     let upgrade = |sql: &str| {
         let outcome = lab.flott.run(["upgrade", "ckpt", "--json", "-e", sql]).unwrap();
@@ -140,7 +139,7 @@ fn upgrade_says_what_run_will_do() {
     play(&lab, &kafka, &anew.sql(), &["--resume", "ckpt/job"], "jobs-to", 6);
     kafka.produce("jobs-b", &["7"]).unwrap();
     play(&lab, &kafka, &anew.sql(), &[], "jobs-to", 7);
-    let mut lines = kafka.consume("jobs-to", 8, Duration::from_secs(3)).unwrap();
+    let mut lines = topics::lines(&kafka, "jobs-to");
     lines.sort();
     assert_eq!(lines, ["1", "2", "3", "4", "5", "6", "7"]);
     // What was given up is read from its start.
@@ -157,13 +156,10 @@ fn the_directory_that_upgrade_looks_at_need_not_stand_in_the_script() {
     kafka.produce("jobs-in", &["1"]).unwrap();
     let once = exactly_once("jobs-dir");
     let job = Lines {
-        bootstrap: kafka.bootstrap(),
-        from: "jobs-in",
-        to: "jobs-out",
-        source: EARLIEST,
         sink: &once,
         settings: "SET 'pipeline.name' = 'job'; SET 'execution.checkpointing.interval' = '100 ms';
                    SET 'sink.guarantee' = 'exactly-once';",
+        ..Lines::new(kafka.bootstrap(), "jobs-in", "jobs-out")
     };
     play(&lab, &kafka, &job.sql(), &["-D", "execution.checkpointing.dir=ckpt"], "jobs-out", 1);
     for directory in ["ckpt", "ckpt/job"] {
@@ -185,20 +181,13 @@ fn pipelines_of_one_script_commit_one_by_one() {
         format!("{SETTINGS} {one} {other} INSERT INTO one VALUES ('a'); INSERT INTO other VALUES ('b');");
     lab.run(&sql);
     lab.run(&sql);
-    assert_eq!(kafka.consume("jobs-pipelines", 3, Duration::from_secs(3)).unwrap(), ["a", "b"]);
+    assert_eq!(topics::lines(&kafka, "jobs-pipelines"), ["a", "b"]);
 }
 
 #[test]
 fn validate_refuses_what_run_would_refuse() {
     let lab = Lab::new();
-    let job = Lines {
-        bootstrap: "localhost:1",
-        from: "a",
-        to: "b",
-        source: EARLIEST,
-        sink: "",
-        settings: SETTINGS,
-    };
+    let job = Lines::new("localhost:1", "a", "b");
     let both = |job: &Lines<'_>, words: &str| {
         for command in [["validate", "--offline"], ["explain", "--offline"], ["run", "--quiet"]] {
             let outcome = lab.flott.run(command.into_iter().chain(["-e", &job.sql()])).unwrap();
@@ -235,14 +224,7 @@ fn a_pattern_without_topics_is_waited_for_or_refused() {
     let lab = Lab::new();
     kafka.create_topic("jobs-pattern-out", 1).unwrap();
     let job = |source: &str| {
-        let lines = Lines {
-            bootstrap: kafka.bootstrap(),
-            from: "",
-            to: "jobs-pattern-out",
-            source,
-            sink: "",
-            settings: SETTINGS,
-        };
+        let lines = Lines { source, ..Lines::new(kafka.bootstrap(), "", "jobs-pattern-out") };
         lines.sql().replace("'topic' = ''", "'topic-pattern' = 'jobs-pattern-in-.*'")
     };
     for never in ["'scan.bounded.mode' = 'latest-offset'", "'scan.topic-partition-discovery.interval' = '0'"]
@@ -303,7 +285,7 @@ fn a_stop_does_not_wait_for_brokers_that_are_silent() {
     let count = |key: &str| sink[key].as_u64().unwrap();
     assert!(count("published") > 0 && count("uncertain") > 0, "{sink}");
     assert!(count("published") + count("uncertain") <= count("written"), "{sink}");
-    let seen = broker.consume("jobs-silent", 20_000, Duration::from_secs(3)).unwrap().len() as u64;
+    let seen = topics::read(&broker, "jobs-silent").len() as u64;
     assert!(seen == count("published") || seen == count("published") + count("uncertain"), "{seen} {sink}");
     let (outcome, took) = silenced(true);
     assert!(took < Duration::from_millis(4800), "{took:?}");

@@ -99,7 +99,7 @@ impl Lab {
     pub fn start_logging(&self, arguments: &[&str], level: &str, sql: &str) -> Running {
         let all = ["run", "--json", "-e", sql].into_iter().chain(arguments.iter().copied());
         let child = self.flott.command(all).env("FLOTT_LOG", level).spawn().unwrap();
-        Running { child: Some(child) }
+        child.into()
     }
 }
 
@@ -142,6 +142,12 @@ impl Running {
     pub fn outcome(mut self) -> Outcome {
         let output: Output = self.child.take().unwrap().wait_with_output().unwrap();
         output.into()
+    }
+}
+
+impl From<Child> for Running {
+    fn from(child: Child) -> Self {
+        Self { child: Some(child) }
     }
 }
 

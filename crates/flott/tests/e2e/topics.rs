@@ -6,19 +6,22 @@
 //!      └ text, {"hex": …} or null: no key, no value
 //! ```
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
+use flott_connector::{Clock, SystemClock};
 use flott_testkit::services::{Broker, Registry};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
-    message::{Header, Headers, Message as _, OwnedHeaders},
+    message::{BorrowedMessage, Header, Headers, Message as _, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::wait_until;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// When the first message of a topic is of: long ago, and always the same.
 pub const BEGIN: i64 = 1_700_000_000_000;
@@ -116,33 +119,112 @@ pub fn send(kafka: &Broker, registry: Option<&Registry>, topic: &str, messages: 
     producer.flush(PATIENCE).unwrap();
 }
 
-/// All messages of a topic of one partition, as a reader of committed transactions sees them.
-pub fn read(kafka: &Broker, topic: &str) -> Vec<Message> {
+fn reader(kafka: &Broker, isolation: &str) -> BaseConsumer {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", kafka.bootstrap())
         .set("group.id", "tests")
-        .set("enable.auto.commit", "false");
-    config.set("enable.partition.eof", "true").set("isolation.level", "read_committed");
-    let consumer: BaseConsumer = config.create().unwrap();
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        // Nobody waits for more than there is.
+        .set("fetch.wait.max.ms", "10")
+        .set("isolation.level", isolation);
+    config.create().unwrap()
+}
+
+/// How far a topic reaches, for those who read all of it and for those who read what is committed.
+///
+/// ```text
+///   committed │ committed │ aborted │ open …
+///                                   ▲      ▲
+///                           committed      all
+/// ```
+pub struct Ends<'a> {
+    topic: &'a str,
+    partitions: Vec<i32>,
+    all: BaseConsumer,
+    committed: BaseConsumer,
+}
+
+impl<'a> Ends<'a> {
+    pub fn of(kafka: &Broker, topic: &'a str) -> Self {
+        let partitions = kafka.partitions(topic).unwrap().unwrap_or_default();
+        Self {
+            topic,
+            partitions: partitions.iter().map(|it| it.number).collect(),
+            all: reader(kafka, "read_uncommitted"),
+            committed: reader(kafka, "read_committed"),
+        }
+    }
+
+    fn seen_by(&self, reader: &BaseConsumer) -> Vec<i64> {
+        let end = |partition: &i32| reader.fetch_watermarks(self.topic, *partition, PATIENCE).unwrap().1;
+        self.partitions.iter().map(end).collect()
+    }
+
+    /// Whether a transaction that is neither committed nor aborted hides the end of a partition.
+    pub fn are_open(&self) -> bool {
+        let all = self.seen_by(&self.all);
+        self.are_before(&all)
+    }
+
+    fn are_before(&self, ends: &[i64]) -> bool {
+        self.seen_by(&self.committed).iter().zip(ends).any(|(committed, end)| committed < end)
+    }
+
+    /// Waits until all that is there now is committed or aborted: a commit is answered before readers see it.
+    fn wait(&self) {
+        let all = self.seen_by(&self.all);
+        wait_until("the end of all transactions", || !self.are_before(&all));
+    }
+}
+
+/// All messages of a topic, partition by partition, as a reader of committed transactions sees them at last.
+pub fn read(kafka: &Broker, topic: &str) -> Vec<Message> {
+    Ends::of(kafka, topic).wait();
+    seen(kafka, topic)
+}
+
+/// The same as lines of text.
+pub fn lines(kafka: &Broker, topic: &str) -> Vec<String> {
+    let text = |it: Message| String::from_utf8(it.value.unwrap_or_default()).unwrap();
+    read(kafka, topic).into_iter().map(text).collect()
+}
+
+/// What a reader of committed transactions sees now.
+pub fn seen(kafka: &Broker, topic: &str) -> Vec<Message> {
+    let consumer = reader(kafka, "read_committed");
     let mut begin = TopicPartitionList::new();
-    begin.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+    let partitions = kafka.partitions(topic).unwrap().unwrap_or_default();
+    let mut unread: BTreeSet<i32> = partitions.iter().map(|it| it.number).collect();
+    for partition in &unread {
+        begin.add_partition_offset(topic, *partition, Offset::Beginning).unwrap();
+    }
     consumer.assign(&begin).unwrap();
-    let mut found = vec![];
-    loop {
-        let message = match consumer.poll(PATIENCE).unwrap_or_else(|| panic!("'{topic}' does not answer")) {
-            Ok(message) => message,
-            Err(KafkaError::PartitionEOF(_)) => return found,
-            Err(error) => panic!("'{topic}': {error}"),
-        };
-        let headers = message.headers().into_iter().flat_map(Headers::iter);
-        let headers: Vec<_> = headers.map(|it| (it.key.to_string(), it.value.map(<[u8]>::to_vec))).collect();
-        found.push(Message {
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().map(<[u8]>::to_vec),
-            timestamp: message.timestamp().to_millis().filter(|_| !headers.is_empty()),
-            headers,
-            schema: None,
-        });
+    let (mut found, clock) = (vec![], SystemClock::new());
+    while !unread.is_empty() {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => found.push((message.partition(), from_topic(&message))),
+            Some(Err(KafkaError::PartitionEOF(partition))) => _ = unread.remove(&partition),
+            // One of several brokers may be away.
+            other => {
+                let why = other.and_then(Result::err);
+                assert!(clock.monotonic() < PATIENCE, "'{topic}' isn't read to its end: {why:?}");
+            }
+        }
+    }
+    found.sort_by_key(|(partition, _)| *partition);
+    found.into_iter().map(|(_, message)| message).collect()
+}
+
+fn from_topic(message: &BorrowedMessage<'_>) -> Message {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    let headers: Vec<_> = headers.map(|it| (it.key.to_string(), it.value.map(<[u8]>::to_vec))).collect();
+    Message {
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        timestamp: message.timestamp().to_millis().filter(|_| !headers.is_empty()),
+        headers,
+        schema: None,
     }
 }
