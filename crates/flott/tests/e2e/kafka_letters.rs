@@ -12,7 +12,7 @@ use flott_testkit::{
     services::{self, Broker},
 };
 
-use crate::support::Lab;
+use crate::support::{Lab, wait_until};
 
 const ALL: &str = "'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset'";
 
@@ -219,13 +219,19 @@ fn a_stop_ends_a_run_that_waits_for_a_silent_registry() {
          'scan.startup.mode' = 'earliest-offset'",
         silent.local_addr().unwrap()
     );
-    let run = lab.start(&format!(
+    silent.set_nonblocking(true).unwrap();
+    let mut run = lab.start(&format!(
         "SET 'execution.checkpointing.dir' = 'ckpt';
          CREATE TABLE o (id INT) WITH ('connector' = 'filesystem', 'path' = 'o', 'format' = 'json');
          {} INSERT INTO o SELECT id FROM t",
         table(&kafka, "id INT", "letters-registry", &options)
     ));
-    let _asked = silent.accept().unwrap();
+    let mut asked = None;
+    wait_until("a question to the registry", || {
+        assert!(run.is_running(), "it ended by itself: {}", run.last_words());
+        asked = silent.accept().ok();
+        asked.is_some()
+    });
     let clock = SystemClock::new();
     run.signal("TERM");
     let outcome = run.outcome();
