@@ -43,19 +43,8 @@ AVRO = json.dumps({"type": "record", "name": "Order", "namespace": "shop", "fiel
     {"name": "placed", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}]},
     {"name": "tags", "type": {"type": "array", "items": "string"}}, {"name": "paid", "type": ["null", "boolean"]}]})
 COLUMNS = "id INT, name STRING, price DECIMAL(10, 2), placed TIMESTAMP(3), tags ARRAY<STRING>, paid BOOLEAN"
-PROTO = """syntax = "proto3";
-package shop;
-message Order {
-  int32 id = 1;
-  optional string name = 2;
-  repeated string tags = 3;
-  optional bool paid = 4;
-  Buyer buyer = 5;
-  enum Kind { NEW = 0; OLD = 1; }
-  Kind kind = 6;
-  message Buyer { string city = 1; uint64 number = 2; }
-}
-"""
+with open(f"{HERE}/order.proto", encoding="utf-8") as file:
+    PROTO = file.read()
 
 def order_class():
     """The class that a compiler would make of PROTO."""

@@ -149,37 +149,43 @@ fn check_secured(secured: &Secured, bootstrap: &str, topic: &str, client: &[(&st
     check(bootstrap, secured.broker().bootstrap(), topic, client);
 }
 
+/// How a client proves itself by this mechanism, with a login module of Kafka's and what that is given.
+fn sasl(
+    protocol: &str,
+    mechanism: &str,
+    module: &str,
+    given: [(&str, &str); 2],
+) -> [(&'static str, String); 3] {
+    let [one, other] = given.map(|(name, value)| format!("{name}=\"{value}\""));
+    let jaas = format!("org.apache.kafka.common.security.{module} required {one} {other};");
+    [
+        ("properties.security.protocol", protocol.to_string()),
+        ("properties.sasl.mechanism", mechanism.to_string()),
+        ("properties.sasl.jaas.config", jaas),
+    ]
+}
+
 #[test]
 fn holds_to_it_with_a_token() {
     let secured = need!(services::secured());
     let endpoint = secured.token_endpoint();
-    let jaas = format!(
-        "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required clientId=\"{CLIENT}\" \
-         clientSecret=\"{SECRET}\";"
-    );
-    let client = [
-        ("properties.security.protocol", "SASL_PLAINTEXT"),
-        ("properties.sasl.mechanism", "OAUTHBEARER"),
-        ("properties.sasl.jaas.config", &jaas),
-        ("properties.sasl.oauthbearer.token.endpoint.url", &endpoint),
-    ];
+    let given = [("clientId", CLIENT), ("clientSecret", SECRET)];
+    let sasl = sasl("SASL_PLAINTEXT", "OAUTHBEARER", "oauthbearer.OAuthBearerLoginModule", given);
+    let place = [("properties.sasl.oauthbearer.token.endpoint.url", endpoint.as_str())];
+    let client = [&sasl.each_ref().map(|(key, value)| (*key, value.as_str()))[..], &place].concat();
     check_secured(secured, &secured.sasl(), "by-token", &client);
 }
 
 #[test]
 fn holds_to_it_with_a_password_and_tls() {
     let secured = need!(services::secured());
-    let jaas = format!(
-        "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"{USER}\" \
-         password=\"{PASSWORD}\";"
-    );
-    let client = [
-        ("properties.security.protocol", "SASL_SSL"),
-        ("properties.sasl.mechanism", "SCRAM-SHA-512"),
-        ("properties.sasl.jaas.config", &jaas),
+    let given = [("username", USER), ("password", PASSWORD)];
+    let sasl = sasl("SASL_SSL", "SCRAM-SHA-512", "scram.ScramLoginModule", given);
+    let trust = [
         ("properties.ssl.truststore.type", "PEM"),
         ("properties.ssl.truststore.location", secured.certificates().authority.to_str().unwrap()),
     ];
+    let client = [&sasl.each_ref().map(|(key, value)| (*key, value.as_str()))[..], &trust].concat();
     check_secured(secured, &secured.sasl_tls(), "by-password", &client);
 }
 

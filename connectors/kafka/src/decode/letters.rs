@@ -16,6 +16,13 @@ use super::{Emit, From, KafkaDecoder, Keys, Rows, internal, kinds, metadata::Pla
 /// A record and where it came from.
 type Letter = (Vec<u8>, Origin);
 
+/// Letters of one chunk that are decoded together.
+struct Run<'a> {
+    chunk: &'a Chunk,
+    letters: &'a [Letter],
+    context: &'a EvalContext,
+}
+
 impl KafkaDecoder {
     /// Decodes dead letters: as the messages that they were, as far as that is known.
     pub(super) fn letters(
@@ -26,29 +33,24 @@ impl KafkaDecoder {
         emit: &mut Emit<'_>,
     ) -> Result<()> {
         let mut first = 0_u32;
-        for run in letters.chunk_by(|(_, a), (_, b)| belong_together(a, b)) {
+        for letters in letters.chunk_by(|(_, a), (_, b)| belong_together(a, b)) {
             let mut shifted = |decoded: Decoded| emit(behind(decoded, first));
-            match messages(chunk, run)? {
-                Some(messages) => self.messages(&messages, context, &mut shifted)?,
-                None => self.values_alone(chunk, run, context, &mut shifted)?,
-            }
-            first = first.saturating_add(u32::try_from(run.len()).unwrap_or(u32::MAX));
+            self.run(&Run { chunk, letters, context }, &mut shifted)?;
+            first = first.saturating_add(u32::try_from(letters.len()).unwrap_or(u32::MAX));
         }
         Ok(())
     }
 
-    fn messages(&mut self, chunk: &Chunk, context: &EvalContext, emit: &mut Emit<'_>) -> Result<()> {
-        flott_connector::Decoder::decode(self, chunk, context, emit)
+    fn run(&mut self, run: &Run<'_>, emit: &mut Emit<'_>) -> Result<()> {
+        match messages(run)? {
+            Some(messages) => flott_connector::Decoder::decode(self, &messages, run.context, emit),
+            None => self.values_alone(run, emit),
+        }
     }
 
     /// Letters that were written without what came with the value.
-    fn values_alone(
-        &mut self,
-        chunk: &Chunk,
-        letters: &[Letter],
-        context: &EvalContext,
-        emit: &mut Emit<'_>,
-    ) -> Result<()> {
+    fn values_alone(&mut self, run: &Run<'_>, emit: &mut Emit<'_>) -> Result<()> {
+        let Run { chunk, letters, context } = *run;
         let Self { plan, schema, value, .. } = self;
         let mut values = Slices::default();
         if !letters.iter().all(|(bytes, _)| values.push(Some(bytes))) {
@@ -80,12 +82,12 @@ fn belong_together(a: &Origin, b: &Origin) -> bool {
 }
 
 /// The messages that letters of one partition were; none: that isn't known.
-fn messages(chunk: &Chunk, letters: &[Letter]) -> Result<Option<Chunk>> {
+fn messages(Run { chunk, letters, .. }: &Run<'_>) -> Result<Option<Chunk>> {
     let Some((_, first)) = letters.first().filter(|(_, origin)| origin.message.is_some()) else {
         return Ok(None);
     };
     let mut messages = Messages::default();
-    for (value, origin) in letters {
+    for (value, origin) in *letters {
         let Some(parts) = &origin.message else { return Ok(None) };
         if !messages.push(value, origin.offset, parts) {
             return Err(too_large());

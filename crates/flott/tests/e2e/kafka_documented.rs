@@ -126,15 +126,12 @@ fn kafka_a_table() {
     assert_eq!(rows, expected);
 }
 
-#[test]
-fn kafka_metadata() {
-    let page = Page::new("documented-metadata", need!(services::kafka()));
-    page.topic("user_behavior", &values(&["1,10,buy", "2,20,look"]));
-    let rows = page.query(&format!(
+/// Kafka: metadata of messages, and of the format.
+fn with_metadata(metadata: &str, format: &str) -> String {
+    format!(
         "CREATE TABLE KafkaTable (
-           `event_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp',
-           `partition` BIGINT METADATA VIRTUAL,
-           `offset` BIGINT METADATA VIRTUAL,
+           {metadata}
+           `offset` BIGINT METADATA VIRTUAL,  -- from Kafka connector
            `user_id` BIGINT,
            `item_id` BIGINT,
            `behavior` STRING
@@ -144,10 +141,19 @@ fn kafka_metadata() {
            'properties.bootstrap.servers' = 'localhost:9092',
            'properties.group.id' = 'testGroup',
            'scan.startup.mode' = 'earliest-offset',
-           'format' = 'csv'
+           {format}
          );
          SELECT * FROM KafkaTable {END}"
-    ));
+    )
+}
+
+#[test]
+fn kafka_metadata() {
+    let page = Page::new("documented-metadata", need!(services::kafka()));
+    page.topic("user_behavior", &values(&["1,10,buy", "2,20,look"]));
+    let metadata = "`event_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp',
+           `partition` BIGINT METADATA VIRTUAL,";
+    let rows = page.query(&with_metadata(metadata, "'format' = 'csv'"));
     assert_eq!(rows, ["2023-11-14 22:13:20.000,0,0,1,10,buy", "2023-11-14 22:13:20.001,0,1,2,20,look"]);
 }
 
@@ -160,25 +166,11 @@ const BEHAVIOR: &str = r#"{"before":null,"after":{"user_id":1,"item_id":10,"beha
 fn kafka_metadata_of_the_format() {
     let page = Page::new("documented-format-metadata", need!(services::kafka()));
     page.topic("user_behavior", &values(&[BEHAVIOR]));
-    let rows = page.query(&format!(
-        "CREATE TABLE KafkaTable (
-           `event_time` TIMESTAMP_LTZ(3) METADATA FROM 'value.source.timestamp' VIRTUAL,  -- from Debezium format
+    let metadata =
+        "`event_time` TIMESTAMP_LTZ(3) METADATA FROM 'value.source.timestamp' VIRTUAL,  -- from Debezium format
            `origin_table` STRING METADATA FROM 'value.source.table' VIRTUAL, -- from Debezium format
-           `partition_id` BIGINT METADATA FROM 'partition' VIRTUAL,  -- from Kafka connector
-           `offset` BIGINT METADATA VIRTUAL,  -- from Kafka connector
-           `user_id` BIGINT,
-           `item_id` BIGINT,
-           `behavior` STRING
-         ) WITH (
-           'connector' = 'kafka',
-           'topic' = 'user_behavior',
-           'properties.bootstrap.servers' = 'localhost:9092',
-           'properties.group.id' = 'testGroup',
-           'scan.startup.mode' = 'earliest-offset',
-           'value.format' = 'debezium-json'
-         );
-         SELECT * FROM KafkaTable {END}"
-    ));
+           `partition_id` BIGINT METADATA FROM 'partition' VIRTUAL,  -- from Kafka connector";
+    let rows = page.query(&with_metadata(metadata, "'value.format' = 'debezium-json'"));
     assert_eq!(rows, ["+I,2020-05-13 09:32:10.000,behaviors,0,0,1,10,buy"]);
 }
 

@@ -22,19 +22,7 @@ use crate::{
 
 const ALL: &str = "'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset'";
 
-const ORDER: &str = r#"syntax = "proto3";
-package shop;
-message Order {
-  int32 id = 1;
-  optional string name = 2;
-  repeated string tags = 3;
-  optional bool paid = 4;
-  Buyer buyer = 5;
-  enum Kind { NEW = 0; OLD = 1; }
-  Kind kind = 6;
-  message Buyer { string city = 1; uint64 number = 2; }
-}
-"#;
+const ORDER: &str = include_str!("../../../../tests/interop/order.proto");
 
 fn recorded(name: &str) -> Vec<Message> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/interop/recorded");
