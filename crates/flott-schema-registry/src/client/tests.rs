@@ -1,7 +1,6 @@
 //! A registry of a few lines, which answers what it is told to and notes what it is asked.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -9,6 +8,8 @@ use std::{
 use flott_types::Options;
 
 use super::*;
+
+mod server;
 
 /// Status and body for a request line and a body.
 type Answers = fn(&str, &str) -> (u16, String);
@@ -18,41 +19,14 @@ struct Server {
     asked: Arc<AtomicUsize>,
 }
 
-#[allow(clippy::disallowed_methods, reason = "a server of a test ends with the test")]
 fn server(answers: Answers) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            count.fetch_add(1, Ordering::SeqCst);
-            serve(stream.unwrap(), answers);
-        }
+    let url = server::serve(move |head, body| {
+        count.fetch_add(1, Ordering::SeqCst);
+        answers(head, body)
     });
     Server { url, asked }
-}
-
-fn serve(stream: TcpStream, answers: Answers) {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-        head.push_str(&line);
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    let (status, body) = answers(&head, std::str::from_utf8(&body).unwrap());
-    let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    reader.get_mut().write_all(format!("{head}{body}").as_bytes()).unwrap();
 }
 
 fn registry(server: &Server, more: &[(&str, &str)]) -> Arc<Registry> {
@@ -159,6 +133,21 @@ fn a_registry_that_fails_is_asked_again_and_may_come_back() {
     assert!(error.passing && error.message.contains("cannot reach"), "{error}");
 }
 
+/// The first connection, which comes soon or never.
+fn accept(listener: &TcpListener, clock: &SystemClock) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let (began, pause) = (clock.monotonic(), StopSignal::new());
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                assert!(clock.monotonic() - began < Duration::from_secs(60), "nobody asks: {error}")
+            }
+        }
+        pause.wait(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_stop_ends_a_request_that_nobody_answers() {
     // It accepts, and says nothing.
@@ -176,7 +165,7 @@ fn a_stop_ends_a_request_that_nobody_answers() {
                 move || registry.schema(id)
             })
         });
-        let connected = silent.accept().unwrap();
+        let connected = accept(&silent, &registry.clock);
         let stopped = registry.clock.monotonic();
         stop.stop();
         for ask in asks {
