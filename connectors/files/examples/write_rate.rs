@@ -80,6 +80,7 @@ fn measure(path: String, megabytes: usize) -> Result<()> {
         run_id: clock.now_micros().to_string(),
         context: EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 0, watermark: None },
         clock: clock.clone(),
+        stop: flott_connector::StopSignal::new(),
         overwrite: false,
         checkpoints: false,
         generation: 0,

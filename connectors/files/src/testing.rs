@@ -143,6 +143,7 @@ pub(crate) fn job(run_id: &str) -> SinkRequest {
         run_id: run_id.into(),
         context: eval_context(),
         clock: Arc::new(SystemClock::new()),
+        stop: flott_connector::StopSignal::new(),
         overwrite: false,
         checkpoints: false,
         generation: 0,

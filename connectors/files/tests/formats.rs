@@ -61,6 +61,7 @@ fn write(table: &TableDescription, batch: &RecordBatch, kinds: Option<&Int8Array
         run_id: "r1".into(),
         context: context(),
         clock: Arc::new(SystemClock::new()),
+        stop: flott_connector::StopSignal::new(),
         overwrite: false,
         checkpoints: false,
         generation: 0,

@@ -66,6 +66,7 @@ fn request(decider: Option<Arc<dyn Decider>>) -> SinkRequest {
         context: EvalContext { now_micros: 0, time_zone: chrono_tz::UTC, random_seed: 1, watermark: None },
         clock: Arc::new(SystemClock::new()),
         disk: Arc::new(LocalDisk),
+        stop: flott_connector::StopSignal::new(),
         overwrite: false,
         checkpoints: true,
         generation: 1,

@@ -28,7 +28,7 @@ use arrow::{array::Int8Array, record_batch::RecordBatch};
 use flott_expr::EvalContext;
 use flott_types::{Code, Diagnostic, Options, Result};
 
-use crate::{Clock, Decider, Disk};
+use crate::{Clock, Decider, Disk, StopSignal};
 
 /// What an epoch of one writer wants published. Opaque to everyone but its sink; it is stored
 /// in the checkpoint's manifest.
@@ -67,6 +67,8 @@ pub struct SinkRequest {
     pub clock: Arc<dyn Clock>,
     /// Where files are written.
     pub disk: Arc<dyn Disk>,
+    /// The run is to stop: nothing outside is waited for any more.
+    pub stop: StopSignal,
     /// `INSERT OVERWRITE`
     pub overwrite: bool,
     /// With checkpoints every epoch publishes; without, only the end of the run does.

@@ -68,6 +68,9 @@ pub struct Checkpointing {
     pub retained: usize,
     /// Where to start from.
     pub resume: Resume,
+    /// The job has begun so before, and has published a checkpoint since: once that is decided, it goes on from
+    /// there.
+    pub has_begun: bool,
     /// Keeps the run's lease, if anybody does.
     pub keeper: Option<Arc<dyn Keeper>>,
     /// What of a checkpoint may be dropped if the script can't take it up: ids, or `all`.

@@ -320,6 +320,7 @@ impl<J: Deref<Target = Job>> Run<J> {
                         context: self.context.clone(),
                         clock: self.job.clock.clone(),
                         disk: self.job.disk.clone(),
+                        stop: self.job.stop.clone(),
                         overwrite: node.overwrite,
                         checkpoints: self.coordinator.is_some(),
                         generation: identity.generation,

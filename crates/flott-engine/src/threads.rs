@@ -49,11 +49,19 @@ impl<J: Deref<Target = Job>> Run<J> {
             thread.join();
         }
         let mut end = OrderedEnd::default();
+        let mut stopped = None;
         while !parts.failure.is_set() {
             match parts.finish_ordered(&mut end, &mut prepared) {
                 Ok(true) => break,
                 Ok(false) => parts.failure.wait(SINK_WAIT),
                 Err(error) => parts.failure.set(error),
+            }
+            if self.coordinator.is_some() && self.job.stop.is_stopped() {
+                let now = self.job.clock.monotonic();
+                if now.saturating_sub(*stopped.get_or_insert(now)) > PATIENCE {
+                    let error = self.give_up();
+                    parts.failure.set(error);
+                }
             }
         }
         parts.ordered.clear();

@@ -119,6 +119,21 @@ pub struct Recovered {
     /// Newer checkpoints that could not be used: the caller warns of each. What they had committed
     /// stays committed, so sinks may show the rows since `manifest` twice.
     pub skipped: Vec<Damage>,
+    /// The newest claim of a run that began anew, or from another place; 0 if none did. A manifest with a smaller
+    /// number is of what the job was before that.
+    pub began: u64,
+}
+
+impl Recovered {
+    /// There is no checkpoint to go on from.
+    pub fn afresh(began: u64, discarded: Vec<u64>) -> Self {
+        Self { manifest: None, finish: false, discarded, skipped: Vec::new(), began }
+    }
+
+    /// Whether its checkpoint is of the job since it last began.
+    pub fn is_own(&self) -> bool {
+        self.manifest.as_ref().is_some_and(|it| it.number > self.began)
+    }
 }
 
 /// Why a manifest wasn't published.
@@ -538,6 +553,7 @@ impl Incarnation {
     /// As there.
     pub fn recover_checked(&mut self, token: Token, check: Check) -> Result<Recovered> {
         let contents = contents(self.storage.as_ref())?;
+        let began = contents.claims.values().rev().find(|it| it.begins).map_or(0, |it| it.generation);
         let (tip, finish, discarded) = match decide(&contents.listing, token, self.generation) {
             Decision::Superseded(newer) => return Err(superseded(Some(newer), self.generation)),
             Decision::Lost(why) => {
@@ -554,12 +570,7 @@ impl Incarnation {
                     .help("--resume never begins anew: all that is published already comes twice"));
             }
             Decision::Fresh { discard } => {
-                return Ok(Recovered {
-                    manifest: None,
-                    finish: false,
-                    discarded: discard,
-                    skipped: Vec::new(),
-                });
+                return Ok(Recovered::afresh(began, discard));
             }
             Decision::Resume { tip, finish, discard } => (tip, finish, discard),
         };
@@ -576,7 +587,7 @@ impl Incarnation {
                     let finish =
                         if number == tip { finish } else { !contents.listing.confirmed.contains(&number) };
                     self.settle_on(&manifest, &contents, !finish, !skipped.is_empty());
-                    return Ok(Recovered { manifest: Some(manifest), finish, discarded, skipped });
+                    return Ok(Recovered { manifest: Some(manifest), finish, discarded, skipped, began });
                 }
                 Err(error) => {
                     self.check_fence()?;
@@ -793,8 +804,8 @@ fn is_of(claim: &Claim, holder: Option<&Holder>) -> bool {
     holder.is_some_and(|holder| holder.started > 0 && claim.holder.as_ref() == Some(holder))
 }
 
-/// Whether the newest run that began anew, or from another place, has come to a checkpoint of its own:
-/// whoever takes it up goes on from there. Also if none began so.
+/// Whether the newest run that began anew, or from another place, has published a checkpoint of its own: whoever
+/// takes it up goes on from there, once it is decided ([`Recovered::began`]). Also if none began so.
 ///
 /// # Errors
 /// When the storage cannot be read.

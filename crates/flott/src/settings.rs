@@ -174,6 +174,7 @@ fn checkpointing(options: &Options, pipeline_name: &str) -> Result<Option<Checkp
     };
     let millis = Duration::from_millis;
     Ok(Some(Checkpointing {
+        has_begun: false,
         stores: Arc::new(LocalStores),
         directory: local.into(),
         job: pipeline_name.to_string(),

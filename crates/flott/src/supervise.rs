@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use flott_connector::{Clock, StopSignal};
-use flott_engine::{Counters, Job, Resume, Status, Summary};
+use flott_engine::{Counters, Job, Status, Summary};
 use flott_plan::{NodeKind, SourceInput};
 use flott_state::{
     Claimed, LeaseState,
@@ -94,7 +94,7 @@ impl Supervisor {
             if takes_over {
                 // However the job began: who takes it over goes on where it is.
                 match self.has_own_checkpoint(job) {
-                    Ok(true) => resume_own(job),
+                    Ok(true) => has_begun(job),
                     Ok(false) => {}
                     Err(error) => return (empty(Status::Failed), Some(error)),
                 }
@@ -206,7 +206,7 @@ impl Supervisor {
             if keeper.is_some_and(Keeper::has_claimed) {
                 // However the job began: once it has a checkpoint of its own, it goes by that.
                 match self.has_own_checkpoint(job) {
-                    Ok(true) => resume_own(job),
+                    Ok(true) => has_begun(job),
                     Ok(false) => {}
                     Err(error) => return (summary, Some(error)),
                 }
@@ -214,7 +214,7 @@ impl Supervisor {
         }
     }
 
-    /// Whether the job has come to a checkpoint since it last began anew, or from another place. Asks until
+    /// Whether the job has published a checkpoint since it last began anew, or from another place. Asks until
     /// the store says.
     fn has_own_checkpoint(&self, job: &Job) -> Result<bool> {
         let Some(checkpointing) = &job.settings.checkpointing else { return Ok(false) };
@@ -237,9 +237,9 @@ impl Supervisor {
     }
 }
 
-fn resume_own(job: &mut Job) {
+fn has_begun(job: &mut Job) {
     if let Some(checkpointing) = &mut job.settings.checkpointing {
-        checkpointing.resume = Resume::Auto;
+        checkpointing.has_begun = true;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flott_connector::StopSignal;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 
 use super::tokens::wait_for;
@@ -53,7 +54,7 @@ impl Admin {
     }
     fn setting(&self, of: &ResourceSpecifier<'_>, name: &str) -> Option<String> {
         let options = AdminOptions::new().request_timeout(Some(QUESTION));
-        let answers = wait_for(self.client.describe_configs([of], &options)).ok()?;
+        let answers = wait_for(self.client.describe_configs([of], &options), &StopSignal::new())?.ok()?;
         let resource: ConfigResource = answers.into_iter().next()?.ok()?;
         resource.get(name)?.value.clone()
     }

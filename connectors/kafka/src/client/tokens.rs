@@ -21,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use flott_connector::StopSignal;
 use flott_types::{Code, Diagnostic, Result};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -74,8 +75,7 @@ impl Tokens<'_> {
             // Whoever compares two partitions' tokens goes by the brokers' clock, not by ours.
             .set("message.timestamp.type", "LogAppendTime");
         if self.ask(&self.consumer("read_committed")?, &mut self.patience.begin())?.is_none() {
-            let made =
-                wait_for(admin.create_topics([&topic], &options)).map_err(|error| self.failed(error))?;
+            let made = self.answer(admin.create_topics([&topic], &options))?;
             match made.first() {
                 Some(Err((_, code))) if *code != RDKafkaErrorCode::TopicAlreadyExists => {
                     return Err(Failure::of(*code, code.to_string()).diagnose(&self.doing("make")));
@@ -83,7 +83,11 @@ impl Tokens<'_> {
                 _ => tracing::info!("made the topic '{}' for the tokens of transactions", self.topic),
             }
         }
-        let asked = wait_for(admin.describe_configs([&ResourceSpecifier::Topic(self.topic)], &options));
+        let asked = self.answer(admin.describe_configs([&ResourceSpecifier::Topic(self.topic)], &options));
+        if self.patience.stop.is_stopped() {
+            asked?;
+            return Ok(());
+        }
         let policy = asked.ok().and_then(|it| it.into_iter().next()).and_then(std::result::Result::ok);
         let policy = policy.and_then(|it| it.get("cleanup.policy").and_then(|it| it.value.clone()));
         match policy {
@@ -92,6 +96,18 @@ impl Tokens<'_> {
             None => {
                 tracing::warn!("cannot see whether the topic '{}' is compacted, as it must be", self.topic);
                 Ok(())
+            }
+        }
+    }
+
+    /// What the administration client is answered, unless the run is to stop meanwhile.
+    fn answer<T>(&self, question: impl Future<Output = Result<T, KafkaError>>) -> Result<T> {
+        match wait_for(question, &self.patience.stop) {
+            Some(answer) => answer.map_err(|error| self.failed(error)),
+            None => {
+                let failure =
+                    Failure { kind: Kind::Unreachable, text: "no answer until the run was to stop".into() };
+                Err(failure.diagnose(&self.doing("look at")))
             }
         }
     }
@@ -291,15 +307,16 @@ impl Wake for Unpark {
     }
 }
 
-/// Waits for an answer of the administration client, whose own thread brings it.
-pub(crate) fn wait_for<T>(future: impl Future<Output = T>) -> T {
+/// Waits for an answer of the administration client, whose own thread brings it; none if the run is to stop.
+pub(crate) fn wait_for<T>(future: impl Future<Output = T>, stop: &StopSignal) -> Option<T> {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = std::task::Context::from_waker(&waker);
     loop {
         match future.as_mut().poll(&mut context) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => std::thread::park(),
+            Poll::Ready(answer) => return Some(answer),
+            Poll::Pending if stop.is_stopped() => return None,
+            Poll::Pending => std::thread::park_timeout(PAUSE),
         }
     }
 }

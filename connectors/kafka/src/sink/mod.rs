@@ -31,7 +31,7 @@ use std::{
 };
 
 use flott_connector::{
-    Changelog, Clock, Committer, Decider, Registry, Sink, SinkGuarantee, SinkRequest, SinkWriter,
+    Changelog, Clock, Committer, Decider, Registry, Sink, SinkGuarantee, SinkRequest, SinkWriter, StopSignal,
     TableDescription, sink::NothingToCommit,
 };
 use flott_expr::EvalContext;
@@ -58,6 +58,8 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 /// How long brokers may take to answer at the start.
 const START_WAIT: Duration = Duration::from_secs(30);
+/// How long of it is waited without looking whether the run is to stop.
+const QUESTION: Duration = Duration::from_secs(1);
 /// How long a topic that the cluster makes by itself may take to appear.
 const TOPIC_WAIT: Duration = Duration::from_secs(10);
 
@@ -109,6 +111,7 @@ pub(crate) struct KafkaSink {
     upsert: bool,
     context: EvalContext,
     clock: Arc<dyn Clock>,
+    stop: StopSignal,
     decider: Option<Arc<dyn Decider>>,
     /// At least once: all writers' producer, once there is one.
     own: Mutex<Option<Arc<dyn Producer>>>,
@@ -132,6 +135,7 @@ impl KafkaSink {
             upsert,
             context: job.context.clone(),
             clock: job.clock.clone(),
+            stop: job.stop.clone(),
             decider: job.decider.clone(),
             own: Mutex::default(),
         })
@@ -179,10 +183,12 @@ impl KafkaSink {
         let began = self.clock.monotonic();
         loop {
             let longest = self.settings.client.max_block.unwrap_or(START_WAIT);
-            let Err(failure) = producer.partitions(id, longest) else { return Ok(()) };
+            let left = longest.saturating_sub(self.clock.monotonic().saturating_sub(began));
+            let Err(failure) = producer.partitions(id, left.min(QUESTION)) else { return Ok(()) };
             let wait = if failure.kind == Kind::TopicMissing { TOPIC_WAIT.min(longest) } else { longest };
             let passes = matches!(failure.kind, Kind::TopicMissing | Kind::Unreachable);
-            if !passes || self.clock.monotonic().saturating_sub(began) >= wait {
+            let over = self.stop.is_stopped() || self.clock.monotonic().saturating_sub(began) >= wait;
+            if !passes || over {
                 return Err(failure.diagnose(&format!("write topic '{name}'")));
             }
             pause();

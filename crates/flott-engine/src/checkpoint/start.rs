@@ -99,14 +99,15 @@ impl Coordinator {
                 }
             }
         };
-        if token_is_foreign && settings.resume == Resume::Auto {
+        let goes_on = settings.has_begun || settings.resume == Resume::Auto;
+        if token_is_foreign && goes_on {
             return Err(somebody_elses(settings));
         }
         let recovered = match incarnation.recover_checked(token, check) {
-            Err(error) if settings.resume != Resume::Auto && error.code == Code::CheckpointUnusable => {
+            Err(error) if !goes_on && error.code == Code::CheckpointUnusable => {
                 tracing::warn!("the job's own checkpoints can't be used: {}", error.message);
                 token_is_foreign |= decider.is_some();
-                Recovered { manifest: None, finish: false, discarded: Vec::new(), skipped: Vec::new() }
+                Recovered::afresh(incarnation.generation(), Vec::new())
             }
             recovered => recovered?,
         };
@@ -119,8 +120,10 @@ impl Coordinator {
         }
         let fell_back = !recovered.skipped.is_empty();
         let confirmed = !recovered.finish;
+        // A checkpoint whose commit wasn't decided is none: the job begins once more, as it has begun.
+        let resume = if settings.has_begun && recovered.is_own() { &Resume::Auto } else { &settings.resume };
         let tip = recovered.manifest;
-        let origin = match &settings.resume {
+        let origin = match resume {
             Resume::Auto => {
                 tip.clone().map(|manifest| Origin { manifest, storage: storage.clone(), named: false })
             }
@@ -498,7 +501,7 @@ fn claim(
         created_micros: job.clock.now_micros(),
         holder: keeper.and_then(|it| it.holder()),
         after: keeper.and_then(|it| it.follows()),
-        begins: settings.resume != Resume::Auto,
+        begins: settings.resume != Resume::Auto && !settings.has_begun,
     };
     let incarnation = Incarnation::claim_by(storage.clone(), &settings.job, &claimant)?;
     if let Some(keeper) = keeper {

@@ -261,10 +261,9 @@ fn first_column(decoded: &Decoded) -> &ArrayRef {
 fn a_block_that_lies_about_its_length_is_refused_by_whoever_reads_it() {
     let table = table(&[("numbers", DataType::array(DataType::int().not_null()).not_null())], &[]);
     // Two items in as many bytes; and the same in three, the third of which ends the array.
-    for (message, reason) in [
-        (&[3, 4, 2, 4, 0][..], None),
-        (&[3, 6, 2, 4, 0], Some("a block of 2 bytes says that it has 3")),
-    ] {
+    for (message, reason) in
+        [(&[3, 4, 2, 4, 0][..], None), (&[3, 6, 2, 4, 0], Some("a block of 2 bytes says that it has 3"))]
+    {
         let read = decode(&Avro, &table, &[0], messages([Some(message)])).unwrap();
         let said = read.rejected.first().map(|it| it.message.as_str());
         match (said, reason) {

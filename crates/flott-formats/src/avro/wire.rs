@@ -143,9 +143,10 @@ impl<'a> Input<'a> {
     #[inline]
     pub fn ends_block(&self, from: usize, bytes: Option<usize>) -> Result<(), Fail> {
         match bytes {
-            Some(bytes) if self.at - from != bytes => {
-                Err(Failure::new(from, format!("a block of {} bytes says that it has {bytes}", self.at - from)))
-            }
+            Some(bytes) if self.at - from != bytes => Err(Failure::new(
+                from,
+                format!("a block of {} bytes says that it has {bytes}", self.at - from),
+            )),
             _ => Ok(()),
         }
     }

@@ -389,7 +389,9 @@ impl ShapeReader {
         pieces: &mut Pieces,
     ) -> Result<bool, Fail> {
         match (self, column) {
-            (ShapeReader::Message(reader), Column::Row(rows)) => reader.append(record, chain, rows, pieces)?,
+            (ShapeReader::Message(reader), Column::Row(rows)) => {
+                reader.append(record, chain, rows, pieces)?
+            }
             (ShapeReader::List(item), Column::List(lists)) => {
                 let first = lists.items.len();
                 append_items(item, record, chain, lists, pieces)?;

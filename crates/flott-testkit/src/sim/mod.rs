@@ -137,6 +137,7 @@ fn job(drawn: Drawn, process: usize, stop: &StopSignal, planned: &scripts::Plann
             rows: drawn.rows_gathered,
         },
         checkpointing: Some(Checkpointing {
+            has_begun: false,
             tolerated: 29,
             retry_pause: Duration::ZERO,
             stores: Arc::new(store::SimStore { process }),

@@ -189,6 +189,41 @@ fn a_commit_whose_answer_never_comes_is_neither_lost_nor_doubled() {
 }
 
 #[test]
+fn a_run_from_another_checkpoint_whose_first_commit_fails_begins_from_there_again() {
+    let proxy = need!(Proxy::start());
+    let broker = need!(Broker::behind(&proxy));
+    broker.create_topic("sink-anew", 1).unwrap();
+    let lab = Lab::new();
+    let job = numbers("sink-anew", broker.bootstrap());
+    let run = lab.start(&job);
+    wait_until("a checkpoint", || newest(&lab) > 3);
+    let copied = std::process::Command::new("cp").arg("-r").args([lab.path("ckpt"), lab.path("old")]).status();
+    assert!(copied.unwrap().success());
+    assert_eq!(run.outcome().status, Some(0));
+
+    let restarts = "SET 'restart-strategy.type' = 'fixed-delay'; SET 'restart-strategy.fixed-delay.attempts' = '9';
+         SET 'restart-strategy.fixed-delay.delay' = '100 ms';";
+    proxy.cut_at(Moment::Before(Request::EndTransaction));
+    let job = job.replace("'format' = 'csv'", "'format' = 'csv', 'properties.max.block.ms' = '3000'");
+    let run = lab.start_with(&["--resume", "old/job"], &format!("{restarts} {job}"));
+    assert!(proxy.wait_for_cut(PATIENCE));
+    // Long enough for the transaction to be given up.
+    std::thread::sleep(Duration::from_secs(5));
+    proxy.heal();
+    let outcome = run.outcome();
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert!(super::support::summary_of(&outcome)["restarts"].as_u64() > Some(0), "{}", outcome.stderr);
+
+    // What lies behind the old checkpoint is written twice, as was asked for: nothing of it is left out.
+    let lines = broker.consume("sink-anew", 2 * NUMBERS, Duration::from_secs(5)).unwrap();
+    let mut times = vec![0; NUMBERS];
+    lines.iter().for_each(|line| times[line.parse::<usize>().unwrap()] += 1);
+    let from = times.iter().position(|it| *it == 2).unwrap();
+    assert!(times[..from].iter().all(|it| *it == 1) && times[from..].iter().all(|it| *it == 2), "{from}");
+    assert!(from > 0);
+}
+
+#[test]
 fn a_commit_that_is_answered_at_once_keeps_its_producer() {
     let proxy = need!(Proxy::start());
     let broker = need!(Broker::behind(&proxy));
