@@ -5,7 +5,8 @@
 //!          ──► numbers         1, 2, 4 or 8 bytes, in the order of `raw.endianness`
 //! ```
 //!
-//! A message of a log is the value itself; a message that is null is NULL, and NULL is written so.
+//! A message of a log is the value itself; a message that is null is NULL (rejected if the column is NOT NULL),
+//! and NULL is written so.
 //!
 //! In a file each line is a record, so a number whose bytes contain a line feed can't be read
 //! back; that is as in Flink. NULL has no spelling in a file: writing one there is an error.
@@ -366,6 +367,12 @@ impl Decoder for RawDecoder {
         for (number, message) in (0u32..).zip(messages.iter()) {
             match message {
                 Some(message) => self.record(message, number..number),
+                None if self.wanted.is_some() && !self.data_type.nullable => self.rejected.push(Reject {
+                    record: number..number,
+                    code: Code::DecodeFailed,
+                    message: "it is null, and its column is NOT NULL".into(),
+                    part: RecordPart::Value,
+                }),
                 None => {
                     self.values.append_null();
                     self.rows.push(number..number);

@@ -346,9 +346,12 @@ impl Rows<'_> {
     }
 }
 
-/// Some formats have a row for null: here it is a deletion. It counts as skipped until it is one.
-fn without_null(decoded: Decoded, values: &Slices) -> Result<Decoded> {
+/// Some formats have a row for null, or reject it: here it is a deletion. It counts as skipped until it is one.
+fn without_null(mut decoded: Decoded, values: &Slices) -> Result<Decoded> {
     let records = records_of(&decoded);
+    let rejected = decoded.rejected.len();
+    decoded.rejected.retain(|it| !values.is_null(it.record.start as usize));
+    decoded.skipped += (rejected - decoded.rejected.len()) as u64;
     let rows = (0_u32..).zip(&records).filter(|(_, record)| !values.is_null(**record as usize));
     let kept: Vec<u32> = rows.map(|(row, _)| row).collect();
     if kept.len() == records.len() {

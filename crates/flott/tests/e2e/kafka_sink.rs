@@ -197,11 +197,13 @@ fn a_run_from_another_checkpoint_whose_first_commit_fails_begins_from_there_agai
     let job = numbers("sink-anew", broker.bootstrap());
     let run = lab.start(&job);
     wait_until("a checkpoint", || newest(&lab) > 3);
-    let copied = std::process::Command::new("cp").arg("-r").args([lab.path("ckpt"), lab.path("old")]).status();
+    let copied =
+        std::process::Command::new("cp").arg("-r").args([lab.path("ckpt"), lab.path("old")]).status();
     assert!(copied.unwrap().success());
     assert_eq!(run.outcome().status, Some(0));
 
-    let restarts = "SET 'restart-strategy.type' = 'fixed-delay'; SET 'restart-strategy.fixed-delay.attempts' = '9';
+    let restarts =
+        "SET 'restart-strategy.type' = 'fixed-delay'; SET 'restart-strategy.fixed-delay.attempts' = '9';
          SET 'restart-strategy.fixed-delay.delay' = '100 ms';";
     proxy.cut_at(Moment::Before(Request::EndTransaction));
     let job = job.replace("'format' = 'csv'", "'format' = 'csv', 'properties.max.block.ms' = '3000'");

@@ -138,6 +138,37 @@ fn what_cannot_be_read_is_a_dead_letter_of_its_partition_and_offset() {
 }
 
 #[test]
+fn a_key_that_is_null_is_none_for_a_primary_key() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("source-keyless", 1).unwrap();
+    let properties = ["parse.key=true", "key.separator=|", "null.marker=gone"];
+    let lines = ["gone|1", "a|2", "gone|gone", "a|gone", "b|3"];
+    kafka.produce_with("source-keyless", &lines, &properties).unwrap();
+    // Bytes without a value delete, although the value's column is NOT NULL, too.
+    let table = format!(
+        "CREATE TABLE t (word STRING, v STRING NOT NULL, PRIMARY KEY (word) NOT ENFORCED) WITH (
+         'connector' = 'upsert-kafka', 'topic' = 'source-keyless', 'properties.bootstrap.servers' = '{}',
+         'key.format' = 'raw', 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY', {END});",
+        kafka.bootstrap()
+    );
+    let summary = lab.run(&format!(
+        "{table}
+         CREATE TABLE o (word STRING, v STRING) WITH ('connector' = 'filesystem', 'path' = 'o', 'format' =
+         'changelog-json'); INSERT INTO o SELECT word, v FROM t"
+    ));
+    assert_eq!((&summary["sources"][0]["read"], &summary["dlq"]), (&5.into(), &2.into()), "{summary}");
+    let lines = lab.lines("o");
+    assert!(lines.last().unwrap().contains(r#""word":"b""#), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("null")), "{lines:?}");
+    assert!(
+        lab.letters().iter().all(|it| it.error.contains("key: it is null")),
+        "{:?}",
+        lab.letters()[0].error
+    );
+}
+
+#[test]
 fn upserts_are_rows_of_their_keys_and_null_deletes() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
