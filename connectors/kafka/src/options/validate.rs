@@ -52,13 +52,15 @@ fn validate_layout(
 ) {
     let value_option = if table.options.get(VALUE_FORMAT).is_some() { VALUE_FORMAT } else { FORMAT };
     validate_part(table, &layout.value, value_option, errors);
-    if let Some(key) = &layout.key {
+    // Without its columns nothing can be said of a key.
+    let is_keyless = upsert && table.primary_key.is_empty();
+    if let Some(key) = layout.key.as_ref().filter(|_| !is_keyless) {
         validate_part(table, key, KEY_FORMAT, errors);
         insert_only(table, key, KEY_FORMAT, "of a key", errors);
     }
     if upsert {
         insert_only(table, &layout.value, value_option, "with 'upsert-kafka'", errors);
-        if table.primary_key.is_empty() {
+        if is_keyless {
             let message =
                 format!("table '{}' needs a PRIMARY KEY: 'upsert-kafka' keeps a row for each", table.name);
             errors.push(
