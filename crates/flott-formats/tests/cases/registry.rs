@@ -4,13 +4,13 @@
 
 use serde_json::{Value, json};
 
-#[path = "../../../flott-schema-registry/src/client/tests/server.rs"]
-mod server;
+#[path = "../../../flott-schema-registry/src/client/tests/http.rs"]
+mod http;
 
 /// A registry that has these schemas, as they are registered (`{"schema": …}`), with the ids 0, 1, …, and gives
 /// every further one the next id; its URL.
 pub fn registry(mut schemas: Vec<Value>) -> String {
-    server::serve(move |head, body| {
+    http::serve(move |head, body| {
         let path = head.split_whitespace().nth(1).unwrap();
         let (status, answer) = if let Some(id) = path.strip_prefix("/schemas/ids/") {
             match schemas.get(id.parse::<usize>().unwrap()) {

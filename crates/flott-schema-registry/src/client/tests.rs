@@ -9,7 +9,7 @@ use flott_types::Options;
 
 use super::*;
 
-mod server;
+mod http;
 
 /// Status and body for a request line and a body.
 type Answers = fn(&str, &str) -> (u16, String);
@@ -22,7 +22,7 @@ struct Server {
 fn server(answers: Answers) -> Server {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
-    let url = server::serve(move |head, body| {
+    let url = http::serve(move |head, body| {
         count.fetch_add(1, Ordering::SeqCst);
         answers(head, body)
     });
