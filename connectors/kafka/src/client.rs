@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use flott_connector::{Header, Slices};
+use flott_connector::{Answers, Header, Slices};
 use flott_types::{Diagnostic, Result};
 
 pub(crate) use failure::{Failure, Kind};
@@ -116,6 +116,8 @@ pub(crate) trait Producer: Send + Sync {
     /// # Errors
     /// A message that can't be sent, or that none can any more.
     fn produce(&self, messages: &Outgoing<'_>, from: usize, ledger: LedgerId) -> Result<usize>;
+    /// What became of the messages so far; not of a producer of transactions, which hears of failures only.
+    fn answers(&self) -> Answers;
     /// What became of a message that wasn't delivered, or of the producer.
     fn failure(&self) -> Option<Box<Diagnostic>>;
     /// What keeps messages from being delivered, while no broker can be reached.

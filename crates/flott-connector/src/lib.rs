@@ -45,7 +45,9 @@ pub use lookup::{Answer, Found, LookupClient, LookupRequest, LookupRetry, Lookup
 pub use messages::{Header, MessageParts, Messages, Slices, TimestampType};
 pub use option::{OptionDef, OptionKind};
 pub use registry::{Changelog, Connector, Doubt, FormatUse, Registry, Resumes, Role, Weight};
-pub use sink::{Committable, Committer, Sink, SinkGuarantee, SinkRequest, SinkWriter, WriterFigures};
+pub use sink::{
+    Answers, Committable, Committer, Sink, SinkGuarantee, SinkRequest, SinkWriter, WriterFigures,
+};
 pub use source::{
     Blocks, BufferPool, Change, Chunk, Decoded, Decoder, Idleness, OnError, Origin, Payload, ReadContext,
     ReaderFigures, RecordPart, Reject, ScanRequest, Source, SourceReader, SplitInfo, SplitLag, SplitTime,

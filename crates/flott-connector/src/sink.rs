@@ -216,6 +216,20 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// `OutputFailed`
     fn committer(&self) -> Result<Box<dyn Committer>>;
+    /// Of a sink that shows rows as they come, and hands them to somebody who answers for each: what the answers
+    /// were so far. `None`: what it was given is there.
+    fn answers(&self) -> Option<Answers> {
+        None
+    }
+}
+
+/// What became of the rows that a sink was given in this run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Those that are there.
+    pub delivered: u64,
+    /// Those that may be there, or will: nobody has answered for them. The others aren't.
+    pub open: u64,
 }
 
 /// The committer of sinks whose output is visible at once.

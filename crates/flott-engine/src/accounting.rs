@@ -21,6 +21,7 @@ use std::sync::{
 };
 
 use arrow::array::Int8Array;
+use flott_connector::Answers;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
@@ -188,8 +189,8 @@ pub struct SinkSummary {
     /// the run, and the next run writes it again. Absent: all of them, or nobody knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<u64>,
-    /// Of a run that failed: how many beside those readers may see, or will: the answer to their commit never came.
-    /// The next run finds out, and neither loses nor doubles one.
+    /// Of a run that failed: how many beside those readers may see, or will: the answer to their commit, or their
+    /// delivery, never came. If it is a commit's, the next run finds out, and neither loses nor doubles one.
     #[serde(skip_serializing_if = "is_zero")]
     pub uncertain: u64,
     /// Those by what they do, unless all are new.
@@ -221,6 +222,15 @@ impl SinkSummary {
         };
         self.uncertain = uncertain;
         self.published = Some(published).filter(|it| *it < self.written);
+    }
+
+    /// Of a run that failed and whose sink shows rows as they come: what is there of them. `before`: written before
+    /// this run.
+    pub(crate) fn is_answered(&mut self, answers: Answers, before: u64) {
+        let given = self.written.saturating_sub(before);
+        let delivered = answers.delivered.min(given);
+        self.uncertain = answers.open.min(given - delivered);
+        self.published = Some(before + delivered).filter(|it| *it < self.written);
     }
 }
 

@@ -389,6 +389,12 @@ impl<J: std::ops::Deref<Target = Job>> Run<J> {
                 let written = |counts: &Counts| counts.sinks.get(at).map_or(0, |[written, ..]| *written);
                 let all = if self.coordinator.is_some() { 0 } else { sink.written };
                 sink.is_seen(decides, seen, counts.map_or(0, written), at_stake.map_or(all, written));
+            } else if let Some(answers) = self.sinks.get(at).and_then(|it| it.answers()) {
+                let restored = self.coordinator.as_ref().map(Coordinator::restored_counts);
+                sink.is_answered(
+                    answers,
+                    restored.as_ref().map_or(0, |it| it.sinks.get(at).map_or(0, |it| it[0])),
+                );
             }
         }
     }

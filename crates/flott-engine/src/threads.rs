@@ -49,18 +49,20 @@ impl<J: Deref<Target = Job>> Run<J> {
             thread.join();
         }
         let mut end = OrderedEnd::default();
-        let mut stopped = None;
+        let (mut stopped, mut told) = (None, false);
         while !parts.failure.is_set() {
             match parts.finish_ordered(&mut end, &mut prepared) {
                 Ok(true) => break,
                 Ok(false) => parts.failure.wait(SINK_WAIT),
                 Err(error) => parts.failure.set(error),
             }
-            if self.coordinator.is_some() && self.job.stop.is_stopped() {
+            if self.job.stop.is_stopped() {
                 let now = self.job.clock.monotonic();
-                if now.saturating_sub(*stopped.get_or_insert(now)) > PATIENCE {
-                    let error = self.give_up();
-                    parts.failure.set(error);
+                match (now.saturating_sub(*stopped.get_or_insert(now)) > PATIENCE, self.coordinator.is_some())
+                {
+                    (true, true) => parts.failure.set(self.give_up()),
+                    (true, false) => still_waits(&mut told),
+                    (false, _) => {}
                 }
             }
         }
@@ -71,7 +73,7 @@ impl<J: Deref<Target = Job>> Run<J> {
     /// Takes reports and checkpoints until all shards have come to their end, or the run has failed.
     fn watch(&mut self, parts: &mut Parts) -> Result<Prepared> {
         let mut watch = JobThread::new(self.coordinator.as_ref());
-        let mut waited = Duration::ZERO;
+        let (mut waited, mut told) = (Duration::ZERO, false);
         while !watch.is_over(parts) {
             let stopped = self.job.stop.is_stopped().then(|| self.job.clock.monotonic());
             match parts.reports.recv_timeout(TICK) {
@@ -80,11 +82,16 @@ impl<J: Deref<Target = Job>> Run<J> {
                 // An end without report: the shards have failed.
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            let Some(stopped) = stopped.filter(|_| self.coordinator.is_some()) else {
+            if let Some(stopped) = stopped {
+                waited += self.job.clock.monotonic().saturating_sub(stopped);
+            }
+            if stopped.is_none() || self.coordinator.is_none() {
                 while watch.look(parts, self.coordinator.as_mut())? {}
+                if waited > PATIENCE && !watch.is_over(parts) {
+                    still_waits(&mut told);
+                }
                 continue;
-            };
-            waited += self.job.clock.monotonic().saturating_sub(stopped);
+            }
             // What has been reported already may be all that was waited for.
             for report in parts.reports.try_iter() {
                 watch.take(report, self.coordinator.as_mut());
@@ -119,6 +126,16 @@ impl<J: Deref<Target = Job>> Run<J> {
         };
         self.gave_up = Some(message.clone());
         Diagnostic::error(Code::OutputFailed, message).help("run it again")
+    }
+}
+
+/// Without checkpoints nobody writes again what is given up: a run waits for as long as its sinks do, and says so once.
+fn still_waits(told: &mut bool) {
+    if !std::mem::replace(told, true) {
+        tracing::warn!(
+            "stopped, and still waiting for what is under way: a second Ctrl-C or SIGTERM ends the run at once, and \
+             what is not written yet is lost"
+        );
     }
 }
 

@@ -59,7 +59,7 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
         };
         if sink.uncertain > 0 {
             let _ =
-                write!(published, ", {} more perhaps: their commit had no answer", grouped(sink.uncertain));
+                write!(published, ", {} more perhaps: nobody has answered for them", grouped(sink.uncertain));
         }
         let _ =
             writeln!(out, "  written  {:>14}  to {}{changes}{published}", grouped(sink.written), sink.name);

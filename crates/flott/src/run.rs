@@ -42,6 +42,12 @@ pub struct ReplaySet {
 /// Runs a script, or dead letters through it. The exit code, and whether everything ran.
 pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) {
     logging::start(arguments.log_format);
+    let stop = StopSignal::new();
+    let json = arguments.json;
+    let signals = match signals::listen(stop.clone(), move || leave(json)) {
+        Ok(signals) => signals,
+        Err(error) => return (fail(arguments, &[error], None), false),
+    };
     let script = match script::load(&arguments.script) {
         Ok(script) => script,
         Err((error, source)) => return (fail(arguments, &[error], source.as_ref()), false),
@@ -59,7 +65,9 @@ pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) 
         Ok(session) => session,
         Err(errors) => return (fail(arguments, &errors, None), false),
     };
-    let mut runner = match Runner::new(arguments, registry, session, script.default_name.clone()) {
+    let made = Runner::new(arguments, registry, session, script.default_name.clone(), stop);
+    signals.begin();
+    let mut runner = match made {
         Ok(runner) => runner,
         Err(error) => return (fail(arguments, &[error], None), false),
     };
@@ -125,6 +133,16 @@ fn no_summary() -> Summary {
     }
 }
 
+/// The script was still being looked at.
+fn leave(json: bool) {
+    let mut summary = no_summary();
+    summary.status = Status::Stopped;
+    match json {
+        true => console::err(format_args!("{}\n", report::json(&summary))),
+        false => console::err("stopped before anything was read or written\n"),
+    }
+}
+
 fn fail(arguments: &Run, errors: &[Box<Diagnostic>], source: Option<&flott_sql::Source>) -> ExitCode {
     let code = diagnostics::show(errors, source);
     finish_json(arguments, &no_summary());
@@ -150,12 +168,16 @@ struct Runner<'a> {
     replay: Option<&'a ReplaySet>,
     /// How many pipelines of the script have been started: each has checkpoints of its own.
     pipelines: usize,
-    _signals: signals::Listener,
 }
 
 impl<'a> Runner<'a> {
-    fn new(arguments: &'a Run, registry: Registry, session: Session, default_name: String) -> Result<Self> {
-        let stop = StopSignal::new();
+    fn new(
+        arguments: &'a Run,
+        registry: Registry,
+        session: Session,
+        default_name: String,
+        stop: StopSignal,
+    ) -> Result<Self> {
         flott_formats::end_registry_requests_with(stop.clone());
         Ok(Self {
             arguments,
@@ -168,7 +190,6 @@ impl<'a> Runner<'a> {
             dead_letters: String::new(),
             replay: None,
             pipelines: 0,
-            _signals: signals::listen(stop.clone())?,
             stop,
         })
     }

@@ -1,9 +1,13 @@
 //! What a cluster says about its topics and itself.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use flott_connector::StopSignal;
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier},
+    metadata::Metadata,
+    types::RDKafkaErrorCode,
+};
 
 use super::tokens::wait_for;
 use crate::{
@@ -13,6 +17,8 @@ use crate::{
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(5);
+/// How long of it is waited without looking whether the answer is no.
+const PIECE: Duration = Duration::from_millis(500);
 
 /// A topic, as far as its safety goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,6 +32,8 @@ pub(crate) struct Safety {
 /// Asks a cluster. What it doesn't say is none.
 pub(crate) struct Admin {
     client: AdminClient<Context>,
+    /// It hasn't answered: it is asked no more.
+    silent: Cell<bool>,
 }
 
 impl Admin {
@@ -35,22 +43,43 @@ impl Admin {
         config.set("allow.auto.create.topics", "false");
         let client: AdminClient<Context> = config.create_with_context(Context::new(settings)).ok()?;
         give_token(client.inner());
-        Some(Self { client })
+        Some(Self { client, silent: Cell::new(false) })
     }
     /// How safe a topic's messages are.
     pub(crate) fn safety(&self, topic: &str) -> Option<Safety> {
-        let metadata = self.client.inner().fetch_metadata(Some(topic), QUESTION).ok()?;
+        let metadata = self.metadata(Some(topic))?;
         let found = metadata.topics().iter().find(|it| it.name() == topic)?;
         let replicas = found.partitions().iter().map(|it| it.replicas().len()).min()?;
         let min_in_sync = self.setting(&ResourceSpecifier::Topic(topic), "min.insync.replicas");
         Some(Safety { replicas, min_in_sync: min_in_sync.and_then(|it| it.parse().ok()) })
     }
+    /// Whether the cluster says that there is no such topic.
+    pub(crate) fn lacks(&self, topic: &str) -> bool {
+        let Some(metadata) = self.metadata(Some(topic)) else { return false };
+        let found = metadata.topics().iter().find(|it| it.name() == topic);
+        found.and_then(|it| it.error()).map(RDKafkaErrorCode::from)
+            == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
+    }
     /// How long the cluster lets transactions last.
     pub(crate) fn transaction_max(&self) -> Option<Duration> {
-        let metadata = self.client.inner().fetch_metadata(None, QUESTION).ok()?;
+        let metadata = self.metadata(None)?;
         let broker = ResourceSpecifier::Broker(metadata.brokers().first()?.id());
         let millis = self.setting(&broker, "transaction.max.timeout.ms")?.parse().ok()?;
         Some(Duration::from_millis(millis))
+    }
+    /// In pieces: whoever isn't let in hears of it long before the question is over.
+    fn metadata(&self, topic: Option<&str>) -> Option<Metadata> {
+        let mut left = if self.silent.get() { Duration::ZERO } else { QUESTION };
+        while !left.is_zero() {
+            let piece = left.min(PIECE);
+            if let Ok(metadata) = self.client.inner().fetch_metadata(topic, piece) {
+                return Some(metadata);
+            }
+            let is_denied = self.client.inner().context().denied().is_some();
+            left = if is_denied { Duration::ZERO } else { left.saturating_sub(piece) };
+        }
+        self.silent.set(true);
+        None
     }
     fn setting(&self, of: &ResourceSpecifier<'_>, name: &str) -> Option<String> {
         let options = AdminOptions::new().request_timeout(Some(QUESTION));

@@ -19,12 +19,12 @@ use std::{
     ptr::null_mut,
     sync::{
         Arc, Condvar, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use flott_connector::{Clock, Header, SystemClock, io};
+use flott_connector::{Answers, Clock, Header, SystemClock, io};
 use flott_types::{Code, Diagnostic, Result};
 use rdkafka::{
     ClientContext, IntoOpaque, Message,
@@ -124,6 +124,9 @@ pub(crate) struct Deliveries {
     ends: Ends,
     failure: Mutex<Option<Box<Diagnostic>>>,
     failed: AtomicBool,
+    delivered: AtomicU64,
+    /// Messages that are given up, and may have been written.
+    unanswered: AtomicU64,
 }
 
 impl Deliveries {
@@ -134,6 +137,8 @@ impl Deliveries {
             ends: Ends::default(),
             failure: Mutex::default(),
             failed: AtomicBool::new(false),
+            delivered: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
         }
     }
     /// Keeps the first failure; later ones follow from it.
@@ -184,9 +189,16 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, ledger: LedgerAddress) {
         if let Err((error, message)) = result {
             let failure = Failure::from(error.clone());
+            let is_answer =
+                matches!(failure.kind, Kind::TooLarge | Kind::Refused | Kind::TopicMissing | Kind::Denied);
+            if !is_answer && error.rdkafka_error_code() != Some(RDKafkaErrorCode::PurgeQueue) {
+                self.unanswered.fetch_add(1, Ordering::Relaxed);
+            }
             if failure.kind != Kind::GivenUp {
                 self.fail(undelivered(&failure, message.topic(), message.key(), message.payload_len()));
             }
+        } else {
+            self.delivered.fetch_add(1, Ordering::Relaxed);
         }
         // SAFETY: only `Librdkafka::produce` makes messages, with ledgers that `self.shared` keeps.
         if let Some(ledger) = unsafe { ledger.0.as_ref() } {
@@ -641,6 +653,14 @@ impl Producer for Librdkafka {
         }
         context.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+    fn answers(&self) -> Answers {
+        let context = self.client.context();
+        let under_way = u64::try_from(self.client.in_flight_count()).unwrap_or(0);
+        Answers {
+            delivered: context.delivered.load(Ordering::Relaxed),
+            open: under_way + context.unanswered.load(Ordering::Relaxed),
+        }
+    }
     fn trouble(&self) -> Option<String> {
         self.client.context().client.trouble()
     }
@@ -751,6 +771,9 @@ impl Producer for Succession {
     }
     fn failure(&self) -> Option<Box<Diagnostic>> {
         self.current().failure()
+    }
+    fn answers(&self) -> Answers {
+        self.current().answers()
     }
     fn trouble(&self) -> Option<String> {
         self.current().trouble()

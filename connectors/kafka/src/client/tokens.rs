@@ -43,6 +43,8 @@ const PARTITIONS: i32 = 4;
 const SEGMENT_BYTES: &str = "1048576";
 /// How long one question may take.
 const QUESTION: Duration = Duration::from_secs(5);
+/// How long of it is waited without looking whether the answer is no, or the run is to stop.
+const PIECE: Duration = Duration::from_millis(500);
 /// How long making the topic may take.
 const ADMINISTRATION: Duration = Duration::from_secs(30);
 /// Between two tries.
@@ -215,9 +217,9 @@ impl Tokens<'_> {
     }
 
     fn partitions(&self, consumer: &BaseConsumer<Context>) -> Result<Vec<i32>, Failure> {
-        // Tokens of OAUTHBEARER are fetched while polling.
-        drop(consumer.poll(Duration::ZERO));
-        let asked = consumer.fetch_metadata(Some(self.topic), QUESTION);
+        let asked = consumer.fetch_metadata(Some(self.topic), PIECE);
+        // Tokens of OAUTHBEARER are fetched while polling, and who isn't let in hears of it behind lines of the log.
+        while consumer.poll(Duration::ZERO).is_some() {}
         let metadata = asked.map_err(|error| consumer.context().denied().unwrap_or(error.into()))?;
         let found = metadata.topics().iter().find(|it| it.name() == self.topic);
         let code = found.and_then(|it| it.error()).map(RDKafkaErrorCode::from);

@@ -82,8 +82,11 @@ pub(crate) fn outside(table: &TableDescription) -> Vec<Doubt> {
         Topics::Listed(names) => names,
         Topics::Matching(_) => &[],
     };
-    let mut doubts: Vec<Doubt> =
-        topics.iter().filter_map(|topic| unsafe_topic(topic, admin.safety(topic)?)).collect();
+    let of_topic = |topic: &String| match admin.safety(topic) {
+        Some(safety) => unsafe_topic(topic, safety),
+        None => admin.lacks(topic).then(|| missing_topic(topic)),
+    };
+    let mut doubts: Vec<Doubt> = topics.iter().filter_map(of_topic).collect();
     if settings.delivery == Delivery::ExactlyOnce
         && let Some(most) =
             admin.transaction_max().filter(|most| *most < transaction_timeout(&settings.client))
@@ -97,6 +100,17 @@ pub(crate) fn outside(table: &TableDescription) -> Vec<Doubt> {
         });
     }
     doubts
+}
+
+fn missing_topic(topic: &str) -> Doubt {
+    Doubt {
+        what: format!(
+            "there is no topic '{topic}': the run ends at its start, or, if the brokers make topics by themselves, begins \
+             one with their settings"
+        ),
+        way_out: format!("kafka-topics.sh --create --topic {topic} --partitions …"),
+        weight: Weight::Note,
+    }
 }
 
 fn unsafe_topic(topic: &str, safety: Safety) -> Option<Doubt> {

@@ -31,8 +31,8 @@ use std::{
 };
 
 use flott_connector::{
-    Changelog, Clock, Committer, Decider, Registry, Sink, SinkGuarantee, SinkRequest, SinkWriter, StopSignal,
-    TableDescription, sink::NothingToCommit,
+    Answers, Changelog, Clock, Committer, Decider, Registry, Sink, SinkGuarantee, SinkRequest, SinkWriter,
+    StopSignal, TableDescription, sink::NothingToCommit,
 };
 use flott_expr::EvalContext;
 use flott_types::{Code, Diagnostic, Result};
@@ -181,10 +181,22 @@ impl KafkaSink {
 
     fn await_topic(&self, producer: &Arc<dyn Producer>, id: TopicId, name: &str) -> Result<()> {
         let began = self.clock.monotonic();
+        let mut was_missing = false;
         loop {
             let longest = self.settings.client.max_block.unwrap_or(START_WAIT);
             let left = longest.saturating_sub(self.clock.monotonic().saturating_sub(began));
-            let Err(failure) = producer.partitions(id, left.min(QUESTION)) else { return Ok(()) };
+            let failure = match producer.partitions(id, left.min(QUESTION)) {
+                Err(failure) => failure,
+                Ok(partitions) => {
+                    if was_missing {
+                        tracing::warn!(
+                            "there was no topic '{name}': the brokers have made it, of {partitions} partitions"
+                        );
+                    }
+                    return Ok(());
+                }
+            };
+            was_missing |= failure.kind == Kind::TopicMissing;
             let wait = if failure.kind == Kind::TopicMissing { TOPIC_WAIT.min(longest) } else { longest };
             let passes = matches!(failure.kind, Kind::TopicMissing | Kind::Unreachable);
             let over = self.stop.is_stopped() || self.clock.monotonic().saturating_sub(began) >= wait;
@@ -218,5 +230,13 @@ impl Sink for KafkaSink {
     }
     fn committer(&self) -> Result<Box<dyn Committer>> {
         Ok(Box::new(NothingToCommit))
+    }
+    fn answers(&self) -> Option<Answers> {
+        // Of rows that are made one message there is no telling.
+        if self.settings.buffering.is_some() {
+            return None;
+        }
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(own.as_ref().map(|it| it.answers()).unwrap_or_default())
     }
 }

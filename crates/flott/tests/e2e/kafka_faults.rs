@@ -12,6 +12,7 @@ use std::{
     net::TcpStream,
     process::{Command, Stdio},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use flott_testkit::{
@@ -21,6 +22,7 @@ use flott_testkit::{
 use serde_json::Value;
 
 use crate::{
+    kafka_sink::kafka_table,
     support::{Lab, Running, summary_of, wait_until},
     topics,
 };
@@ -517,4 +519,21 @@ fn live_line(lab: &Lab, sql: &str) {
     let id = fs::read_to_string(lab.path("id")).unwrap();
     assert!(Command::new("kill").args(["-s", "TERM", id.trim()]).status().unwrap().success());
     assert_eq!(script.outcome().status, Some(0), "{}", drawn());
+}
+
+#[test]
+fn a_stop_while_the_script_is_looked_at_is_one() {
+    // It takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let lab = Lab::new();
+    let bootstrap = silent.local_addr().unwrap().to_string();
+    let table = kafka_table("kafka", "k", "a BIGINT", "faults-silent", &bootstrap, "'format' = 'json'");
+    let run = lab.start(&format!("{table} INSERT INTO k VALUES (1)"));
+    std::thread::sleep(Duration::from_secs(2));
+    let began = std::time::Instant::now();
+    run.signal("INT");
+    let outcome = run.outcome();
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(r#""status":"stopped""#), "{}", outcome.stderr);
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }

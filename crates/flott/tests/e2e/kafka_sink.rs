@@ -257,6 +257,13 @@ fn a_cut_connection_that_heals_costs_nothing() {
     each_once(&broker, "sink-heals");
 }
 
+/// What a run says that fails, with its summary.
+fn failure(lab: &Lab, sql: &str) -> String {
+    let outcome = lab.start(sql).outcome();
+    assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
+    outcome.stderr
+}
+
 #[test]
 fn what_brokers_refuse_is_said_in_words() {
     let kafka = need!(services::kafka());
@@ -268,8 +275,27 @@ fn what_brokers_refuse_is_said_in_words() {
     assert!(said.contains("FLT-2201") && said.contains("sink-absent"), "{said}");
 
     let large = table("sink-small", "'format' = 'raw', 'properties.max.request.size' = '2000'");
-    let said = lab.fails(1, &format!("{large} INSERT INTO k VALUES (REPEAT('x', 3000))"));
+    let said = failure(&lab, &format!("{large} INSERT INTO k VALUES (REPEAT('x', 3000))"));
     assert!(said.contains("FLT-2007") && said.contains("3000 bytes"), "{said}");
+    assert!(said.contains(r#""written":1,"published":0}"#), "nothing of it is there: {said}");
+
+    // The brokers refuse it themselves, with all that comes in one batch.
+    kafka.create_topic_with("sink-times", 1, 1, &[("message.timestamp.after.max.ms", "1000")]).unwrap();
+    let times = kafka_table(
+        "kafka",
+        "k",
+        "id INT, ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'",
+        "sink-times",
+        kafka.bootstrap(),
+        "'format' = 'json'",
+    );
+    let said = failure(
+        &lab,
+        &format!(
+            "{times} INSERT INTO k SELECT id, TO_TIMESTAMP_LTZ(t, 3) FROM (VALUES (1, 1795000000000), (4, 253402300799999)) AS v(id, t)"
+        ),
+    );
+    assert!(said.contains("FLT-2205") && said.contains(r#""written":2,"published":0}"#), "{said}");
 
     let long = table(
         "sink-small",
