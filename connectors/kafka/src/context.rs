@@ -103,6 +103,22 @@ impl Context {
         Some(format!("no Kafka broker of '{}' can be reached ({why})", self.servers))
     }
 
+    /// So many questions have had no answer, though no connection broke.
+    pub(crate) fn note_silence(&self, questions: u32) {
+        if self.brokers.trouble().is_none() {
+            self.brokers.say(&format!("no answer to the last {questions} questions"));
+            self.lose();
+        }
+    }
+
+    fn lose(&self) {
+        if self.brokers.are_lost() {
+            let last = self.brokers.last_trouble();
+            let why = last.map(|it| format!(": {it}")).unwrap_or_default();
+            tracing::warn!("no Kafka broker of '{}' can be reached, waiting for one{why}", self.servers);
+        }
+    }
+
     /// That the brokers don't let us in. Without an answer there is nothing to wait for then.
     pub(crate) fn denied(&self) -> Option<Failure> {
         let why = self.brokers.denied.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
@@ -144,11 +160,7 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
-            if self.brokers.are_lost() {
-                let last = self.brokers.last_trouble();
-                let why = last.map(|it| format!(": {it}")).unwrap_or_default();
-                tracing::warn!("no Kafka broker of '{}' can be reached, waiting for one{why}", self.servers);
-            }
+            self.lose();
         } else {
             self.brokers.say(reason);
             // Of a token that can't be had just now the endpoint's own answer says whether it was a refusal.

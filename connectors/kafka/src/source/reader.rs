@@ -92,10 +92,14 @@ pub(crate) struct KafkaReader {
     told: Duration,
     /// When brokers were looked for last.
     looked: Duration,
+    /// Questions, 5 s apart, that had no answer in time, and no message came since.
+    unanswered: u32,
 }
 
 /// How often the figures are told.
 const TELL_EVERY: Duration = Duration::from_millis(20);
+/// After so many questions without answer brokers count as lost: one that hangs closes no connection.
+const UNANSWERED_MAX: u32 = 3;
 /// How often brokers that were away are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -114,6 +118,7 @@ impl KafkaReader {
             figures,
             told: Duration::ZERO,
             looked: Duration::ZERO,
+            unanswered: 0,
             fetcher: Fetcher::new(consumer),
             client,
             scan,
@@ -327,6 +332,9 @@ impl KafkaReader {
             self.tell_end(index);
         }
         full.into_iter().for_each(|index| self.cut(index));
+        if count > 0 {
+            self.unanswered = 0;
+        }
         if count < BATCH || self.waiting > WAITING_BYTES {
             self.cut_all();
         }
@@ -428,6 +436,19 @@ impl KafkaReader {
         let asked = consumer.fetch_metadata(Some(&split.place.topic), WAIT_MAX);
         if asked.is_ok() {
             consumer.context().note_answer();
+        }
+    }
+
+    /// Whether the brokers have answered a question.
+    fn note_answer(&mut self, have_answered: bool) {
+        if have_answered {
+            self.unanswered = 0;
+            self.fetcher.consumer().context().note_answer();
+            return;
+        }
+        self.unanswered = self.unanswered.saturating_add(1);
+        if self.unanswered >= UNANSWERED_MAX {
+            self.fetcher.consumer().context().note_silence(self.unanswered);
         }
     }
 

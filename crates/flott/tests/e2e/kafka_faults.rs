@@ -230,6 +230,26 @@ fn a_partition_that_nobody_leads_is_waited_for() {
 }
 
 #[test]
+fn a_broker_that_hangs_is_told_though_nothing_is_to_be_read() {
+    let mut broker = need!(Broker::start(&services::kafka::Settings::default()));
+    let pair = Pair::new(broker.bootstrap(), "hangs");
+    pair.make(&broker, 1);
+    let lab = Lab::new();
+    let job = pair.copy("").replace(
+        "INSERT INTO k_out",
+        "CREATE TABLE b (n BIGINT) WITH ('connector' = 'blackhole'); INSERT INTO b",
+    );
+    let mut run = lab.start(&job);
+    checkpoints(&lab, &mut run, 3);
+    broker.server_mut().pause();
+    until_why(&lab, &mut run, "can be reached (no answer to the last");
+    broker.server_mut().go_on();
+    until_why(&lab, &mut run, "has given nothing yet");
+    run.signal("INT");
+    assert_eq!(run.outcome().status, Some(0));
+}
+
+#[test]
 fn all_brokers_go_away_and_come_back() {
     let mut broker = need!(Broker::start(&services::kafka::Settings::default()));
     let pair = Pair::new(broker.bootstrap(), "away");

@@ -251,6 +251,7 @@ impl KafkaReader {
         let open = self.splits.iter().filter(|split| !split.ended);
         let names: BTreeSet<&str> = open.map(|split| split.place.topic.as_str()).collect();
         let asked = topic_ids::ask(self.fetcher.consumer(), names, wait);
+        self.note_answer(asked.leaderless.is_some());
         if let Some(leaderless) = asked.leaderless {
             self.tell_leaderless(leaderless);
         }
