@@ -25,7 +25,7 @@ use std::{
 use flott_connector::{Answers, Header, Slices};
 use flott_types::{Diagnostic, Result};
 
-pub(crate) use failure::{Failure, Kind};
+pub(crate) use failure::{Failure, Kind, Refusal};
 pub(crate) use patience::Patience;
 
 /// Messages of one ledger that nobody has confirmed or refused yet.

@@ -141,5 +141,21 @@ fn check_value(options: &Options, key: &str, def: &OptionDef) -> Result<()> {
             OptionKind::OneOf(words) => Err(format!("expected one of {}", words.join(", "))),
         }
     };
-    options.parsed(key, check).map(drop)
+    let meant = |error: Box<Diagnostic>| match def.kind {
+        OptionKind::OneOf(words) => match options.get(key).and_then(|text| word_meant(text, words)) {
+            Some(word) => error.help(format!("did you mean '{word}'?")),
+            None => error,
+        },
+        _ => error,
+    };
+    options.parsed(key, check).map(drop).map_err(meant)
+}
+
+/// The word that is nearly this one, or the only one that begins with it: 'earliest' is 'earliest-offset'.
+fn word_meant(text: &str, words: &[&'static str]) -> Option<&'static str> {
+    let text = text.trim().to_ascii_lowercase();
+    let mut begun =
+        words.iter().filter(|word| !text.is_empty() && word.to_ascii_lowercase().starts_with(&text));
+    let only = begun.next().filter(|_| begun.next().is_none()).copied();
+    only.or_else(|| flott_types::closest(&text, words.iter().copied()))
 }

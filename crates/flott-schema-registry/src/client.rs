@@ -409,7 +409,8 @@ impl Registry {
         {
             return Err(error.clone());
         }
-        let (mut last, mut missing) = (String::new(), None);
+        // Whether somebody has answered, and what.
+        let (mut last, mut missing) = ((false, String::new()), None);
         'all: for (round, pause) in PAUSES.iter().map(Some).chain([None]).enumerate() {
             let mut say_so = 0;
             for base in &self.settings.bases {
@@ -425,8 +426,8 @@ impl Registry {
                         say_so += 1;
                     }
                     Ok(answer) if is_final(&answer, body.is_some()) => return Ok(answer),
-                    Ok(answer) => last = answer.message(),
-                    Err(why) => last = why,
+                    Ok(answer) => last = (true, answer.message()),
+                    Err(why) => last = (false, why),
                 }
             }
             if round > 0 && say_so == self.settings.bases.len() {
@@ -441,11 +442,18 @@ impl Registry {
         if let Some(answer) = missing {
             return Ok(answer);
         }
-        let message = format!("cannot reach the schema registry {}: {last}", self.url());
+        let (message, help) = match last {
+            (true, answer) => (
+                format!("the schema registry {} answers '{path}' with {answer}", self.url()),
+                "check the path in the format's option 'url', and whether it is the registry that answers there",
+            ),
+            (false, why) => (
+                format!("cannot reach the schema registry {}: {why}", self.url()),
+                "check that it runs and that the format's option 'url' is right",
+            ),
+        };
         let code = if body.is_some() { Code::OutputFailed } else { Code::InputUnreadable };
-        let error = Diagnostic::error(code, message)
-            .that_may_pass()
-            .help("check that it runs and that the format's option 'url' is right");
+        let error = Diagnostic::error(code, message).that_may_pass().help(help);
         *lock(&self.failed) = Some((self.clock.monotonic(), error.clone()));
         Err(error)
     }

@@ -18,12 +18,53 @@ pub(crate) enum Kind {
     TransactionTimeout,
     /// A message above a limit.
     TooLarge,
-    /// A message that a broker doesn't take.
-    Refused,
+    /// Messages that a broker doesn't take.
+    Refused(Refusal),
     /// Given up by us.
     GivenUp,
     /// Anything else.
     Other,
+}
+
+/// Why a broker doesn't take messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A timestamp is too far from the broker's clock.
+    Time,
+    /// What a record is: without a key in a compacted topic, for one.
+    Record,
+    /// Another one of its batch is refused.
+    Neighbour,
+    /// There are too few replicas in sync.
+    Replicas,
+    /// The cluster's own rules.
+    Policy,
+}
+
+impl Refusal {
+    fn diagnose(self, doing: &str, text: &str) -> Box<Diagnostic> {
+        let error =
+            |why: &str| Diagnostic::error(Code::MessageRefused, format!("cannot {doing}: {why} ({text})"));
+        match self {
+            Self::Time => error("a message's timestamp is too far from the broker's clock")
+                .help(
+                    "the topic's limits are 'message.timestamp.before.max.ms' (how old) and \
+                     'message.timestamp.after.max.ms' (how far ahead, an hour unless set)",
+                )
+                .help("a metadata column `timestamp` that is NULL, or isn't there, writes the current time"),
+            Self::Record => error("a message is refused")
+                .help("a topic that is compacted ('cleanup.policy') takes no message without a key: 'key.format' and \
+                       'key.fields', or 'upsert-kafka'")
+                .help("the broker's log says more: a timestamp or a schema may be refused so, too"),
+            Self::Neighbour => error("another message of its batch is refused")
+                .help("the broker's log says which one, and why"),
+            Self::Replicas => error("too few replicas are in sync")
+                .help("see which brokers are away: 'min.insync.replicas' of the topic says how many it takes")
+                .that_may_pass(),
+            Self::Policy => error("the cluster's policy refuses a message")
+                .help("whoever runs the cluster knows its rules ('create.topic.policy.class.name', interceptors, quotas)"),
+        }
+    }
 }
 
 /// A failure, with the client's own words.
@@ -66,8 +107,7 @@ impl Failure {
             .help("make 'properties.transaction.timeout.ms' smaller, or the cluster's 'transaction.max.timeout.ms' larger"),
             Kind::TooLarge => error(Code::RecordTooLarge, format!("cannot {doing}: the message is too large ({text})"))
                 .help("the limits: 'properties.max.request.size' here, 'max.message.bytes' of the topic, 'message.max.bytes' of the brokers"),
-            Kind::Refused => error(Code::MessageRefused, format!("cannot {doing}: the message is refused ({text})"))
-                .help("a compacted topic needs keys; too few replicas in sync may pass"),
+            Kind::Refused(refusal) => refusal.diagnose(doing, text),
             Kind::GivenUp | Kind::Other => {
                 error(Code::OutputFailed, format!("cannot {doing}: {text}")).that_may_pass()
             }
@@ -126,14 +166,32 @@ fn kind(code: Raw) -> Kind {
         | Raw::UnknownProducerId => Kind::Fenced,
         Raw::InvalidTransactionTimeout => Kind::TransactionTimeout,
         Raw::MessageSizeTooLarge | Raw::InvalidMessageSize | Raw::MessageBatchTooLarge => Kind::TooLarge,
-        Raw::InvalidRecord
-        | Raw::InvalidMessage
-        | Raw::InvalidTimestamp
-        | Raw::NotEnoughReplicas
-        | Raw::NotEnoughReplicasAfterAppend
-        | Raw::ISRInsufficient
-        | Raw::PolicyViolation => Kind::Refused,
+        Raw::InvalidTimestamp => Kind::Refused(Refusal::Time),
+        Raw::InvalidRecord | Raw::InvalidMessage => Kind::Refused(Refusal::Record),
+        Raw::InvalidDifferentRecord => Kind::Refused(Refusal::Neighbour),
+        Raw::NotEnoughReplicas | Raw::NotEnoughReplicasAfterAppend | Raw::ISRInsufficient => {
+            Kind::Refused(Refusal::Replicas)
+        }
+        Raw::PolicyViolation => Kind::Refused(Refusal::Policy),
         Raw::PurgeQueue | Raw::PurgeInflight => Kind::GivenUp,
         _ => Kind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_own_way_out() {
+        let helps = |code| {
+            let error = Failure::of(code, "why").diagnose("write topic 't'");
+            assert_eq!(error.code, Code::MessageRefused);
+            error.help.join(" ")
+        };
+        assert!(helps(Raw::InvalidTimestamp).contains("message.timestamp.after.max.ms"));
+        assert!(helps(Raw::InvalidRecord).contains("key.fields"));
+        assert!(helps(Raw::NotEnoughReplicas).contains("min.insync.replicas"));
+        assert!(helps(Raw::PolicyViolation).contains("rules"));
     }
 }

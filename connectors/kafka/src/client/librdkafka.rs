@@ -44,7 +44,8 @@ use rdkafka::{
 };
 
 use super::{
-    Committed, Failure, Kind, Ledger, LedgerId, NOW, Outgoing, Patience, Producer, TopicId, tokens::pause,
+    Committed, Failure, Kind, Ledger, LedgerId, NOW, Outgoing, Patience, Producer, Refusal, TopicId,
+    tokens::pause,
 };
 use crate::{context::Context, options::client::ClientSettings};
 
@@ -124,6 +125,8 @@ pub(crate) struct Deliveries {
     ends: Ends,
     failure: Mutex<Option<Box<Diagnostic>>>,
     failed: AtomicBool,
+    /// The failure may be replaced by one that says more.
+    for_now: AtomicBool,
     delivered: AtomicU64,
     /// Messages that are given up, and may have been written.
     unanswered: AtomicU64,
@@ -137,13 +140,26 @@ impl Deliveries {
             ends: Ends::default(),
             failure: Mutex::default(),
             failed: AtomicBool::new(false),
+            for_now: AtomicBool::new(false),
             delivered: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
         }
     }
     /// Keeps the first failure; later ones follow from it.
     fn fail(&self, error: Box<Diagnostic>) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_none() || self.for_now.swap(false, Ordering::AcqRel) {
+            *failure = Some(error);
+        }
+        self.failed.store(true, Ordering::Release);
+    }
+    /// Keeps a failure until a better one comes.
+    fn fail_for_now(&self, error: Box<Diagnostic>) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_none() {
+            *failure = Some(error);
+            self.for_now.store(true, Ordering::Release);
+        }
         self.failed.store(true, Ordering::Release);
     }
 }
@@ -190,12 +206,16 @@ impl ProducerContext for Deliveries {
         if let Err((error, message)) = result {
             let failure = Failure::from(error.clone());
             let is_answer =
-                matches!(failure.kind, Kind::TooLarge | Kind::Refused | Kind::TopicMissing | Kind::Denied);
+                matches!(failure.kind, Kind::TooLarge | Kind::Refused(_) | Kind::TopicMissing | Kind::Denied);
             if !is_answer && error.rdkafka_error_code() != Some(RDKafkaErrorCode::PurgeQueue) {
                 self.unanswered.fetch_add(1, Ordering::Relaxed);
             }
-            if failure.kind != Kind::GivenUp {
-                self.fail(undelivered(&failure, message.topic(), message.key(), message.payload_len()));
+            let error = || undelivered(&failure, message.topic(), message.key(), message.payload_len());
+            match failure.kind {
+                Kind::GivenUp => {}
+                // Which one it was comes with another report.
+                Kind::Refused(Refusal::Neighbour) => self.fail_for_now(error()),
+                _ => self.fail(error()),
             }
         } else {
             self.delivered.fetch_add(1, Ordering::Relaxed);
@@ -209,13 +229,16 @@ impl ProducerContext for Deliveries {
 
 fn undelivered(failure: &Failure, topic: &str, key: Option<&[u8]>, bytes: usize) -> Box<Diagnostic> {
     let error = failure.diagnose(&format!("write topic '{topic}'"));
-    if !matches!(failure.kind, Kind::TooLarge | Kind::Refused) {
-        return error;
-    }
+    let what = match failure.kind {
+        Kind::TooLarge => "the message",
+        // Brokers take a batch as a whole or not at all.
+        Kind::Refused(_) => "a message of the batch, not necessarily the one that is to blame,",
+        _ => return error,
+    };
     let key = key.map_or("none".to_string(), |key| {
         format!("'{}'", String::from_utf8_lossy(key.get(..SHOWN_KEY).unwrap_or(key)))
     });
-    error.help(format!("the message has {bytes} bytes; its key: {key}"))
+    error.help(format!("{what} has {bytes} bytes; its key: {key}"))
 }
 
 /// Brokers that are back say so only when they are asked, and a producer may have nothing to send.
@@ -333,7 +356,8 @@ impl Librdkafka {
         let mut config = make.settings.config();
         for (name, value) in make.defaults {
             if make.settings.get(name).is_none()
-                && !(*name == IDEMPOTENCE && rules_out_idempotence(&make.settings))
+                // Then it is off, as in Kafka's own client.
+                && !(*name == IDEMPOTENCE && make.settings.rules_out_idempotence().is_some())
             {
                 config.set(*name, *value);
             }
@@ -545,14 +569,6 @@ impl Librdkafka {
             code => Err(self.untaken(code, &topic.name, messages, at)),
         }
     }
-}
-
-/// Whether the user's settings don't go with idempotence; then it is off, as in Kafka's own client.
-fn rules_out_idempotence(settings: &ClientSettings) -> bool {
-    let number = |name| settings.get(name).and_then(|it| it.trim().parse::<i64>().ok());
-    matches!(settings.get("acks"), Some("0" | "1"))
-        || number("retries") == Some(0)
-        || number("max.in.flight.requests.per.connection").is_some_and(|it| it > 5)
 }
 
 /// Address and length; null for none.

@@ -80,6 +80,19 @@ impl ClientSettings {
         names.find(|name| self.entries.get(*name) != other.entries.get(*name)).cloned()
     }
 
+    /// The property that doesn't go with idempotence, if there is one.
+    pub(crate) fn rules_out_idempotence(&self) -> Option<&'static str> {
+        let number = |name| self.get(name).and_then(|it| it.trim().parse::<i64>().ok());
+        if matches!(self.get("acks"), Some("0" | "1")) {
+            Some("acks")
+        } else if number("retries") == Some(0) {
+            Some("retries")
+        } else {
+            let in_flight = "max.in.flight.requests.per.connection";
+            number(in_flight).is_some_and(|it| it > 5).then_some(in_flight)
+        }
+    }
+
     /// A property as the user has set it.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.entries.get(name).map(String::as_str)
@@ -130,6 +143,7 @@ impl<'a> Translation<'a> {
                     continue;
                 }
                 Fate::Meaningless | Fate::Overridden | Fate::Translated => continue,
+                Fate::NoEffect(_) if is_off(name, &value.value) => continue,
                 Fate::NoEffect(instead) => {
                     let message = format!("option '{PROPERTIES}{name}' has no effect");
                     let warning = Diagnostic::warning(Code::InvalidOption, message);
@@ -143,6 +157,20 @@ impl<'a> Translation<'a> {
                 }
             };
             let text = java_value(name, &value.value);
+            if passed == "acks" && !ACKS.contains(&text.as_str()) {
+                self.invalid(name, "brokers know no such number", "");
+                continue;
+            }
+            if passed == "bootstrap.servers"
+                && let Some(wrong) = wrong_server(&text)
+            {
+                let why = if value.secret { "not a list of brokers".into() } else { wrong };
+                self.invalid(
+                    name,
+                    why,
+                    "host:port, several with commas between them: 'kafka-1:9092,kafka-2:9092'",
+                );
+            }
             match try_set(passed, &text) {
                 Ok(()) => self.set(passed, text),
                 Err(Trouble::Unknown) => self.errors.push(
@@ -234,7 +262,8 @@ impl<'a> Translation<'a> {
     fn sasl(&mut self) {
         let mechanism = self.get("sasl.mechanism").or_else(|| self.get("sasl.mechanisms"));
         let mechanism = mechanism.unwrap_or("GSSAPI").to_ascii_uppercase();
-        let protocol = self.get("security.protocol").unwrap_or("PLAINTEXT").to_ascii_uppercase();
+        // One that there isn't was told.
+        let protocol = self.settings.get("security.protocol").unwrap_or("PLAINTEXT").to_ascii_uppercase();
         let login = match self.get("sasl.jaas.config").map(Login::parse) {
             None => None,
             Some(Ok(login)) => Some(login),
@@ -351,7 +380,34 @@ fn words_of(name: &str) -> Option<&'static [&'static str]> {
         "compression.type" => &["none", "gzip", "snappy", "lz4", "zstd"],
         "client.dns.lookup" => &["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"],
         "enable.idempotence" | "check.crcs" | "allow.auto.create.topics" => &["true", "false"],
+        "acks" | "request.required.acks" => ACKS,
         _ => return None,
+    })
+}
+
+/// How many replicas are asked for: brokers know no other numbers.
+const ACKS: &[&str] = &["all", "-1", "0", "1"];
+
+/// Whether a switch without effect says what is done anyway.
+fn is_off(name: &str, value: &str) -> bool {
+    matches!(name, "enable.auto.commit" | "auto.commit.enable") && value.trim().eq_ignore_ascii_case("false")
+}
+
+/// What is wrong with a list of brokers.
+fn wrong_server(servers: &str) -> Option<String> {
+    let mut entries = servers.split(',').map(str::trim).filter(|it| !it.is_empty()).peekable();
+    if entries.peek().is_none() {
+        return Some("it names no broker".into());
+    }
+    entries.find_map(|entry| {
+        if entry.contains("://") {
+            return Some(format!("'{entry}' is a URL: a broker is a host and a port"));
+        }
+        let port = entry.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
+        match port {
+            Some((host, Ok(1..))) if !host.is_empty() => None,
+            _ => Some(format!("'{entry}' has no port")),
+        }
     })
 }
 
@@ -378,6 +434,7 @@ fn store_kind(named: Option<&str>, location: &str) -> Store {
 fn java_value(name: &str, value: &str) -> String {
     match name {
         "security.protocol" | "isolation.level" | "compression.type" => value.trim().to_ascii_lowercase(),
+        "acks" | "request.required.acks" => value.trim().to_ascii_lowercase(),
         "sasl.mechanism" => value.trim().to_ascii_uppercase(),
         _ => value.to_string(),
     }
@@ -481,6 +538,27 @@ mod tests {
         let (_, errors) = check(&[("fetch.min.bytes", "many"), ("max.block.ms", "0")]);
         assert_eq!(errors.len(), 2);
         assert!(errors.iter().all(|it| it.help.iter().all(|help| !help.is_empty())), "{errors:?}");
+    }
+
+    #[test]
+    fn brokers_are_hosts_with_ports() {
+        let said = |servers| check(&[("bootstrap.servers", servers)]).1.len();
+        for good in ["a:1", "a:1, b:2", "[::1]:9092", "a:1,"] {
+            assert_eq!(said(good), 0, "{good}");
+        }
+        for bad in ["http://a:1", "a", "a:1,b", "a:x", "", ":1"] {
+            assert_eq!(said(bad), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn one_mistake_is_one_error() {
+        for (name, value) in [("security.protocol", "SASL_SLL"), ("acks", "2"), ("acks", "most")] {
+            let (_, errors) = check(&[(name, value)]);
+            assert_eq!(errors.len(), 1, "{errors:?}");
+        }
+        let warned = |value| check(&[("enable.auto.commit", value)]).1.len();
+        assert_eq!((warned("true"), warned("false")), (1, 0));
     }
 
     #[test]

@@ -178,7 +178,8 @@ pub(crate) const KAFKA: &[OptionDef] = &[
         STARTUP_OFFSETS,
         OptionKind::Text,
         "",
-        "Where each partition begins: 'partition:0,offset:42;partition:1,offset:300'.",
+        "Where each partition begins: 'partition:0,offset:42;partition:1,offset:300'. Others begin where the group \
+         ('properties.group.id') has come to, or at their beginning.",
     ),
     OptionDef::optional(
         STARTUP_TIMESTAMP,

@@ -92,9 +92,11 @@ pub(crate) fn fate(name: &str) -> Fate {
         "partition.assignment.strategy" => {
             Fate::NoEffect("leave it out: the job assigns partitions itself, and joins no group")
         }
+        "enable.auto.commit" | "auto.commit.enable" => Fate::NoEffect(
+            "leave it out: a group's offsets are committed with checkpoints (SET 'execution.checkpointing.dir'), and \
+             with nothing else",
+        ),
         "auto.offset.reset"
-        | "enable.auto.commit"
-        | "auto.commit.enable"
         | "auto.commit.interval.ms"
         | "metadata.broker.list"
         | "enable.auto.offset.store"
@@ -147,6 +149,7 @@ pub(crate) const KNOWN: &[&str] = &[
     "connections.max.idle.ms",
     "debug",
     "delivery.timeout.ms",
+    "enable.auto.commit",
     "enable.idempotence",
     "fetch.max.bytes",
     "fetch.max.wait.ms",

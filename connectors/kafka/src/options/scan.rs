@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use flott_connector::TableDescription;
-use flott_types::{Code, Diagnostic, Options, Result};
+use flott_types::{Code, Diagnostic, Options, Result, closest};
 use regex::Regex;
 
 use super::{
-    BOUNDED_MODE, BOUNDED_OFFSETS, BOUNDED_TIMESTAMP, DISCOVERY_INTERVAL, IDLE_TIMEOUT, LOST_OFFSETS,
-    STARTUP_MODE, STARTUP_OFFSETS, STARTUP_TIMESTAMP, TOKEN_TOPIC, TOPIC, TOPIC_PATTERN,
+    BOUNDED_MODE, BOUNDED_OFFSETS, BOUNDED_TIMESTAMP, DISCOVERY_INTERVAL, IDLE_TIMEOUT, KAFKA, LOST_OFFSETS,
+    PROPERTIES, STARTUP_MODE, STARTUP_OFFSETS, STARTUP_TIMESTAMP, TOKEN_TOPIC, TOPIC, TOPIC_PATTERN,
+    properties::{Fate, KNOWN, fate},
 };
 use crate::sink::settings::DEFAULT_TOKEN_TOPIC;
 
@@ -109,7 +110,7 @@ impl ScanSettings {
             bounded,
             idle_timeout: options.duration(IDLE_TIMEOUT)?,
             continue_when_lost: word(options, LOST_OFFSETS).as_deref() == Some("continue"),
-            group: options.get(GROUP).map(str::to_string),
+            group: group(options)?,
         })
     }
 }
@@ -117,10 +118,14 @@ impl ScanSettings {
 /// Whether a group is named, where its offsets say where reading begins or ends.
 ///
 /// # Errors
-/// `MissingOption`; those of [`ScanSettings::new`]
+/// `MissingOption`
 pub(crate) fn check_group(table: &TableDescription, upsert: bool) -> Result<()> {
-    let settings = ScanSettings::new(table, upsert)?;
+    // What makes no settings is said elsewhere; that a group is missing would only follow from it.
+    let Ok(settings) = ScanSettings::new(table, upsert) else { return Ok(()) };
     let options = &table.options;
+    if options.iter().any(|(key, _)| is_misspelt(key)) {
+        return Ok(());
+    }
     let missing = |what: &str, mode: &str, help: &str| {
         let message = format!("{what} is where a group has come to, but there is no '{GROUP}'");
         Err(Diagnostic::error(Code::MissingOption, message).at(options.span(mode)).at(table.span).help(help))
@@ -140,6 +145,24 @@ pub(crate) fn check_group(table: &TableDescription, upsert: bool) -> Result<()> 
              the group",
         ),
         _ => Ok(()),
+    }
+}
+
+/// Whether an option that nobody knows was to say where reading begins.
+fn is_misspelt(key: &str) -> bool {
+    let property = key.strip_prefix(PROPERTIES);
+    let known = match property {
+        Some(name) => KNOWN.contains(&name) || fate(name) != Fate::Passed,
+        None => KAFKA.iter().any(|def| def.matches(key)),
+    };
+    if known {
+        return false;
+    }
+    match property {
+        Some(name) => matches!(closest(name, KNOWN.iter().copied()), Some("group.id" | "auto.offset.reset")),
+        None => {
+            key.contains("startup") || closest(key, KAFKA.iter().map(|def| def.key)) == Some(STARTUP_MODE)
+        }
     }
 }
 
@@ -213,7 +236,26 @@ fn startup(table: &TableDescription, topics: &Topics) -> Result<Startup> {
         Some("specific-offsets") => {
             Ok(Startup::Offsets(needed_offsets(table, topics, STARTUP_OFFSETS, STARTUP_MODE)?))
         }
-        _ => Ok(Startup::Group(reset(options)?)),
+        None | Some("group-offsets") => Ok(Startup::Group(reset(options)?)),
+        Some(_) => Err(no_mode(options, STARTUP_MODE)),
+    }
+}
+
+fn no_mode(options: &Options, key: &str) -> Box<Diagnostic> {
+    let message =
+        format!("option '{key}' = '{}': there is no such mode", options.get(key).unwrap_or_default());
+    Diagnostic::error(Code::InvalidOption, message).at(options.span(key))
+}
+
+fn group(options: &Options) -> Result<Option<String>> {
+    match options.get(GROUP) {
+        Some(name) if name.trim().is_empty() => {
+            let message = format!("option '{GROUP}': a group's name can't be empty");
+            Err(Diagnostic::error(Code::InvalidOption, message).at(options.span(GROUP)).help(
+                "name the group, or leave the option out if 'scan.startup.mode' says where reading begins",
+            ))
+        }
+        name => Ok(name.map(str::to_string)),
     }
 }
 
@@ -237,7 +279,8 @@ fn bounded(table: &TableDescription, topics: &Topics) -> Result<Bounded> {
         Some("specific-offsets") => {
             Ok(Bounded::Offsets(needed_offsets(table, topics, BOUNDED_OFFSETS, BOUNDED_MODE)?))
         }
-        _ => Ok(Bounded::Never),
+        None | Some("unbounded") => Ok(Bounded::Never),
+        Some(_) => Err(no_mode(&table.options, BOUNDED_MODE)),
     }
 }
 
@@ -321,6 +364,25 @@ mod tests {
             settings(&[("topic", "a"), ("topic-pattern", "b")]).unwrap_err().code,
             Code::InvalidOption
         );
+    }
+
+    #[test]
+    fn that_a_group_is_missing_is_said_only_where_nothing_else_is_wrong() {
+        let said = |options: &[(&str, &str)]| {
+            let mut table = TableDescription { name: "t".into(), ..TableDescription::default() };
+            table.options.set("topic", "a");
+            options.iter().for_each(|(key, value)| table.options.set(*key, *value));
+            check_group(&table, false).err().map(|it| it.code)
+        };
+        assert_eq!(said(&[]), Some(Code::MissingOption));
+        assert_eq!(said(&[("properties.client.id", "x")]), Some(Code::MissingOption));
+        let misspelt = [(STARTUP_MODE, "earliest"), ("scan.startup.mod", "x"), ("properties.group.di", "x")];
+        assert_eq!(misspelt.map(|it| said(&[it])), [None, None, None]);
+        assert_eq!(
+            settings(&[("topic", "a"), (STARTUP_MODE, "earliest")]).unwrap_err().code,
+            Code::InvalidOption
+        );
+        assert_eq!(settings(&[("topic", "a"), (GROUP, " ")]).unwrap_err().code, Code::InvalidOption);
     }
 
     #[test]

@@ -5,12 +5,15 @@ use flott_expr::coerce::can_cast;
 use flott_types::{Code, DataType, Diagnostic, Result};
 
 use super::{
-    FORMAT, KEY_FORMAT, VALUE_FORMAT,
+    FORMAT, KEY_FORMAT, TOKEN_TOPIC, TOPIC, VALUE_FORMAT,
     client::ClientSettings,
     layout::{Layout, Part},
-    scan::ScanSettings,
+    scan::{ScanSettings, list},
 };
 use crate::decode::metadata::{KEYS, Key};
+
+/// How long the name of a topic may be.
+const NAME_MAX: usize = 249;
 
 /// Reports every problem.
 pub(crate) fn validate(
@@ -21,6 +24,7 @@ pub(crate) fn validate(
 ) {
     let first = errors.len();
     ClientSettings::check(table, errors);
+    check_names(table, errors);
     errors.extend(ScanSettings::new(table, upsert).err());
     if !upsert && table.options.get(FORMAT).is_some() && table.options.get(VALUE_FORMAT).is_some() {
         let message = format!("options '{FORMAT}' and '{VALUE_FORMAT}' mean the same");
@@ -42,6 +46,24 @@ pub(crate) fn validate(
         }
     }
     say_once(errors, first);
+}
+
+/// Whether Kafka can have topics of these names.
+fn check_names(table: &TableDescription, errors: &mut Vec<Box<Diagnostic>>) {
+    for option in [TOPIC, TOKEN_TOPIC] {
+        let names = table.options.get(option).map(list).unwrap_or_default();
+        if let Some(name) = names.iter().find(|name| !is_topic(name)) {
+            let message = format!("option '{option}': Kafka can have no topic '{name}'");
+            errors.push(Diagnostic::error(Code::InvalidOption, message).at(table.options.span(option)).help(
+                "a name is made of letters (a to z, A to Z), digits, '.', '_' and '-', at most 249 of them",
+            ));
+        }
+    }
+}
+
+fn is_topic(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !matches!(name, "" | "." | "..") && name.len() <= NAME_MAX && name.bytes().all(is_legal)
 }
 
 fn validate_layout(
@@ -161,7 +183,8 @@ fn say_once(errors: &mut Vec<Box<Diagnostic>>, first: usize) {
     let mut at = first;
     while at < errors.len() {
         let is_same = |other: &Diagnostic, it: &Diagnostic| {
-            (other.code, &other.message, other.span) == (it.code, &it.message, it.span)
+            let place = (other.code, other.span) == (it.code, it.span);
+            place && (it.code == Code::InvalidOption && it.span.is_some() || other.message == it.message)
         };
         let seen = errors.iter().take(at).any(|other| errors.get(at).is_some_and(|it| is_same(other, it)));
         if seen {
@@ -169,5 +192,18 @@ fn say_once(errors: &mut Vec<Box<Diagnostic>>, first: usize) {
         } else {
             at += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_have_the_names_that_kafka_allows() {
+        for (name, is) in [("a.b_c-9", true), ("nicht/gut", false), ("a b", false), ("..", false)] {
+            assert_eq!(is_topic(name), is, "{name}");
+        }
+        assert_eq!([249, 250].map(|length| is_topic(&"x".repeat(length))), [true, false]);
     }
 }

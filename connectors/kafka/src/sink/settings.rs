@@ -12,6 +12,7 @@ use crate::options::{
 
 pub(crate) const GUARANTEE: &str = "sink.delivery-guarantee";
 const OLD_GUARANTEE: &str = "sink.semantic";
+const IDEMPOTENCE: &str = "enable.idempotence";
 pub(crate) const ID_PREFIX: &str = "sink.transactional-id-prefix";
 pub(crate) const TOKEN_TOPIC: &str = "sink.token-topic";
 pub(crate) const PARTITIONER: &str = "sink.partitioner";
@@ -102,13 +103,9 @@ impl SinkSettings {
                 .at(table.options.span(GUARANTEE))
                 .help("the transactional id is this prefix and the pipeline's name; no other job may have the same"));
         }
-        Ok(Self {
-            client: ClientSettings::new(table)?,
-            topics,
-            delivery,
-            partitioner,
-            buffering: buffering(table)?,
-        })
+        let client = ClientSettings::new(table)?;
+        check_idempotence(table, &client, delivery)?;
+        Ok(Self { client, topics, delivery, partitioner, buffering: buffering(table)? })
     }
 }
 
@@ -129,6 +126,33 @@ fn topics(table: &TableDescription) -> Result<Topics> {
         1 => Ok(Topics::One(names.remove(0))),
         _ => Ok(Topics::Listed(names)),
     }
+}
+
+/// Whether idempotence is wanted where another property rules it out. Where it isn't, it is off then.
+fn check_idempotence(table: &TableDescription, client: &ClientSettings, delivery: Delivery) -> Result<()> {
+    let exactly_once = delivery == Delivery::ExactlyOnce;
+    let set = client.get(IDEMPOTENCE).map(|it| it.trim().eq_ignore_ascii_case("true"));
+    let by = if exactly_once {
+        format!("'{GUARANTEE}' = 'exactly-once'")
+    } else {
+        format!("'properties.{IDEMPOTENCE}'")
+    };
+    let name = match (set, client.rules_out_idempotence()) {
+        (Some(false), _) if exactly_once => IDEMPOTENCE,
+        (set, Some(name)) if exactly_once || set == Some(true) => name,
+        _ => return Ok(()),
+    };
+    let needed = match name {
+        "acks" => "= 'all'",
+        "retries" => "above 0",
+        IDEMPOTENCE => "= 'true'",
+        _ => "of at most 5",
+    };
+    let message = format!("{by} needs 'properties.{name}' {needed}");
+    Err(Diagnostic::error(Code::InvalidOption, message)
+        .at(table.options.span(&format!("properties.{name}")))
+        .at(table.span)
+        .help("leave it out"))
 }
 
 fn partitioner(table: &TableDescription) -> Result<Partitioner> {

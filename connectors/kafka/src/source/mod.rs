@@ -162,6 +162,9 @@ pub(crate) fn check(table: &TableDescription, upsert: bool) -> Result<()> {
     let patience = cluster::PATIENCE;
     let asked = Cluster { consumer: &consumer, settings: &client, patience }.partitions(&scan.topics);
     let asked = asked.map_err(|error| error.at(table.options.span(crate::options::TOPIC)))?;
+    if let Some(error) = begin::absent(&scan, &asked) {
+        return Err(error.at(table.span));
+    }
     match nothing_matches(&client, &scan).filter(|_| asked.is_empty()) {
         Some(diagnostic) => Err(diagnostic.at(table.options.span(TOPIC_PATTERN))),
         None => Ok(()),

@@ -46,6 +46,8 @@ pub(crate) struct Split {
     pub topic: CString,
     /// The next offset expected; those before it were fetched, or hold nothing to be read.
     pub fetched: i64,
+    /// Where it stood in the topic before this one, which was made anew.
+    pub left: Option<i64>,
     /// All that there is has been fetched, for now.
     pub at_end: bool,
     /// Nothing is to be read any more.
@@ -71,6 +73,7 @@ impl Split {
             // Names of topics hold no zero bytes: librdkafka gave this one, or it was checked.
             topic: CString::new(place.topic.as_str()).unwrap_or_default(),
             fetched: place.next,
+            left: None,
             at_end: false,
             ended: place.end.is_some_and(|end| place.next >= end),
             told_end: false,

@@ -450,7 +450,7 @@ impl Coordinator {
             Outcome::Uncertain(_) if planted(Bug::UncertainIsSuccess) => Ok(()),
             Outcome::Uncertain(error) => {
                 self.seen = Seen::Perhaps;
-                tracing::warn!(checkpoint = number, "whether it was committed is unknown: {}", error.message);
+                tracing::warn!(checkpoint = number, "{}", error.message);
                 Err(error.that_may_pass())
             }
             Outcome::Fenced(error) => {

@@ -85,7 +85,7 @@ fn whose_fault_it_is() {
     assert_eq!(server.asked.load(Ordering::SeqCst), asked + 1);
     // What answers isn't the registry.
     let Err(Fault::Failed(error)) = registry.schema(4) else { panic!("a proxy knows of no schema") };
-    assert!(error.passing, "{error}");
+    assert!(error.passing && error.message.contains("answers '/schemas/ids/4' with "), "{error}");
 }
 
 #[test]

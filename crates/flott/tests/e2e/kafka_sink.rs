@@ -277,6 +277,30 @@ fn what_brokers_refuse_is_said_in_words() {
     let large = table("sink-small", "'format' = 'raw', 'properties.max.request.size' = '2000'");
     let said = failure(&lab, &format!("{large} INSERT INTO k VALUES (REPEAT('x', 3000))"));
     assert!(said.contains("FLT-2007") && said.contains("3000 bytes"), "{said}");
+
+    let one = table("sink-small", "'format' = 'raw', 'properties.acks' = '1'");
+    lab.run(&format!("{one} INSERT INTO k VALUES ('x')"));
+
+    kafka.create_topic_with("sink-compact", 1, 1, &[("cleanup.policy", "compact")]).unwrap();
+    let keyless = table("sink-compact", "'format' = 'raw'");
+    let said = lab.fails(1, &format!("{keyless} INSERT INTO k VALUES ('x')"));
+    assert!(said.contains("FLT-2205") && said.contains("cleanup.policy"), "{said}");
+
+    let late = kafka_table(
+        "kafka",
+        "k",
+        "t STRING, at TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'",
+        "sink-small",
+        kafka.bootstrap(),
+        "'format' = 'raw'",
+    );
+    let said = lab.fails(
+        1,
+        &format!("{late} INSERT INTO k VALUES ('x', CAST(NULL AS TIMESTAMP_LTZ(3))), ('y', TO_TIMESTAMP_LTZ(4102444800000, 3))"),
+    );
+    for part in ["FLT-2205", "message.timestamp.after.max.ms", "a message of the batch"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     assert!(said.contains(r#""written":1,"published":0}"#), "nothing of it is there: {said}");
 
     // The brokers refuse it themselves, with all that comes in one batch.
@@ -327,5 +351,14 @@ fn options_that_make_no_sense_are_refused() {
     refused(
         "'key.format' = 'raw', 'key.fields' = 't', 'sink.partitioner' = 'round-robin'",
         "works only without",
+    );
+    refused("'properties.acks' = '2'", "one of all, -1, 0, 1");
+    refused(
+        "'properties.acks' = '1', 'properties.enable.idempotence' = 'true'",
+        "'properties.enable.idempotence' needs 'properties.acks' = 'all'",
+    );
+    refused(
+        "'properties.acks' = '1', 'sink.delivery-guarantee' = 'exactly-once', 'sink.transactional-id-prefix' = 'p'",
+        "'sink.delivery-guarantee' = 'exactly-once' needs 'properties.acks' = 'all'",
     );
 }

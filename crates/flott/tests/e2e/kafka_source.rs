@@ -262,7 +262,30 @@ fn messages_that_are_gone_are_counted() {
     let beyond = "'format' = 'raw', 'scan.startup.mode' = 'specific-offsets',
          'scan.startup.specific-offsets' = 'partition:0,offset:9'";
     let said = lab.fails(1, &format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", beyond)));
-    assert!(said.contains("'source-lost[0]' ends at offset 4: it has no offset 9 to begin at"), "{said}");
+    let no_offset = "'source-lost[0]' ends at offset 4: it has no offset 9 to begin at";
+    assert!(said.contains(no_offset), "{said}");
+    let bounded = format!("{beyond}, {END}");
+    let said =
+        lab.fails(1, &format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", &bounded)));
+    assert!(said.contains(no_offset), "{said}");
+    for option in ["startup", "bounded"] {
+        let absent = format!(
+            "'format' = 'raw', 'scan.startup.mode' = 'earliest-offset', 'scan.{option}.mode' = 'specific-offsets',
+             'scan.{option}.specific-offsets' = 'partition:0,offset:3;partition:1,offset:3'"
+        );
+        let absent = if option == "startup" {
+            absent.replace("'scan.startup.mode' = 'earliest-offset', ", "")
+        } else {
+            absent
+        };
+        let said =
+            lab.fails(2, &format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", &absent)));
+        assert!(said.contains("FLT-1203") && said.contains("names partition 1"), "{said}");
+    }
+    let end = "'format' = 'raw', 'scan.startup.mode' = 'earliest-offset', 'properties.group.id' = 'nobody',
+         'scan.bounded.mode' = 'group-offsets'";
+    let said = lab.fails(1, &format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", end)));
+    assert!(said.contains("where reading was to end") && !said.contains("auto.offset.reset"), "{said}");
     let on = format!("{at}, 'scan.lost-offsets' = 'continue'");
     assert_eq!(
         lab.query(&format!("{} SELECT x FROM t", table(&kafka, "x STRING", "source-lost", &on))),
@@ -414,8 +437,21 @@ fn a_topic_made_anew_is_another_one() {
     let run = lab.start(&job(", 'scan.lost-offsets' = 'continue'"));
     wait_until("all of the new one", || lab.lines("o").len() == 5);
     run.signal("TERM");
-    assert_eq!(run.outcome().status, Some(0));
+    let outcome = run.outcome();
+    assert_eq!(outcome.status, Some(0));
     assert_eq!(lab.lines("o"), ["a", "b", "c", "d", "e"]);
+    assert!(outcome.stderr.contains("reading the new one"), "{}", outcome.stderr);
+    // What was asked of the old one has no place in the new one, which loses nothing by that.
+    kafka.delete_topic("source-anew").unwrap();
+    wait_until("a third topic", || kafka.create_topic("source-anew", 1).is_ok());
+    kafka.produce("source-anew", &["f", "g"]).unwrap();
+    let run = lab.start(&job(", 'scan.lost-offsets' = 'continue'"));
+    wait_until("all of the third one", || lab.lines("o").len() == 7);
+    // Long enough for an answer about the old one.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    run.signal("TERM");
+    let outcome = run.outcome();
+    assert!(!outcome.stderr.contains("has lost its last messages"), "{}", outcome.stderr);
 }
 
 #[test]
@@ -482,4 +518,30 @@ fn options_that_make_no_sense_are_refused() {
     let jaas = "'properties.security.protocol' = 'SASL_PLAINTEXT', 'properties.sasl.mechanism' = 'PLAIN',
          'properties.sasl.jaas.config' = 'x.ScramLoginModule required username=\"u\" password=\"geheim\";'";
     refused("a INT", &json(jaas), "ScramLoginModule isn't for 'sasl.mechanism' = 'PLAIN'");
+    let only = |options: &str, words: &str| {
+        let sql = format!(
+            "CREATE TABLE t (a INT) WITH ('connector' = 'kafka', 'properties.bootstrap.servers' = 'localhost:1',
+             'format' = 'json', {options}); SELECT a FROM t"
+        );
+        let said = lab.fails(2, &sql);
+        assert!(said.contains(words) && said.matches("error[").count() == 1, "{options}: {said}");
+    };
+    only("'topic' = 'x', 'scan.startup.mode' = 'earliest'", "did you mean 'earliest-offset'");
+    only("'topic' = 'x', 'scan.startup.mod' = 'earliest-offset'", "did you mean 'scan.startup.mode'");
+    let all = "'scan.startup.mode' = 'earliest-offset'";
+    only(
+        &format!("'topic' = 'x', {all}, 'properties.security.protocol' = 'SASL_SLL'"),
+        "did you mean 'sasl_ssl'",
+    );
+    only(
+        "'topic' = 'x', 'scan.startup.mode' = 'timestamp', 'scan.startup.timestamp-millis' = 'today'",
+        "expected a whole number",
+    );
+    only("'topic' = 'x', 'properties.group.id' = ''", "a group's name can't be empty");
+    only(&format!("'topic' = 'not/one', {all}"), "Kafka can have no topic 'not/one'");
+    let sql = "CREATE TABLE t (a INT) WITH ('connector' = 'kafka', 'topic' = 'x', 'format' = 'json',
+         'properties.bootstrap.servers' = 'http://localhost:1', 'scan.startup.mode' = 'earliest-offset');
+         SELECT a FROM t";
+    let said = lab.fails(2, sql);
+    assert!(said.contains("is a URL") && said.contains("kafka-1:9092"), "{said}");
 }

@@ -61,8 +61,8 @@ fn gap(name: &str, wanted: i64, low: i64, high: i64, is_start: bool) -> Gap {
                     at this offset";
         (what, help, wanted)
     } else if is_start {
-        let what = format!("'{name}' ends at offset {high}: it has no offset {wanted} to begin at");
-        (what, "check 'scan.startup.specific-offsets', and that it is the topic meant", high)
+        let (what, help) = begin::no_such_start(name, high, wanted);
+        (what, help, high)
     } else {
         let what = format!(
             "'{name}' ends at offset {high}, but was read up to {wanted}: it has lost its last messages"
@@ -70,6 +70,14 @@ fn gap(name: &str, wanted: i64, low: i64, high: i64, is_start: bool) -> Gap {
         (what, CONTINUE, high)
     };
     Gap { what, help, go_on }
+}
+
+/// Whether an answer is about an offset that is no longer wanted: what librdkafka asked for before the topic was
+/// made anew, or what lay behind the last message, while the next one wanted is there.
+fn is_of_before(wanted: i64, asked_for: i64, left: Option<i64>, low: i64, high: i64) -> bool {
+    let there = low..=high;
+    let is_gone = asked_for >= 0 && !there.contains(&asked_for);
+    there.contains(&wanted) && asked_for != wanted && (is_gone || left == Some(asked_for))
 }
 
 /// Whether librdkafka goes on by itself after such an error.
@@ -158,7 +166,9 @@ impl KafkaReader {
         };
         let name = split.info.name.clone();
         match code {
-            Kafka::AutoOffsetReset | Kafka::OffsetOutOfRange | Kafka::LogTruncation => self.lost(index),
+            Kafka::AutoOffsetReset | Kafka::OffsetOutOfRange | Kafka::LogTruncation => {
+                self.lost(index, offset)
+            }
             Kafka::UnknownTopicOrPartition
             | Kafka::UnknownTopic
             | Kafka::UnknownPartition
@@ -191,11 +201,11 @@ impl KafkaReader {
         if self.take_ids(asked.ids)? { Ok(()) } else { Err(error) }
     }
 
-    /// The offset to go on at isn't in the log.
-    fn lost(&mut self, index: usize) -> Result<()> {
+    /// The offset to go on at isn't in the log: `asked` is what librdkafka asked for, if it says so.
+    fn lost(&mut self, index: usize, asked_for: i64) -> Result<()> {
         let Some(split) = self.splits.get(index).filter(|split| !split.ended) else { return Ok(()) };
         let (topic, partition) = (split.place.topic.clone(), split.place.partition);
-        let (name, wanted) = (split.info.name.clone(), split.fetched);
+        let (name, wanted, left) = (split.info.name.clone(), split.fetched, split.left);
         // A topic made anew says so with its id; offsets tell nothing.
         let asked = topic_ids::ask(self.fetcher.consumer(), [topic.as_str()], PATIENCE);
         if self.take_ids(asked.ids)? {
@@ -207,6 +217,12 @@ impl KafkaReader {
             Ok(cluster.offsets(&at, place)?.first().copied().flatten().unwrap_or(0))
         };
         let (low, high) = (one(Place::Earliest)?, one(Place::Latest)?);
+        if is_of_before(wanted, asked_for, left, low, high) {
+            tracing::debug!(
+                "'{name}': offset {asked_for} isn't there, but nothing more was to be read from it on"
+            );
+            return self.go_on_at(index, wanted);
+        }
         let is_start =
             matches!(&self.scan.startup, Startup::Offsets(it) if it.get(&partition) == Some(&wanted));
         let Gap { what, help, go_on } = gap(&name, wanted, low, high, is_start);
@@ -337,6 +353,7 @@ impl KafkaReader {
         let Some(split) = self.splits.get_mut(index) else { return };
         self.waiting = self.waiting.saturating_sub(split.waiting().1);
         split.building = None;
+        split.left = Some(split.fetched);
         (split.fetched, split.place.next) = (start, start);
     }
 }
@@ -362,6 +379,18 @@ mod tests {
         assert_eq!((grown.go_on, grown.what.contains("lost its last messages")), (20, true));
         let start = gap("t[0]", 40, 0, 30, true);
         assert_eq!((start.go_on, start.what.contains("no offset 40 to begin at")), (30, true));
+    }
+
+    #[test]
+    fn what_was_asked_of_the_old_topic_says_nothing_of_the_new_one() {
+        // Six of the old one were read, three of the new one, or four of ten.
+        assert!(is_of_before(3, 6, Some(6), 0, 3));
+        assert!(is_of_before(4, 6, Some(6), 0, 10));
+        // Cut off and grown; cut off; retention.
+        assert!(!is_of_before(6, 6, None, 0, 10));
+        assert!(!is_of_before(6, 6, None, 0, 3));
+        assert!(!is_of_before(6, 6, None, 8, 10));
+        assert!(!is_of_before(6, -1, None, 0, 10));
     }
 
     #[test]
