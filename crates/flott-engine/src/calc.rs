@@ -55,9 +55,22 @@ enum Ready {
     ToChangelog(ToChangelog),
 }
 
+/// Columns behind the steps that tell when a row is, and what is said of a row with NULL in one of them.
+///
+/// The operator that goes by them would reject such a row, too, but no longer knows the record that it
+/// came from.
+#[derive(Debug, Clone)]
+pub struct RequiredTimes {
+    /// Positions.
+    pub columns: Vec<usize>,
+    /// What is wrong with a row.
+    pub message: &'static str,
+}
+
 /// The operator.
 pub struct Calc {
     steps: Vec<Ready>,
+    times: Option<RequiredTimes>,
     counters: Arc<Counters>,
     edge: usize,
     reject: Box<dyn RejectRow>,
@@ -113,7 +126,13 @@ impl Calc {
                 schema = output.clone();
             }
         }
-        Self { steps: ready, counters, edge, reject, context, refresh, rows_at_once: usize::MAX }
+        Self { steps: ready, times: None, counters, edge, reject, context, refresh, rows_at_once: usize::MAX }
+    }
+
+    /// Rows that have no place in time behind the steps are rejected.
+    #[must_use]
+    pub fn requiring(self, times: Option<RequiredTimes>) -> Self {
+        Self { times, ..self }
     }
 
     /// Takes rows, or changes if they have kinds; hands on what comes of them, in order. `lineage`: where
@@ -223,7 +242,18 @@ impl Calc {
                 }
             };
         }
-        Ok((batch, kinds, outcome))
+        match &self.times {
+            Some(times) if times.are_missing(&batch) => {
+                Err(EvalError { code: Code::EvaluationFailed, message: times.message.into() })
+            }
+            _ => Ok((batch, kinds, outcome)),
+        }
+    }
+}
+
+impl RequiredTimes {
+    fn are_missing(&self, batch: &RecordBatch) -> bool {
+        self.columns.iter().filter_map(|at| batch.columns().get(*at)).any(|it| it.null_count() > 0)
     }
 }
 

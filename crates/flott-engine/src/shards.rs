@@ -9,12 +9,12 @@ use crossbeam_channel::Sender;
 use flott_connector::{BufferPool, DeadLetterQueue, FormatRequest, LookupTable, Sink};
 use flott_expr::EvalContext;
 use flott_operators::{Context, Lookups, pre_aggregation};
-use flott_plan::{Exchange, SourceInput, Step};
+use flott_plan::{Exchange, OperatorNode, SourceInput, Step};
 use flott_types::{Result, Schema};
 
 use crate::{
     accounting::Counters,
-    calc::{Calc, Refresh, is_identity},
+    calc::{Calc, Refresh, RequiredTimes, is_identity},
     checkpoint::{Coordinator, Requests},
     exchange::{Lane, LaneReader, LaneWriter, Wakers},
     failure::Failure,
@@ -29,6 +29,7 @@ use crate::{
         edge::{EdgeTask, PreAggregation, Route},
         operator::{Gathered, InputLane, OperatorTask, Outcasts},
         origin,
+        required::Required,
         source::{EventTime, SourceTask},
     },
     sink::{SinkTask, Watch, Writer},
@@ -177,12 +178,19 @@ impl Builder<'_> {
                 queue: self.queues[index].clone(),
                 decoder: ready.source.decoder()?,
                 policy: self.policy(index, own)?,
+                required: Required::of(node, schema),
+                sinks: self.sinks_of(Producer::Source(index)),
                 time,
                 edges: self.edges_of(Producer::Source(index)),
                 ended: false,
             });
         }
         Ok(tasks)
+    }
+
+    fn sinks_of(&self, producer: Producer) -> Vec<String> {
+        let edges = self.topology.edges.iter().filter(|edge| edge.producer == producer);
+        self.topology.sinks_behind(edges.map(|edge| edge.consumer))
     }
 
     fn edges_of(&self, producer: Producer) -> Vec<usize> {
@@ -241,6 +249,7 @@ impl Builder<'_> {
             late_to_dead_letters: watermark.is_some_and(|it| it.late_rows_to_dead_letters),
             describe: self.describe_rows(&edge.schema),
             operator: self.topology.operators[operator].name.clone(),
+            sinks: self.topology.sinks_behind([edge.consumer]),
         })
     }
 
@@ -251,7 +260,8 @@ impl Builder<'_> {
             Producer::Operator(_) => Vec::new(),
         };
         steps.extend(edge.steps.iter().cloned());
-        if is_identity(&steps, input) {
+        let times = self.required_times(edge);
+        if is_identity(&steps, input) && times.is_none() {
             return Ok(None);
         }
         let policy = match edge.producer {
@@ -266,11 +276,27 @@ impl Builder<'_> {
                 epoch: own.epoch.clone(),
             },
         };
-        let sinks = vec![self.topology.consumer_name(edge.consumer).to_string()];
+        let sinks = self.topology.sinks_behind([edge.consumer]);
         let reject = EdgeReject { policy, edge: id, sinks, describe: self.describe_rows(input) };
         let refresh = self.refresh(edge.producer);
         let (counters, eval) = (own.counters.clone(), context.eval.clone());
-        Ok(Some(Calc::new(&steps, input, counters, id, Box::new(reject), eval, refresh)))
+        let calc = Calc::new(&steps, input, counters, id, Box::new(reject), eval, refresh);
+        Ok(Some(calc.requiring(times)))
+    }
+
+    /// The times without which the operator takes no row: as long as a row's record is known, it is asked
+    /// for them before it goes there.
+    fn required_times(&self, edge: &Edge) -> Option<RequiredTimes> {
+        let (Producer::Source(_), Consumer::Operator(at, input)) = (edge.producer, edge.consumer) else {
+            return None;
+        };
+        let node = &self.topology.operators.get(at)?.node;
+        let message = match node {
+            OperatorNode::TemporalJoin(_) => "the time of the row is NULL, so no version is valid at it",
+            _ => "the time of the row is NULL, so it belongs to no window",
+        };
+        let columns = node.required_times(input);
+        (!columns.is_empty()).then_some(RequiredTimes { columns, message })
     }
 
     /// The clock, and for `CURRENT_WATERMARK` how far a source's time has come.

@@ -6,6 +6,8 @@
 //! ```
 //! An edge is the stateless steps between two of them; rows are counted on edges.
 
+use std::collections::BTreeSet;
+
 use flott_plan::{Exchange, NodeId, NodeKind, OperatorNode, SinkNode, SourceNode, Step, StreamPlan};
 use flott_types::{Code, Diagnostic, Result, Schema};
 
@@ -147,6 +149,25 @@ impl Topology {
             Consumer::Sink(at) => &self.sinks[at].1.name,
             Consumer::Operator(at, _) => &self.operators[at].name,
         }
+    }
+
+    /// The sinks that get what these consumers make of their rows, in their order.
+    pub fn sinks_behind(&self, consumers: impl IntoIterator<Item = Consumer>) -> Vec<String> {
+        let (mut sinks, mut operators) = (BTreeSet::new(), BTreeSet::new());
+        let mut todo: Vec<Consumer> = consumers.into_iter().collect();
+        while let Some(consumer) = todo.pop() {
+            match consumer {
+                Consumer::Sink(at) => {
+                    sinks.insert(at);
+                }
+                Consumer::Operator(at, _) if operators.insert(at) => {
+                    let behind = self.edges.iter().filter(|it| it.producer == Producer::Operator(at));
+                    todo.extend(behind.map(|it| it.consumer));
+                }
+                Consumer::Operator(..) => {}
+            }
+        }
+        sinks.into_iter().filter_map(|at| Some(self.sinks.get(at)?.1.name.clone())).collect()
     }
 
     /// A producer's name in checkpoints.

@@ -130,6 +130,10 @@ impl OperatorNode {
     pub fn time(&self) -> Option<TimeAttribute> {
         self.stateful().time()
     }
+    /// The columns of an input that tell when a row is: one with NULL there has no place in time.
+    pub fn required_times(&self, input: usize) -> Vec<usize> {
+        self.stateful().required_times(input)
+    }
     /// The columns by which an input's rows are grouped.
     pub fn keys(&self, input: usize) -> Vec<usize> {
         self.stateful().keys(input)
@@ -179,6 +183,14 @@ impl Windows {
     pub fn time(&self) -> TimeAttribute {
         match self {
             Windows::Assigned { time, .. } | Windows::Attached { time, .. } => *time,
+        }
+    }
+    /// The columns without which a row has no window.
+    pub fn required_times(&self) -> Vec<usize> {
+        match self {
+            Windows::Assigned { time: TimeAttribute::Proctime, .. } => Vec::new(),
+            Windows::Assigned { time_column, .. } => vec![*time_column],
+            Windows::Attached { start, end, .. } => vec![*start, *end],
         }
     }
     /// Whether start and end are local times of the session's time zone.

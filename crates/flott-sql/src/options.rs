@@ -340,13 +340,13 @@ pub const OPTIONS: &[SessionOption] = &[
         "false",
         "Whether a source of changes may repeat them: with a primary key, the last row of each key is kept.",
     ),
-    accepted(
+    used(
         "table.exec.sink.not-null-enforcer",
         Word(&["ERROR", "DROP"]),
         "ERROR",
-        "What happens to NULL in a NOT NULL column of a sink.",
+        "What happens to NULL in a NOT NULL column of a sink: the row is a dead letter, or it is dropped.",
     ),
-    accepted(
+    used(
         "table.exec.sink.type-length-enforcer",
         Word(&["IGNORE", "TRIM_PAD", "ERROR"]),
         "IGNORE",

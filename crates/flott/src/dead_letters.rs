@@ -187,11 +187,23 @@ struct Queue {
     sets: BTreeMap<Vec<String>, ReplaySet>,
     /// Letters that stay.
     late: u64,
+    /// Letters that stay since they are no records: how many rows of which operator, for which sinks.
+    results: BTreeMap<(String, Vec<String>), u64>,
 }
 
 /// A late row's windows have been emitted: on its own it would give them a second result.
 fn is_late(letter: &Line) -> bool {
     letter.stage == Stage::Late && letter.code == Code::LateRow.id()
+}
+
+/// A row that an operator made: no record that could be read again leads to it, and it alone.
+fn is_result(letter: &Line) -> bool {
+    letter.split.is_empty() && letter.message.is_none()
+}
+
+/// Whether a replay leaves the letter where it is.
+fn stays(letter: &Line) -> bool {
+    is_late(letter) || is_result(letter)
 }
 
 fn queue(paths: &[PathBuf]) -> Result<Queue> {
@@ -200,6 +212,10 @@ fn queue(paths: &[PathBuf]) -> Result<Queue> {
         letters(path, &mut |_, letter| {
             if is_late(&letter) {
                 queue.late += 1;
+                return Ok(());
+            }
+            if is_result(&letter) {
+                *queue.results.entry((letter.source, letter.sinks)).or_default() += 1;
                 return Ok(());
             }
             let record = (letter.record()?, letter.origin()?);
@@ -254,15 +270,31 @@ fn report_late(late: u64, directory: &Path) {
     }
 }
 
+fn report_results(results: &BTreeMap<(String, Vec<String>), u64>, directory: &Path) {
+    for ((operator, sinks), rows) in results {
+        let (letters, come, stay) =
+            if *rows == 1 { ("dead letter", "comes", "stays") } else { ("dead letters", "come", "stay") };
+        let missed = if sinks.is_empty() { String::new() } else { format!(" for '{}'", sinks.join("', '")) };
+        console::err(format_args!(
+            "{} {letters}{missed} {come} from an operator ('{operator}') and not from a record, can't be replayed, \
+             and {stay} in {}\n  help: mend the query (COALESCE, or WHERE … IS NOT NULL) and run it again, from the \
+             beginning of its sources or from a checkpoint before these rows\n",
+            grouped(*rows),
+            directory.display()
+        ));
+    }
+}
+
 fn replay(directory: &Path, arguments: &Run) -> ExitCode {
     let prepared = files(directory).and_then(|paths| Ok((queue(&paths)?, paths)));
-    let (Queue { sets, late }, paths) = match prepared {
+    let (Queue { sets, late, results }, paths) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return diagnostics::show(&[error], None),
     };
     report_late(late, directory);
+    report_results(&results, directory);
     if sets.is_empty() {
-        let what = if late == 0 { "dead letters" } else { "dead letters to replay" };
+        let what = if late == 0 && results.is_empty() { "dead letters" } else { "dead letters to replay" };
         console::out(format_args!("no {what} in {}\n", directory.display()));
         return ExitCode::SUCCESS;
     }
@@ -293,7 +325,7 @@ fn put_aside(directory: &Path, paths: &[PathBuf], replayed: &BTreeSet<Vec<String
     for path in paths {
         let (mut gone, mut left) = (String::new(), String::new());
         letters(path, &mut |line, letter| {
-            let is_done = replayed.contains(&letter.sinks) && !is_late(&letter);
+            let is_done = replayed.contains(&letter.sinks) && !stays(&letter);
             let to = if is_done { &mut gone } else { &mut left };
             to.extend([line, "\n"]);
             Ok(())

@@ -99,6 +99,11 @@ pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) 
 /// As the plan names what a SELECT writes to.
 const RESULT: &str = "result";
 
+/// The name of what the SELECT of this number writes to, counted from 1.
+fn result_name(select: usize) -> String {
+    if select > 1 { format!("{RESULT}#{select}") } else { RESULT.into() }
+}
+
 /// A letter that the script has no use for must stay where it is.
 fn all_replayed(set: &ReplaySet, summary: &Summary) -> Result<()> {
     if summary.status == Status::Stopped {
@@ -109,7 +114,7 @@ fn all_replayed(set: &ReplaySet, summary: &Summary) -> Result<()> {
     let (letters, were) = if records.len() == 1 { ("dead letter", "was") } else { ("dead letters", "were") };
     let reads = match set.sinks.as_slice() {
         [] => format!("no statement of the script reads '{name}'"),
-        [result] if result == RESULT => {
+        [result] if result == RESULT || result.starts_with("result#") => {
             format!("the rows of a SELECT are missing, and no SELECT of the script reads '{name}'")
         }
         sinks => format!("no INSERT of the script reads '{name}' for '{}'", sinks.join("', '")),
@@ -168,6 +173,8 @@ struct Runner<'a> {
     replay: Option<&'a ReplaySet>,
     /// How many pipelines of the script have been started: each has checkpoints of its own.
     pipelines: usize,
+    /// How many of them were SELECTs: what each misses is its own.
+    selects: usize,
 }
 
 impl<'a> Runner<'a> {
@@ -190,6 +197,7 @@ impl<'a> Runner<'a> {
             dead_letters: String::new(),
             replay: None,
             pipelines: 0,
+            selects: 0,
             stop,
         })
     }
@@ -218,8 +226,10 @@ impl<'a> Runner<'a> {
     }
 
     fn pipeline(&mut self, pipeline: Pipeline, source: &flott_sql::Source) -> Result<()> {
+        self.selects += usize::from(matches!(pipeline, Pipeline::Query(_)));
         let Some(pipeline) = self.for_replay(pipeline)? else { return Ok(()) };
-        let plan = plan(&pipeline, &self.registry, &self.session.options)?;
+        let mut plan = plan(&pipeline, &self.registry, &self.session.options)?;
+        name_result(&mut plan, &result_name(self.selects));
         let mut settings =
             settings::job_settings(&self.session.options, &self.default_name, self.clock.as_ref())?;
         crate::state::prepare(&self.session.options, &settings.run_id)?;
@@ -315,7 +325,8 @@ impl<'a> Runner<'a> {
         let Some(set) = self.replay else { return Ok(Some(pipeline)) };
         let behind = sinks_behind(&plan(&pipeline, &self.registry, &self.session.options)?, &set.sinks);
         let Pipeline::Inserts(mut inserts) = pipeline else {
-            let wanted = set.sinks.is_empty() || set.sinks.iter().any(|it| it == RESULT);
+            let name = result_name(self.selects);
+            let wanted = set.sinks.is_empty() || set.sinks.contains(&name);
             return Ok((wanted || behind.contains(RESULT)).then_some(pipeline));
         };
         // Named as the plan names them: the second insert into `out` is `out#2`.
@@ -380,6 +391,17 @@ fn sinks_behind(plan: &StreamPlan, names: &[String]) -> BTreeSet<String> {
         }
     }
     plan.sinks().filter(|(id, _)| behind.contains(id)).map(|(_, sink)| sink.name.clone()).collect()
+}
+
+/// Names what a SELECT writes to.
+fn name_result(plan: &mut StreamPlan, name: &str) {
+    for node in &mut plan.nodes {
+        if let NodeKind::Sink(sink) = &mut node.kind
+            && sink.target == SinkTarget::Collect
+        {
+            name.clone_into(&mut sink.name);
+        }
+    }
 }
 
 /// The columns of a query's result, and whether it changes.

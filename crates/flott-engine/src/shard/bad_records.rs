@@ -49,7 +49,7 @@ pub struct Failed<'a> {
     pub part: RecordPart,
     /// Its place and its bytes, if somebody asks.
     pub record: &'a mut dyn FnMut() -> (Origin, Vec<u8>),
-    /// The sinks (or operators) that don't get it.
+    /// The sinks that don't get it.
     pub sinks: Vec<String>,
 }
 

@@ -19,6 +19,7 @@ pub mod bad_records;
 pub mod edge;
 pub mod operator;
 pub mod origin;
+pub mod required;
 pub mod source;
 
 use std::{

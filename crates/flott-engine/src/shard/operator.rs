@@ -68,6 +68,8 @@ pub struct Outcasts {
     pub describe: Describe,
     /// The operator's name.
     pub operator: String,
+    /// The sinks behind it.
+    pub sinks: Vec<String>,
 }
 
 /// An operator.
@@ -584,7 +586,7 @@ impl Outcasts {
                 message: format!("behind the watermark for every window of the {}", self.operator),
                 part: RecordPart::Value,
                 record: &mut || self.record(&row),
-                sinks: Vec::new(),
+                sinks: self.sinks.clone(),
             })?;
         }
         add(&counters.edges[edge].dead_lettered, rows.num_rows() as u64);
@@ -610,7 +612,7 @@ impl Outcasts {
                 message: message.to_string(),
                 part: RecordPart::Value,
                 record: &mut || self.record(&row),
-                sinks: Vec::new(),
+                sinks: self.sinks.clone(),
             };
             policy.bad_record(&mut std::iter::once(edge), failed)?;
         }

@@ -22,6 +22,7 @@ use super::{
     bad_records::{Describe, Failed, Policy},
     edge::EdgeTask,
     origin,
+    required::Required,
 };
 use crate::{
     accounting::{Counters, add},
@@ -42,6 +43,10 @@ pub struct SourceTask {
     pub decoder: Box<dyn Decoder>,
     /// What happens to bad records.
     pub policy: Policy,
+    /// Which columns are never NULL.
+    pub required: Required,
+    /// The sinks behind it.
+    pub sinks: Vec<String>,
     /// Event time, if somebody needs it.
     pub time: Option<EventTime>,
     /// Positions in the shard's edges of those that leave it.
@@ -106,14 +111,15 @@ impl SourceTask {
         buffers: &BufferPool,
     ) -> Result<()> {
         let mut time = ChunkTime { split: chunk.time, watermark: None };
-        let Self { decoder, policy, edges, index, time: event_time, queue, .. } = self;
-        let mut take = |mut decoded: Decoded| {
+        let Self { decoder, policy, required, sinks, edges, index, time: event_time, queue, .. } = self;
+        let mut take = |decoded: Decoded| {
+            let mut decoded = required.check(decoded)?;
             if let Payload::Records(letters) = &chunk.payload {
                 decoded = replay::meant(decoded, letters)?;
             }
             count(*index, &decoded, edges, to);
             for reject in &decoded.rejected {
-                reject_record(&chunk, reject, policy, edges, to)?;
+                reject_record(&chunk, reject, (policy, sinks), edges, to)?;
             }
             if decoded.batch.num_rows() == 0 {
                 return Ok(());
@@ -193,21 +199,18 @@ fn send(edges: &[usize], sequence: u64, part: &Part<'_>, to: &mut Downstream<'_>
 fn reject_record(
     chunk: &Chunk,
     reject: &Reject,
-    policy: &Policy,
+    (policy, sinks): (&Policy, &[String]),
     edges: &[usize],
     to: &Downstream<'_>,
 ) -> Result<()> {
     let stage = if reject.code == Code::EvaluationFailed { Stage::Evaluate } else { Stage::Decode };
-    let name = |edge: &usize| to.counters.edges[to.edges[*edge].id].to.clone();
-    let mut sinks: Vec<String> = edges.iter().map(name).collect();
-    sinks.dedup();
     let failed = Failed {
         stage,
         code: reject.code,
         message: reject.message.clone(),
         part: reject.part,
         record: &mut || record_of(chunk, &reject.record),
-        sinks,
+        sinks: sinks.to_vec(),
     };
     policy.bad_record(&mut edges.iter().map(|&edge| to.edges[edge].id), failed)
 }

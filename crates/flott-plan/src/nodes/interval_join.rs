@@ -76,6 +76,10 @@ impl StatefulNode for IntervalJoin {
     fn time(&self) -> Option<TimeAttribute> {
         Some(self.time)
     }
+    fn required_times(&self, input: usize) -> Vec<usize> {
+        let of_input = self.times.get(input).filter(|_| self.time == TimeAttribute::Rowtime);
+        of_input.map(|it| it.column).into_iter().collect()
+    }
     fn keys(&self, input: usize) -> Vec<usize> {
         self.on.keys(input)
     }

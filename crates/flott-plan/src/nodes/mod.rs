@@ -100,6 +100,10 @@ pub trait StatefulNode: fmt::Debug {
     fn time(&self) -> Option<TimeAttribute> {
         None
     }
+    /// The columns of an input that tell when a row is: one with NULL there has no place in time.
+    fn required_times(&self, _input: usize) -> Vec<usize> {
+        Vec::new()
+    }
     /// The columns by which an input's rows are grouped. None: all rows go to one shard.
     fn keys(&self, input: usize) -> Vec<usize>;
     /// How rows get to the operator.

@@ -177,6 +177,10 @@ impl StatefulNode for Over {
             OverOrder::Any => None,
         }
     }
+    fn required_times(&self, _: usize) -> Vec<usize> {
+        let first = self.order_by.first().map(|(column, ..)| *column);
+        first.filter(|_| self.order == OverOrder::Rowtime).into_iter().collect()
+    }
     fn keys(&self, _: usize) -> Vec<usize> {
         self.keys.clone()
     }

@@ -177,6 +177,9 @@ impl StatefulNode for PatternMatch {
     fn time(&self) -> Option<TimeAttribute> {
         Some(if self.time_column.is_some() { TimeAttribute::Rowtime } else { TimeAttribute::Proctime })
     }
+    fn required_times(&self, _: usize) -> Vec<usize> {
+        self.time_column.into_iter().collect()
+    }
     fn keys(&self, _: usize) -> Vec<usize> {
         self.keys.clone()
     }

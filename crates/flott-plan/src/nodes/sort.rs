@@ -27,6 +27,10 @@ impl StatefulNode for Sort {
     fn time(&self) -> Option<TimeAttribute> {
         self.time
     }
+    fn required_times(&self, _: usize) -> Vec<usize> {
+        let first = self.order_by.first().map(|(column, ..)| *column);
+        first.filter(|_| self.time == Some(TimeAttribute::Rowtime)).into_iter().collect()
+    }
     fn keys(&self, _: usize) -> Vec<usize> {
         Vec::new()
     }

@@ -42,6 +42,9 @@ impl StatefulNode for TemporalJoin {
     fn time(&self) -> Option<TimeAttribute> {
         Some(TimeAttribute::Rowtime)
     }
+    fn required_times(&self, input: usize) -> Vec<usize> {
+        vec![if input == 0 { self.left_time } else { self.right_time }]
+    }
     fn keys(&self, input: usize) -> Vec<usize> {
         self.keys.iter().map(|&(left, right)| if input == 0 { left } else { right }).collect()
     }

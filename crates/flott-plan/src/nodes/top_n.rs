@@ -95,6 +95,11 @@ impl StatefulNode for TopN {
             _ => None,
         }
     }
+    fn required_times(&self, _: usize) -> Vec<usize> {
+        let by_time =
+            matches!(self.strategy(), TopNStrategy::Deduplicate { time: TimeAttribute::Rowtime, .. });
+        self.order_by.first().map(|(column, ..)| *column).filter(|_| by_time).into_iter().collect()
+    }
     fn keys(&self, _: usize) -> Vec<usize> {
         self.keys.clone()
     }

@@ -51,6 +51,9 @@ impl StatefulNode for WindowAggregate {
     fn time(&self) -> Option<TimeAttribute> {
         Some(self.windows.time())
     }
+    fn required_times(&self, _: usize) -> Vec<usize> {
+        self.windows.required_times()
+    }
     fn keys(&self, _: usize) -> Vec<usize> {
         self.keys.clone()
     }
@@ -153,6 +156,9 @@ impl StatefulNode for SessionWindow {
     fn time(&self) -> Option<TimeAttribute> {
         Some(self.windows.time())
     }
+    fn required_times(&self, _: usize) -> Vec<usize> {
+        self.windows.required_times()
+    }
     fn keys(&self, _: usize) -> Vec<usize> {
         self.keys.clone()
     }
@@ -197,6 +203,9 @@ impl StatefulNode for WindowJoin {
     }
     fn time(&self) -> Option<TimeAttribute> {
         Some(self.left_windows.time())
+    }
+    fn required_times(&self, input: usize) -> Vec<usize> {
+        if input == 0 { self.left_windows.required_times() } else { self.right_windows.required_times() }
     }
     fn keys(&self, input: usize) -> Vec<usize> {
         self.keys.iter().map(|&(left, right)| if input == 0 { left } else { right }).collect()
@@ -272,6 +281,9 @@ impl StatefulNode for WindowRank {
     }
     fn time(&self) -> Option<TimeAttribute> {
         Some(self.windows.time())
+    }
+    fn required_times(&self, _: usize) -> Vec<usize> {
+        self.windows.required_times()
     }
     fn keys(&self, _: usize) -> Vec<usize> {
         self.keys.clone()

@@ -337,3 +337,38 @@ fn validate_shows_all_mistakes_at_once() {
         );
     }
 }
+
+#[test]
+fn null_never_comes_through_a_not_null_column() {
+    let lab = Lab::new();
+    lab.write(
+        "in.json",
+        "{\"id\":1,\"item\":\"a\"}\n{\"id\":null,\"item\":\"b\"}\n{\"item\":\"c\"}\n{\"id\":4}\n",
+    );
+    lab.write("in.csv", "1,a\n\\N,b\n3,\\N\n");
+    let columns = "id BIGINT NOT NULL, item STRING";
+    let read = |path: &str, format: &str, options: &[(&str, &str)]| {
+        table("t", columns, path, format, options)
+            + &table("s", columns, &format!("out-{path}"), "json", &[])
+            + "INSERT INTO s SELECT id, item FROM t"
+    };
+    let summary = lab.run(&read("in.json", "json", &[]));
+    check_sums(&summary);
+    assert_eq!(summary["dlq"], 2);
+    let rows = ["{\"id\":1,\"item\":\"a\"}", "{\"id\":4,\"item\":null}"];
+    assert_eq!(lab.lines("out-in.json"), rows);
+    let letters = lab.letters();
+    let texts: Vec<_> = letters.iter().map(|it| (it.code.as_str(), it.text.as_deref().unwrap())).collect();
+    let expected = ["{\"id\":null,\"item\":\"b\"}", "{\"item\":\"c\"}"].map(|text| ("FLT-2004", text));
+    assert_eq!(texts, expected);
+    assert_eq!(letters[0].error, "column 'id' is NOT NULL, and its value is null or missing");
+
+    let csv = [("csv.null-literal", "\\N"), ("on-error", "skip")];
+    let summary = lab.run(&read("in.csv", "csv", &csv));
+    check_sums(&summary);
+    assert_eq!((&summary["edges"][0]["skipped"], &summary["dlq"]), (&1.into(), &0.into()));
+    assert_eq!(lab.lines("out-in.csv"), ["{\"id\":1,\"item\":\"a\"}", "{\"id\":3,\"item\":null}"]);
+
+    let failed = lab.fails(1, &read("in.json", "json", &[("on-error", "fail")]));
+    assert!(failed.contains("column 'id' is NOT NULL"), "{failed}");
+}

@@ -216,3 +216,81 @@ fn late_rows_stay_in_the_queue() {
     assert_eq!(lab.letters().len(), 2);
     assert_eq!(lab.lines("out").len(), results.len() + 1);
 }
+
+#[test]
+fn rows_without_a_time_come_back_to_the_window_alone_with_their_records() {
+    let lab = Lab::new();
+    lab.write(
+        "in.json",
+        "{\"oid\":1,\"t\":1795464000000}\n{\"oid\":7,\"t\":-62135596800001}\n{\"oid\":8,\"t\":\"soon\"}\n",
+    );
+    let script = |time: &str| {
+        let columns = format!("oid BIGINT, t BIGINT, ts AS {time}, WATERMARK FOR ts AS ts");
+        table("ord", &columns, "in.json", "json", &[])
+            + &table("o", "oid BIGINT", "o", "json", &[])
+            + &table("w", "s TIMESTAMP(3), n BIGINT", "w", "json", &[])
+            + "EXECUTE STATEMENT SET BEGIN INSERT INTO o SELECT oid FROM ord;
+               INSERT INTO w SELECT window_start, COUNT(*)
+               FROM TABLE(TUMBLE(TABLE ord, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+               GROUP BY window_start, window_end; END;"
+    };
+    let summary = lab.run(&script("TO_TIMESTAMP_LTZ(t, 3)"));
+    check_sums(&summary);
+    assert_eq!((&summary["dlq"], lab.lines("o").len()), (&2.into(), 2));
+    let letters = lab.letters();
+    let told: Vec<_> = letters.iter().map(|it| (it.code.as_str(), it.sinks.join(","))).collect();
+    assert_eq!(told, [("FLT-2005", "w".to_string()), ("FLT-2004", "o,w".to_string())]);
+    let untimed = &letters[0];
+    assert_eq!(untimed.text.as_deref(), Some("{\"oid\":7,\"t\":-62135596800001}"));
+    assert!(untimed.split.ends_with("in.json") && untimed.offset > 0, "{}", untimed.split);
+
+    let mended = script("TO_TIMESTAMP_LTZ(GREATEST(t, 0), 3)");
+    let outcome = lab.flott.run(["dlq", "replay", "flott-dlq/flott", "--json", "-e", &mended]).unwrap();
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert_eq!(lab.lines("o").len(), 2, "it isn't written again where it was written before");
+    assert_eq!(lab.lines("w").len(), 2, "its window");
+    assert_eq!(lab.letters().len(), 1, "the broken one, again");
+}
+
+#[test]
+fn what_an_operator_made_is_no_record_and_stays() {
+    let lab = Lab::new();
+    lab.write(
+        "in.json",
+        "{\"ts\":\"2026-01-01 10:00:00\"}\n{\"ts\":\"2026-01-01 10:01:00\",\"x\":1}\nbroken\n",
+    );
+    let script = table("t", "x INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts", "in.json", "json", &[])
+        + &table("out", "w TIMESTAMP(3), x INT NOT NULL", "out", "json", &[])
+        + "INSERT INTO out SELECT window_start, MAX(x)
+           FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end";
+    assert_eq!(lab.run(&script)["dlq"], 2);
+    let letters = lab.letters();
+    let made = letters.iter().find(|it| it.source == "window aggregate").unwrap();
+    assert_eq!((made.code.as_str(), made.sinks.join(",")), ("FLT-2005", "out".into()));
+
+    let replay = || lab.flott.run(["dlq", "replay", "flott-dlq/flott", "--json", "-e", &script]).unwrap();
+    let outcome = replay();
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    let told = "1 dead letter for 'out' comes from an operator ('window aggregate') and not from a record, can't be \
+                replayed, and stays in flott-dlq/flott";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("mend the query (COALESCE"), "{}", outcome.stderr);
+    assert_eq!((lab.letters().len(), lab.lines("out").len()), (2, 1), "and the broken one, again");
+}
+
+#[test]
+fn each_select_misses_its_own_rows() {
+    let lab = Lab::new();
+    lab.write("in.json", INPUT);
+    let script = |number: &str| {
+        table("t", "a INT, s STRING", "in.json", "json", &[])
+            + &format!("SELECT a FROM t WHERE a > 1; SELECT a, {number} AS n FROM t;")
+    };
+    lab.query(&script("CAST(s AS INT)"));
+    let sinks: Vec<_> = lab.letters().into_iter().map(|letter| letter.sinks.join(",")).collect();
+    assert_eq!(sinks, ["result", "result#2", "result#2"]);
+    let fixed = script("TRY_CAST(s AS INT)");
+    let arguments = ["dlq", "replay", "flott-dlq/flott", "--quiet", "--output", "csv", "-e", &fixed];
+    let outcome = lab.flott.run(arguments).unwrap();
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (Some(0), "a\na,n\n2,\n"), "{}", outcome.stderr);
+}
