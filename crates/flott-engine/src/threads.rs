@@ -49,20 +49,23 @@ impl<J: Deref<Target = Job>> Run<J> {
             thread.join();
         }
         let mut end = OrderedEnd::default();
-        let (mut stopped, mut told) = (None, false);
+        let (mut waited, mut told) = (Duration::ZERO, false);
         while !parts.failure.is_set() {
             match parts.finish_ordered(&mut end, &mut prepared) {
                 Ok(true) => break,
-                Ok(false) => parts.failure.wait(SINK_WAIT),
+                Ok(false) => {
+                    let began = self.job.clock.monotonic();
+                    parts.failure.wait(SINK_WAIT);
+                    if self.job.stop.is_stopped() {
+                        waited += self.job.clock.monotonic().saturating_sub(began);
+                    }
+                }
                 Err(error) => parts.failure.set(error),
             }
-            if self.job.stop.is_stopped() {
-                let now = self.job.clock.monotonic();
-                match (now.saturating_sub(*stopped.get_or_insert(now)) > PATIENCE, self.coordinator.is_some())
-                {
-                    (true, true) => parts.failure.set(self.give_up()),
-                    (true, false) => still_waits(&mut told),
-                    (false, _) => {}
+            if waited > PATIENCE {
+                match self.coordinator.is_some() {
+                    true => parts.failure.set(self.give_up()),
+                    false => still_waits(&mut told),
                 }
             }
         }

@@ -366,16 +366,29 @@ pub fn contents(storage: &dyn Storage) -> Result<Contents> {
     Ok(contents)
 }
 
+/// Whether this is the directory with the given [`Incarnation::store_id`].
+///
+/// # Errors
+/// When the storage cannot be read.
+pub fn is_store(storage: &dyn Storage, id: u64) -> Result<bool> {
+    Ok(contents(storage)?.claims.values().next().is_some_and(|first| first.nonce == id))
+}
+
 /// The newest checkpoint that is whole, or the one of this number, for a run that begins from it
-/// under another claim. Newer ones that are damaged are reported beside it.
+/// under another claim. Newer ones that are damaged are reported beside it; unless named, those that are known to
+/// be `undecided` are passed over.
 ///
 /// # Errors
 /// When there is none, or none that is whole.
-pub fn read_checkpoint(storage: &dyn Storage, number: Option<u64>) -> Result<(Manifest, Vec<Damage>)> {
+pub fn read_checkpoint(
+    storage: &dyn Storage,
+    number: Option<u64>,
+    undecided: &[u64],
+) -> Result<(Manifest, Vec<Damage>)> {
     let contents = contents(storage)?;
     let mut skipped = Vec::new();
     for (at, object) in contents.listing.objects.iter().rev() {
-        if *object == Object::Claim || number.is_some_and(|number| number != *at) {
+        if *object == Object::Claim || number.map_or(undecided.contains(at), |number| number != *at) {
             continue;
         }
         match contents.whole(storage, *at, Check::First) {
@@ -389,6 +402,11 @@ pub fn read_checkpoint(storage: &dyn Storage, number: Option<u64>) -> Result<(Ma
 }
 
 impl Contents {
+    /// The newest claim of a run that began anew, or from another place; 0: none did.
+    pub fn began(&self) -> u64 {
+        self.claims.values().rev().find(|it| it.begins).map_or(0, |it| it.generation)
+    }
+
     /// A manifest all of whose state is there and as it was written, as far as that is to be checked now.
     fn whole(&self, storage: &dyn Storage, number: u64, check: Check) -> Result<&Manifest> {
         let Some(manifest) = self.manifests.get(&number) else {
@@ -553,7 +571,7 @@ impl Incarnation {
     /// As there.
     pub fn recover_checked(&mut self, token: Token, check: Check) -> Result<Recovered> {
         let contents = contents(self.storage.as_ref())?;
-        let began = contents.claims.values().rev().find(|it| it.begins).map_or(0, |it| it.generation);
+        let began = contents.began();
         let (tip, finish, discarded) = match decide(&contents.listing, token, self.generation) {
             Decision::Superseded(newer) => return Err(superseded(Some(newer), self.generation)),
             Decision::Lost(why) => {

@@ -48,6 +48,10 @@ pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) 
         Ok(signals) => signals,
         Err(error) => return (fail(arguments, &[error], None), false),
     };
+    if replay.is_some() {
+        // Letters of an earlier set may have been replayed: whoever put them aside must come to it.
+        signals.begin();
+    }
     let script = match script::load(&arguments.script) {
         Ok(script) => script,
         Err((error, source)) => return (fail(arguments, &[error], source.as_ref()), false),
@@ -66,7 +70,9 @@ pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) 
         Err(errors) => return (fail(arguments, &errors, None), false),
     };
     let made = Runner::new(arguments, registry, session, script.default_name.clone(), stop);
-    signals.begin();
+    if replay.is_none() {
+        signals.begin();
+    }
     let mut runner = match made {
         Ok(runner) => runner,
         Err(error) => return (fail(arguments, &[error], None), false),
@@ -81,7 +87,7 @@ pub fn execute(arguments: &Run, replay: Option<&ReplaySet>) -> (ExitCode, bool) 
     });
     let mut summary = runner.summary.take().unwrap_or_else(|| {
         let mut summary = no_summary();
-        summary.status = Status::Finished;
+        summary.status = if runner.stop.is_stopped() { Status::Stopped } else { Status::Finished };
         summary
     });
     let outcome = outcome.and_then(|()| replay.map_or(Ok(()), |set| all_replayed(set, &summary)));

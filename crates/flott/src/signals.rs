@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicU8, Ordering},
 };
 
 use flott_connector::{StopSignal, io};
@@ -16,15 +16,29 @@ use signal_hook::{
 /// Listens for signals until it is dropped.
 pub struct Listener {
     handle: Handle,
-    begun: Arc<AtomicBool>,
+    state: Arc<AtomicU8>,
     _thread: io::Thread,
 }
 
 impl Listener {
-    /// From here on a run can be stopped.
+    /// From here on a run can be stopped. Doesn't return if a signal was faster.
     pub fn begin(&self) {
-        self.begun.store(true, Ordering::Release);
+        while !moves(&self.state, BEGUN) {
+            std::thread::park();
+        }
     }
+}
+
+/// Nothing has begun yet.
+const LOOKING: u8 = 0;
+/// A run can be stopped.
+const BEGUN: u8 = 1;
+/// A signal came before that: the process ends.
+const LEAVING: u8 = 2;
+
+/// From [`LOOKING`] to this state.
+fn moves(state: &AtomicU8, to: u8) -> bool {
+    state.compare_exchange(LOOKING, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
 }
 
 impl Drop for Listener {
@@ -41,11 +55,11 @@ pub fn listen(stop: StopSignal, leave: impl Fn() + Send + 'static) -> Result<Lis
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| Diagnostic::error(Code::Internal, format!("cannot listen for signals: {error}")))?;
     let handle = signals.handle();
-    let begun = Arc::new(AtomicBool::new(false));
-    let has_begun = begun.clone();
+    let state = Arc::new(AtomicU8::new(LOOKING));
+    let its_state = state.clone();
     let thread = io::spawn("signals", move || {
         for signal in signals.forever() {
-            if !has_begun.load(Ordering::Acquire) {
+            if moves(&its_state, LEAVING) {
                 leave();
                 std::process::exit(0);
             }
@@ -56,5 +70,5 @@ pub fn listen(stop: StopSignal, leave: impl Fn() + Send + 'static) -> Result<Lis
             stop.stop();
         }
     })?;
-    Ok(Listener { handle, begun, _thread: thread })
+    Ok(Listener { handle, state, _thread: thread })
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(5);
-/// How long of it is waited without looking whether the answer is no.
+/// How long of it is waited at first without looking whether the answer is no; then twice as long, and so on.
 const PIECE: Duration = Duration::from_millis(500);
 
 /// A topic, as far as its safety goes.
@@ -69,9 +69,9 @@ impl Admin {
     }
     /// In pieces: whoever isn't let in hears of it long before the question is over.
     fn metadata(&self, topic: Option<&str>) -> Option<Metadata> {
-        let mut left = if self.silent.get() { Duration::ZERO } else { QUESTION };
+        let (mut left, mut piece) = (if self.silent.get() { Duration::ZERO } else { QUESTION }, PIECE / 2);
         while !left.is_zero() {
-            let piece = left.min(PIECE);
+            piece = left.min(piece * 2);
             if let Ok(metadata) = self.client.inner().fetch_metadata(topic, piece) {
                 return Some(metadata);
             }

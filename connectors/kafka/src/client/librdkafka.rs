@@ -207,7 +207,12 @@ impl ProducerContext for Deliveries {
             let failure = Failure::from(error.clone());
             let is_answer =
                 matches!(failure.kind, Kind::TooLarge | Kind::Refused(_) | Kind::TopicMissing | Kind::Denied);
-            if !is_answer && error.rdkafka_error_code() != Some(RDKafkaErrorCode::PurgeQueue) {
+            let may_be_there = match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::PurgeQueue) => false,
+                Some(RDKafkaErrorCode::NotEnoughReplicasAfterAppend) => true,
+                _ => !is_answer,
+            };
+            if may_be_there {
                 self.unanswered.fetch_add(1, Ordering::Relaxed);
             }
             let error = || undelivered(&failure, message.topic(), message.key(), message.payload_len());

@@ -43,7 +43,7 @@ const PARTITIONS: i32 = 4;
 const SEGMENT_BYTES: &str = "1048576";
 /// How long one question may take.
 const QUESTION: Duration = Duration::from_secs(5);
-/// How long of it is waited without looking whether the answer is no, or the run is to stop.
+/// How long the first is, before it is looked whether the answer is no, or the run is to stop; each is twice as long.
 const PIECE: Duration = Duration::from_millis(500);
 /// How long making the topic may take.
 const ADMINISTRATION: Duration = Duration::from_secs(30);
@@ -216,8 +216,13 @@ impl Tokens<'_> {
         Ok(consumer)
     }
 
-    fn partitions(&self, consumer: &BaseConsumer<Context>) -> Result<Vec<i32>, Failure> {
-        let asked = consumer.fetch_metadata(Some(self.topic), PIECE);
+    fn partitions(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        piece: &mut Duration,
+    ) -> Result<Vec<i32>, Failure> {
+        *piece = (*piece * 2).min(QUESTION);
+        let asked = consumer.fetch_metadata(Some(self.topic), *piece);
         // Tokens of OAUTHBEARER are fetched while polling, and who isn't let in hears of it behind lines of the log.
         while consumer.poll(Duration::ZERO).is_some() {}
         let metadata = asked.map_err(|error| consumer.context().denied().unwrap_or(error.into()))?;
@@ -236,8 +241,9 @@ impl Tokens<'_> {
 
     /// Asks until there is an answer. None: there is no such topic.
     fn ask(&self, consumer: &BaseConsumer<Context>, wait: &mut Wait<'_>) -> Result<Option<Vec<i32>>> {
+        let mut piece = PIECE / 2;
         loop {
-            match self.partitions(consumer) {
+            match self.partitions(consumer, &mut piece) {
                 Ok(partitions) => return Ok(Some(partitions)),
                 Err(Failure { kind: Kind::TopicMissing, .. }) => return Ok(None),
                 Err(failure) if failure.kind == Kind::Denied || wait.is_over() => {
@@ -250,8 +256,9 @@ impl Tokens<'_> {
 
     /// The topic has just been made, perhaps: not every broker knows it yet.
     fn known_partitions(&self, consumer: &BaseConsumer<Context>, wait: &mut Wait<'_>) -> Result<Vec<i32>> {
+        let mut piece = PIECE / 2;
         loop {
-            match self.partitions(consumer) {
+            match self.partitions(consumer, &mut piece) {
                 Ok(partitions) => return Ok(partitions),
                 Err(failure) if failure.kind == Kind::Denied || wait.is_over() => {
                     return Err(failure.diagnose(&self.doing("read")));

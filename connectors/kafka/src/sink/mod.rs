@@ -59,7 +59,8 @@ const DEFAULTS: &[(&str, &str)] = &[
 /// How long brokers may take to answer at the start.
 const START_WAIT: Duration = Duration::from_secs(30);
 /// How long of it is waited without looking whether the run is to stop.
-const QUESTION: Duration = Duration::from_secs(1);
+const QUESTION: Duration = Duration::from_millis(500);
+const QUESTION_MAX: Duration = Duration::from_secs(8);
 /// How long a topic that the cluster makes by itself may take to appear.
 const TOPIC_WAIT: Duration = Duration::from_secs(10);
 
@@ -181,11 +182,13 @@ impl KafkaSink {
 
     fn await_topic(&self, producer: &Arc<dyn Producer>, id: TopicId, name: &str) -> Result<()> {
         let began = self.clock.monotonic();
-        let mut was_missing = false;
+        let (mut was_missing, mut question) = (false, QUESTION);
         loop {
             let longest = self.settings.client.max_block.unwrap_or(START_WAIT);
             let left = longest.saturating_sub(self.clock.monotonic().saturating_sub(began));
-            let failure = match producer.partitions(id, left.min(QUESTION)) {
+            // Each longer than the one before: an answer that comes too late is none.
+            question = (question * 2).min(QUESTION_MAX);
+            let failure = match producer.partitions(id, left.min(question)) {
                 Err(failure) => failure,
                 Ok(partitions) => {
                     if was_missing {

@@ -16,7 +16,7 @@ use flott_plan::upgrade::Upgrade;
 use flott_state::{
     Check, Claimant, Incarnation, Manifest, OperatorState, Recovered, Storage, Stores, Token,
     manifest::OperatorEntry,
-    sequence::{contents, job_folder, read_checkpoint},
+    sequence::{contents, is_store, job_folder, read_checkpoint},
 };
 use flott_types::{
     Code, Diagnostic, Result,
@@ -64,8 +64,11 @@ impl Coordinator {
         let directory = settings.directory.join(job_folder(&name));
         let storage = settings.stores.open(&directory);
         let script = Script::of(&job.plan, topology, &job.registry);
+        // Until a checkpoint of its own is decided, a run that is taken up again begins as it has begun.
+        let goes_on = settings.resume == Resume::Auto
+            || (settings.has_begun && has_decided_since_it_began(storage.as_ref())?);
         look_before(settings, job, &script)?;
-        if let Some(decider) = &decider {
+        if let Some(decider) = decider.as_ref().filter(|_| goes_on) {
             look_for_others(settings, storage.as_ref(), decider.as_ref())?;
         }
         let early =
@@ -99,7 +102,6 @@ impl Coordinator {
                 }
             }
         };
-        let goes_on = settings.has_begun || settings.resume == Resume::Auto;
         if token_is_foreign && goes_on {
             return Err(somebody_elses(settings));
         }
@@ -128,7 +130,10 @@ impl Coordinator {
                 tip.clone().map(|manifest| Origin { manifest, storage: storage.clone(), named: false })
             }
             Resume::Never => None,
-            Resume::From(path) => Some(named(settings.stores.as_ref(), path)?),
+            Resume::From(path) => {
+                let own = incarnation.store_id();
+                Some(named(settings.stores.as_ref(), path, own, &recovered.discarded)?)
+            }
         };
         let generation = incarnation.generation();
         let identity = Identity { generation, first_generation: generation, job_id };
@@ -435,7 +440,9 @@ pub fn check_fits(job: &Job) -> Result<()> {
 /// A script that can't go on must not claim: that would stop whoever runs the job. What can't be read now is
 /// looked at again under the claim.
 fn look_before(settings: &Checkpointing, job: &Job, script: &Script) -> Result<()> {
-    let (root, number, named) = match &settings.resume {
+    // What a run that has begun goes on from is its own, or what was looked at when it began.
+    let resume = if settings.has_begun { &Resume::Auto } else { &settings.resume };
+    let (root, number, named) = match resume {
         Resume::Never => return Ok(()),
         Resume::Auto => (settings.directory.join(job_folder(&settings.job)), None, false),
         Resume::From(path) => {
@@ -455,12 +462,9 @@ fn look_before(settings: &Checkpointing, job: &Job, script: &Script) -> Result<(
 }
 
 /// A job that was started by mistake must not fence the one that commits under its name: what can be seen of that
-/// without fencing is looked at first. It decides nothing: for that the token is read behind the fence.
+/// without fencing is looked at first. It decides nothing: for that the token is read behind the fence. Who begins
+/// anew, or from another place, has been told to take the name over, and isn't asked.
 fn look_for_others(settings: &Checkpointing, storage: &dyn Storage, decider: &dyn Decider) -> Result<()> {
-    // Who begins anew, or from another place, has been told to take the name over.
-    if settings.resume != Resume::Auto {
-        return Ok(());
-    }
     // Nothing is lost yet of a job that has committed nothing: its directory may have been emptied since.
     let Some(last) = decider.look()?.filter(|it| it.number > 0) else { return Ok(()) };
     // Behind the token: a checkpoint's manifest is there before its commit.
@@ -528,11 +532,24 @@ fn place_of(path: &Path) -> (&Path, Option<u64>) {
     }
 }
 
-/// A checkpoint named by its path: a manifest, or a job's directory, for its newest one.
-fn named(stores: &dyn Stores, path: &Path) -> Result<Origin> {
+/// Whether a checkpoint has been decided since the job last began anew, or from another place.
+fn has_decided_since_it_began(storage: &dyn Storage) -> Result<bool> {
+    let contents = contents(storage)?;
+    let began = contents.began();
+    Ok(contents
+        .listing
+        .confirmed
+        .iter()
+        .any(|number| *number > began && contents.manifests.contains_key(number)))
+}
+
+/// A checkpoint named by its path: a manifest, or a job's directory, for its newest one. In the job's `own` directory
+/// those that were never decided are none.
+fn named(stores: &dyn Stores, path: &Path, own: u64, discarded: &[u64]) -> Result<Origin> {
     let (root, number) = place_of(path);
     let storage = stores.open(root);
-    let (manifest, skipped) = read_checkpoint(storage.as_ref(), number)?;
+    let undecided = if is_store(storage.as_ref(), own)? { discarded } else { &[] };
+    let (manifest, skipped) = read_checkpoint(storage.as_ref(), number, undecided)?;
     for damage in &skipped {
         tracing::warn!(
             checkpoint = damage.number,

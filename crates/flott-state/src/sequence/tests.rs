@@ -283,7 +283,7 @@ fn a_directory_holds_a_job() {
         checkpoint(&mut run, round);
     }
     assert!(root.ends_with("my%20orders") && root.join("FLOTT").is_file());
-    assert_eq!(read_checkpoint(storage.as_ref(), None).unwrap().0.epoch, 3);
+    assert_eq!(read_checkpoint(storage.as_ref(), None, &[]).unwrap().0.epoch, 3);
     assert_eq!(contents(storage.as_ref()).unwrap().claims.len(), 3);
     assert!(delete_all(storage.as_ref()).unwrap() > 3);
     assert!(!is_ours(storage.as_ref()).unwrap());

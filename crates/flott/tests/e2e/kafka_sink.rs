@@ -188,6 +188,38 @@ fn a_commit_whose_answer_never_comes_is_neither_lost_nor_doubled() {
     }
 }
 
+/// Goes on from this checkpoint; the first commit never comes to its broker, and the run is taken up again.
+fn resume_with_a_lost_commit(lab: &Lab, proxy: &Proxy, job: &str, path: &str) {
+    let restarts =
+        "SET 'restart-strategy.type' = 'fixed-delay'; SET 'restart-strategy.fixed-delay.attempts' = '9';
+         SET 'restart-strategy.fixed-delay.delay' = '100 ms';";
+    proxy.cut_at(Moment::Before(Request::EndTransaction));
+    let job = job.replace("'format' = 'csv'", "'format' = 'csv', 'properties.max.block.ms' = '3000'");
+    let run = lab.start_with(&["--resume", path], &format!("{restarts} {job}"));
+    assert!(proxy.wait_for_cut(PATIENCE));
+    // Long enough for the transaction to be given up.
+    std::thread::sleep(Duration::from_secs(5));
+    proxy.heal();
+    let outcome = run.outcome();
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert!(super::support::summary_of(&outcome)["restarts"].as_u64() > Some(0), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_run_from_its_own_directory_whose_first_commit_fails_takes_only_what_is_decided() {
+    let proxy = need!(Proxy::start());
+    let broker = need!(Broker::behind(&proxy));
+    broker.create_topic("sink-own", 1).unwrap();
+    let lab = Lab::new();
+    let job = numbers("sink-own", broker.bootstrap());
+    let run = lab.start(&job);
+    wait_until("a checkpoint", || newest(&lab) > 3);
+    run.signal("KILL");
+    run.outcome();
+    resume_with_a_lost_commit(&lab, &proxy, &job, "ckpt/job");
+    each_once(&broker, "sink-own");
+}
+
 #[test]
 fn a_run_from_another_checkpoint_whose_first_commit_fails_begins_from_there_again() {
     let proxy = need!(Proxy::start());
@@ -202,19 +234,7 @@ fn a_run_from_another_checkpoint_whose_first_commit_fails_begins_from_there_agai
     assert!(copied.unwrap().success());
     assert_eq!(run.outcome().status, Some(0));
 
-    let restarts =
-        "SET 'restart-strategy.type' = 'fixed-delay'; SET 'restart-strategy.fixed-delay.attempts' = '9';
-         SET 'restart-strategy.fixed-delay.delay' = '100 ms';";
-    proxy.cut_at(Moment::Before(Request::EndTransaction));
-    let job = job.replace("'format' = 'csv'", "'format' = 'csv', 'properties.max.block.ms' = '3000'");
-    let run = lab.start_with(&["--resume", "old/job"], &format!("{restarts} {job}"));
-    assert!(proxy.wait_for_cut(PATIENCE));
-    // Long enough for the transaction to be given up.
-    std::thread::sleep(Duration::from_secs(5));
-    proxy.heal();
-    let outcome = run.outcome();
-    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
-    assert!(super::support::summary_of(&outcome)["restarts"].as_u64() > Some(0), "{}", outcome.stderr);
+    resume_with_a_lost_commit(&lab, &proxy, &job, "old/job");
 
     // What lies behind the old checkpoint is written twice, as was asked for: nothing of it is left out.
     let lines = broker.consume("sink-anew", 2 * NUMBERS, Duration::from_secs(5)).unwrap();
