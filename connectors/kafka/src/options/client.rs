@@ -433,6 +433,14 @@ fn store_kind(named: Option<&str>, location: &str) -> Store {
 /// Values that are written otherwise in Java.
 fn java_value(name: &str, value: &str) -> String {
     match name {
+        "bootstrap.servers" => {
+            // A listener's name before it says nothing, as in Kafka's own client. A web address is a mistake.
+            let address = |entry: &'_ str| match entry.trim().split_once("://") {
+                Some((listener, address)) if !listener.starts_with("http") => address.to_string(),
+                _ => entry.trim().to_string(),
+            };
+            value.split(',').map(address).collect::<Vec<_>>().join(",")
+        }
         "security.protocol" | "isolation.level" | "compression.type" => value.trim().to_ascii_lowercase(),
         "acks" | "request.required.acks" => value.trim().to_ascii_lowercase(),
         "sasl.mechanism" => value.trim().to_ascii_uppercase(),
@@ -546,6 +554,7 @@ mod tests {
         for good in ["a:1", "a:1, b:2", "[::1]:9092", "a:1,"] {
             assert_eq!(said(good), 0, "{good}");
         }
+        assert_eq!(said("PLAINTEXT://a:1, SSL://b:2"), 0);
         for bad in ["http://a:1", "a", "a:1,b", "a:x", "", ":1"] {
             assert_eq!(said(bad), 1, "{bad}");
         }
