@@ -198,7 +198,7 @@ fn resume_with_a_lost_commit(lab: &Lab, proxy: &Proxy, job: &str, path: &str) {
     let run = lab.start_with(&["--resume", path], &format!("{restarts} {job}"));
     assert!(proxy.wait_for_cut(PATIENCE));
     // Long enough for the transaction to be given up.
-    std::thread::sleep(Duration::from_secs(5));
+    flott_connector::StopSignal::new().wait(Duration::from_secs(5));
     proxy.heal();
     let outcome = run.outcome();
     assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);

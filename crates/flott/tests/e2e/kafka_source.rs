@@ -448,7 +448,7 @@ fn a_topic_made_anew_is_another_one() {
     let run = lab.start(&job(", 'scan.lost-offsets' = 'continue'"));
     wait_until("all of the third one", || lab.lines("o").len() == 7);
     // Long enough for an answer about the old one.
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    flott_connector::StopSignal::new().wait(std::time::Duration::from_secs(1));
     run.signal("TERM");
     let outcome = run.outcome();
     assert!(!outcome.stderr.contains("has lost its last messages"), "{}", outcome.stderr);
