@@ -1,7 +1,7 @@
 //! Real servers for tests: installed on first use, started on free ports, gone with whoever started them.
 //!
 //! ```text
-//!   kafka.lock ─► install ─► ~/.cache/flott/services/kafka-4.3.1/   (once, checked against SHA-256)
+//!   kafka.lock ─► install ─► ~/.cache/flott/services/kafka-4.2.1/   (once, checked against SHA-256)
 //!                                   │
 //!   settings ───► Server: a process of its own, fresh data, a log ─── asks until it answers ─► test
 //!                    │ stop (TERM), kill (KILL), pause, go on, start again

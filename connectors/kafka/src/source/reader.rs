@@ -427,15 +427,14 @@ impl SourceReader for KafkaReader {
 
 impl KafkaReader {
     /// Brokers that are back may have nothing new to say.
-    fn look_for_brokers(&self) {
+    fn look_for_brokers(&mut self) {
         let consumer = self.fetcher.consumer();
         let Some(split) = self.splits.first().filter(|_| consumer.context().brokers.trouble().is_some())
         else {
             return;
         };
-        let asked = consumer.fetch_metadata(Some(&split.place.topic), WAIT_MAX);
-        if asked.is_ok() {
-            consumer.context().note_answer();
+        if consumer.fetch_metadata(Some(&split.place.topic), WAIT_MAX).is_ok() {
+            self.note_answer(true);
         }
     }
 

@@ -4,7 +4,7 @@
 //!   lock file: SHA-256 group:artifact:version[:classifier][:type]
 //!        │ curl, from $FLOTT_MAVEN_MIRROR, else the mirror of ~/.m2/settings.xml, else Maven Central
 //!        ▼
-//!   kafka-4.3.1.part/ ── each file has its SHA-256? ── archives unpacked ── rename ─► kafka-4.3.1/
+//!   kafka-4.2.1.part/ ── each file has its SHA-256? ── archives unpacked ── rename ─► kafka-4.2.1/
 //! ```
 //!
 //! Invariants: a directory under its final name is complete; one process installs, the others wait.
@@ -124,7 +124,7 @@ pub(super) fn services_directory() -> Result<PathBuf, Skipped> {
     Ok(cache)
 }
 
-/// `kafka-4.3.1` is `kafka-4.3.1.lock`.
+/// `kafka-4.2.1` is `kafka-4.2.1.lock`.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
@@ -215,8 +215,8 @@ mod tests {
 
     #[test]
     fn a_line_of_a_lock_file_is_a_path_in_a_repository() {
-        let jar = Artifact::parse("00ff org.apache.kafka:kafka-clients:4.3.1").unwrap();
-        assert_eq!(jar.path, "org/apache/kafka/kafka-clients/4.3.1/kafka-clients-4.3.1.jar");
+        let jar = Artifact::parse("00ff org.apache.kafka:kafka-clients:4.2.1").unwrap();
+        assert_eq!(jar.path, "org/apache/kafka/kafka-clients/4.2.1/kafka-clients-4.2.1.jar");
         let archive = Artifact::parse("00ff io.apicurio:app:3.0.9:all:tar.gz").unwrap();
         assert_eq!(archive.name, "app-3.0.9-all.tar.gz");
         assert_eq!(Artifact::parse("# comment"), None);

@@ -34,9 +34,10 @@ use super::{
     wire::{Client, Partition},
 };
 
-/// What a broker consists of.
+/// What a broker consists of. Not 4.3 or 4.4: started again, those may leave out a partition when they end a
+/// transaction that was being committed (KAFKA-20734), and its rows stay hidden.
 pub(super) const PACKAGE: Package =
-    Package { name: "kafka", version: "4.3.1", lock: include_str!("kafka.lock") };
+    Package { name: "kafka", version: "4.2.1", lock: include_str!("kafka.lock") };
 
 /// Every cluster here has this id.
 const CLUSTER: &str = "flottflottflottflott0w";

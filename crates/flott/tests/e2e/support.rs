@@ -1,7 +1,7 @@
 //! A directory to run the binary in, and ways to look at what it left there.
 
 use std::{
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output},
@@ -162,9 +162,17 @@ impl Drop for Running {
 
 /// Waits until something is so.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    wait_for(what, || if is_so() { Ok(()) } else { Err("") });
+}
+
+/// Waits for something; until it is there the answer is what there is instead.
+pub fn wait_for<T, E: Display>(what: &str, mut get: impl FnMut() -> Result<T, E>) -> T {
     let (clock, pause) = (SystemClock::new(), StopSignal::new());
-    while !is_so() {
-        assert!(clock.monotonic() < PATIENCE, "waited too long for: {what}");
+    loop {
+        match get() {
+            Ok(it) => return it,
+            Err(instead) => assert!(clock.monotonic() < PATIENCE, "waited too long for: {what}\n{instead}"),
+        }
         pause.wait(Duration::from_millis(5));
     }
 }
