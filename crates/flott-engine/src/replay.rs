@@ -1,6 +1,10 @@
 //! Dead letters as a source, instead of a table's records.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
 
 use arrow::{
     array::{AsArray, BooleanArray, Int8Array},
@@ -20,9 +24,18 @@ pub struct Replay {
     pub records: BTreeMap<String, Vec<(Vec<u8>, Origin)>>,
 }
 
-/// Gives out dead letters.
+/// Gives out dead letters: those of each split in their order, and the splits in turn. As in the run that wrote them,
+/// each split has a watermark of its own, so no row is late that wasn't then.
+///
+/// ```text
+///   a[0] ■■■■■■   ─┐
+///   a[1] ■■       ─┼─► a[0] ■■■ │ a[1] ■■ │ a[2] ■■■ │ a[0] ■■■ │ a[2] ■
+///   a[2] ■■■■     ─┘        └ until here the watermark is held: not every split has been seen
+/// ```
 pub struct ReplayReader {
-    records: Vec<(Vec<u8>, Origin)>,
+    splits: Vec<VecDeque<(Vec<u8>, Origin)>>,
+    /// Whose turn it is.
+    turn: usize,
     sequence: u64,
 }
 
@@ -32,24 +45,38 @@ const CHUNK_RECORDS: usize = 4096;
 impl ReplayReader {
     /// The records for this source.
     pub fn new(source: &str, replay: &Replay) -> Self {
-        let mut records = replay.records.get(source).cloned().unwrap_or_default();
-        records.reverse();
-        Self { records, sequence: 0 }
+        let records = replay.records.get(source).cloned().unwrap_or_default();
+        let mut splits: Vec<VecDeque<_>> = Vec::new();
+        let mut places = HashMap::new();
+        for (bytes, origin) in records {
+            let place = *places.entry(origin.split.clone()).or_insert(splits.len());
+            if place == splits.len() {
+                splits.push(VecDeque::new());
+            }
+            splits[place].push_back((bytes, origin));
+        }
+        Self { splits, turn: 0, sequence: 0 }
     }
 }
 
 impl SourceReader for ReplayReader {
     fn next_chunk(&mut self, context: &ReadContext) -> Result<Option<Chunk>> {
-        if self.records.is_empty() || context.stop.is_stopped() {
-            return Ok(None);
-        }
-        let mut batch = self.records.split_off(self.records.len().saturating_sub(CHUNK_RECORDS));
-        batch.reverse();
+        let count = self.splits.len();
+        let next = (self.turn..).take(count).map(|turn| turn % count).find(|at| !self.splits[*at].is_empty());
+        let Some(at) = next.filter(|_| !context.stop.is_stopped()) else { return Ok(None) };
+        self.turn = at + 1;
+        let queue = &mut self.splits[at];
+        let batch: Vec<_> = queue.drain(..queue.len().min(CHUNK_RECORDS)).collect();
         let sequence = self.sequence;
         self.sequence += 1;
+        let time = SplitTime {
+            split_number: u32::try_from(at).unwrap_or(u32::MAX),
+            finished: queue.is_empty(),
+            unopened: sequence + 1 < count as u64,
+            ..SplitTime::default()
+        };
         let bytes_in = batch.iter().map(|(bytes, _)| bytes.len() as u64).sum();
         let split = Arc::new(SplitInfo { name: "dead letters".into(), ..SplitInfo::default() });
-        let time = SplitTime { finished: self.records.is_empty(), ..SplitTime::default() };
         Ok(Some(Chunk { split, sequence, offset: 0, payload: Payload::Records(batch), bytes_in, time }))
     }
     fn position(&self) -> serde_json::Value {
@@ -102,9 +129,32 @@ mod tests {
         array::{ArrayRef, Int32Array},
         record_batch::RecordBatch,
     };
+    use flott_connector::{BufferPool, StopSignal, SystemClock};
     use flott_types::RowKind::{self, Insert, UpdateAfter, UpdateBefore};
 
     use super::*;
+
+    #[test]
+    fn each_split_has_its_own_place_in_time() {
+        let letter = |split: &str| (Vec::new(), Origin { split: split.into(), ..Origin::default() });
+        let of = |split: &'static str, count| (0..count).map(move |_| letter(split));
+        let records = of("a", CHUNK_RECORDS + 1).chain(of("b", 2)).chain(of("a", 1)).collect();
+        let replay = Replay { records: BTreeMap::from([("t".to_string(), records)]) };
+        let mut reader = ReplayReader::new("t", &replay);
+        let context = ReadContext {
+            buffers: BufferPool::default(),
+            stop: StopSignal::new(),
+            clock: Arc::new(SystemClock::new()),
+            idle_timeout: None,
+        };
+        let mut seen = Vec::new();
+        while let Some(chunk) = reader.next_chunk(&context).unwrap() {
+            let Payload::Records(records) = chunk.payload else { unreachable!() };
+            let SplitTime { split_number, finished, unopened, .. } = chunk.time;
+            seen.push((split_number, records.len(), finished, unopened));
+        }
+        assert_eq!(seen, [(0, CHUNK_RECORDS, false, true), (1, 2, true, false), (0, 2, true, false)]);
+    }
 
     #[test]
     fn only_the_change_that_failed_is_replayed() {

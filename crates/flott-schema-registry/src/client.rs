@@ -433,9 +433,12 @@ impl Registry {
             if round > 0 && say_so == self.settings.bases.len() {
                 break;
             }
-            if pause.is_some_and(|pause| stop.wait(*pause)) {
-                // That one says it isn't there is as good an answer as there will be.
-                return missing.ok_or_else(|| self.interrupted());
+            if let Some(pause) = pause.filter(|pause| stop.wait(**pause)) {
+                if say_so == 0 || round > 0 {
+                    return Err(self.interrupted());
+                }
+                // That it isn't there makes a record a bad one: that is asked once more all the same.
+                StopSignal::new().wait(*pause);
             }
         }
         // Of several some may be gone for long; those that answer agree.

@@ -407,6 +407,11 @@ impl Contents {
         self.claims.values().rev().find(|it| it.begins).map_or(0, |it| it.generation)
     }
 
+    /// Manifests that aren't known to be committed.
+    pub fn unconfirmed(&self) -> Vec<u64> {
+        self.manifests.keys().copied().filter(|number| !self.listing.confirmed.contains(number)).collect()
+    }
+
     /// A manifest all of whose state is there and as it was written, as far as that is to be checked now.
     fn whole(&self, storage: &dyn Storage, number: u64, check: Check) -> Result<&Manifest> {
         let Some(manifest) = self.manifests.get(&number) else {

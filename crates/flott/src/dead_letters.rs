@@ -1,7 +1,7 @@
 //! `flott dlq`: what is in a dead-letter directory, and running it again.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
@@ -209,6 +209,8 @@ fn stays(letter: &Line) -> bool {
 fn queue(paths: &[PathBuf]) -> Result<Queue> {
     let mut queue = Queue::default();
     for path in paths {
+        // A record that several inputs of one query had to do without is one record all the same.
+        let mut seen = HashSet::new();
         letters(path, &mut |_, letter| {
             if is_late(&letter) {
                 queue.late += 1;
@@ -218,43 +220,33 @@ fn queue(paths: &[PathBuf]) -> Result<Queue> {
                 *queue.results.entry((letter.source, letter.sinks)).or_default() += 1;
                 return Ok(());
             }
-            let record = (letter.record()?, letter.origin()?);
+            let (bytes, origin) = (letter.record()?, letter.origin()?);
             let set = queue
                 .sets
                 .entry(letter.sinks.clone())
-                .or_insert_with(|| ReplaySet { records: BTreeMap::new(), sinks: letter.sinks });
-            set.records.entry(letter.source).or_default().push(record);
+                .or_insert_with(|| ReplaySet { records: BTreeMap::new(), sinks: letter.sinks.clone() });
+            let change = (letter.change, letter.change_number);
+            let place =
+                (letter.sinks, letter.source.clone(), letter.split, letter.offset, change, bytes.clone());
+            if seen.insert(place) {
+                set.records.entry(letter.source).or_default().push((bytes, origin));
+            }
             Ok(())
         })?;
     }
     for records in queue.sets.values_mut().flat_map(|set| set.records.values_mut()) {
-        *records = in_order(std::mem::take(records));
+        in_order(records);
     }
     Ok(queue)
 }
 
-/// Several shards have written letters: the messages of each partition come in their order again, in the places
-/// that its letters have. Partitions stay mixed as they were: one after the other, the rows of all but the first
-/// would be late.
-fn in_order(records: Vec<(Vec<u8>, flott_connector::Origin)>) -> Vec<(Vec<u8>, flott_connector::Origin)> {
-    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (at, (_, origin)) in records.iter().enumerate() {
-        if origin.message.is_some() {
-            places.entry(&origin.split).or_default().push(at);
-        }
-    }
-    let mut takes: Vec<usize> = (0..records.len()).collect();
-    for of_split in places.values() {
-        let mut sorted = of_split.clone();
-        sorted.sort_by_key(|at| records.get(*at).map(|(_, origin)| origin.offset));
-        for (to, from) in of_split.iter().zip(sorted) {
-            if let Some(place) = takes.get_mut(*to) {
-                *place = from;
-            }
-        }
-    }
-    let mut records: Vec<Option<_>> = records.into_iter().map(Some).collect();
-    takes.into_iter().filter_map(|at| records.get_mut(at)?.take()).collect()
+/// Several shards have written letters: the messages of each partition come in their order again. (Offsets of files
+/// say nothing beyond a run: another one may have read another file of that name.)
+fn in_order(records: &mut [(Vec<u8>, flott_connector::Origin)]) {
+    records.sort_by(|(_, a), (_, b)| {
+        let offset = |it: &flott_connector::Origin| it.message.as_ref().map_or(0, |_| it.offset);
+        a.split.cmp(&b.split).then_with(|| offset(a).cmp(&offset(b)))
+    });
 }
 
 /// Says which letters aren't replayed.
@@ -363,7 +355,7 @@ mod tests {
     use super::in_order;
 
     #[test]
-    fn messages_come_in_their_order_and_partitions_stay_mixed() {
+    fn messages_come_in_the_order_of_their_partition() {
         let letter = |split: &str, offset, is_message: bool| {
             let parts = MessageParts {
                 key: None,
@@ -376,7 +368,7 @@ mod tests {
             let message = is_message.then(|| Box::new(parts));
             (Vec::new(), Origin { split: split.into(), offset, message, change: None })
         };
-        let letters = vec![
+        let mut letters = [
             letter("t[0]", 9, true),
             letter("t[1]", 5, true),
             letter("file", 70, false),
@@ -384,8 +376,8 @@ mod tests {
             letter("file", 10, false),
             letter("t[1]", 4, true),
         ];
-        let order: Vec<_> = in_order(letters).into_iter().map(|(_, it)| (it.split, it.offset)).collect();
-        let expected = [("t[0]", 2), ("t[1]", 4), ("file", 70), ("t[0]", 9), ("file", 10), ("t[1]", 5)];
-        assert_eq!(order, expected.map(|(split, offset)| (split.to_string(), offset)));
+        in_order(&mut letters);
+        let order: Vec<_> = letters.iter().map(|(_, it)| (it.split.as_str(), it.offset)).collect();
+        assert_eq!(order, [("file", 70), ("file", 10), ("t[0]", 2), ("t[0]", 9), ("t[1]", 4), ("t[1]", 5)]);
     }
 }

@@ -54,12 +54,13 @@ pub fn text(summary: &Summary, seconds: f64, dead_letter_directory: &str) -> Str
         let changes = sink.changes.map_or(String::new(), |it| changes(&it));
         let mut published = match sink.published {
             None => String::new(),
+            Some(0) if sink.uncertain > 0 => ", none of them published for certain".to_string(),
             Some(0) => ", none of them published".to_string(),
             Some(count) => format!(", {} of them published", grouped(count)),
         };
         if sink.uncertain > 0 {
-            let _ =
-                write!(published, ", {} more perhaps: nobody has answered for them", grouped(sink.uncertain));
+            let count = grouped(sink.uncertain);
+            let _ = write!(published, ", {count} perhaps (nobody has answered for them), no others");
         }
         let _ =
             writeln!(out, "  written  {:>14}  to {}{changes}{published}", grouped(sink.written), sink.name);

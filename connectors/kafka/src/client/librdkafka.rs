@@ -332,6 +332,8 @@ pub(crate) struct Librdkafka {
     stop: Arc<AtomicBool>,
     /// Takes deliveries.
     poll: Option<io::Thread>,
+    /// How often it has looked for some.
+    polls: Arc<AtomicU64>,
 }
 
 impl Librdkafka {
@@ -382,16 +384,18 @@ impl Librdkafka {
                 Diagnostic::error(Code::InvalidOption, message)
             })?;
         let (client, stop) = (Arc::new(client), Arc::new(AtomicBool::new(false)));
-        let (polled, stopped) = (client.clone(), stop.clone());
+        let polls = Arc::new(AtomicU64::new(0));
+        let (polled, stopped, count) = (client.clone(), stop.clone(), polls.clone());
         let poll = io::spawn("kafka-deliveries", move || {
             let mut topics = Topics::new();
             while !stopped.load(Ordering::Acquire) {
                 polled.poll(POLL_WAIT);
+                count.fetch_add(1, Ordering::Release);
                 look_for_brokers(&polled);
                 topics.look(&polled);
             }
         })?;
-        Ok(Self { client, topics: RwLock::default(), make, stop, poll: Some(poll) })
+        Ok(Self { client, topics: RwLock::default(), make, stop, poll: Some(poll), polls })
     }
 
     /// The handle of a topic, made when it is first used.
@@ -698,8 +702,8 @@ impl Producer for Librdkafka {
     fn commit(&self, patience: &Patience) -> Result<Committed, Failure> {
         let ends = &self.client.context().ends;
         ends.begin();
-        // Each piece begins with a flush, which takes lines off the queue beside our own thread: then they may be
-        // counted in another order than they came.
+        // Each piece begins with a flush, which takes lines off the queue beside our own thread: what that one has
+        // in its hands may come before the last line, and be counted after it.
         let resumed = Cell::new(false);
         in_pieces(
             patience,
@@ -713,10 +717,25 @@ impl Producer for Librdkafka {
                 _ => false,
             },
         )?;
-        Ok(if resumed.get() { Committed::PerhapsAgain } else { ends.committed() })
+        let is_counted = !resumed.get() || self.has_polled();
+        Ok(if is_counted { ends.committed() } else { Committed::PerhapsAgain })
     }
     fn abort(&self, wait: Duration) -> Result<(), Failure> {
         self.client.abort_transaction(wait).map_err(Failure::from)
+    }
+}
+
+impl Librdkafka {
+    /// Waits until our thread has dealt with all that it has taken off the queue so far.
+    fn has_polled(&self) -> bool {
+        let (clock, before) = (SystemClock::new(), self.polls.load(Ordering::Acquire));
+        while self.polls.load(Ordering::Acquire) == before {
+            if clock.monotonic() > LINES_WAIT {
+                return false;
+            }
+            pause();
+        }
+        true
     }
 }
 

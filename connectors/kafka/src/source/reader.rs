@@ -261,9 +261,10 @@ impl KafkaReader {
     /// What has come together of a split becomes a chunk.
     fn cut(&mut self, index: usize) {
         let Some(split) = self.splits.get_mut(index) else { return };
+        let (_, waited) = split.waiting();
         let Some(messages) = split.building.take() else { return };
         let bytes = (messages.values.bytes().len() + messages.keys.bytes().len()) as u64;
-        self.waiting = self.waiting.saturating_sub(bytes as usize);
+        self.waiting = self.waiting.saturating_sub(waited);
         split.told_end |= split.ended;
         let chunk = Chunk {
             split: split.info.clone(),
@@ -324,6 +325,8 @@ impl KafkaReader {
         };
         let count = self.fetcher.fetch(wait, |message| sorter.take(message));
         let Sorter { bytes, full, wrong, moved, .. } = sorter;
+        // Errors of librdkafka come the same way.
+        let has_come = count > wrong.len();
         self.waiting += bytes;
         for wrong in wrong {
             self.cope(wrong)?;
@@ -332,8 +335,8 @@ impl KafkaReader {
             self.tell_end(index);
         }
         full.into_iter().for_each(|index| self.cut(index));
-        if count > 0 {
-            self.unanswered = 0;
+        if has_come && (self.unanswered > 0 || self.fetcher.consumer().context().trouble().is_some()) {
+            self.note_answer(true);
         }
         if count < BATCH || self.waiting > WAITING_BYTES {
             self.cut_all();

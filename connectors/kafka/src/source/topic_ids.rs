@@ -34,6 +34,9 @@ pub(crate) struct Described {
 /// What a topic without an id would have (16 zero bytes): the broker is too old to tell.
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
+/// Milliseconds until librdkafka has said that the time for an answer is over.
+const EVENT_WAIT: i32 = 50;
+
 /// What brokers tell of topics in time.
 pub(crate) fn ask<'a>(
     consumer: &BaseConsumer<Context>,
@@ -58,7 +61,8 @@ pub(crate) fn ask<'a>(
         let mut why: [c_char; 128] = [0; 128];
         raw::rd_kafka_AdminOptions_set_request_timeout(options, millis.max(1), why.as_mut_ptr(), why.len());
         raw::rd_kafka_DescribeTopics(client, collection, options, queue);
-        let event = raw::rd_kafka_queue_poll(queue, millis);
+        // That nobody has answered comes as an event, too, when the time is over.
+        let event = raw::rd_kafka_queue_poll(queue, millis.saturating_add(EVENT_WAIT));
         if !event.is_null() {
             read(event, &mut found);
             raw::rd_kafka_event_destroy(event);
@@ -75,6 +79,9 @@ pub(crate) fn ask<'a>(
 unsafe fn read(event: *mut raw::rd_kafka_event_t, found: &mut Described) {
     // SAFETY: null unless it is the answer to our question; what it holds lives as long as the event.
     unsafe {
+        if raw::rd_kafka_event_error(event) != raw::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return;
+        }
         let result = raw::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
             return;

@@ -107,9 +107,16 @@ impl Coordinator {
         }
         let recovered = match incarnation.recover_checked(token, check) {
             Err(error) if !goes_on && error.code == Code::CheckpointUnusable => {
+                let contents = contents(storage.as_ref())?;
+                // What this very run has committed is no leftover of what the job was before.
+                if settings.has_begun && matches!(token, Token::Of(Some(token)) if token > contents.began()) {
+                    return Err(error);
+                }
                 tracing::warn!("the job's own checkpoints can't be used: {}", error.message);
                 token_is_foreign |= decider.is_some();
-                Recovered::afresh(incarnation.generation(), Vec::new())
+                // Without a token nobody knows of the last ones whether they are committed: they don't count.
+                let undecided = if decider.is_some() { contents.unconfirmed() } else { Vec::new() };
+                Recovered::afresh(incarnation.generation(), undecided)
             }
             recovered => recovered?,
         };

@@ -305,6 +305,14 @@ impl Broker {
         self.produce_with(topic, lines, &[])
     }
 
+    /// The same with keys: `key|value`; `gone` is null.
+    ///
+    /// # Errors
+    /// The tool fails.
+    pub fn produce_keyed(&self, topic: &str, lines: &[&str]) -> io::Result<()> {
+        self.produce_with(topic, lines, &["parse.key=true", "key.separator=|", "null.marker=gone"])
+    }
+
     /// The same with properties of its reader, as `parse.key=true`.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use flott_connector::{Clock, StopSignal, SystemClock};
+use flott_connector::{Clock, SystemClock};
 use flott_testkit::{
     need,
     services::{self, Broker, Cluster, Port, Skipped},
@@ -213,8 +213,7 @@ fn a_partition_that_nobody_leads_is_waited_for() {
     let lab = Lab::new();
     let keyed: Vec<String> = (0..40).map(|number| format!("{number}|{number}")).collect();
     let part = |from: usize, to: usize| keyed[from..to].iter().map(String::as_str).collect::<Vec<_>>();
-    let by_key = ["parse.key=true", "key.separator=|"];
-    cluster.any().unwrap().produce_with(&pair.from, &part(0, 20), &by_key).unwrap();
+    cluster.any().unwrap().produce_keyed(&pair.from, &part(0, 20)).unwrap();
     let mut run = lab.start(&pair.copy(""));
     checkpoints(&lab, &mut run, 2);
     let lost = cluster.leader(&pair.from, 1).unwrap().unwrap().node();
@@ -223,7 +222,7 @@ fn a_partition_that_nobody_leads_is_waited_for() {
     assert!(said.contains("source 'k_in' waits: 'unled-in[1]' has no leader"), "{said}");
     checkpoints(&lab, &mut run, 1);
     cluster.broker(lost).unwrap().server_mut().restart().unwrap();
-    cluster.any().unwrap().produce_with(&pair.from, &part(20, 40), &by_key).unwrap();
+    cluster.any().unwrap().produce_keyed(&pair.from, &part(20, 40)).unwrap();
     ends_with(&lab, run, 40);
     pair.each_once(cluster.any().unwrap(), 40);
 }
@@ -411,20 +410,19 @@ fn partitions_that_come_while_a_job_runs_are_read_once() {
     pair.make(&kafka, 1);
     let keyed: Vec<String> = (0..60).map(|number| format!("{number}|{number}")).collect();
     let part = |from: usize, to: usize| keyed[from..to].iter().map(String::as_str).collect::<Vec<_>>();
-    let by_key = ["parse.key=true", "key.separator=|"];
-    kafka.produce_with(&pair.from, &part(0, 20), &by_key).unwrap();
+    kafka.produce_keyed(&pair.from, &part(0, 20)).unwrap();
     let sql = pair.copy(", 'scan.topic-partition-discovery.interval' = '100 ms'");
     let mut run = lab.start(&sql);
     checkpoints(&lab, &mut run, 1);
     kafka.create_partitions(&pair.from, 4).unwrap();
-    kafka.produce_with(&pair.from, &part(20, 40), &by_key).unwrap();
+    kafka.produce_keyed(&pair.from, &part(20, 40)).unwrap();
     wait_until("rows of new partitions", || {
         sample(&lab).is_some_and(|it| it["sources"][0]["rows"].as_u64() == Some(40))
     });
     checkpoints(&lab, &mut run, 1);
     run.signal("KILL");
     run.outcome();
-    kafka.produce_with(&pair.from, &part(40, 60), &by_key).unwrap();
+    kafka.produce_keyed(&pair.from, &part(40, 60)).unwrap();
     let run = lab.start(&sql);
     ends_with(&lab, run, 60);
     pair.each_once(&kafka, 60);
@@ -549,7 +547,7 @@ fn a_stop_while_the_script_is_looked_at_is_one() {
     let bootstrap = silent.local_addr().unwrap().to_string();
     let table = kafka_table("kafka", "k", "a BIGINT", "faults-silent", &bootstrap, "'format' = 'json'");
     let run = lab.start(&format!("{table} INSERT INTO k VALUES (1)"));
-    StopSignal::new().wait(Duration::from_secs(2));
+    let _connection = silent.accept().unwrap();
     let clock = SystemClock::new();
     let began = clock.monotonic();
     run.signal("INT");

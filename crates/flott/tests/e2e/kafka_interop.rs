@@ -55,7 +55,7 @@ fn from_the_console_producer_to_the_console_consumer() {
     kafka.create_topic("interop-console", 1).unwrap();
     kafka.create_topic("interop-consumed", 1).unwrap();
     let lines = [r#"k1|{"id":1,"name":"scooter"}"#, r#"k2|{"id":2,"name":"größer"}"#];
-    kafka.produce_with("interop-console", &lines, &["parse.key=true", "key.separator=|"]).unwrap();
+    kafka.produce_keyed("interop-console", &lines).unwrap();
     let formats = "'key.format' = 'raw', 'key.fields' = 'k', 'value.format' = 'json', 'value.fields-include' = 'EXCEPT_KEY'";
     let columns = "k STRING, id INT, name STRING";
     let from = table(&kafka, columns, "interop-console", &format!("{formats}, {ALL}"));

@@ -79,13 +79,36 @@ fn a_replay_reads_key_metadata_and_headers_as_the_run_did() {
 }
 
 #[test]
+fn no_row_is_late_in_a_replay_that_was_not_in_the_run() {
+    let kafka = need!(services::kafka());
+    let lab = Lab::new();
+    kafka.create_topic("letters-times", 3).unwrap();
+    let sql = |source: &str, format: &str| {
+        let columns =
+            "n BIGINT, ts AS TO_TIMESTAMP_LTZ(n * 10, 3), WATERMARK FOR ts AS ts - INTERVAL '1' SECOND";
+        table(&kafka, columns, "letters-times", &format!("'format' = '{format}', {ALL}")) + source
+    };
+    let numbers = "CREATE TABLE g (n BIGINT) WITH ('connector' = 'datagen', 'fields.n.kind' = 'sequence',
+                   'fields.n.start' = '0', 'fields.n.end' = '19999'); INSERT INTO t SELECT n FROM g";
+    lab.run(&sql(numbers, "csv"));
+    let windows = "CREATE TABLE o (begins TIMESTAMP(3), n BIGINT) WITH ('connector' = 'filesystem', 'path' = 'o',
+                   'format' = 'csv'); INSERT INTO o SELECT window_start, COUNT(*)
+                   FROM TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND) GROUP BY window_start, window_end";
+    let summary = lab.run(&sql(windows, "json"));
+    assert_eq!(summary["dlq"], 20_000);
+    replay(&lab, &sql(windows, "csv"));
+    let counts: Vec<String> = lab.lines("o");
+    assert_eq!(counts.len(), 20, "{counts:?}");
+    assert!(counts.iter().all(|line| line.ends_with(",1000")), "{counts:?}");
+}
+
+#[test]
 fn a_key_that_cannot_be_read_is_kept() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
     kafka.create_topic("letters-key", 1).unwrap();
-    let properties = ["parse.key=true", "key.separator=|", "null.marker=none"];
-    let lines = [r#"{"k":1}|{"v":1}"#, r#"{"k":2}|no json"#, r#"key 3|{"v":3}"#, r#"key 4|none"#];
-    kafka.produce_with("letters-key", &lines, &properties).unwrap();
+    let lines = [r#"{"k":1}|{"v":1}"#, r#"{"k":2}|no json"#, r#"key 3|{"v":3}"#, r#"key 4|gone"#];
+    kafka.produce_keyed("letters-key", &lines).unwrap();
     let sql = |format: &str, columns: &str| {
         let options = format!(
             "'key.format' = '{format}', 'key.fields' = 'k', 'value.format' = 'json',
@@ -121,9 +144,8 @@ fn a_deletion_whose_key_cannot_be_read_is_replayed_as_a_deletion() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
     kafka.create_topic("letters-upsert", 1).unwrap();
-    let properties = ["parse.key=true", "key.separator=|", "null.marker=gone"];
     let lines = ["1|{\"n\":5}", "x|{\"n\":6}", "x|gone", "2|gone"];
-    kafka.produce_with("letters-upsert", &lines, &properties).unwrap();
+    kafka.produce_keyed("letters-upsert", &lines).unwrap();
     let sql = |columns: &str, out: &str| {
         format!(
             "{ROW_BY_ROW} CREATE TABLE t ({columns}, PRIMARY KEY (k) NOT ENFORCED) WITH ('connector' = 'upsert-kafka',
@@ -193,10 +215,9 @@ fn a_column_of_key_and_value_is_the_values_as_in_flink() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
     kafka.create_topic("letters-both", 1).unwrap();
-    let properties = ["parse.key=true", "key.separator=|", "null.marker=gone"];
     // The value's, then one that leaves it to the key, then a deletion, of which there is only the key's.
     let lines = [r#"a|{"k":"A","n":1}"#, r#"b|{"n":2}"#, "b|gone", r#"c|{"k":null,"n":3}"#];
-    kafka.produce_with("letters-both", &lines, &properties).unwrap();
+    kafka.produce_keyed("letters-both", &lines).unwrap();
     let mut rows = lab.query(&format!(
         "{ROW_BY_ROW} CREATE TABLE t (k STRING, n INT, PRIMARY KEY (k) NOT ENFORCED) WITH ('connector' = 'upsert-kafka',
          'topic' = 'letters-both', 'properties.bootstrap.servers' = '{}', 'key.format' = 'raw',

@@ -66,10 +66,9 @@ fn every_way_to_begin_and_to_end() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
     kafka.create_topic("source-modes", 2).unwrap();
-    let properties = ["parse.key=true", "key.separator=|"];
     let lines: Vec<String> = (0..20).map(|n| format!("{n}|{n}")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    kafka.produce_with("source-modes", &lines, &properties).unwrap();
+    kafka.produce_keyed("source-modes", &lines).unwrap();
     let count = |options: &str| -> usize {
         let table = table(&kafka, "n INT", "source-modes", &format!("'format' = 'csv', {options}"));
         lab.query(&format!("{table} SELECT n FROM t")).len()
@@ -124,9 +123,8 @@ fn what_cannot_be_read_is_a_dead_letter_of_its_partition_and_offset() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
     kafka.create_topic("source-bad", 1).unwrap();
-    let properties = ["parse.key=true", "key.separator=|"];
     let lines = [r#"{"k":1}|{"v":1}"#, r#"{"k":2}|no json"#, r#"no key|{"v":3}"#, r#"{"k":4}|{"v":4}"#];
-    kafka.produce_with("source-bad", &lines, &properties).unwrap();
+    kafka.produce_keyed("source-bad", &lines).unwrap();
     let options = format!(
         "'key.format' = 'json', 'key.fields' = 'k', 'value.format' = 'json',
          'value.fields-include' = 'EXCEPT_KEY', {ALL}"
@@ -142,9 +140,8 @@ fn a_key_that_is_null_is_none_for_a_primary_key() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
     kafka.create_topic("source-keyless", 1).unwrap();
-    let properties = ["parse.key=true", "key.separator=|", "null.marker=gone"];
     let lines = ["gone|1", "a|2", "gone|gone", "a|gone", "b|3"];
-    kafka.produce_with("source-keyless", &lines, &properties).unwrap();
+    kafka.produce_keyed("source-keyless", &lines).unwrap();
     // Bytes without a value delete, although the value's column is NOT NULL, too.
     let table = format!(
         "CREATE TABLE t (word STRING, v STRING NOT NULL, PRIMARY KEY (word) NOT ENFORCED) WITH (
@@ -173,7 +170,6 @@ fn upserts_are_rows_of_their_keys_and_null_deletes() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
     kafka.create_topic("source-upserts", 1).unwrap();
-    let properties = ["parse.key=true", "key.separator=|", "null.marker=gone"];
     let lines = [
         r#"a|{"n":1}"#,
         r#"b|{"n":1}"#,
@@ -184,7 +180,7 @@ fn upserts_are_rows_of_their_keys_and_null_deletes() {
         r#"d|{"n":6}"#,
         "d|gone",
     ];
-    kafka.produce_with("source-upserts", &lines, &properties).unwrap();
+    kafka.produce_keyed("source-upserts", &lines).unwrap();
     let table = format!(
         "CREATE TABLE t (word STRING, n BIGINT, PRIMARY KEY (word) NOT ENFORCED) WITH ('connector' = 'upsert-kafka',
          'topic' = 'source-upserts', 'properties.bootstrap.servers' = '{}', 'key.format' = 'raw',
@@ -352,7 +348,7 @@ fn what_has_come_while_no_run_was_there_is_read_even_if_nobody_looks_again() {
     kafka.create_partitions("source-grown", 9).unwrap();
     let lines: Vec<String> = (0..40).map(|n| format!("{n}|{n}")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    kafka.produce_with("source-grown", &lines, &["parse.key=true", "key.separator=|"]).unwrap();
+    kafka.produce_keyed("source-grown", &lines).unwrap();
     let run = lab.start(&job);
     wait_until("those of all partitions", || lab.lines("o").len() == 41);
     run.signal("TERM");
@@ -364,8 +360,7 @@ fn a_topic_made_anew_with_fewer_partitions_goes_on_with_those_it_has() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
     kafka.create_topic("source-fewer", 3).unwrap();
-    let properties = ["parse.key=true", "key.separator=|"];
-    kafka.produce_with("source-fewer", &["1|a", "2|b", "3|c", "4|d", "5|e"], &properties).unwrap();
+    kafka.produce_keyed("source-fewer", &["1|a", "2|b", "3|c", "4|d", "5|e"]).unwrap();
     let job = lines_job(&kafka, "source-fewer", ", 'scan.lost-offsets' = 'CONTINUE'");
     let run = lab.start(&job);
     wait_until("the first rows", || lab.lines("o").len() == 5);
@@ -380,7 +375,7 @@ fn a_topic_made_anew_with_fewer_partitions_goes_on_with_those_it_has() {
     assert_eq!(run.outcome().status, Some(0));
     // Its other partitions come back as new ones.
     kafka.create_partitions("source-fewer", 3).unwrap();
-    kafka.produce_with("source-fewer", &["1|a", "2|b", "3|c", "4|d", "5|e"], &properties).unwrap();
+    kafka.produce_keyed("source-fewer", &["1|a", "2|b", "3|c", "4|d", "5|e"]).unwrap();
     let run = lab.start(&job);
     wait_until("those of all partitions", || lab.lines("o").len() == 12);
     run.signal("TERM");
@@ -459,10 +454,9 @@ fn an_empty_partition_holds_time_back_only_until_it_is_idle() {
     let kafka = need!(services::kafka());
     let lab = Lab::new();
     kafka.create_topic("source-idle", 2).unwrap();
-    let properties = ["parse.key=true", "key.separator=|"];
     let lines: Vec<String> = (1..6).map(|n| format!(r#"one|{{"ts":"2026-01-01 00:00:0{n}"}}"#)).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    kafka.produce_with("source-idle", &lines, &properties).unwrap();
+    kafka.produce_keyed("source-idle", &lines).unwrap();
     let job = format!(
         "SET 'execution.checkpointing.dir' = 'ckpt'; SET 'execution.checkpointing.interval' = '100 ms';
          SET 'pipeline.name' = 'job'; {}

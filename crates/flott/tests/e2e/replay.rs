@@ -279,6 +279,24 @@ fn what_an_operator_made_is_no_record_and_stays() {
 }
 
 #[test]
+fn a_record_that_both_sides_of_a_join_missed_is_read_once() {
+    let lab = Lab::new();
+    lab.write("in.json", "{\"k\":1,\"s\":null}\n{\"k\":2,\"s\":\"2026-01-01 00:00:00\"}\n");
+    let script = |time: &str| {
+        let time = format!("k INT, s STRING, ts AS {time}, WATERMARK FOR ts AS ts");
+        table("t", &time, "in.json", "json", &[])
+            + &table("o", "k INT", "o", "json", &[])
+            + "INSERT INTO o SELECT a.k FROM t a JOIN t b ON a.k = b.k
+               AND a.ts BETWEEN b.ts - INTERVAL '1' SECOND AND b.ts + INTERVAL '1' SECOND"
+    };
+    assert_eq!(lab.run(&script("CAST(s AS TIMESTAMP(3))"))["dlq"], 2, "one of each side");
+    let fixed = script("COALESCE(CAST(s AS TIMESTAMP(3)), TIMESTAMP '2026-01-02 00:00:00')");
+    let outcome = lab.flott.run(["dlq", "replay", "flott-dlq/flott", "--json", "-e", &fixed]).unwrap();
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    assert_eq!((lab.lines("o"), lab.letters().len()), (vec![r#"{"k":1}"#.into(), r#"{"k":2}"#.into()], 0));
+}
+
+#[test]
 fn each_select_misses_its_own_rows() {
     let lab = Lab::new();
     lab.write("in.json", INPUT);

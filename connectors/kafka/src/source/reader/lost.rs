@@ -266,8 +266,11 @@ impl KafkaReader {
     pub(super) fn check_ids(&mut self, wait: Duration) -> Result<()> {
         let open = self.splits.iter().filter(|split| !split.ended);
         let names: BTreeSet<&str> = open.map(|split| split.place.topic.as_str()).collect();
+        let asks = !names.is_empty();
         let asked = topic_ids::ask(self.fetcher.consumer(), names, wait);
-        self.note_answer(asked.leaderless.is_some());
+        if asks {
+            self.note_answer(asked.leaderless.is_some());
+        }
         if let Some(leaderless) = asked.leaderless {
             self.tell_leaderless(leaderless);
         }
