@@ -109,6 +109,8 @@ pub(crate) trait Producer: Send + Sync {
     fn is_settled(&self, ledger: LedgerId) -> bool;
     /// Tells of a topic. No I/O.
     fn topic(&self, name: &str) -> Result<TopicId>;
+    /// Whether the cluster says that there is no such topic. It makes none for the asking.
+    fn lacks(&self, topic: TopicId, wait: Duration) -> bool;
     /// Asks the cluster for the topic's number of partitions; a cluster that makes topics makes it.
     fn partitions(&self, topic: TopicId, wait: Duration) -> Result<usize, Failure>;
     /// Takes messages from number `from` on, as many as fit into its buffer. The first one not taken.

@@ -125,6 +125,17 @@ impl Context {
         Some(Failure { kind: Kind::Denied, text: why })
     }
 
+    /// A failure with what is known of its cause: that we aren't let in, or why no broker can be reached.
+    pub(crate) fn explain(&self, failure: Failure) -> Failure {
+        if let Some(denied) = self.denied() {
+            return denied;
+        }
+        match self.brokers.last_trouble().filter(|_| failure.kind == Kind::Unreachable) {
+            Some(why) => Failure { text: format!("{why}; {}", failure.text), ..failure },
+            None => failure,
+        }
+    }
+
     /// A broker has answered: if there was none before, that is worth a line, and so is losing them again.
     pub(crate) fn note_answer(&self) {
         if self.brokers.are_back() {

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     ffi::{OsStr, OsString},
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -52,7 +53,14 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
 
 /// What is in a directory, by name.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(directory).map_err(|error| failed(directory, error))?;
+    let entries = fs::read_dir(directory).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            let message = format!("there is no directory '{}'", directory.display());
+            let error = Diagnostic::error(Code::DeadLetterFailed, message);
+            error.help("it is what 'dead-letter.path' says, or the folder of a pipeline in it")
+        }
+        _ => failed(directory, error),
+    })?;
     let mut found = entries
         .map(|entry| Ok(entry.map_err(|error| failed(directory, error))?.path()))
         .collect::<Result<Vec<_>>>()?;

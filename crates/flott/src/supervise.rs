@@ -17,7 +17,7 @@ use flott_state::{
     Claimed, LeaseState,
     sequence::{has_own_checkpoint, job_folder},
 };
-use flott_types::{Code, Diagnostic, Result};
+use flott_types::{Code, Diagnostic, Result, Severity};
 
 use crate::{
     console,
@@ -171,7 +171,12 @@ impl Supervisor {
             // what it has read and not written is lost: that must be heard.
             let goes_on_later = self.strategy != Strategy::None && has_checkpoints(this);
             if self.stop.is_stopped() && may_pass(&error) && (!started || goes_on_later) {
-                tracing::warn!("stopped, when it could not go on: {}", error.message);
+                match error.severity {
+                    Severity::Error => tracing::warn!("stopped, when it could not go on: {}", error.message),
+                    // Nothing was wrong.
+                    Severity::Warning if self.tell => console::err(format_args!("{}\n", error.message)),
+                    Severity::Warning => tracing::info!("{}", error.message),
+                }
                 summary.status = Status::Stopped;
                 return (summary, None);
             }

@@ -1,5 +1,6 @@
 //! What goes wrong with Kafka, in kinds that a user can do something about.
 
+use flott_connector::StopSignal;
 use flott_types::{Code, Diagnostic};
 use rdkafka::{error::KafkaError, types::RDKafkaErrorCode as Raw};
 
@@ -8,6 +9,10 @@ use rdkafka::{error::KafkaError, types::RDKafkaErrorCode as Raw};
 pub(crate) enum Kind {
     /// No broker, or not in time.
     Unreachable,
+    /// The run was stopped before there was an answer; nothing else is known to be wrong.
+    Stopped,
+    /// What answers isn't a broker that takes our requests.
+    NotABroker,
     /// No such topic or partition.
     TopicMissing,
     /// A broker doesn't let us.
@@ -81,6 +86,13 @@ impl Failure {
     pub(crate) fn of(code: Raw, text: impl Into<String>) -> Self {
         Self { kind: kind(code), text: text.into() }
     }
+    /// Nobody is to blame for an answer that hadn't come when the run was stopped, unless there is trouble.
+    pub(crate) fn unless_stopped(mut self, stop: &StopSignal, trouble: Option<String>) -> Self {
+        if self.kind == Kind::Unreachable && stop.is_stopped() && trouble.is_none() {
+            self.kind = Kind::Stopped;
+        }
+        self
+    }
     /// What a user is told: `doing` is what was tried ("write topic 'orders'").
     pub(crate) fn diagnose(&self, doing: &str) -> Box<Diagnostic> {
         let text = &self.text;
@@ -89,6 +101,15 @@ impl Failure {
             Kind::Unreachable => error(Code::BrokerUnreachable, format!("cannot {doing}: no answer from the brokers ({text})"))
                 .help("check 'properties.bootstrap.servers' and that the brokers' advertised addresses can be reached from here")
                 .that_may_pass(),
+            Kind::Stopped => {
+                Diagnostic::warning(Code::BrokerUnreachable, "the run was stopped before the brokers had answered")
+                    .that_may_pass()
+            }
+            Kind::NotABroker => error(
+                Code::BrokerUnreachable,
+                format!("cannot {doing}: what answers there doesn't take a client's requests ({text})"),
+            )
+            .help("is this a broker's client port? A controller's port answers so, and a broker that is much too old"),
             Kind::TopicMissing => error(Code::TopicMissing, format!("cannot {doing}: there is no such topic ({text})"))
                 .help("create it, or check its name and 'properties.bootstrap.servers'"),
             Kind::Denied => error(Code::AccessDenied, format!("cannot {doing}: not allowed ({text})"))
@@ -146,6 +167,7 @@ fn kind(code: Raw) -> Kind {
         | Raw::RequestTimedOut
         | Raw::CoordinatorNotAvailable
         | Raw::WaitingForCoordinator => Kind::Unreachable,
+        Raw::UnsupportedFeature => Kind::NotABroker,
         Raw::UnknownTopic
         | Raw::UnknownPartition
         | Raw::UnknownTopicOrPartition
@@ -180,6 +202,8 @@ fn kind(code: Raw) -> Kind {
 
 #[cfg(test)]
 mod tests {
+    use flott_types::Severity;
+
     use super::*;
 
     #[test]
@@ -193,5 +217,28 @@ mod tests {
         assert!(helps(Raw::InvalidRecord).contains("key.fields"));
         assert!(helps(Raw::NotEnoughReplicas).contains("min.insync.replicas"));
         assert!(helps(Raw::PolicyViolation).contains("rules"));
+    }
+
+    #[test]
+    fn a_stop_is_told_as_such_unless_there_is_trouble() {
+        let said = |stopped, trouble: Option<&str>| {
+            let stop = StopSignal::new();
+            if stopped {
+                stop.stop();
+            }
+            let failure = Failure::of(Raw::OperationTimedOut, "why");
+            let error = failure.unless_stopped(&stop, trouble.map(Into::into)).diagnose("begin");
+            (error.severity, error.message.contains("no answer from the brokers (why)"))
+        };
+        assert_eq!(said(true, None), (Severity::Warning, false));
+        assert_eq!(said(true, Some("refused")), (Severity::Error, true));
+        assert_eq!(said(false, None), (Severity::Error, true));
+    }
+
+    #[test]
+    fn a_controller_is_told_from_a_broker() {
+        let error = Failure::of(Raw::UnsupportedFeature, "why").diagnose("ask Kafka at 'c:9093'");
+        assert_eq!((error.code, error.passing), (Code::BrokerUnreachable, false));
+        assert!(error.help.join(" ").contains("controller"));
     }
 }

@@ -47,7 +47,7 @@ use super::{
     Committed, Failure, Kind, Ledger, LedgerId, NOW, Outgoing, Patience, Producer, Refusal, TopicId,
     tokens::pause,
 };
-use crate::{context::Context, options::client::ClientSettings};
+use crate::{context::Context, options::client::ClientSettings, source::topic_ids};
 
 /// Messages handed over in one call.
 const BATCH: usize = 512;
@@ -67,7 +67,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 const LOOK_WAIT: Duration = Duration::from_millis(100);
 /// On unless the user says otherwise.
 const IDEMPOTENCE: &str = "enable.idempotence";
-/// Bytes of a key that a message about it shows.
+/// Characters or bytes of a key that a message about it shows.
 const SHOWN_KEY: usize = 100;
 
 /// What a producer and those that follow it have in common: ids stay what they are.
@@ -240,10 +240,24 @@ fn undelivered(failure: &Failure, topic: &str, key: Option<&[u8]>, bytes: usize)
         Kind::Refused(_) => "a message of the batch, not necessarily the one that is to blame,",
         _ => return error,
     };
-    let key = key.map_or("none".to_string(), |key| {
-        format!("'{}'", String::from_utf8_lossy(key.get(..SHOWN_KEY).unwrap_or(key)))
-    });
+    let key = key.map_or("none".to_string(), shown_key);
     error.help(format!("{what} has {bytes} bytes; its key: {key}"))
+}
+
+/// A key as a terminal can show it: text, or `0x` and its bytes.
+fn shown_key(key: &[u8]) -> String {
+    let text = std::str::from_utf8(key).ok().filter(|text| !text.chars().any(char::is_control));
+    let (mut shown, all) = match text {
+        Some(text) => (text.chars().take(SHOWN_KEY).collect(), text.chars().count()),
+        None => {
+            let hex = key.iter().take(SHOWN_KEY).map(|byte| format!("{byte:02x}"));
+            (hex.fold("0x".to_string(), |all, byte| all + &byte), key.len())
+        }
+    };
+    if all > SHOWN_KEY {
+        shown.push('…');
+    }
+    if text.is_some() { format!("'{shown}'") } else { shown }
 }
 
 /// Brokers that are back say so only when they are asked, and a producer may have nothing to send.
@@ -463,9 +477,9 @@ impl Librdkafka {
                 Err(error) => error,
             };
             let again = matches!(&failure, KafkaError::Transaction(it) if it.is_retriable());
-            let failure = Failure::from(failure);
-            if let Some(denied) = context.denied() {
-                return Err(denied);
+            let failure = context.explain(failure.into());
+            if failure.kind == Kind::Denied {
+                return Err(failure);
             }
             if !(again || failure.kind == Kind::Unreachable) || left.is_zero() {
                 return Err(failure);
@@ -629,6 +643,13 @@ impl Producer for Librdkafka {
         }
         names.push((name.to_string(), Arc::default()));
         Ok(TopicId(names.len() - 1))
+    }
+    fn lacks(&self, topic: TopicId, wait: Duration) -> bool {
+        let names = self.client.context().shared.names.read().unwrap_or_else(PoisonError::into_inner);
+        let Some((name, partitions)) = names.get(topic.0).cloned() else { return false };
+        drop(names);
+        partitions.load(Ordering::Acquire) == 0
+            && topic_ids::ask_with(self.client.client(), [name.as_str()], wait).missing.contains(&name)
     }
     fn partitions(&self, topic: TopicId, wait: Duration) -> Result<usize, Failure> {
         let topic = self.handle(topic).map_err(|error| Failure { kind: Kind::Other, text: error.message })?;
@@ -803,6 +824,9 @@ impl Producer for Succession {
     fn topic(&self, name: &str) -> Result<TopicId> {
         self.current().topic(name)
     }
+    fn lacks(&self, topic: TopicId, wait: Duration) -> bool {
+        self.current().lacks(topic, wait)
+    }
     fn partitions(&self, topic: TopicId, wait: Duration) -> Result<usize, Failure> {
         self.current().partitions(topic, wait)
     }
@@ -829,5 +853,18 @@ impl Producer for Succession {
     }
     fn abort(&self, wait: Duration) -> Result<(), Failure> {
         self.current().abort(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_shown_as_text_or_as_bytes() {
+        assert_eq!(shown_key("größe 7".as_bytes()), "'größe 7'");
+        assert_eq!(shown_key(&30_i64.to_be_bytes()), "0x000000000000001e");
+        assert_eq!(shown_key(b"\xff\x1b[2J"), "0xff1b5b324a");
+        assert_eq!(shown_key("ä".repeat(101).as_bytes()), format!("'{}…'", "ä".repeat(100)));
     }
 }

@@ -69,6 +69,7 @@ impl Tokens<'_> {
         let admin: AdminClient<Context> =
             config.create_with_context(Context::new(self.settings)).map_err(|error| self.failed(error))?;
         give_token(admin.inner());
+        let context = admin.inner().context();
         let wait = Some(self.patience.most.min(ADMINISTRATION));
         let options = AdminOptions::new().request_timeout(wait).operation_timeout(wait);
         let topic = NewTopic::new(self.topic, PARTITIONS, TopicReplication::Fixed(-1))
@@ -77,7 +78,7 @@ impl Tokens<'_> {
             // Whoever compares two partitions' tokens goes by the brokers' clock, not by ours.
             .set("message.timestamp.type", "LogAppendTime");
         if self.ask(&self.consumer("read_committed")?, &mut self.patience.begin())?.is_none() {
-            let made = self.answer(admin.create_topics([&topic], &options))?;
+            let made = self.answer(context, admin.create_topics([&topic], &options))?;
             match made.first() {
                 Some(Err((_, code))) if *code != RDKafkaErrorCode::TopicAlreadyExists => {
                     return Err(Failure::of(*code, code.to_string()).diagnose(&self.doing("make")));
@@ -85,7 +86,8 @@ impl Tokens<'_> {
                 _ => tracing::info!("made the topic '{}' for the tokens of transactions", self.topic),
             }
         }
-        let asked = self.answer(admin.describe_configs([&ResourceSpecifier::Topic(self.topic)], &options));
+        let asked =
+            self.answer(context, admin.describe_configs([&ResourceSpecifier::Topic(self.topic)], &options));
         if self.patience.stop.is_stopped() {
             asked?;
             return Ok(());
@@ -103,15 +105,24 @@ impl Tokens<'_> {
     }
 
     /// What the administration client is answered, unless the run is to stop meanwhile.
-    fn answer<T>(&self, question: impl Future<Output = Result<T, KafkaError>>) -> Result<T> {
+    fn answer<T>(
+        &self,
+        context: &Context,
+        question: impl Future<Output = Result<T, KafkaError>>,
+    ) -> Result<T> {
         match wait_for(question, &self.patience.stop) {
             Some(answer) => answer.map_err(|error| self.failed(error)),
             None => {
                 let failure =
                     Failure { kind: Kind::Unreachable, text: "no answer until the run was to stop".into() };
-                Err(failure.diagnose(&self.doing("look at")))
+                Err(self.unanswered(failure, context).diagnose(&self.doing("look at")))
             }
         }
+    }
+
+    /// What kept an answer from coming: the end of the run, if nothing else.
+    fn unanswered(&self, failure: Failure, context: &Context) -> Failure {
+        failure.unless_stopped(&self.patience.stop, context.brokers.last_trouble())
     }
 
     fn forgets(&self, policy: &str) -> Box<Diagnostic> {
@@ -194,7 +205,7 @@ impl Tokens<'_> {
                 Some(Err(error)) if wait.is_over() => return Err(self.failed(error)),
                 None if wait.is_over() => {
                     let silent = Failure { kind: Kind::Unreachable, text: "nothing came of it".into() };
-                    return Err(silent.diagnose(&self.doing("read")));
+                    return Err(self.unanswered(silent, committed.context()).diagnose(&self.doing("read")));
                 }
                 Some(Err(_)) | None => {}
             }
@@ -225,7 +236,7 @@ impl Tokens<'_> {
         let asked = consumer.fetch_metadata(Some(self.topic), *piece);
         // Tokens of OAUTHBEARER are fetched while polling, and who isn't let in hears of it behind lines of the log.
         while consumer.poll(Duration::ZERO).is_some() {}
-        let metadata = asked.map_err(|error| consumer.context().denied().unwrap_or(error.into()))?;
+        let metadata = asked.map_err(|error| consumer.context().explain(error.into()))?;
         let found = metadata.topics().iter().find(|it| it.name() == self.topic);
         let code = found.and_then(|it| it.error()).map(RDKafkaErrorCode::from);
         if let Some(code) = code {
@@ -247,7 +258,7 @@ impl Tokens<'_> {
                 Ok(partitions) => return Ok(Some(partitions)),
                 Err(Failure { kind: Kind::TopicMissing, .. }) => return Ok(None),
                 Err(failure) if failure.kind == Kind::Denied || wait.is_over() => {
-                    return Err(failure.diagnose(&self.doing("read")));
+                    return Err(self.unanswered(failure, consumer.context()).diagnose(&self.doing("read")));
                 }
                 Err(_) => pause(),
             }
@@ -261,7 +272,7 @@ impl Tokens<'_> {
             match self.partitions(consumer, &mut piece) {
                 Ok(partitions) => return Ok(partitions),
                 Err(failure) if failure.kind == Kind::Denied || wait.is_over() => {
-                    return Err(failure.diagnose(&self.doing("read")));
+                    return Err(self.unanswered(failure, consumer.context()).diagnose(&self.doing("read")));
                 }
                 Err(_) => pause(),
             }

@@ -167,9 +167,30 @@ impl Keys {
     fn reject(&self, record: u32) -> Option<Reject> {
         let at = self.rejected.binary_search_by_key(&record, |it| it.record.start).ok()?;
         let reject = self.rejected.get(at)?;
-        let message = format!("key: {}", reject.message);
-        Some(Reject { message, part: RecordPart::Key, ..reject.clone() })
+        Some(Reject { message: of_key(&reject.message), part: RecordPart::Key, ..reject.clone() })
     }
+}
+
+/// How the JSON formats begin to say so.
+const NO_OBJECT: &str = "expected an object";
+
+/// What is wrong with a key, said by a decoder that takes it for a record.
+fn of_key(message: &str) -> String {
+    let about = " of the record";
+    let mut out = String::from("key: ");
+    match message.split_once(about) {
+        Some((place, what))
+            if place.trim_end_matches(|it: char| it.is_ascii_digit()).ends_with("at byte ") =>
+        {
+            out += &format!("{place} of the key{what}");
+        }
+        _ => out += message,
+    }
+    // Of the key as a whole, not of a field.
+    if message.starts_with(NO_OBJECT) || message.ends_with(&format!(" byte 0{about}: {NO_OBJECT}")) {
+        out += " (a key that is a plain value is of format 'raw')";
+    }
+    out
 }
 
 /// The record of each row.

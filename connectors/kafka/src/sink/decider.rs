@@ -189,11 +189,11 @@ impl KafkaDecider {
         open.producer.begin().map_err(|failure| self.failed(&failure, "begin"))?;
         self.send_token(open, 0)?;
         let committed = open.producer.commit(&tokens.patience);
-        match committed.map_err(|failure| self.failed(&failure, "write the first token of"))? {
+        match committed.map_err(|failure| self.not_begun(open, failure, "write the first token of"))? {
             Committed::Once => {}
             Committed::PerhapsAgain => {
                 let renewed = open.producer.renew(&tokens.patience)?;
-                renewed.map_err(|failure| self.failed(&failure, "begin"))?;
+                renewed.map_err(|failure| self.not_begun(open, failure, "begin"))?;
             }
         }
         Ok(LastCommit { number: 0, owner: self.lock().is_of.clone() })
@@ -233,6 +233,10 @@ impl KafkaDecider {
     }
     fn failed(&self, failure: &Failure, doing: &str) -> Box<Diagnostic> {
         failure.diagnose(&format!("{doing} transactions of '{}'", self.id))
+    }
+    /// Before the first row.
+    fn not_begun(&self, open: &Open, failure: Failure, doing: &str) -> Box<Diagnostic> {
+        self.failed(&failure.unless_stopped(&self.patience.stop, open.producer.trouble()), doing)
     }
     fn uncertain(&self, number: u64, text: &str) -> Box<Diagnostic> {
         let id = &self.id;
@@ -286,8 +290,9 @@ impl Decider for KafkaDecider {
             tokens.ensure()?;
         }
         let producer = Arc::new(Succession::new(self.connect()?));
-        producer.init_transactions(&tokens.patience).map_err(|failure| self.failed(&failure, "begin"))?;
         let open = Open { tokens: producer.topic(&self.token_topic)?, ledger: producer.ledger(), producer };
+        let ready = open.producer.init_transactions(&tokens.patience);
+        ready.map_err(|failure| self.not_begun(&open, failure, "begin"))?;
         let last = if self.checkpoints { Some(self.find_token(&open, &tokens)?) } else { None };
         open.producer.begin().map_err(|failure| self.failed(&failure, "begin"))?;
         let mut state = self.lock();

@@ -182,7 +182,9 @@ impl KafkaSink {
 
     fn await_topic(&self, producer: &Arc<dyn Producer>, id: TopicId, name: &str) -> Result<()> {
         let began = self.clock.monotonic();
-        let (mut was_missing, mut question) = (false, QUESTION);
+        // Asking for its partitions makes it, where the brokers make topics by themselves.
+        let mut was_missing = producer.lacks(id, QUESTION * 2);
+        let mut question = QUESTION;
         loop {
             let longest = self.settings.client.max_block.unwrap_or(START_WAIT);
             let left = longest.saturating_sub(self.clock.monotonic().saturating_sub(began));
@@ -204,6 +206,7 @@ impl KafkaSink {
             let passes = matches!(failure.kind, Kind::TopicMissing | Kind::Unreachable);
             let over = self.stop.is_stopped() || self.clock.monotonic().saturating_sub(began) >= wait;
             if !passes || over {
+                let failure = failure.unless_stopped(&self.stop, producer.trouble());
                 return Err(failure.diagnose(&format!("write topic '{name}'")));
             }
             pause();

@@ -46,10 +46,8 @@ pub(crate) enum Place {
 
 impl Cluster<'_> {
     fn failed(&self, doing: &str, error: &KafkaError) -> Box<Diagnostic> {
-        match self.consumer.context().denied() {
-            Some(denied) => failure::of_kind(self.settings, doing, &denied),
-            None => failure::failed(self.settings, doing, error),
-        }
+        let failure = self.consumer.context().explain(error.clone().into());
+        failure::of_kind(self.settings, doing, &failure)
     }
 
     /// All partitions of the topics, in order.

@@ -12,7 +12,8 @@ use std::{
 };
 
 use rdkafka::{
-    bindings as raw,
+    ClientContext, bindings as raw,
+    client::Client,
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode,
 };
@@ -43,13 +44,22 @@ pub(crate) fn ask<'a>(
     topics: impl IntoIterator<Item = &'a str>,
     wait: Duration,
 ) -> Described {
+    ask_with(consumer.client(), topics, wait)
+}
+
+/// The same with any client.
+pub(crate) fn ask_with<'a>(
+    client: &Client<impl ClientContext>,
+    topics: impl IntoIterator<Item = &'a str>,
+    wait: Duration,
+) -> Described {
     let names: Vec<CString> = topics.into_iter().filter_map(|name| CString::new(name).ok()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let mut found = Described::default();
     if names.is_empty() {
         return found;
     }
-    let client = consumer.client().native_ptr();
+    let client = client.native_ptr();
     let millis = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client lives; the names live until their collection is destroyed, which copies them; every
     // handle that a call gives is destroyed once, the queue last; an answer that comes later finds no queue.

@@ -10,6 +10,8 @@ pub(crate) type Fail = Box<Failure>;
 pub(crate) enum FailureKind {
     /// The record isn't JSON.
     Malformed,
+    /// It is JSON, but not the object that a row is made of.
+    NotAnObject,
     /// A value doesn't fit its field's type.
     Value,
     /// A field is missing and `fail-on-missing-field` is set.
@@ -35,6 +37,12 @@ impl Failure {
     #[cold]
     pub fn malformed(at: usize, what: &'static str) -> Fail {
         Box::new(Failure { kind: FailureKind::Malformed, at, what: what.into(), path: Vec::new() })
+    }
+    /// Something else (`"a text"`) stands where the object of a row has to.
+    #[cold]
+    pub fn not_an_object(at: usize, found: &str) -> Fail {
+        let what = format!("expected an object, found {found}");
+        Box::new(Failure { kind: FailureKind::NotAnObject, at, what, path: Vec::new() })
     }
     /// A value (its text as it stands) that isn't a `type_name`.
     #[cold]

@@ -231,7 +231,7 @@ impl Keys {
                     return Ok(Next::End(at + 1));
                 }
             }
-            (_, 0) => return Err(Failure::malformed(at, "expected an object")),
+            (_, 0) => return Err(no_object(bytes, at)),
             (Some(b'}'), _) => return Ok(Next::End(at + 1)),
             (Some(b','), _) => at = skip_blanks(bytes, at + 1),
             _ => return Err(Failure::malformed(at, "expected ',' or '}'")),
@@ -284,4 +284,23 @@ pub(crate) fn key_at(bytes: &[u8], at: usize) -> Result<(View, usize), Fail> {
     }
     let form = if found.escaped { Form::Escaped } else { Form::Plain };
     Ok((View { at: at + 1, end: found.quote, form }, skip_blanks(bytes, colon + 1)))
+}
+
+/// Why no object can be read at `at`: something else stands there, if it is JSON at all.
+#[cold]
+fn no_object(bytes: &[u8], at: usize) -> Fail {
+    let found = match bytes.get(at) {
+        Some(b'"') => "a text",
+        Some(b'-' | b'0'..=b'9') => "a number",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        // It may be long, and is looked at whenever records are arrays.
+        Some(b'[') => return Failure::not_an_object(at, "an array"),
+        _ => return Failure::malformed(at, "expected an object"),
+    };
+    let behind = skip_value(bytes, at).map(|end| bytes.get(skip_blanks(bytes, end)));
+    match behind {
+        Ok(None | Some(b'\n' | b',' | b']' | b'}')) => Failure::not_an_object(at, found),
+        _ => Failure::malformed(at, "expected an object"),
+    }
 }

@@ -153,7 +153,7 @@ fn a_bad_record_leaves_its_neighbours_alone() {
         "field 'auction': 'abc' is not a BIGINT".to_string(),
         format!("field 'extra': {}", malformed(23, "a string that doesn't end")),
         "malformed JSON: more text behind the object".into(),
-        malformed(1, "expected an object"),
+        "expected an object, found a number".into(),
         malformed(21, "a JSON value is missing or misspelt"),
         malformed(24, "a JSON value is missing or misspelt"),
         malformed(22, "an unknown escape in a string"),

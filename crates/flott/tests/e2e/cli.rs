@@ -308,6 +308,8 @@ fn dead_letters_are_found_from_the_directory_above() {
         let shown = out(&lab, &[&["dlq", "show"], directory].concat());
         assert!(shown.contains("record: broken"), "{shown}");
     }
+    let nowhere = lab.flott.run(["dlq", "list", "nowhere"]).unwrap().stderr;
+    assert!(nowhere.contains("there is no directory") && nowhere.contains("'dead-letter.path'"), "{nowhere}");
 }
 
 #[test]

@@ -227,9 +227,28 @@ fn a_partition_that_nobody_leads_is_waited_for() {
     pair.each_once(cluster.any().unwrap(), 40);
 }
 
+fn makes_topics() -> services::kafka::Settings {
+    services::kafka::Settings::default().property("auto.create.topics.enable", true)
+}
+
+fn warns_of_a_topic_that_is_made(broker: &Broker) {
+    let job = format!(
+        "CREATE TABLE k (x STRING) WITH ('connector' = 'kafka', 'topic' = 'misspelt', 'format' = 'raw',
+         'properties.bootstrap.servers' = '{}'); INSERT INTO k VALUES ('a')",
+        broker.bootstrap()
+    );
+    for (begins, warnings) in [("is made", 1), ("is there", 0)] {
+        let outcome = Lab::new().start(&job).outcome();
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+        let said = outcome.stderr.matches("there was no topic 'misspelt': the brokers have made it").count();
+        assert_eq!(said, warnings, "when the topic {begins}: {}", outcome.stderr);
+    }
+}
+
 #[test]
 fn a_broker_that_hangs_is_told_though_nothing_is_to_be_read() {
-    let mut broker = need!(Broker::start(&services::kafka::Settings::default()));
+    let mut broker = need!(Broker::start(&makes_topics()));
+    warns_of_a_topic_that_is_made(&broker);
     let pair = Pair::new(broker.bootstrap(), "hangs");
     pair.make(&broker, 1);
     let lab = Lab::new();

@@ -128,6 +128,9 @@ fn a_key_that_cannot_be_read_is_kept() {
     let value = (1, Some(RecordPart::Value), "no json".to_string(), r#"{"k":2}"#.to_string());
     let key = (2, Some(RecordPart::Key), r#"{"v":3}"#.to_string(), "key 3".to_string());
     assert_eq!((letters.len(), of(0), of(1)), (2, value, key));
+    let why =
+        "key: malformed JSON at byte 0 of the key: expected an object (a key that is a plain value is of";
+    assert!(letters[1].error.contains(why), "{}", letters[1].error);
     let shown = lab.flott.run(["dlq", "show", "flott-dlq/flott"]).unwrap().stdout;
     assert!(shown.contains("key:    key 3"), "{shown}");
 

@@ -312,6 +312,11 @@ fn what_brokers_refuse_is_said_in_words() {
     let said = lab.fails(1, &format!("{absent} INSERT INTO k VALUES ('x')"));
     assert!(said.contains("FLT-2201") && said.contains("sink-absent"), "{said}");
 
+    let nowhere = table("sink-absent", "'format' = 'raw', 'properties.max.block.ms' = '2000'")
+        .replace(kafka.bootstrap(), "flott.invalid:9092");
+    let said = lab.fails(1, &format!("{nowhere} INSERT INTO k VALUES ('x')"));
+    assert!(said.contains("FLT-2202") && said.contains("Failed to resolve 'flott.invalid:9092'"), "{said}");
+
     let large = table("sink-small", "'format' = 'raw', 'properties.max.request.size' = '2000'");
     let said = failure(&lab, &format!("{large} INSERT INTO k VALUES (REPEAT('x', 3000))"));
     assert!(said.contains("FLT-2007") && said.contains("3000 bytes"), "{said}");
