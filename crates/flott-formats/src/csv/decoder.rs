@@ -26,6 +26,7 @@ use flott_expr::{EvalContext, Program};
 use flott_types::{Code, DataType, Diagnostic, Field, Result, Schema};
 
 use super::{
+    bare::Bared,
     column::{Column, Input, Rules},
     messages::Lines,
     scan::{Dialect, Scan, Trouble},
@@ -37,8 +38,6 @@ use crate::filter;
 const BLOCK_FIELDS: usize = 5_000;
 /// A batch of replayed records is handed over once it holds so many bytes.
 const REPLAYED_BYTES_MAX: usize = 64 << 20;
-/// Unquoted text that keeps its memory from block to block.
-const PLAIN_KEPT_MAX: usize = 1 << 20;
 /// Characters of a bad field that a message shows.
 const SHOWN_MAX: usize = 80;
 
@@ -55,9 +54,7 @@ pub struct CsvDecoder {
     pub(super) batch_rows: usize,
     pub(super) block_rows: usize,
     pub(super) holds_text: bool,
-    /// Fields of one column without quotes and escapes.
-    plain: Vec<u8>,
-    plain_spans: Vec<Range<usize>>,
+    bared: Bared,
     pub(super) pending: Pending,
     /// Messages joined to lines (see `messages.rs`).
     pub(super) lines: Lines,
@@ -130,8 +127,7 @@ impl CsvDecoder {
             filter: scan.filter.clone(),
             batch_rows,
             block_rows: (BLOCK_FIELDS / file.len().max(1)).clamp(16, 1024),
-            plain: Vec::new(),
-            plain_spans: Vec::new(),
+            bared: Bared::default(),
             pending: Pending::default(),
             lines: Lines::default(),
             settings,
@@ -170,14 +166,10 @@ impl CsvDecoder {
         let mut bad = Vec::new();
         for wanted in &mut self.wanted {
             if self.scan.special {
-                self.plain.clear();
-                self.plain.shrink_to(PLAIN_KEPT_MAX);
-                self.plain_spans.clear();
-                for span in self.scan.spans(wanted.place) {
-                    self.plain_spans.push(unquote(input.source, span, &self.settings, &mut self.plain));
-                }
-                let input = Input { source: &self.plain, ..input };
-                wanted.column.fill(input, self.plain_spans.iter().cloned(), &self.rules, &mut bad);
+                let fields = self.scan.spans(wanted.place);
+                let (source, spans) = self.bared.of(input.source, fields, &self.settings);
+                let input = Input { source, ..input };
+                wanted.column.fill(input, spans.iter().cloned(), &self.rules, &mut bad);
             } else {
                 wanted.column.fill(input, self.scan.spans(wanted.place), &self.rules, &mut bad);
             }
@@ -318,37 +310,6 @@ impl Decoder for CsvDecoder {
     ) -> Result<()> {
         self.feed_messages(messages, &mut Call { chunk, context, emit })
     }
-}
-
-/// Appends a field's text without quotes and escapes; answers where it lies in `out`.
-fn unquote(source: &[u8], span: Range<usize>, settings: &Settings, out: &mut Vec<u8>) -> Range<usize> {
-    let start = out.len();
-    let Some(field) = source.get(span) else {
-        // Missing fields stay recognisable: their place is reversed.
-        return start + 1..start;
-    };
-    let quoted = settings.quote.is_some() && field.first().copied() == settings.quote;
-    let mut bytes = field.iter().copied().skip(usize::from(quoted));
-    while let Some(byte) = bytes.next() {
-        if quoted && Some(byte) == settings.quote {
-            match bytes.next() {
-                Some(next) if Some(next) == settings.quote => out.push(next),
-                // The closing quote; only blanks may follow.
-                _ => break,
-            }
-        } else if Some(byte) == settings.escape {
-            out.extend(bytes.next().map(|next| match next {
-                b'n' => b'\n',
-                b'r' => b'\r',
-                b't' => b'\t',
-                b'0' => 0,
-                other => other,
-            }));
-        } else {
-            out.push(byte);
-        }
-    }
-    start..out.len()
 }
 
 fn complaint(field: &Field, text: &[u8]) -> String {

@@ -1,11 +1,11 @@
 //! CSV records that come one by one, as messages of a log.
 //!
 //! ```text
-//!   │1,a│2,b│"3",c│ null │4,d│
-//!    └─┬─┘    │       │    └── plain ones are joined to lines and scanned together:
-//!      │      │    skipped       1,a⏎2,b⏎ …
-//!      │      └─ scanned alone: its quotes end with it
-//!      └─ number of a line's message: the first one that ends behind the line's start
+//!   │1,a│"2",b│"3,c│ null │4,d│
+//!    └──┬──┘    │      │    └── what can be a line among others is joined and scanned together:
+//!       │       │   skipped       1,a⏎"2",b⏎ …
+//!       │       └─ scanned alone: its quote ends with it
+//!       └─ number of a line's message: the first one that ends behind the line's start
 //! ```
 //!
 //! A message is one record: a line break may end it, text behind that is refused, and so is a message
@@ -17,13 +17,14 @@ use flott_types::{Code, Result};
 use super::{
     column::Input,
     decoder::{Call, CsvDecoder},
+    quotes,
     scan::Dialect,
 };
 
 /// Lines are scanned once so many bytes are together: they should still be in the cache.
 const JOINED_BYTES: usize = 64 << 10;
 
-/// Plain messages joined to lines.
+/// Messages joined to lines.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     bytes: Vec<u8>,
@@ -51,12 +52,25 @@ impl Lines {
     }
 }
 
-/// Whether nothing in a message has a meaning beyond the record: it can be a line among others.
-fn is_plain(message: &[u8], dialect: Dialect) -> bool {
-    let other = dialect.quote.unwrap_or(b'\n');
-    let escape = dialect.escape.unwrap_or(other);
+/// Whether a message means the same as a line among others: it ends nowhere before its end, nor leaves a
+/// quote or an escape open for what comes behind it.
+fn is_line(message: &[u8], dialect: Dialect) -> bool {
     let comment = dialect.comments && message.first() == Some(&b'#');
-    !message.is_empty() && !comment && memchr::memchr3(b'\n', other, escape, message).is_none()
+    if message.is_empty() || comment {
+        return false;
+    }
+    let Some(quote) = dialect.quote else {
+        return memchr::memchr2(b'\n', dialect.escape.unwrap_or(b'\n'), message).is_none();
+    };
+    match memchr::memchr3(b'\n', quote, dialect.escape.unwrap_or(quote), message) {
+        None => true,
+        Some(at) => {
+            let rest = message.get(at..).unwrap_or_default();
+            dialect.escape.is_none()
+                && memchr::memchr(b'\n', rest).is_none()
+                && quotes::all_closed(message, dialect.delimiter, quote)
+        }
+    }
 }
 
 impl CsvDecoder {
@@ -68,7 +82,7 @@ impl CsvDecoder {
                 self.pending.skipped += 1;
                 continue;
             };
-            if is_plain(message, dialect) && message.len() < JOINED_BYTES {
+            if is_line(message, dialect) && message.len() < JOINED_BYTES {
                 self.lines.push(message, number);
                 if self.lines.bytes.len() >= JOINED_BYTES {
                     self.feed_lines(call)?;

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   chunk ─► scan: where fields and records end ─► columns: one typed loop per column ─► batch
-//!            (64 bytes a step; a record with a      (block by block, so that what the scan
-//!             quote or an escape takes the slow      found is still in the cache)
-//!             path alone)
+//!            (64 bytes a step; a record with an     (block by block, so that what the scan
+//!             escape or a misplaced quote takes      found is still in the cache)
+//!             the slow path alone)
 //!   batch ─► encoder ─► lines, quoted where Jackson's CSV writer quotes
 //! ```
 //!
@@ -16,11 +16,13 @@
 //!
 //! Source: Flink documentation, "CSV Format"; behaviour checked against Flink 2.3.
 
+mod bare;
 mod column;
 mod decoder;
 mod encoder;
 mod field;
 mod messages;
+mod quotes;
 mod scan;
 mod settings;
 #[cfg(test)]

@@ -8,13 +8,15 @@
 //!
 //! The quick path takes 64 bytes a step: compare, gather one bit per byte, walk the set bits. It
 //! trusts that every line has the same number of fields and verifies that by the line breaks
-//! alone. A record with a quote, an escape or another number of fields is scanned again by the
-//! slow path, which knows all rules.
+//! alone. What is between quotes ends nothing (`quotes.rs`). A record with quotes where none belong, an
+//! escape or another number of fields is scanned again by the slow path, which knows all rules.
 //!
 //! Fields run from the end of their predecessor plus one (or the record's start) to their end,
 //! quotes included. A field whose start lies behind its end is missing.
 
 use std::ops::Range;
+
+use super::quotes::Quotes;
 
 /// The characters with a meaning.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +120,7 @@ impl Scan {
     }
 
     /// The places of one column's fields.
-    pub fn spans(&self, column: usize) -> impl Iterator<Item = Range<usize>> + '_ {
+    pub fn spans(&self, column: usize) -> impl Iterator<Item = Range<usize>> + Clone + '_ {
         let records = self.rows.iter().zip(self.ends.chunks_exact(self.columns));
         records.map(move |(row, ends)| {
             let start = match column.checked_sub(1) {
@@ -163,10 +165,21 @@ impl Scan {
     fn collect(&mut self, bytes: &[u8], from: usize, limit: usize, base: usize) {
         self.breaks.clear();
         let masks = Masks::new(&self.dialect);
+        let mut quotes = Quotes::at_record_start();
         let (mut steps, mut at) = (bytes[from..].as_chunks::<STEP>().0.iter(), from);
         let mut found = [0u32; STEP];
         for step in steps.by_ref() {
-            let (mut fields, mut lines, stop) = masks.of(step);
+            let (mut fields, mut lines, mut stop) = masks.of(step);
+            let marks = masks.quotes(step);
+            if quotes.matter(marks) {
+                self.special = true;
+                let (outside, wrong) = quotes.resolve(marks, fields, || equal(step, b'\r'));
+                fields &= outside;
+                lines &= outside;
+                stop |= wrong;
+            } else {
+                quotes.pass(fields);
+            }
             if stop != 0 {
                 let before = (stop & stop.wrapping_neg()) - 1;
                 fields &= before;
@@ -318,31 +331,32 @@ fn find(bytes: &[u8], at: usize, search: impl Fn(&[u8]) -> Option<usize>) -> usi
 /// Compares 64 bytes at once.
 struct Masks {
     delimiter: u8,
-    stops: [u8; 3],
+    quote: Option<u8>,
+    stops: [Option<u8>; 3],
 }
 
 impl Masks {
     fn new(dialect: &Dialect) -> Self {
-        // A line feed among the stops would hide lines; unused places repeat a used one.
+        // An escape changes what the quote behind it means: only the slow path knows.
+        let (quote, stop) = match dialect.escape {
+            None => (dialect.quote, None),
+            Some(_) => (None, dialect.quote),
+        };
         let comment = dialect.comments.then_some(b'#');
-        let used = [dialect.quote, dialect.escape, comment];
-        let any = used.iter().flatten().next().copied();
-        Self {
-            delimiter: dialect.delimiter,
-            stops: used.map(|stop| stop.or(any).unwrap_or(dialect.delimiter)),
-        }
+        Self { delimiter: dialect.delimiter, quote, stops: [stop, dialect.escape, comment] }
     }
 
     /// One bit per byte: ends of fields (line feeds included), line feeds, stops.
     fn of(&self, step: &[u8; STEP]) -> (u64, u64, u64) {
         let lines = equal(step, b'\n');
         let fields = equal(step, self.delimiter) | lines;
-        let mut stops = equal(step, self.stops[0]);
-        if self.stops[1] != self.stops[0] || self.stops[2] != self.stops[0] {
-            stops |= equal(step, self.stops[1]) | equal(step, self.stops[2]);
-        }
-        // Without any stop character the delimiter stood in for them.
-        (fields, lines, if self.stops[0] == self.delimiter { 0 } else { stops })
+        let stops = self.stops.iter().flatten().fold(0, |bits, stop| bits | equal(step, *stop));
+        (fields, lines, stops)
+    }
+
+    /// One bit per quote.
+    fn quotes(&self, step: &[u8; STEP]) -> u64 {
+        self.quote.map_or(0, |quote| equal(step, quote))
     }
 }
 

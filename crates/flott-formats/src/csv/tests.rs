@@ -10,7 +10,8 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use flott_connector::{
-    Chunk, Decoded, Format as _, FormatRequest, Origin, Payload, ScanRequest, SplitInfo, TableDescription,
+    Chunk, Decoded, Format as _, FormatRequest, Origin, Payload, ScanRequest, Slices, SplitInfo,
+    TableDescription,
 };
 use flott_expr::{EvalContext, Value};
 use flott_types::{DataType, Field, Options, Schema, TypeKind};
@@ -37,11 +38,9 @@ fn schema(columns: &[(&str, DataType)]) -> Schema {
     Schema::new(columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone())).collect())
 }
 
-/// Decodes all columns, two rows a batch.
-fn decode_payload(options: &[(&str, &str)], schema: &Schema, payload: Payload) -> Vec<Decoded> {
-    let table = table(options);
-    let request = FormatRequest { table: &table, schema: schema.clone() };
-    let scan = ScanRequest {
+/// All columns, two rows a batch.
+fn everything(schema: &Schema) -> ScanRequest {
+    ScanRequest {
         projection: (0..schema.len()).collect(),
         schema: schema.clone(),
         filter: None,
@@ -49,16 +48,25 @@ fn decode_payload(options: &[(&str, &str)], schema: &Schema, payload: Payload) -
         parallelism: 1,
         even_time: false,
         job_options: Options::new(),
-    };
-    let mut decoder = Csv.decoder(&request, &scan, Vec::new()).unwrap();
-    let chunk = Chunk {
+    }
+}
+
+fn chunk(payload: Payload) -> Chunk {
+    Chunk {
         split: Arc::new(SplitInfo::default()),
         sequence: 0,
         offset: 0,
         payload,
         bytes_in: 0,
         time: Default::default(),
-    };
+    }
+}
+
+fn decode_payload(options: &[(&str, &str)], schema: &Schema, payload: Payload) -> Vec<Decoded> {
+    let table = table(options);
+    let request = FormatRequest { table: &table, schema: schema.clone() };
+    let mut decoder = Csv.decoder(&request, &everything(schema), Vec::new()).unwrap();
+    let chunk = chunk(payload);
     let mut all = Vec::new();
     decoder
         .decode(&chunk, &context(), &mut |decoded| {
@@ -67,6 +75,28 @@ fn decode_payload(options: &[(&str, &str)], schema: &Schema, payload: Payload) -
         })
         .unwrap();
     all
+}
+
+/// Rows of messages, and the numbers of those that were rejected with the reasons.
+fn read_messages(messages: &[String], schema: &Schema) -> (Vec<String>, Vec<(u32, String)>) {
+    let table = table(&[]);
+    let request = FormatRequest { table: &table, schema: schema.clone() };
+    let mut decoder = Csv.decoder(&request, &everything(schema), Vec::new()).unwrap();
+    let mut slices = Slices::default();
+    for message in messages {
+        assert!(slices.push(Some(message.as_bytes())));
+    }
+    let (mut rows, mut rejected) = (Vec::new(), Vec::new());
+    let chunk = chunk(Payload::Messages(Box::default()));
+    decoder
+        .decode_messages(&slices, &chunk, &context(), &mut |decoded| {
+            rows.extend(show(&decoded.batch));
+            rejected.extend(decoded.rejected.into_iter().map(|it| (it.record.start, it.message)));
+            Ok(())
+        })
+        .unwrap();
+    rejected.sort();
+    (rows, rejected)
 }
 
 /// Rows as text, NULL as `∅`, fields divided by `|`; then what was rejected.
@@ -315,11 +345,14 @@ proptest! {
     #[test]
     fn the_quick_path_agrees_with_the_rules(
         plain in proptest::collection::vec("[a1#]{0,30},[a]{0,3},[b]{0,9}(\r)?\n", 0..40),
+        quoted in "(\"[a,\n]{0,70}(\"\"){0,2}\",){2}\"?[b]{0,9}\"?[ \r]{0,2}\n",
         wild in "[a,\"\\\\#\r\n]{0,80}",
         at in 0..40usize,
     ) {
         let mut lines = plain;
         lines.insert(at.min(lines.len()), wild);
+        lines.insert((at / 2).min(lines.len()), quoted.clone());
+        lines.insert((at / 3).min(lines.len()), quoted);
         let text = lines.concat();
         for escape in [None, Some(b'\\')] {
             let dialect = Dialect { delimiter: b',', quote: Some(b'"'), escape, comments: at % 2 == 0 };
@@ -343,6 +376,20 @@ proptest! {
                 prop_assert_eq!(scanned(text.as_bytes(), dialect, limit), slowly.clone());
             }
         }
+    }
+
+    #[test]
+    fn a_message_means_the_same_among_others_and_alone(
+        messages in proptest::collection::vec("([1\"]{0,3},|[1],)[a\" \n]{0,9},\"?[b,\"]{0,9}\"?[\r\n]{0,1}", 0..20),
+    ) {
+        let together = read_messages(&messages, &three());
+        let (mut rows, mut rejected) = (Vec::new(), Vec::new());
+        for (number, message) in (0u32..).zip(&messages) {
+            let (row, why) = read_messages(std::slice::from_ref(message), &three());
+            rows.extend(row);
+            rejected.extend(why.into_iter().map(|(_, why)| (number, why)));
+        }
+        prop_assert_eq!(together, (rows, rejected));
     }
 
     #[test]
