@@ -1,5 +1,5 @@
 //! How fast one core reads and writes the messages of each format, on the same rows: `cargo run
-//! --release -p flott-formats --example message_rate -- FILE [ROUNDS]`, with the bids of the Nexmark
+//! --release -p flott-formats --example message_rate -- FILE [ROUNDS] [FORMAT]`, with the bids of the Nexmark
 //! benchmark, one JSON object a line.
 //!
 //! Rates count rows; bytes are those of the messages.
@@ -38,6 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let path = arguments.first().ok_or("which file?")?;
     let rounds = arguments.get(1).map_or(Ok(5), |text| text.parse())?;
+    let wanted = |name: &str| match arguments.get(2) {
+        Some(only) => only == name,
+        None => ["json", "csv", "avro", "protobuf"].contains(&name),
+    };
     let schema_file = std::env::temp_dir().join(format!("bid-{}.proto", std::process::id()));
     std::fs::write(&schema_file, PROTO)?;
     let text = std::fs::read_to_string(path)?;
@@ -46,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut batches = Vec::new();
     decode(&flott_formats::json::JsonFormat, &table, &lines, |batch| batches.push(batch))?;
     for format in flott_formats::all() {
-        if format.has_messages() && ["json", "csv", "avro", "protobuf"].contains(&format.name()) {
+        if format.has_messages() && wanted(format.name()) {
             measure(format.as_ref(), &table, &batches, rounds)?;
         }
     }

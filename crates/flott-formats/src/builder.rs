@@ -87,8 +87,42 @@ pub(crate) enum Unfit {
     TooMuch,
 }
 
-/// Values up to this length are copied with a fixed length, which is cheaper than a call.
-const SHORT: usize = 32;
+/// Values up to this length are looked at and copied with a fixed length, which is cheaper than a call.
+const SHORT: usize = 64;
+
+/// One bit per byte that is above ASCII. SSE2 is part of every x86-64.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+#[inline(always)]
+fn above_ascii(bytes: &[u8; SHORT]) -> u64 {
+    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_movemask_epi8};
+    let mut bits = 0;
+    for (i, lane) in bytes.as_chunks::<16>().0.iter().enumerate() {
+        // SAFETY: `lane` is 16 readable bytes, the load needs no alignment, and the target has SSE2.
+        let mask = unsafe { _mm_movemask_epi8(_mm_loadu_si128(lane.as_ptr().cast::<__m128i>())) };
+        bits |= u64::from(mask as u32) << (16 * i);
+    }
+    bits
+}
+
+/// One bit per byte that is above ASCII.
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+fn above_ascii(bytes: &[u8; SHORT]) -> u64 {
+    bytes.iter().enumerate().fold(0, |bits, (i, byte)| bits | (u64::from(byte >> 7) << i))
+}
+
+/// For what is seldom short: its last bytes are looked at twice rather than one by one.
+#[inline(always)]
+fn is_ascii(bytes: &[u8]) -> bool {
+    match bytes.last_chunk::<SHORT>() {
+        Some(last) => bytes.as_chunks::<SHORT>().0.iter().chain([last]).all(|it| above_ascii(it) == 0),
+        None => bytes.is_ascii(),
+    }
+}
+
+#[inline(never)]
+fn check_utf8(bytes: &[u8]) -> Result<(), Unfit> {
+    simdutf8::basic::from_utf8(bytes).map(|_| ()).map_err(|_| Unfit::NoText)
+}
 
 impl Strings {
     fn new(is_text: bool) -> Self {
@@ -97,17 +131,24 @@ impl Strings {
     /// Appends `bytes`, with which `rest` begins.
     #[inline(always)]
     pub fn push(&mut self, bytes: &[u8], rest: &[u8]) -> Result<(), Unfit> {
-        if self.is_text && !bytes.is_ascii() && simdutf8::basic::from_utf8(bytes).is_err() {
-            return Err(Unfit::NoText);
-        }
         let end = self.data.len() + bytes.len();
         let Ok(offset) = i32::try_from(end) else { return Err(Unfit::TooMuch) };
         match rest.first_chunk::<SHORT>() {
             Some(more) if bytes.len() <= SHORT => {
+                // No loop, whose end would be another one for every value.
+                let own = u64::MAX.checked_shr((SHORT - bytes.len()) as u32).unwrap_or(0);
+                if self.is_text && above_ascii(more) & own != 0 {
+                    check_utf8(bytes)?;
+                }
                 self.data.extend_from_slice(more);
                 self.data.truncate(end);
             }
-            _ => self.data.extend_from_slice(bytes),
+            _ => {
+                if self.is_text && !is_ascii(bytes) {
+                    check_utf8(bytes)?;
+                }
+                self.data.extend_from_slice(bytes);
+            }
         }
         self.offsets.push(offset);
         self.nulls.append_non_null();

@@ -77,14 +77,14 @@ impl CsvEncoder {
             return;
         };
         out.push(quote);
-        for byte in text {
-            if *byte == quote {
-                out.push(quote);
-            } else if Some(*byte) == self.settings.escape {
-                out.push(*byte);
-            }
-            out.push(*byte);
+        let mut rest = text;
+        while let Some(at) = memchr::memchr2(quote, self.settings.escape.unwrap_or(quote), rest) {
+            let (plain, special) = rest.split_at(at + 1);
+            out.extend_from_slice(plain);
+            out.extend(plain.last());
+            rest = special;
         }
+        out.extend_from_slice(rest);
         out.push(quote);
     }
 

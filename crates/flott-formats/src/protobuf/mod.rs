@@ -6,6 +6,7 @@
 //!
 //!   message ─► scanner.rs   where each field lies   (wire.rs)
 //!           ─► reader.rs    values into columns     (builder.rs)
+//!           ─► straight.rs  both at once, where fields come in order
 //!           ─► decoder.rs   batches, rejects, filter
 //!
 //!   batch   ─► writer.rs ─► message
@@ -27,6 +28,7 @@ mod plan;
 mod reader;
 mod scanner;
 mod schema;
+mod straight;
 #[cfg(test)]
 mod tests;
 mod wire;

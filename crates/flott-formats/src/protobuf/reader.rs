@@ -6,6 +6,8 @@
 //!                 └──────────────────────────────────┘ the same for the message within
 //! ```
 //!
+//! Most records need no scan (`straight.rs`).
+//!
 //! What is missing: a scalar is its default (proto3, or `read-default-values`) or NULL (proto2); a ROW, ARRAY
 //! or MAP is NULL, or with `read-default-values` empty. An ARRAY that came without an element (packed, or all of its
 //! names unknown) is missing, too. Elements and values of maps are never NULL.
@@ -21,6 +23,7 @@ use super::{
     failure::{Fail, Failure},
     plan::{FieldPlan, Item, Leaf, MessagePlan, Names, Scalar, Shape},
     scanner::{Pieces, Scanner, Slot},
+    straight::Straight,
     wire::{self, Wire, unzigzag},
 };
 use crate::builder::{Column, Lists, Maps, Rows};
@@ -211,7 +214,7 @@ enum ShapeReader {
 
 /// Reads a column.
 #[derive(Debug)]
-struct FieldReader {
+pub(super) struct FieldReader {
     name: String,
     shape: ShapeReader,
     /// A missing one isn't NULL.
@@ -223,19 +226,34 @@ struct FieldReader {
 pub(super) struct MessageReader {
     scanner: Scanner,
     fields: Vec<FieldReader>,
+    straight: Option<Straight>,
 }
 
 impl MessageReader {
     /// A reader for the plan.
     pub fn new(plan: &MessagePlan, defaults: Defaults) -> Self {
         let fields = plan.fields.iter().map(|field| FieldReader::new(field, defaults)).collect();
-        Self { scanner: Scanner::of(plan), fields }
+        Self { scanner: Scanner::of(plan), fields, straight: Straight::of(plan) }
+    }
+
+    /// Leaves every record to the scan: what the straight way is compared with.
+    #[cfg(test)]
+    pub fn never_straight(mut self) -> Self {
+        self.straight = None;
+        self
     }
 
     /// Reads a record into the columns. After a failure the caller truncates them.
     #[inline]
     pub fn read(&mut self, record: &[u8], columns: &mut [Column], pieces: &mut Pieces) -> Result<(), Fail> {
         pieces.clear();
+        if let Some(straight) = &self.straight {
+            let rows = columns.first().map_or(0, Column::len);
+            if straight.read(record, &mut self.fields, columns, pieces).is_some() {
+                return Ok(());
+            }
+            columns.iter_mut().for_each(|column| column.truncate(rows));
+        }
         self.scanner.begin();
         self.scanner.scan(record, 0, pieces)?;
         self.fill(record, columns, pieces)
@@ -340,8 +358,9 @@ impl FieldReader {
         Self { name, shape, defaults }
     }
 
+    /// Appends what came.
     #[inline(always)]
-    fn append(
+    pub fn append(
         &mut self,
         column: &mut Column,
         record: &[u8],
@@ -359,8 +378,9 @@ impl FieldReader {
         }
     }
 
+    /// Appends what stands for a field that didn't come.
     #[inline(never)]
-    fn append_missing(&mut self, column: &mut Column) -> Result<(), Fail> {
+    pub fn append_missing(&mut self, column: &mut Column) -> Result<(), Fail> {
         if !self.defaults {
             column.push_null();
             return Ok(());

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use arrow::record_batch::RecordBatch;
 use flott_connector::{ColumnKind, FormatRequest, Slices, TableColumn, TableDescription};
 use flott_types::{DataType, Span, TypeKind};
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
@@ -246,4 +247,101 @@ fn schemas_that_are_missing_or_dont_fit() {
     assert!(
         said("m", DataType::row([("a", DataType::int())])).contains("column 'm.a': the field is a int64")
     );
+}
+
+/// A reader for these columns of `t.P3`, and columns for it.
+fn reader(names: &[&str]) -> (MessageReader, Vec<builder::Column>) {
+    let mut columns = columns();
+    columns.retain(|(name, _)| names.contains(name));
+    let schema = file("flink3.proto");
+    let table = table(&columns, &[("schema-file", &schema), ("message-name", "t.P3")]);
+    let message = schema::message(&table.options, PREFIX).unwrap();
+    let plan =
+        schema::plan(&FormatRequest { table: &table, schema: table.physical_schema() }, &message).unwrap();
+    let settings = Settings::of(&table.options, PREFIX).unwrap();
+    let columns = columns.iter().map(|(_, data_type)| builder::Column::new(data_type).unwrap()).collect();
+    (MessageReader::new(&plan, settings.defaults(&message)), columns)
+}
+
+/// What is read of the messages, row by row or why not.
+fn read_all(
+    mut reader: MessageReader,
+    mut columns: Vec<builder::Column>,
+    messages: &[Vec<u8>],
+) -> (Vec<arrow::array::ArrayRef>, Vec<Option<String>>) {
+    let (mut failures, mut rows) = (Vec::new(), 0);
+    for message in messages {
+        let read = reader.read(message, &mut columns, &mut scanner::Pieces::default());
+        match &read {
+            Ok(()) => rows += 1,
+            Err(_) => columns.iter_mut().for_each(|column| column.truncate(rows)),
+        }
+        failures.push(read.err().map(|fail| fail.message()));
+    }
+    (columns.iter_mut().map(|column| column.finish().unwrap()).collect(), failures)
+}
+
+/// A field of `t.P3`: its tag and a value of its wire type, or nearly.
+fn any_field() -> impl Strategy<Value = (u32, Vec<u8>)> {
+    let field = |number: u32, wire: u64, value: Vec<u8>| {
+        let mut out = Vec::new();
+        wire::put_varint(&mut out, u64::from(number) << 3 | wire);
+        out.extend(value);
+        (number, out)
+    };
+    let varint = (prop::sample::select(vec![1u32, 2, 4, 6, 7, 12, 15, 16, 600]), any::<u64>(), 0..64u32);
+    let bytes = (
+        prop::sample::select(vec![3u32, 8, 14, 16, 17, 19, 1]),
+        prop_oneof!["[a-zä]{0,70}".prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..4)],
+    );
+    prop_oneof![
+        4 => varint.prop_map(move |(number, value, shift)| {
+            let mut out = Vec::new();
+            wire::put_varint(&mut out, value >> shift);
+            field(number, 0, out)
+        }),
+        4 => bytes.prop_map(move |(number, value)| {
+            let mut out = Vec::new();
+            wire::put_with_length(&mut out, |out| out.extend(value));
+            field(number, 2, out)
+        }),
+        1 => any::<f64>().prop_map(move |value| field(5, 1, value.to_le_bytes().to_vec())),
+        1 => any::<f32>().prop_map(move |value| field(20, 5, value.to_le_bytes().to_vec())),
+    ]
+}
+
+/// A message, most often with its fields in order and complete.
+fn any_message() -> impl Strategy<Value = Vec<u8>> {
+    (prop::collection::vec(any_field(), 0..8), 0..4u8, any::<prop::sample::Index>()).prop_map(
+        |(mut fields, how, cut)| {
+            if how > 0 {
+                fields.sort_by_key(|(number, _)| *number);
+            }
+            if how > 1 {
+                fields.dedup_by_key(|(number, _)| *number);
+            }
+            let mut message: Vec<u8> = fields.into_iter().flat_map(|(_, bytes)| bytes).collect();
+            if how == 1 {
+                message.truncate(cut.index(message.len() + 1));
+            }
+            message
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn the_straight_way_agrees_with_the_scan(
+        messages in prop::collection::vec(any_message(), 1..6),
+        narrow in any::<bool>(),
+    ) {
+        let names: &[&str] = match narrow {
+            true => &["l", "os"],
+            false => &["i", "l", "s", "b", "d", "e", "en", "oi", "u", "by", "os", "f"],
+        };
+        let (straight, columns) = reader(names);
+        let read = read_all(straight, columns, &messages);
+        let (other, columns) = reader(names);
+        prop_assert_eq!(read, read_all(other.never_straight(), columns, &messages));
+    }
 }
