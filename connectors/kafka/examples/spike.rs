@@ -322,7 +322,8 @@ impl Job {
     fn commit(&self, producer: &mut Sender, claim: u64) -> Result<(), Ended> {
         say("committing");
         let watch = producer.context();
-        (watch.clear.store(0, SeqCst), watch.unclear.store(0, SeqCst));
+        watch.clear.store(0, SeqCst);
+        watch.unclear.store(0, SeqCst);
         let Err(error) = producer.commit_transaction(Duration::from_millis(1500)) else {
             if (watch.clear.load(SeqCst), watch.unclear.load(SeqCst)) != (1, 0) {
                 say("repeated");

@@ -127,8 +127,11 @@ pub struct ExtraColumn {
     /// Position in `ScanRequest::schema`.
     pub position: usize,
     /// The value for a chunk, as an array of this many rows.
-    pub fill: Box<dyn Fn(&crate::Chunk, usize) -> Result<ArrayRef> + Send + Sync>,
+    pub fill: Fill,
 }
+
+/// The value of a connector's column for a chunk, as an array of so many rows.
+pub type Fill = Box<dyn Fn(&crate::Chunk, usize) -> Result<ArrayRef> + Send + Sync>;
 
 /// Turns batches into bytes. One per output file.
 pub trait Encoder: Send {

@@ -160,8 +160,8 @@ fn check_all(script: &Script, arguments: &ScriptArguments, registry: &Registry, 
     found.extend(settings::check(&session.options, &script.default_name));
     let mut unique: Vec<Box<Diagnostic>> = Vec::new();
     for diagnostic in found {
-        let same = |it: &Box<Diagnostic>| it.message == diagnostic.message && it.span == diagnostic.span;
-        if !unique.iter().any(same) {
+        let same = |it: &Diagnostic| it.message == diagnostic.message && it.span == diagnostic.span;
+        if !unique.iter().any(|it| same(it)) {
             unique.push(diagnostic);
         }
     }

@@ -119,7 +119,7 @@ fn entries(job: &Path) -> Vec<(u64, PathBuf, bool)> {
         generation_of(&path).map(|(generation, is_socket)| (generation, path, is_socket))
     };
     let mut all: Vec<_> = files.filter_map(known).collect();
-    all.sort_by(|a, b| b.0.cmp(&a.0));
+    all.sort_by_key(|(generation, ..)| std::cmp::Reverse(*generation));
     all
 }
 

@@ -472,7 +472,7 @@ fn busiest(between: &Between<'_>) -> Option<Cause> {
             format!("writing rows for sink '{called}' takes the most: {took}, {rows}{held}"),
         ),
     };
-    Some(Cause::new(kind, load.max(HELD).min(1.0) * 0.9, sentence).of(place, called))
+    Some(Cause::new(kind, load.clamp(HELD, 1.0) * 0.9, sentence).of(place, called))
 }
 
 /// `, which gets 92 % of the rows`, where one shard gets far more than its part.

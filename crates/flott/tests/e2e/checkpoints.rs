@@ -163,7 +163,8 @@ fn a_killed_job_loses_nothing_and_repeats_nothing() {
 
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_it_is_used() {
-    let cases: [(&str, &str, fn(&Path)); 4] = [
+    type Damage = fn(&Path);
+    let cases: [(&str, &str, Damage); 4] = [
         ("segments", "checksum is", flip_a_bit),
         ("segments", "bytes are there", cut_in_half),
         ("sequence", "its checksum does not fit", flip_a_bit),
