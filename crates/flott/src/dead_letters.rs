@@ -150,10 +150,12 @@ fn show(directory: &Path, limit: usize, json: bool) -> Result<()> {
                 console::out(format_args!("{line}\n"));
                 return Ok(());
             }
-            console::out(format_args!(
-                "{}  {}  {}  {} at {}\n",
-                letter.time, letter.source, letter.code, letter.split, letter.offset
-            ));
+            // A row of several records, as of a join, has no place of its own.
+            let place = match letter.split.as_str() {
+                "" => String::new(),
+                split => format!("  {split} at {}", letter.offset),
+            };
+            console::out(format_args!("{}  {}  {}{place}\n", letter.time, letter.source, letter.code));
             console::out(format_args!("  error:  {}\n", letter.error));
             if let Some(message) = &letter.message {
                 show_message(message);

@@ -21,6 +21,9 @@ pub struct DecidingSink<'a> {
     pub visible: &'a dyn Fn() -> Vec<String>,
 }
 
+/// Times that are looked for rows before they count as missing.
+const LOOKS: usize = 50;
+
 /// One run of a job.
 struct Incarnation {
     decider: Arc<dyn Decider>,
@@ -38,8 +41,10 @@ impl DecidingSink<'_> {
         let sink = sink()?;
         Ok(Incarnation { writer: sink.writer(0, 1)?, decider, _sink: sink })
     }
+    /// What is committed may come to readers a little later; what isn't never goes away again.
     fn expect(&self, expected: &[&str], when: &str) -> Result<()> {
-        let visible = (self.visible)();
+        let mut looks = (0..LOOKS).map(|_| (self.visible)());
+        let visible = looks.find(|it| *it == expected).unwrap_or_else(|| (self.visible)());
         ensure(visible == expected, || format!("{when}: readers see {visible:?} instead of {expected:?}"))
     }
     fn write(&self, to: &mut Incarnation, text: &str) -> Result<()> {

@@ -308,6 +308,10 @@ fn dead_letters_are_found_from_the_directory_above() {
         let shown = out(&lab, &[&["dlq", "show"], directory].concat());
         assert!(shown.contains("record: broken"), "{shown}");
     }
+    let group = "SET 'execution.runtime-mode' = 'batch'; SELECT a, 6 / (COUNT(*) - 1) FROM t GROUP BY a";
+    lab.run(&(table("t", "a INT", "in.json", "json", &[("on-error", "dead-letter")]) + group));
+    let shown = out(&lab, &["dlq", "show"]);
+    assert!(shown.contains("  group aggregate  FLT-2005\n"), "{shown}");
     let nowhere = lab.flott.run(["dlq", "list", "nowhere"]).unwrap().stderr;
     assert!(nowhere.contains("there is no directory") && nowhere.contains("'dead-letter.path'"), "{nowhere}");
 }
