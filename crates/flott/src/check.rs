@@ -14,14 +14,16 @@ use flott_sql::Session;
 use flott_types::{Diagnostic, Options, Result, Severity};
 
 use crate::{
-    cli::{ScriptArguments, Validate},
-    connectors, console, diagnostics, mounts, run,
+    cli::{LogFormat, ScriptArguments, Validate},
+    connectors, console, diagnostics, logging, mounts, run,
     script::{self, Script},
     settings,
 };
 
 /// Checks the script that the arguments name.
 pub fn command(arguments: &Validate) -> ExitCode {
+    // Servers that don't answer are waited for: what is waited for is told at once.
+    logging::start(LogFormat::Text);
     let script = match script::load(&arguments.script) {
         Ok(script) => script,
         Err((error, source)) => return diagnostics::show(&[error], source.as_ref()),
